@@ -1,0 +1,80 @@
+"""The cells of the micro search space as modules (paper, III-A)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from falsr_nas.space.genome import Cell
+
+
+def conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Conv2d:
+    """A convolution of the family: stride 1, zero padding "same", with bias."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+
+
+class ConvCell(nn.Module):
+    """b times (k x k convolution, ReLU), plain or grouped. Residual: the first layer's output is added to the last's."""
+
+    def __init__(self, cell: Cell, inputs: int) -> None:
+        super().__init__()
+        width, groups = cell.channels, cell.operator.groups
+        self.layers = nn.ModuleList(
+            conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats)
+        )
+        self.residual = cell.residual and cell.repeats > 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, f, H, W)."""
+        first = x = relu(self.layers[0](x), inplace=True)
+        for layer in self.layers[1:]:
+            x = relu(layer(x), inplace=True)
+        return first + x if self.residual else x
+
+
+class InvertedBottleneck(nn.Module):
+    """x + project(depthwise(expand(x))), with ReLU after the first two; the depthwise kernel is always 3 x 3."""
+
+    def __init__(self, width: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        inner = width * expansion
+        self.expand = conv(width, inner, kernel)
+        self.depthwise = conv(inner, inner, 3, groups=inner)
+        self.project = conv(inner, width, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, f, H, W) -> (N, f, H, W)."""
+        inner = relu(self.expand(x), inplace=True)
+        inner = relu(self.depthwise(inner), inplace=True)
+        return x + self.project(inner)
+
+
+class InvertedBottleneckCell(nn.Module):
+    """A linear 1 x 1 convolution to f channels, then b inverted bottlenecks. Residual: the former's output is added to the last's."""
+
+    def __init__(self, cell: Cell, inputs: int) -> None:
+        super().__init__()
+        self.entry = conv(inputs, cell.channels, 1)
+        blocks = (InvertedBottleneck(cell.channels, cell.operator.factor, cell.kernel) for _ in range(cell.repeats))
+        self.blocks = nn.ModuleList(blocks)
+        self.residual = cell.residual and cell.repeats > 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, f, H, W)."""
+        first = x = self.entry(x)
+        for block in self.blocks:
+            x = block(x)
+        return first + x if self.residual else x
+
+
+def build_cell(cell: Cell, inputs: int) -> nn.Module:
+    """The module of a cell that reads ``inputs`` channels."""
+    if cell.operator.kind == "invertBotCon":
+        return InvertedBottleneckCell(cell, inputs)
+    return ConvCell(cell, inputs)
+
+
+def concatenate(nodes: list[Tensor], picked: tuple[int, ...]) -> Tensor:
+    """The picked nodes (N, C_i, H, W) side by side along the channels, in node order."""
+    return nodes[picked[0]] if len(picked) == 1 else torch.cat([nodes[i] for i in picked], dim=1)

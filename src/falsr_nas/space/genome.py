@@ -1,0 +1,261 @@
+"""Cells and genomes: one network of the family as a plain, hashable value (paper, III and IV-A).
+
+Nodes are counted as in the paper's figures: node 0 is the stem, node i the output of cell block i. Targets are what reads
+nodes: target i (1..n) is cell block i, target n+1 the upsampler. Target i always reads node i-1; a *link* is any further node it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+SCALE = 2
+"""Upscaling factor of the family. The published networks, and so the upsampler, are for x2."""
+
+STEM = 32
+"""Channels of node 0 in the paper."""
+
+# Bounds for genomes that come from outside: far beyond any use, small enough that no text can ask for terabytes.
+_MOST = {"cells": 64, "channels": 1024, "kernel": 15, "repeats": 32, "factor": 64}
+
+_OPERATOR = re.compile(r"conv|groupConG(\d{1,4})|invertBotConE(\d{1,4})")
+_CELL = re.compile(r"([A-Za-z]+(?:[A-Z]\d{1,4})?)_f(\d{1,6})_k(\d{1,4})_b(\d{1,4})_(isskip|noskip)")
+_LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
+
+
+class GenomeError(ValueError):
+    """A text, a JSON or a value that is not a genome; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What a cell repeats: ``conv``, ``groupConG<groups>`` or ``invertBotConE<expansion>``.
+
+    Attributes:
+        kind: the family of the operator.
+        factor: groups of a grouped convolution (>= 2), expansion of an inverted bottleneck (>= 1), 1 for ``conv``.
+    """
+
+    kind: Literal["conv", "groupCon", "invertBotCon"]
+    factor: int = 1
+
+    @classmethod
+    def parse(cls, name: str) -> Operator:
+        """The operator of a paper's name such as ``groupConG4``. Raises GenomeError if there is none."""
+        match = _OPERATOR.fullmatch(name)
+        if match is None:
+            raise GenomeError(
+                f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>"
+            )
+        groups, expansion = match.groups()
+        if groups is not None:
+            if not 2 <= int(groups) <= _MOST["factor"]:
+                raise GenomeError(f"operator {name!r}: groups must be in 2..{_MOST['factor']}")
+            return cls("groupCon", int(groups))
+        if expansion is not None:
+            if not 1 <= int(expansion) <= _MOST["factor"]:
+                raise GenomeError(f"operator {name!r}: the expansion must be in 1..{_MOST['factor']}")
+            return cls("invertBotCon", int(expansion))
+        return cls("conv")
+
+    @property
+    def name(self) -> str:
+        """The paper's name."""
+        return {"conv": "conv", "groupCon": f"groupConG{self.factor}", "invertBotCon": f"invertBotConE{self.factor}"}[
+            self.kind
+        ]
+
+    @property
+    def groups(self) -> int:
+        """Groups of every convolution of the cell (1 unless grouped)."""
+        return self.factor if self.kind == "groupCon" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of the micro search space (paper, III-A).
+
+    Attributes:
+        operator: what is repeated.
+        channels: output channels f, a multiple of the operator's groups.
+        kernel: side k of the square kernels, odd.
+        repeats: how often the operator is applied, b.
+        residual: whether the first layer's output is added to the last's. With ``repeats`` 1 this does nothing.
+    """
+
+    operator: Operator
+    channels: int
+    kernel: int
+    repeats: int
+    residual: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.channels <= _MOST["channels"]:
+            raise GenomeError(f"cell {self.name}: channels must be in 1..{_MOST['channels']}")
+        if not 1 <= self.kernel <= _MOST["kernel"] or self.kernel % 2 == 0:
+            raise GenomeError(f"cell {self.name}: the kernel must be odd and in 1..{_MOST['kernel']}")
+        if not 1 <= self.repeats <= _MOST["repeats"]:
+            raise GenomeError(f"cell {self.name}: repeats must be in 1..{_MOST['repeats']}")
+        if self.channels % self.operator.groups:
+            raise GenomeError(f"cell {self.name}: {self.operator.groups} groups do not divide {self.channels} channels")
+
+    @classmethod
+    def parse(cls, name: str) -> Cell:
+        """The cell of a paper's name such as ``conv_f64_k3_b4_isskip``. Raises GenomeError."""
+        match = _CELL.fullmatch(name)
+        if match is None:
+            raise GenomeError(f"{name!r} is not a cell: expected a name such as conv_f64_k3_b4_isskip")
+        operator, channels, kernel, repeats, skip = match.groups()
+        return cls(Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip")
+
+    @property
+    def name(self) -> str:
+        """The paper's name."""
+        skip = "isskip" if self.residual else "noskip"
+        return f"{self.operator.name}_f{self.channels}_k{self.kernel}_b{self.repeats}_{skip}"
+
+    def canonical(self) -> Cell:
+        """The cell that builds the same layers and says so in one way: no residual where it does nothing."""
+        return replace(self, residual=False) if self.repeats == 1 else self
+
+
+@dataclass(frozen=True)
+class Genome:
+    """A network: n cells and the links between them (paper, IV-A).
+
+    Attributes:
+        cells: the cell blocks 1..n.
+        links: for each target 2..n+1 the nodes it reads beside the one before it, ascending, each in 0..target-2.
+        stem: channels of node 0.
+
+    Raises:
+        GenomeError: when the cells and links do not make a network.
+    """
+
+    cells: tuple[Cell, ...]
+    links: tuple[tuple[int, ...], ...]
+    stem: int = STEM
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.cells) <= _MOST["cells"]:
+            raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(self.cells)}")
+        if not 1 <= self.stem <= _MOST["channels"] or self.stem % SCALE**2:
+            raise GenomeError(f"stem: {self.stem} channels cannot be shuffled into {SCALE}x{SCALE} sub-pixels")
+        if len(self.links) != len(self.cells):
+            raise GenomeError(
+                f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}"
+            )
+        for target, nodes in enumerate(self.links, start=2):
+            if list(nodes) != sorted(set(nodes)) or any(not 0 <= node <= target - 2 for node in nodes):
+                raise GenomeError(f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}")
+        for target, cell in enumerate(self.cells, start=1):
+            if self.in_channels(target) % cell.operator.groups:
+                raise GenomeError(
+                    f"cell {target} ({cell.name}): its groups do not divide its {self.in_channels(target)} input channels"
+                )
+
+    @property
+    def n(self) -> int:
+        """Number of cell blocks."""
+        return len(self.cells)
+
+    def inputs(self, target: int) -> tuple[int, ...]:
+        """Nodes that target 1..n+1 reads, in the order in which they are concatenated."""
+        return (0,) if target == 1 else (*self.links[target - 2], target - 1)
+
+    def node_channels(self, node: int) -> int:
+        """Channels of node 0..n."""
+        return self.stem if node == 0 else self.cells[node - 1].channels
+
+    def in_channels(self, target: int) -> int:
+        """Channels that target 1..n+1 reads."""
+        return sum(self.node_channels(node) for node in self.inputs(target))
+
+    def canonical(self) -> Genome:
+        """The one genome that stands for all those that build this very network."""
+        return replace(self, cells=tuple(cell.canonical() for cell in self.cells))
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits, equal for two genomes exactly when they are the same network."""
+        return hashlib.sha256(str(self.canonical()).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        """The text form: the blocks by their names, then the links, e.g. ``stem_f32 conv_f16_k3_b1_noskip | 0->2``."""
+        blocks = " ".join([f"stem_f{self.stem}", *(cell.name for cell in self.cells)])
+        links = " ".join(
+            f"{','.join(map(str, nodes))}->{target}" for target, nodes in enumerate(self.links, start=2) if nodes
+        )
+        return f"{blocks} | {links}".strip()
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``."""
+        links = {str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes}
+        return {"stem": self.stem, "cells": [cell.name for cell in self.cells], "links": links}
+
+    @classmethod
+    def from_json(cls, data: object) -> Genome:
+        """The genome of :meth:`to_json`'s form. Raises GenomeError, whatever ``data`` is."""
+        if not isinstance(data, Mapping) or not isinstance(names := data.get("cells"), list):
+            raise GenomeError('a genome in JSON is an object with a list "cells"')
+        if unknown := sorted(str(name) for name in set(data) - {"stem", "cells", "links"}):
+            raise GenomeError(f"a genome in JSON has no {unknown[0]!r}: only stem, cells, links")
+        if not all(isinstance(name, str) for name in names):
+            raise GenomeError('"cells" must be a list of names such as conv_f64_k3_b4_isskip')
+        stem = data.get("stem", STEM)
+        if not isinstance(stem, int) or isinstance(stem, bool):
+            raise GenomeError(f'"stem" must be a number of channels, not {stem!r}')
+        links = data.get("links", {})
+        if not isinstance(links, Mapping):
+            raise GenomeError('"links" must be an object such as {"4": [2]}')
+        return cls._assemble(names, [_json_link(target, nodes) for target, nodes in links.items()], stem)
+
+    @classmethod
+    def parse(cls, text: str) -> Genome:
+        """The genome of a text form or of a JSON text. Raises GenomeError."""
+        text = text.strip()
+        if text.startswith("{"):
+            try:
+                return cls.from_json(json.loads(text))
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise GenomeError(f"not JSON: {error}") from None
+        blocks, _, links = text.partition("|")
+        names = blocks.split()
+        stem = STEM
+        if names and (match := re.fullmatch(r"stem_f(\d{1,6})", names[0])):
+            stem, names = int(match[1]), names[1:]
+        return cls._assemble(names, [_text_link(link) for link in links.split()], stem)
+
+    @classmethod
+    def _assemble(cls, names: list[str], links: list[tuple[int, list[int]]], stem: int) -> Genome:
+        if len(names) > _MOST["cells"]:
+            raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(names)}")
+        cells = tuple(Cell.parse(name) for name in names)
+        table: list[tuple[int, ...]] = [()] * len(cells)
+        for target, nodes in links:
+            if not 2 <= target <= len(cells) + 1:
+                raise GenomeError(f"links to target {target}: targets with links are 2..{len(cells) + 1}")
+            if table[target - 2]:
+                raise GenomeError(f"links to target {target} are given twice")
+            table[target - 2] = tuple(nodes)
+        return cls(cells, tuple(table), stem)
+
+
+def _text_link(text: str) -> tuple[int, list[int]]:
+    match = _LINK.fullmatch(text)
+    if match is None:
+        raise GenomeError(f"{text!r} is not a link: expected nodes and a target, such as 0,2->5")
+    return int(match[2]), [int(node) for node in match[1].split(",")]
+
+
+def _json_link(target: object, nodes: object) -> tuple[int, list[int]]:
+    if not isinstance(target, str) or not re.fullmatch(r"\d{1,3}", target):
+        raise GenomeError(f'"links": {target!r} is not a target')
+    if not isinstance(nodes, list) or not all(isinstance(node, int) and not isinstance(node, bool) for node in nodes):
+        raise GenomeError(f'"links": target {target} needs a list of nodes')
+    return int(target), nodes
