@@ -20,9 +20,7 @@ class ConvCell(nn.Module):
     def __init__(self, cell: Cell, inputs: int) -> None:
         super().__init__()
         width, groups = cell.channels, cell.operator.groups
-        self.layers = nn.ModuleList(
-            conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats)
-        )
+        self.layers = nn.ModuleList(conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats))
         self.residual = cell.residual and cell.repeats > 1
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,9 +20,7 @@ class Network(nn.Module):
         super().__init__()
         self.genome = genome
         self.stem = conv(1, genome.stem, 3)
-        self.cells = nn.ModuleList(
-            build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
-        )
+        self.cells = nn.ModuleList(build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1))
         self.merge = conv(genome.in_channels(genome.n + 1), genome.stem, 3)
         self.restore = conv(genome.stem // SCALE**2, 1, 3)
 

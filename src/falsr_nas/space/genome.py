@@ -49,9 +49,7 @@ class Operator:
         """The operator of a paper's name such as ``groupConG4``. Raises GenomeError if there is none."""
         match = _OPERATOR.fullmatch(name)
         if match is None:
-            raise GenomeError(
-                f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>"
-            )
+            raise GenomeError(f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>")
         groups, expansion = match.groups()
         if groups is not None:
             if not 2 <= int(groups) <= _MOST["factor"]:
@@ -66,9 +64,7 @@ class Operator:
     @property
     def name(self) -> str:
         """The paper's name."""
-        return {"conv": "conv", "groupCon": f"groupConG{self.factor}", "invertBotCon": f"invertBotConE{self.factor}"}[
-            self.kind
-        ]
+        return {"conv": "conv", "groupCon": f"groupConG{self.factor}", "invertBotCon": f"invertBotConE{self.factor}"}[self.kind]
 
     @property
     def groups(self) -> int:
@@ -147,17 +143,13 @@ class Genome:
         if not 1 <= self.stem <= _MOST["channels"] or self.stem % SCALE**2:
             raise GenomeError(f"stem: {self.stem} channels cannot be shuffled into {SCALE}x{SCALE} sub-pixels")
         if len(self.links) != len(self.cells):
-            raise GenomeError(
-                f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}"
-            )
+            raise GenomeError(f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}")
         for target, nodes in enumerate(self.links, start=2):
             if list(nodes) != sorted(set(nodes)) or any(not 0 <= node <= target - 2 for node in nodes):
                 raise GenomeError(f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}")
         for target, cell in enumerate(self.cells, start=1):
             if self.in_channels(target) % cell.operator.groups:
-                raise GenomeError(
-                    f"cell {target} ({cell.name}): its groups do not divide its {self.in_channels(target)} input channels"
-                )
+                raise GenomeError(f"cell {target} ({cell.name}): its groups do not divide its {self.in_channels(target)} input channels")
 
     @property
     def n(self) -> int:
@@ -188,9 +180,7 @@ class Genome:
     def __str__(self) -> str:
         """The text form: the blocks by their names, then the links, e.g. ``stem_f32 conv_f16_k3_b1_noskip | 0->2``."""
         blocks = " ".join([f"stem_f{self.stem}", *(cell.name for cell in self.cells)])
-        links = " ".join(
-            f"{','.join(map(str, nodes))}->{target}" for target, nodes in enumerate(self.links, start=2) if nodes
-        )
+        links = " ".join(f"{','.join(map(str, nodes))}->{target}" for target, nodes in enumerate(self.links, start=2) if nodes)
         return f"{blocks} | {links}".strip()
 
     def to_json(self) -> dict[str, Any]:

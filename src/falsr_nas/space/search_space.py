@@ -98,9 +98,7 @@ class SearchSpace:
 
     def sample(self, rng: np.random.Generator) -> Genome:
         """A genome drawn uniformly: n independent cells, every link by a fair coin."""
-        return self.genome(
-            [self.cells[i] for i in rng.integers(len(self.cells), size=self.n)], rng.random(self.bits) < 0.5
-        )
+        return self.genome([self.cells[i] for i in rng.integers(len(self.cells), size=self.n)], rng.random(self.bits) < 0.5)
 
     def genome(self, cells: list[Cell] | tuple[Cell, ...], bits: np.ndarray | list[int] | tuple[int, ...]) -> Genome:
         """The genome of n cells and n(n+1)/2 link bits, in :meth:`encode`'s order."""
