@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from falsr_nas.errors import UserError
+
 SCALE = 2
 """Upscaling factor of the family. The published networks, and so the upsampler, are for x2."""
 
@@ -28,7 +30,7 @@ _CELL = re.compile(r"([A-Za-z]+(?:[A-Z]\d{1,4})?)_f(\d{1,6})_k(\d{1,4})_b(\d{1,4
 _LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
 
 
-class GenomeError(ValueError):
+class GenomeError(UserError):
     """A text, a JSON or a value that is not a genome; the message says where and why."""
 
 

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from falsr_nas.errors import UserError
 from falsr_nas.space.genome import SCALE, STEM, Cell, Genome, GenomeError, Operator
 
 
-class SpaceError(ValueError):
+class SpaceError(UserError):
     """A search space that holds no network, or a genome that is not in it."""
 
 

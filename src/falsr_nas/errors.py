@@ -1,0 +1,7 @@
+"""What a user can mend: errors whose message is the one line that people see."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A user's mistake. The message says what was wrong, where, and what to do; commands print it and exit with 2."""
