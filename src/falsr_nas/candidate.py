@@ -33,12 +33,14 @@ class Candidate:
         cost: its parameters and mult-adds, known before any training.
         origin: how it came to be.
         generation: counted from 0; the initial population is generation 0.
+        number: its place among all candidates of the search, counted from 0.
     """
 
     genome: Genome
     cost: Cost
     origin: Origin
     generation: int
+    number: int
 
     @property
     def key(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -45,7 +47,8 @@ class InvertedBottleneck(nn.Module):
         """(N, f, H, W) -> (N, f, H, W)."""
         inner = relu(self.expand(x), inplace=True)
         inner = relu(self.depthwise(inner), inplace=True)
-        return x + self.project(inner)
+        projected: Tensor = self.project(inner)
+        return x + projected
 
 
 class InvertedBottleneckCell(nn.Module):
@@ -73,6 +76,6 @@ def build_cell(cell: Cell, inputs: int) -> nn.Module:
     return ConvCell(cell, inputs)
 
 
-def concatenate(nodes: list[Tensor], picked: tuple[int, ...]) -> Tensor:
+def concatenate(nodes: Mapping[int, Tensor], picked: tuple[int, ...]) -> Tensor:
     """The picked nodes (N, C_i, H, W) side by side along the channels, in node order."""
     return nodes[picked[0]] if len(picked) == 1 else torch.cat([nodes[i] for i in picked], dim=1)

@@ -59,13 +59,28 @@ def cell_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
         yield Conv(width if repeat else inputs, width, kernel, cell.operator.groups)
 
 
-def convs(genome: Genome) -> Iterator[Conv]:
-    """All convolutions of a network, from the stem to the restoration."""
-    yield Conv(1, genome.stem, 3)
+class Part(NamedTuple):
+    """A named part of a network and the convolutions it runs: ``target`` 0 is the stem, n+1 the upsampler."""
+
+    target: int
+    block: str
+    reads: tuple[int, ...]
+    convs: tuple[Conv, ...]
+
+
+def parts(genome: Genome) -> Iterator[Part]:
+    """The parts of a network, from the stem to the upsampler."""
+    yield Part(0, f"stem_f{genome.stem}", (), (Conv(1, genome.stem, 3),))
     for target, cell in enumerate(genome.cells, start=1):
-        yield from cell_convs(cell, genome.in_channels(target))
-    yield Conv(genome.in_channels(genome.n + 1), genome.stem, 3)
-    yield Conv(genome.stem // SCALE**2, 1, 3, density=SCALE**2)
+        yield Part(target, cell.name, genome.inputs(target), tuple(cell_convs(cell, genome.in_channels(target))))
+    end = genome.n + 1
+    merge, restore = Conv(genome.in_channels(end), genome.stem, 3), Conv(genome.stem // SCALE**2, 1, 3, density=SCALE**2)
+    yield Part(end, "sub-pixel upsampling", genome.inputs(end), (merge, restore))
+
+
+def convs(genome: Genome) -> Iterator[Conv]:
+    """All convolutions of a network, in the order in which they run."""
+    return (conv for part in parts(genome) for conv in part.convs)
 
 
 def cost(genome: Genome) -> Cost:

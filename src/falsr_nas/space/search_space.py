@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from falsr_nas.errors import UserError
-from falsr_nas.space.genome import SCALE, STEM, Cell, Genome, GenomeError, Operator
+from falsr_nas.space.genome import STEM, Cell, Genome, GenomeError, Operator
 
 
 class SpaceError(UserError):
@@ -140,6 +140,3 @@ class SearchSpace:
             key=lambda c: sum(conv.mult_adds for conv in cell_convs(c, wide * self.n)),
         )
         return self.genome([cell] * self.n, [1] * self.bits)
-
-
-__all__ = ["SCALE", "SearchSpace", "SpaceError"]

@@ -1,0 +1,69 @@
+"""Who is let into a search: genomes within the mult-adds limit that were never proposed before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from falsr_nas.candidate import Candidate, Origin
+from falsr_nas.errors import UserError
+from falsr_nas.space.cost import cost
+from falsr_nas.space.enumeration import affordable_genomes, lightest
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.search_space import SearchSpace
+
+ATTEMPTS = 100
+"""Draws from an operator, and then from the whole space, before the space is gone through in order."""
+
+
+class Admission:
+    """Turns draws of genomes into candidates, each new and affordable.
+
+    Attributes:
+        space: where the genomes come from.
+        limit: most mult-adds, or None.
+
+    Raises:
+        UserError: when no network of the space meets the limit.
+    """
+
+    def __init__(self, space: SearchSpace, max_mult_adds: float | None) -> None:
+        self.space = space
+        self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
+        self.asked = 0
+        self._seen: set[str] = set()
+        least = cost(lightest(space)).mult_adds
+        if self.limit is not None and least > self.limit:
+            raise UserError(
+                f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of this space needs {least / 1e9:.3g} G:"
+                " raise the limit or add lighter choices to the space"
+            )
+
+    def admit(self, draw: Callable[[], tuple[Genome, Origin]], generation: int, rng: np.random.Generator) -> Candidate | None:
+        """The first draw that is new and affordable; after ATTEMPTS of them any network that is. None: no such network is left."""
+        for _ in range(ATTEMPTS):
+            if candidate := self._try(*draw(), generation):
+                return candidate
+        for _ in range(ATTEMPTS):
+            if candidate := self._try(self.space.sample(rng), Origin(("sampled",)), generation):
+                return candidate
+        for genome in affordable_genomes(self.space, self.limit):
+            if candidate := self._try(genome, Origin(("enumerated",)), generation):
+                return candidate
+        return None
+
+    def restore(self, asked: int, keys: Iterable[str]) -> None:
+        """Continue after ``asked`` candidates, of which these keys were proposed."""
+        self.asked, self._seen = asked, set(keys)
+
+    def _try(self, genome: Genome, origin: Origin, generation: int) -> Candidate | None:
+        price = cost(genome)
+        if self.limit is not None and price.mult_adds > self.limit:
+            return None
+        genome = genome.canonical()
+        if genome.key in self._seen:
+            return None
+        self._seen.add(genome.key)
+        self.asked += 1
+        return Candidate(genome, price, origin, generation, self.asked - 1)

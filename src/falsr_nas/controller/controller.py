@@ -1,0 +1,32 @@
+"""The protocol of every controller: ask for candidates, tell their evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from falsr_nas.candidate import Candidate, Evaluation
+
+
+class Controller(Protocol):
+    """Proposes genomes and learns from their evaluations.
+
+    Its state is a plain JSON value, so that resume is ordinary: a controller that restores a state and is told nothing more
+    asks for the very candidates that the saved one would have asked for.
+    """
+
+    def ask(self, count: int) -> list[Candidate]:
+        """Up to ``count`` new candidates, none proposed before, all within the mult-adds limit; fewer only when no more exist."""
+        ...
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn from evaluations of asked candidates, in the order in which they were asked for."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs beside the evaluations told so far, as JSON."""
+        ...
+
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+        """Continue from :meth:`state`, with every evaluation told up to then, in the order of their numbers."""
+        ...

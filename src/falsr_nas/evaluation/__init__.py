@@ -1,0 +1,1 @@
+"""A candidate in, its score out (paper, V)."""

@@ -1,0 +1,84 @@
+"""Every affordable network of a space, one by one: what is left to try when drawing at random finds nothing new."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import cache
+
+from falsr_nas.space.cost import LR_PIXELS, Conv, cell_convs
+from falsr_nas.space.genome import SCALE, Cell, Genome
+from falsr_nas.space.search_space import SearchSpace
+
+
+def _cell_price(cell: Cell, inputs: int) -> int:
+    return LR_PIXELS * sum(conv.mult_adds for conv in cell_convs(cell, inputs))
+
+
+def _end_price(space: SearchSpace, inputs: int) -> int:
+    ends = (Conv(1, space.stem, 3), Conv(inputs, space.stem, 3), Conv(space.stem // SCALE**2, 1, 3, density=SCALE**2))
+    return LR_PIXELS * sum(conv.mult_adds for conv in ends)
+
+
+def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Genome]:
+    """All different networks of at most ``limit`` mult-adds, lightest choices first; canonical genomes.
+
+    A chain of cells is given up as soon as even its cheapest completion breaks the limit, so that a rare network in a vast
+    space is found without visiting the rest.
+    """
+    limit = float("inf") if limit is None else limit
+    cells = sorted(space.distinct_cells, key=lambda cell: _cell_price(cell, cell.channels))
+
+    @cache
+    def cheapest_rest(placed: int, inputs: int) -> int:
+        """Fewest mult-adds of all that comes after ``placed`` cells, the last of which has ``inputs`` channels."""
+        if placed == space.n:
+            return _end_price(space, inputs)
+        return min(_cell_price(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells)
+
+    def chains(chain: tuple[Cell, ...], inputs: int, spent: int) -> Iterator[tuple[tuple[Cell, ...], int]]:
+        if len(chain) == space.n:
+            yield chain, spent + _end_price(space, inputs)
+            return
+        for cell in cells:
+            price = spent + _cell_price(cell, inputs)
+            if price + cheapest_rest(len(chain) + 1, cell.channels) <= limit:
+                yield from chains((*chain, cell), cell.channels, price)
+
+    for chain, spent in chains((), space.stem, 0):
+        yield from _link_up(space, chain, limit - spent)
+
+
+def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iterator[Genome]:
+    """The chain with every set of links that costs at most ``budget`` mult-adds more."""
+    bare = space.genome(chain, [0] * space.bits)
+    prices = []
+    for node, target in space.link_places:
+        width = bare.node_channels(node)
+        if target > space.n:
+            prices.append(LR_PIXELS * Conv(width, space.stem, 3).mult_adds)
+        else:
+            first = next(cell_convs(chain[target - 1], width))
+            prices.append(LR_PIXELS * first.mult_adds)
+    least = sorted(prices)
+    for count in range(space.bits + 1):
+        if sum(least[:count]) > budget:
+            return
+        for chosen in itertools.combinations(range(space.bits), count):
+            if sum(prices[i] for i in chosen) <= budget:
+                yield space.genome(chain, [int(i in chosen) for i in range(space.bits)])
+
+
+def lightest(space: SearchSpace) -> Genome:
+    """The network of the fewest mult-adds."""
+    best: dict[int, tuple[int, tuple[Cell, ...]]] = {space.stem: (0, ())}  # by channels of the last cell
+    for _ in range(space.n):
+        options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
+        for inputs, (spent, chain) in best.items():
+            for cell in space.distinct_cells:
+                price = spent + _cell_price(cell, inputs)
+                if cell.channels not in options or price < options[cell.channels][0]:
+                    options[cell.channels] = (price, (*chain, cell))
+        best = options
+    _, chain = min((spent + _end_price(space, inputs), chain) for inputs, (spent, chain) in best.items())
+    return space.genome(chain, [0] * space.bits)

@@ -1,0 +1,76 @@
+"""What a training can be told. No heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from falsr_nas.errors import UserError
+
+
+class Target(StrEnum):
+    """What the network's output is compared with."""
+
+    IMAGE = "image"
+    """The high-resolution luma itself (the paper)."""
+    RESIDUAL = "residual"
+    """What bilinear interpolation misses: the upscaled luma is the network's output plus bilinear x2 of its input."""
+
+
+class Initialization(StrEnum):
+    """How weights begin."""
+
+    NORMAL = "normal"
+    """Weights N(0, 0.02^2), biases 0 (the paper, VI-A)."""
+    HE = "he"
+    """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015)."""
+    TORCH = "torch"
+    """PyTorch's default."""
+
+
+class Precision(StrEnum):
+    """Arithmetic of the training steps. Weights, optimiser, loss and validation are always float32."""
+
+    AUTO = "auto"
+    """bfloat16 where the processor has it, else float32."""
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """A training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
+
+    Attributes:
+        epochs: passes; with ``steps_per_epoch`` 50 one is what DIV2K's 800 images make at batch 16.
+        steps_per_epoch: optimiser steps of an epoch.
+        batch: patches of a step.
+        patch: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
+        rate: learning rate, constant.
+        betas: Adam's decay rates.
+        target: what the output is compared with.
+        initialization: how weights begin.
+        precision: arithmetic of the training steps.
+    """
+
+    epochs: int = 8
+    steps_per_epoch: int = 50
+    batch: int = 16
+    patch: int = 24
+    rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    target: Target = Target.RESIDUAL
+    initialization: Initialization = Initialization.HE
+    precision: Precision = Precision.AUTO
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_epoch", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
+        if self.patch < 4:
+            raise UserError(f"training.patch is {self.patch}: a low-resolution patch needs at least 4 pixels a side")
+        if not self.rate > 0:
+            raise UserError(f"training.rate is {self.rate}: it must be positive")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded")
+        object.__setattr__(self, "betas", tuple(self.betas))
