@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, relu
+from torch.nn.functional import channel_shuffle, pixel_shuffle, relu
 
 from falsr_nas.networks.cells import build_cell, concatenate, conv
+from falsr_nas.networks.footprint import Footprint, footprint, released
 from falsr_nas.space.genome import SCALE, Genome
 
 
@@ -14,21 +17,34 @@ class Network(nn.Module):
 
     Attributes:
         genome: what this network was built from.
+        planes: 1, it works on luma.
     """
+
+    planes: ClassVar[int] = 1
 
     def __init__(self, genome: Genome) -> None:
         super().__init__()
         self.genome = genome
+        self._released = released(genome)
         self.stem = conv(1, genome.stem, 3)
         self.cells = nn.ModuleList(build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1))
         self.merge = conv(genome.in_channels(genome.n + 1), genome.stem, 3)
         self.restore = conv(genome.stem // SCALE**2, 1, 3)
 
+    @property
+    def footprint(self) -> Footprint:
+        """What an output pixel depends on, and what a forward pass keeps in memory."""
+        return footprint(self.genome)
+
     def forward(self, y: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
-        nodes = [relu(self.stem(y), inplace=True)]  # node 0: (N, stem, H, W)
+        nodes = {0: relu(self.stem(y), inplace=True)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
-            nodes.append(cell(concatenate(nodes, self.genome.inputs(target))))  # node i: (N, f_i, H, W)
+            nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))  # node i: (N, f_i, H, W)
+            for node in self._released[target - 1]:
+                del nodes[node]  # without gradients its memory is free from here on
         x = relu(self.merge(concatenate(nodes, self.genome.inputs(self.genome.n + 1))), inplace=True)
-        x = pixel_shuffle(x + nodes[0], SCALE)  # global skip: (N, stem / 4, 2H, 2W)
+        x = x + nodes[0]  # global skip: (N, stem, H, W)
+        # TensorFlow's depth_to_space order, as the published weights have it: channels are (row, column, c), not (c, row, column).
+        x = pixel_shuffle(channel_shuffle(x, SCALE**2), SCALE)  # (N, stem / 4, 2H, 2W)
         return self.restore(x)  # type: ignore[no-any-return]
