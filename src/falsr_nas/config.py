@@ -29,7 +29,7 @@ def schema(settings: type[Any]) -> DictConfig:
 def _thaw(node: Any) -> None:
     node._set_flag("readonly", None)
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-        for key in node:
+        for key in map(str, node):
             child = node._get_node(key)
             if OmegaConf.is_config(child):
                 _thaw(child)
@@ -75,7 +75,7 @@ class Schemas:
 
 
 def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
-    for key in node:
+    for key in map(str, node):
         yield f"{prefix}{key}"
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():

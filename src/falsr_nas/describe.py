@@ -16,7 +16,6 @@ from falsr_nas.space.cost import LR_PIXELS, cost, parts
 from falsr_nas.space.genome import Genome, GenomeError
 from falsr_nas.space.published import PUBLISHED
 
-
 MOST_CHARACTERS = 1_000_000
 
 
@@ -37,7 +36,7 @@ def find_genome(name: str) -> Genome:
     """The genome that a user means by a published name, a file's path, a text or a JSON text. Raises GenomeError."""
     if name in PUBLISHED:
         return PUBLISHED[name]
-    if "{" in name or "_f" in name.split("|")[0].split(".")[0]:
+    if "{" in name or "_f" in name.split("|", maxsplit=1)[0].split(".", maxsplit=1)[0]:
         return Genome.parse(name)
     path = Path(name)
     try:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from falsr_nas.candidate import Candidate, Evaluation
-from falsr_nas.evaluation.evaluator import Evaluator
+from falsr_nas.evaluation.evaluator import Evaluator, attempt
 
 
 class Executor(Protocol):
@@ -33,17 +32,6 @@ class Executor(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-@dataclass(frozen=True)
-class ExecutionSettings:
-    """Where evaluations run.
-
-    Attributes:
-        kind: ``inline``: one at a time, in the search's own process.
-    """
-
-    kind: str = "inline"
-
-
 class InlineExecutor:
     """One evaluation at a time, in this process."""
 
@@ -59,8 +47,7 @@ class InlineExecutor:
 
     def collect(self) -> Evaluation:
         """Evaluate the candidate that waits longest."""
-        candidate = self._waiting.popleft()
-        return Evaluation(candidate, self.evaluator.evaluate(candidate))
+        return attempt(self.evaluator, self._waiting.popleft())
 
     def __enter__(self) -> Self:
         return self

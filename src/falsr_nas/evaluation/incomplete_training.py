@@ -1,0 +1,73 @@
+"""Candidates judged by a short training (paper, V: incomplete training)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+
+import pytorch_lightning as pl
+import torch
+
+from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.settings import DataSettings
+from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.training.initialization import initialized_network
+from falsr_nas.training.module import SuperResolution
+from falsr_nas.training.settings import TrainingSettings
+
+PEAK = 255.0
+
+
+class IncompleteTraining:
+    """Trains each candidate by the settings and scores it on the validation images."""
+
+    def __init__(self, settings: IncompleteTrainingSettings, training: TrainingSettings, data: DataSettings, seed: int) -> None:
+        self.settings = settings
+        self.training = training
+        self.seed = seed
+        self.data = SuperResolutionData(data, batch=training.batch, patch=training.patch, steps_per_epoch=training.steps_per_epoch)
+
+    def prepare(self) -> None:
+        """Decode the images, once for all candidates. Raises DataError."""
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        # Lightning tells each of hundreds of trainers' devices and advises workers for a loader that reads nothing.
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        self.data.prepare_data()
+        self.data.setup()
+
+    def evaluate(self, candidate: Candidate) -> Score | Failure:
+        """Train, then validate."""
+        began = time.perf_counter()
+        module = self._train(candidate)
+        if module.diverged:
+            return Failure(FailureKind.DIVERGED, f"{candidate.genome}: the loss stopped being a number")
+        return Score(module.mse, 10 * math.log10(PEAK**2 / module.mse), time.perf_counter() - began)
+
+    def _train(self, candidate: Candidate) -> SuperResolution:
+        training, seed = self.training, evaluation_seed(self.seed, candidate.key)
+        trainer = pl.Trainer(
+            max_epochs=training.epochs,
+            accelerator="auto",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+        )
+        device = trainer.strategy.root_device
+        generator = torch.Generator(device).manual_seed(seed)
+        pool = self.data.pool(device)
+        network = initialized_network(candidate.genome, training.initialization, seed)
+        module = SuperResolution(network, training, lambda: pool.sample(training.batch, training.patch, generator))
+        trainer.fit(module, datamodule=self.data)
+        if not module.diverged:
+            trainer.limit_val_batches = 1.0
+            trainer.validate(module, datamodule=self.data, verbose=False)
+        return module

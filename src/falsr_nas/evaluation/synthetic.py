@@ -1,0 +1,75 @@
+"""A landscape over the true search space that scores at once, for tests and for comparing controllers.
+
+Costs are the real ones. Quality is a made-up PSNR that has what makes the real one hard: diminishing returns of depth, cells that need
+each other, links that help up to a point, and noise. The terms, in dB, for a genome of n cells:
+
+- *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain: context is what super-resolution feeds on.
+- *capacity*: 0.9 ln(1 + params / 20,000): wider and deeper, with diminishing returns.
+- *operators*: the mean over cells of a bonus (conv 0.3, grouped 0.15, inverted bottleneck 0), plus 0.25 for a residual that acts.
+- *interaction of neighbours*: 0.4 times the share of adjacent cells that differ in operator or kernel (paper, VI-C1: diverse cells).
+- *bottlenecks*: -0.35 for each cell narrower than half of both its neighbours, unless some link jumps over it (cells with links).
+- *links*: 0.8 (1 - ((s - 0.4) / 0.6)^2), s the share of links set: dense is not best (paper, VI-C2).
+- *noise*: normal, of the settings' deviation, fixed by seed and genome.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+
+import numpy as np
+
+from falsr_nas.candidate import Candidate, Score
+from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.space.cost import convs, cost
+from falsr_nas.space.genome import Genome
+
+PEAK = 255.0
+BASE = 24.0
+OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
+
+
+class SyntheticEvaluator:
+    """Scores by formula: see the module."""
+
+    def __init__(self, settings: SyntheticSettings, seed: int) -> None:
+        self.settings = settings
+        self.seed = seed
+
+    def prepare(self) -> None:
+        """Nothing to load."""
+
+    def evaluate(self, candidate: Candidate) -> Score:
+        """The formula's PSNR plus noise."""
+        began = time.perf_counter()
+        if self.settings.seconds:
+            time.sleep(self.settings.seconds)
+        noise = np.random.default_rng(evaluation_seed(self.seed, candidate.key)).normal(scale=self.settings.noise)
+        psnr = synthetic_psnr(candidate.genome) + float(noise)
+        return Score(PEAK**2 / 10 ** (psnr / 10), psnr, time.perf_counter() - began)
+
+
+def synthetic_psnr(genome: Genome) -> float:
+    """The landscape without noise, in dB: about 25 to 36 over the paper's space."""
+    cells = genome.cells
+    depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
+    reach = 4 * (1 - math.exp(-depth / 12))
+    capacity = 0.9 * math.log1p(cost(genome).params / 20_000)
+    operators = float(np.mean([OPERATOR_BONUS[cell.operator.kind] + 0.25 * (cell.residual and cell.repeats > 1) for cell in cells]))
+    changes = [(a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)]
+    variety = 0.4 * sum(changes) / max(1, len(changes))
+    share = sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)
+    links = 0.8 * (1 - ((share - 0.4) / 0.6) ** 2)
+    return BASE + reach + capacity + operators + variety + links - 0.35 * _bottlenecks(genome)
+
+
+def _bottlenecks(genome: Genome) -> int:
+    """Cells narrower than half of both their neighbours that no link jumps over."""
+    count = 0
+    for i in range(1, genome.n):
+        width, before, after = (genome.node_channels(node) for node in (i, i - 1, i + 1))
+        jumped = any(node < i for target in range(i + 1, genome.n + 2) for node in genome.links[target - 2])
+        count += 2 * width < min(before, after) and not jumped
+    return count

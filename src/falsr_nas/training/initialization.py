@@ -1,0 +1,30 @@
+"""How weights begin."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from falsr_nas.networks.network import Network
+from falsr_nas.space.genome import Genome
+from falsr_nas.training.settings import Initialization
+
+
+def initialized_network(genome: Genome, initialization: Initialization, seed: int) -> Network:
+    """The network of a genome with fresh weights, the same for the same seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(genome)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and initialization is not Initialization.TORCH:
+                _initialize(module, initialization)
+    return network
+
+
+def _initialize(layer: nn.Conv2d, initialization: Initialization) -> None:
+    if initialization is Initialization.NORMAL:
+        nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
+    else:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    assert layer.bias is not None, "every convolution of the family has a bias"
+    nn.init.zeros_(layer.bias)

@@ -1,0 +1,113 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsr_nas.errors import UserError
+from falsr_nas.space.genome import Cell, Genome, GenomeError, Operator
+from falsr_nas.space.published import PUBLISHED
+
+operators = st.sampled_from(["conv", "groupConG2", "groupConG4", "invertBotConE2"]).map(Operator.parse)
+cells = st.builds(Cell, operators, st.sampled_from([16, 32, 48, 64]), st.sampled_from([1, 3]), st.sampled_from([1, 2, 4]), st.booleans())
+
+
+@st.composite
+def genomes(draw: st.DrawFn) -> Genome:
+    chain = draw(st.lists(cells, min_size=1, max_size=8))
+    links = [draw(st.sets(st.integers(0, target - 2))) for target in range(2, len(chain) + 2)]
+    return Genome(tuple(chain), tuple(tuple(sorted(nodes)) for nodes in links), draw(st.sampled_from([16, 32, 64])))
+
+
+@given(cells)
+def test_cell_names_round_trip(cell: Cell) -> None:
+    assert Cell.parse(cell.name) == cell
+
+
+@given(genomes())
+def test_text_and_json_round_trip(genome: Genome) -> None:
+    assert Genome.parse(str(genome)) == genome
+    assert Genome.from_json(json.loads(json.dumps(genome.to_json()))) == genome
+    assert Genome.parse(json.dumps(genome.to_json())) == genome
+
+
+@given(genomes())
+def test_the_key_ignores_exactly_the_residual_that_does_nothing(genome: Genome) -> None:
+    for i, cell in enumerate(genome.cells):
+        flipped = genome.cells[:i] + (replace(cell, residual=not cell.residual),) + genome.cells[i + 1 :]
+        assert (replace(genome, cells=flipped).key == genome.key) == (cell.repeats == 1)
+
+
+@given(genomes(), genomes())
+def test_different_networks_have_different_keys(a: Genome, b: Genome) -> None:
+    assert (a.key == b.key) == (a.canonical() == b.canonical())
+
+
+@given(genomes())
+def test_canonical_is_idempotent(genome: Genome) -> None:
+    assert genome.canonical().canonical() == genome.canonical()
+
+
+@given(genomes())
+def test_every_target_reads_the_node_before_it_last(genome: Genome) -> None:
+    for target in range(1, genome.n + 2):
+        nodes = genome.inputs(target)
+        assert nodes[-1] == target - 1
+        assert list(nodes) == sorted(set(nodes))
+
+
+@given(st.text() | st.from_regex(r"stem_f\d+ (conv|groupConG4)_f\d+_k\d_b\d_(is|no)skip( \| \d,\d->\d)?", fullmatch=True))
+def test_any_text_is_a_genome_or_a_genome_error(text: str) -> None:
+    try:
+        assert isinstance(Genome.parse(text), Genome)
+    except GenomeError as error:
+        assert str(error)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["cells", "links", "stem", "2", "x"]), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_is_a_genome_or_a_genome_error(value: object) -> None:
+    try:
+        assert isinstance(Genome.from_json(value), Genome)
+    except GenomeError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "1 to 64 cells"),
+        ("conv_f64_k3_b4", "is not a cell"),
+        ("conf_f64_k3_b4_isskip", "unknown operator"),
+        ("groupConG4_f18_k3_b1_noskip", "4 groups do not divide 18"),
+        ("conv_f16_k2_b1_noskip", "odd"),
+        ("conv_f16_k3_b0_noskip", "repeats"),
+        ("conv_f9999_k3_b1_noskip", "channels"),
+        ("conv_f16_k3_b1_noskip | 1->2", "ascending nodes in 0..0"),
+        ("conv_f16_k3_b1_noskip | 0->9", "targets with links are 2..2"),
+        ("conv_f16_k3_b1_noskip | 0->2 0->2", "given twice"),
+        ("conv_f16_k3_b1_noskip | 0-2", "not a link"),
+        ("stem_f30 conv_f16_k3_b1_noskip", "30 channels cannot be shuffled"),
+        ("stem_f36 groupConG16_f16_k3_b1_noskip", "do not divide its 36 input channels"),
+        ('{"cells": ["conv_f16_k3_b1_noskip"], "kells": 1}', "no 'kells'"),
+        ('{"cells": 3}', 'a list "cells"'),
+        ("{", "not JSON"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says.replace("(", r"\(")):
+        Genome.parse(text)
+
+
+def test_published_links_are_the_specified_ones() -> None:
+    a = PUBLISHED["FALSR-A"]
+    assert sum(map(len, a.links)) == 13
+    assert a.inputs(7) == (0, 2, 5, 6)
+    assert PUBLISHED["FALSR-B"].inputs(8) == (1, 4, 6, 7)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsr_nas.errors import UserError
+from falsr_nas.space.cost import cost
+from falsr_nas.space.enumeration import affordable_genomes, lightest
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.published import PUBLISHED
+from falsr_nas.space.search_space import SearchSpace, SpaceError
+
+PAPER = SearchSpace()
+TINY = SearchSpace(n=2, operators=("conv", "groupConG2"), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8)
+
+
+def test_the_papers_space() -> None:
+    assert len(PAPER.cells) == 192
+    assert len(set(PAPER.cells)) == 192
+    assert PAPER.bits == 28
+    assert PAPER.size == 192**7 * 2**28
+    assert len(PAPER.distinct_cells) == 160
+    assert PAPER.distinct_size == 160**7 * 2**28
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_are_in_it(name: str) -> None:
+    genome = PUBLISHED[name]
+    assert genome in PAPER
+    assert PAPER.decode(*PAPER.encode(genome)) == genome
+
+
+@given(st.integers(0, 2**32))
+def test_encoding_round_trips(seed: int) -> None:
+    genome = PAPER.sample(np.random.default_rng(seed))
+    cells, bits = PAPER.encode(genome)
+    assert PAPER.decode(cells, bits) == genome
+    canonical = genome.canonical()
+    assert PAPER.decode(*PAPER.encode(canonical)).key == genome.key
+
+
+def test_link_bits_follow_the_papers_index() -> None:
+    n = PAPER.n
+    for place, (node, target) in enumerate(PAPER.link_places, start=1):
+        i, j = node + 1, target
+        assert place == (i - 1) * (n + 1 - i / 2) + (j - i)
+
+
+def test_samples_are_uniform() -> None:
+    rng = np.random.default_rng(0)
+    codes = [PAPER.encode(PAPER.sample(rng)) for _ in range(4000)]
+    counts = np.bincount(np.concatenate([cells for cells, _ in codes]), minlength=192)
+    expected = 4000 * 7 / 192
+    assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(2 * 192)  # chi-square, 4 deviations
+    shares = np.mean([bits for _, bits in codes], axis=0)
+    assert np.abs(shares - 0.5).max() < 0.04
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"n": 0}, "space.n is 0"),
+        ({"operators": ()}, "space.operators is empty"),
+        ({"channels": (18, 16)}, "4 groups do not divide 18"),
+        ({"channels": (16, 16)}, "repeats a choice"),
+        ({"kernels": (2,)}, "odd"),
+        ({"stem": 30}, "30 channels"),
+        ({"stem": 36, "operators": ("groupConG8",), "channels": (16,)}, "do not divide its 36 input"),
+        ({"operators": ("convolution",)}, "unknown operator"),
+    ],
+)
+def test_impossible_spaces_are_refused(choices: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        SearchSpace(**choices)
+
+
+def test_genomes_of_another_space_are_refused() -> None:
+    with pytest.raises(SpaceError, match="not in this space"):
+        TINY.encode(PUBLISHED["FALSR-A"])
+
+
+def all_networks(space: SearchSpace) -> dict[str, Genome]:
+    codes = np.ndindex(*(len(space.cells),) * space.n, *(2,) * space.bits)
+    found = (space.decode(code[: space.n], code[space.n :]).canonical() for code in codes)
+    return {genome.key: genome for genome in found}
+
+
+def test_enumeration_visits_every_affordable_network_once() -> None:
+    networks = all_networks(TINY)
+    assert len(networks) == TINY.distinct_size
+    prices = sorted(cost(genome).mult_adds for genome in networks.values())
+    for limit in (None, prices[0], prices[len(prices) // 3], prices[0] - 1):
+        visited = [genome.key for genome in affordable_genomes(TINY, limit)]
+        wanted = {key for key, genome in networks.items() if limit is None or cost(genome).mult_adds <= limit}
+        assert len(visited) == len(wanted)
+        assert set(visited) == wanted
+    assert cost(lightest(TINY)).mult_adds == prices[0]
+    assert cost(TINY.heaviest).mult_adds == prices[-1]
+
+
+def test_enumeration_finds_a_needle_in_the_papers_space() -> None:
+    least = cost(lightest(PAPER)).mult_adds
+    first = next(affordable_genomes(PAPER, least))
+    assert cost(first).mult_adds == least
