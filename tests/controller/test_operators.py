@@ -1,0 +1,116 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsr_nas.controller.crossover import single_point
+from falsr_nas.controller.initialization import InitialDesign
+from falsr_nas.controller.mutation import cell_mult_adds, cell_params, exploration, random_mutation, roulette, roulette_weights
+from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
+from falsr_nas.errors import UserError
+from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.search_space import SearchSpace
+
+PAPER = SearchSpace()
+seeds = st.integers(0, 2**32)
+
+
+def two_parents(rng: np.random.Generator) -> tuple[Genome, Genome]:
+    return PAPER.sample(rng), PAPER.sample(rng)
+
+
+def cuts(child: tuple, a: tuple, b: tuple) -> list[int]:
+    return [cut for cut in range(1, len(a)) if child == a[:cut] + b[cut:]]
+
+
+@given(seeds)
+def test_crossover_cuts_cells_and_rows_of_links_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = two_parents(rng)
+    child = single_point(a, b, rng)
+    assert cuts(child.cells, a.cells, b.cells)
+    assert cuts(child.links, a.links, b.links)
+
+
+def test_crossover_cuts_everywhere_alike_and_both_independently() -> None:
+    rng = np.random.default_rng(1)
+    # parents whose genes all differ, so that each cut is visible
+    a = PAPER.genome([PAPER.cells[i] for i in range(7)], [0] * 28)
+    b = PAPER.genome([PAPER.cells[i + 50] for i in range(7)], [1] * 28)
+    seen: Counter[tuple[int, int]] = Counter()
+    for _ in range(3600):
+        child = single_point(a, b, rng)
+        seen[cuts(child.cells, a.cells, b.cells)[0], cuts(child.links, a.links, b.links)[0]] += 1
+    assert len(seen) == 36
+    counts = np.array(list(seen.values()))
+    assert ((counts - 100) ** 2 / 100).sum() < 36 + 4 * np.sqrt(72)
+
+
+@given(seeds)
+def test_random_mutation_changes_something_and_stays_in_the_space(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    genome = PAPER.sample(rng)
+    flipped = random_mutation(PAPER, p_cell=0.0, p_link=1.0)(genome, rng).genome
+    assert flipped.cells == genome.cells
+    assert [a != b for a, b in zip(PAPER.encode(flipped)[1], PAPER.encode(genome)[1], strict=True)] == [True] * 28
+    assert random_mutation(PAPER)(genome, rng).genome in PAPER
+
+
+def test_random_mutation_at_its_defaults_touches_one_cell_and_one_link_on_average() -> None:
+    rng = np.random.default_rng(2)
+    genome = PAPER.sample(rng)
+    cells, bits = map(np.array, PAPER.encode(genome))
+    mutants = [PAPER.encode(random_mutation(PAPER)(genome, rng).genome) for _ in range(3000)]
+    redrawn = np.mean([(np.array(c) != cells).sum() for c, _ in mutants])
+    flipped = np.mean([(np.array(b) != bits).sum() for _, b in mutants])
+    # a redrawn cell is the old one in 1 of 192 cases; when neither part is drawn (12%), one gene is picked
+    nothing = (1 - 1 / 7) ** 7 * (1 - 1 / 28) ** 28
+    assert abs(redrawn - (1 + nothing * 7 / 35) * 191 / 192) < 0.06
+    assert abs(flipped - (1 + nothing * 28 / 35)) < 0.06
+
+
+@pytest.mark.parametrize("price", [cell_mult_adds, cell_params])
+def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(price) -> None:
+    rng = np.random.default_rng(3)
+    weights = roulette_weights(PAPER, price)
+    prices = np.array([price(cell) for cell in PAPER.cells])
+    assert weights.sum() == pytest.approx(1)
+    assert (np.diff(weights[np.argsort(prices, kind="stable")]) <= 1e-15).all()
+    assert weights[0] / weights[1] == pytest.approx(np.log(prices[1]) / np.log(prices[0]))
+    genome, drawn = PAPER.sample(rng), Counter()
+    for _ in range(3000):
+        mutant = roulette(PAPER, price)(genome, rng).genome
+        assert mutant.links == genome.links
+        drawn.update(PAPER.encode(mutant)[0])
+    expected = weights * 21_000
+    counts = np.array([drawn[i] for i in range(192)])
+    assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(2 * 192)
+
+
+def test_exploration_splits_as_the_paper_says() -> None:
+    chances = {name: chance for name, (chance, _) in exploration(ExplorationSettings(p_random=0.5, p_flops=0.7), PAPER).items()}
+    assert chances == pytest.approx({"random": 0.5, "roulette_flops": 0.2, "roulette_params": 0.3})
+    with pytest.raises(UserError, match="at least p_random"):
+        ExplorationSettings(p_random=0.5, p_flops=0.4)
+
+
+def test_the_initial_population_uses_every_cell_once_before_it_mixes() -> None:
+    rng = np.random.default_rng(4)
+    design = InitialDesign(InitialSettings(), PAPER, rng)
+    first = [design.draw(rng) for _ in range(192)]
+    repeated: list[Cell] = [genome.cells[0] for genome in first]
+    assert all(set(genome.cells) == {cell} for genome, cell in zip(first, repeated, strict=True))
+    assert set(repeated) == set(PAPER.cells)
+    for genome in (design.draw(rng) for _ in range(50)):
+        assert len(set(genome.cells)) == 7
+
+
+def test_initial_links_are_random_dense_or_none_as_set() -> None:
+    rng = np.random.default_rng(5)
+    design = InitialDesign(InitialSettings(p_random=0.5, p_dense=0.2), PAPER, rng)
+    counts = np.array([sum(map(len, design.draw(rng).links)) for _ in range(3000)])
+    assert abs((counts == 28).mean() - 0.2) < 0.025
+    assert abs((counts == 0).mean() - 0.3) < 0.03
+    assert abs(counts[(counts > 0) & (counts < 28)].mean() - 14) < 0.3
