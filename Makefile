@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all the set-up by themselves, in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-slow lint format benchmarks clean
+
+help:
+	@echo "make demo        install into $(VENV), run a small search, print its front"
+	@echo "make test        install, then the tests (minutes)"
+	@echo "make test-slow   the tests that take longer"
+	@echo "make lint        ruff and mypy --strict"
+	@echo "make format      ruff's formatter"
+
+# One stamp for the whole environment: made anew when what it was made from changes.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "falsr_nas needs Python 3.11 or later: make PYTHON=python3.12"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m falsr_nas.search +experiment=demo run_dir=outputs/demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis
