@@ -1,0 +1,69 @@
+"""The front of a search as files: ``pareto.csv`` for spreadsheets and comparisons, ``pareto.json`` for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.objectives import ObjectiveScale, pareto_front, summarise
+from falsr_nas.report.files import write_atomically
+
+COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
+"""Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input."""
+
+
+def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
+    """Write a front, row by row as it comes, with :data:`COLUMNS`.
+
+    Numbers are written in full and lines end in LF, so that equal fronts make equal files. Raises UserError where it cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(_row(evaluation) for evaluation in front)
+    write_atomically(path, text.getvalue().encode())
+
+
+def write_pareto_json(path: Path, evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None) -> None:
+    """Write the front of all evaluations with where its networks come from, its hypervolume, and the scale that this was measured on.
+
+    The file holds nothing of clock or machine: the same search makes the same file. Raises UserError where it cannot be written.
+    """
+    summary = summarise(evaluations, scale, min_psnr)
+    content = {
+        "candidates": summary.candidates,
+        "failures": summary.failures,
+        "generations": summary.generation + 1,
+        "min_psnr": min_psnr,
+        "hypervolume": summary.hypervolume,
+        "reference": {"psnr": scale.psnr[0], "mult_adds": scale.heaviest.mult_adds, "params": scale.heaviest.params},
+        "ideal": {"psnr": scale.psnr[1], "mult_adds": scale.lightest.mult_adds, "params": scale.lightest.params},
+        "front": [_entry(evaluation) for evaluation in pareto_front(evaluations, min_psnr)],
+    }
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _row(evaluation: Evaluation) -> dict[str, Any]:
+    candidate, outcome = evaluation.candidate, evaluation.outcome
+    if not isinstance(outcome, Score):
+        raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
+    return {
+        "key": candidate.key,
+        "genome": str(candidate.genome),
+        "psnr": outcome.psnr,
+        "mse": outcome.mse,
+        "mult_adds": candidate.cost.mult_adds,
+        "params": candidate.cost.params,
+        "generation": candidate.generation,
+    }
+
+
+def _entry(evaluation: Evaluation) -> dict[str, Any]:
+    candidate = evaluation.candidate
+    origin = {"operators": candidate.origin.operators, "parents": candidate.origin.parents, "log_prob": candidate.origin.log_prob}
+    return {**_row(evaluation), "network": candidate.genome.to_json(), "origin": origin}

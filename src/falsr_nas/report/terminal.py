@@ -1,0 +1,65 @@
+"""The front of a search as a table in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich import box
+from rich.table import Table
+
+from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.space.genome import Cell, Genome
+
+LEGEND = "cells: C conv, G2/G4 grouped, E2 inverted bottleneck; channels, k kernel, b repeats, + residual"
+
+
+def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
+    """A front as a table for people, in the front's order.
+
+    Args:
+        front: scored evaluations.
+        most: rows at most, 2 or more; of a longer front as many are shown, evenly spaced, first and last among them.
+    """
+    shown = _evenly(front, most)
+    count = f"{len(shown)} of its {len(front)} networks" if len(shown) < len(front) else f"{len(front)} networks"
+    table = Table(title=f"Pareto front, {count}", caption=LEGEND, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("key", no_wrap=True, style="dim")
+    for column in ("PSNR\ndB", "mult-adds\nG", "params\nK", "links"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("cells", ratio=1)
+    for evaluation in shown:
+        table.add_row(*_cells_of_row(evaluation))
+    return table
+
+
+def compact(genome: Genome) -> str:
+    """The cells of a genome in short, e.g. ``C64k3b4+ E2-16k1b1 x2``: equal neighbours are counted."""
+    runs = [(name, len(list(run))) for name, run in groupby(_compact_cell(cell) for cell in genome.cells)]
+    return " ".join(name if count == 1 else f"{name} x{count}" for name, count in runs)
+
+
+def _compact_cell(cell: Cell) -> str:
+    operator = {"conv": "C", "groupCon": f"G{cell.operator.factor}-", "invertBotCon": f"E{cell.operator.factor}-"}[cell.operator.kind]
+    return f"{operator}{cell.channels}k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
+
+
+def _cells_of_row(evaluation: Evaluation) -> tuple[str, ...]:
+    candidate, outcome = evaluation.candidate, evaluation.outcome
+    if not isinstance(outcome, Score):
+        raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
+    links = sum(map(len, candidate.genome.links))
+    return (
+        candidate.key,
+        f"{outcome.psnr:.2f}",
+        f"{candidate.cost.mult_adds / 1e9:.1f}",
+        f"{candidate.cost.params / 1e3:.1f}",
+        str(links),
+        compact(candidate.genome),
+    )
+
+
+def _evenly(front: Sequence[Evaluation], most: int) -> list[Evaluation]:
+    if len(front) <= most:
+        return list(front)
+    return [front[round(i * (len(front) - 1) / (most - 1))] for i in range(most)]

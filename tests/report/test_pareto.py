@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from falsr_nas.candidate import Evaluation
+from falsr_nas.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.report.pareto import COLUMNS, write_pareto_csv, write_pareto_json
+from falsr_nas.space.cost import cost
+from falsr_nas.space.genome import Genome
+
+
+def test_csv_gives_back_every_number_and_genome(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+    front = pareto_front(evaluations)
+    write_pareto_csv(tmp_path / "pareto.csv", front)
+    data = (tmp_path / "pareto.csv").read_bytes()
+    assert data.startswith(b"key,genome,psnr,mse,mult_adds,params,generation\n")
+    assert b"\r" not in data
+    with (tmp_path / "pareto.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == len(front) > 5
+    for row, evaluation in zip(rows, front, strict=True):
+        genome = Genome.parse(row["genome"])
+        assert genome == evaluation.candidate.genome
+        assert genome.key == row["key"]
+        assert (int(row["params"]), int(row["mult_adds"])) == (cost(genome).params, cost(genome).mult_adds)
+        assert evaluation.score is not None
+        assert (float(row["psnr"]), float(row["mse"])) == (evaluation.score.psnr, evaluation.score.mse)
+        assert int(row["generation"]) == evaluation.candidate.generation
+
+
+def test_csv_of_an_empty_front_is_its_header(tmp_path: Path) -> None:
+    write_pareto_csv(tmp_path / "pareto.csv", [])
+    assert (tmp_path / "pareto.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_failures_are_on_no_front(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+    with pytest.raises(ValueError, match="failed"):
+        write_pareto_csv(tmp_path / "pareto.csv", [evaluations[49]])
+    assert not (tmp_path / "pareto.csv").exists()
+
+
+def test_json_tells_the_whole_story(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+    write_pareto_json(tmp_path / "pareto.json", evaluations, scale, min_psnr=25.0)
+    content = json.loads((tmp_path / "pareto.json").read_text())
+    front = pareto_front(evaluations, min_psnr=25.0)
+    assert (content["candidates"], content["failures"], content["generations"], content["min_psnr"]) == (300, 6, 5, 25.0)
+    assert content["hypervolume"] == hypervolume(front, scale)
+    assert content["reference"] == {"psnr": 20.0, "mult_adds": scale.heaviest.mult_adds, "params": scale.heaviest.params}
+    assert [entry["key"] for entry in content["front"]] == [evaluation.key for evaluation in front]
+    for entry, evaluation in zip(content["front"], front, strict=True):
+        assert Genome.from_json(entry["network"]) == Genome.parse(entry["genome"]) == evaluation.candidate.genome
+        assert entry["psnr"] >= 25.0
+        assert entry["origin"] == {"operators": ["crossover", "random"], "parents": ["a" * 16, "b" * 16], "log_prob": None}
+
+
+def test_equal_searches_make_equal_files(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+    for name, order in (("one", evaluations), ("two", evaluations[::-1])):
+        write_pareto_csv(tmp_path / f"{name}.csv", pareto_front(order))
+        write_pareto_json(tmp_path / f"{name}.json", order, scale)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_json_of_a_search_without_scores(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+    write_pareto_json(tmp_path / "pareto.json", [evaluations[49]], scale)
+    content = json.loads((tmp_path / "pareto.json").read_text())
+    assert (content["candidates"], content["failures"], content["hypervolume"], content["front"]) == (1, 1, 0.0, [])
