@@ -1,0 +1,1 @@
+"""Photographs in; pairs of low and high resolution, patches and validation batches out."""

@@ -1,0 +1,128 @@
+"""The patch pool: training batches cut from memory by tensor indexing alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from falsr_nas.data.errors import DataError
+from falsr_nas.data.images import LUMA, luma
+from falsr_nas.data.pairs import Pair
+
+CHOICES = 4  # uniform numbers that place a patch: image, row, column, symmetry
+SYMMETRIES = 8  # of the square: flips and quarter turns
+
+
+class PatchPool:
+    """All training images on one device, and random patches of them.
+
+    Images are packed pixel after pixel in two tensors, LR and HR, so a patch's row is one run of bytes wherever its image lies. No step
+    waits for the device or has a shape that depends on the draw: a CUDA graph can hold it, given that the generator is registered with
+    the graph.
+    """
+
+    def __init__(self, lr: Tensor, hr: Tensor, geometry: Tensor, smallest: int) -> None:
+        """Use :meth:`pack`.
+
+        Args:
+            lr: (P, 3) uint8, the LR pixels of all images.
+            hr: (4P, 3) uint8, the HR pixels, images in the same order.
+            geometry: (3, images) int64: each image's first LR pixel, its LR height, its LR width.
+            smallest: the least LR side of all images.
+        """
+        self._lr, self._hr, self._geometry = lr, hr, geometry
+        self._luma = LUMA.to(lr.device)
+        self._smallest = smallest
+
+    @classmethod
+    def pack(cls, pairs: list[Pair]) -> PatchPool:
+        """The pool of these images, on the CPU, taken out of the list so that none is in memory twice. Raises DataError for no image."""
+        if not pairs:
+            raise DataError("a patch pool needs at least one image")
+        sizes = torch.tensor([pair.lr.shape[1:] for pair in pairs])  # (images, 2)
+        ends = sizes.prod(1).cumsum(0)
+        starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+        lr = torch.empty(int(ends[-1]), 3, dtype=torch.uint8)
+        hr = torch.empty(4 * len(lr), 3, dtype=torch.uint8)
+        while pairs:
+            pair = pairs.pop()
+            start, end = int(starts[len(pairs)]), int(ends[len(pairs)])
+            lr[start:end] = pair.lr.flatten(1).t()
+            hr[4 * start : 4 * end] = pair.hr.flatten(1).t()
+        return cls(lr, hr, torch.stack([starts, *sizes.unbind(1)]), int(sizes.min()))
+
+    def __len__(self) -> int:
+        return self._geometry.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie, and where batches appear."""
+        return self._lr.device
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the images take."""
+        return self._lr.nbytes + self._hr.nbytes
+
+    def to(self, device: torch.device | str) -> PatchPool:
+        """The same images on another device; what is there already is shared, not copied."""
+        return PatchPool(self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._smallest)
+
+    def draw(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Uniform numbers in [0, 1) that place a batch of patches: (4, N) float32, for image, row, column and symmetry.
+
+        Args:
+            batch: N.
+            generator: on the pool's device.
+        """
+        return torch.rand(CHOICES, batch, generator=generator, device=self.device)
+
+    def cut(self, places: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+        """The patches that lie at ``places``.
+
+        Every image is equally likely, whatever its size (our choice), then every position in it, then each of the square's 8
+        symmetries. Columns of ``places`` are independent: processes that share a batch draw all of it and each cut their columns.
+
+        Args:
+            places: (4, N) in [0, 1), from :meth:`draw`.
+            patch: LR side p.
+
+        Returns:
+            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; what is at (y, x) in LR is at (2y, 2x) in HR.
+
+        Raises:
+            DataError: when an image is smaller than the patch, or the patch is no size.
+        """
+        if not 1 <= patch <= self._smallest:
+            raise DataError(f"patch is {patch}: the smallest training image allows 1 to {self._smallest} LR pixels")
+        image, symmetry = _pick(places[0], len(self)), _pick(places[3], SYMMETRIES)
+        start, height, width = self._geometry[:, image].unbind()
+        row, column = _pick(places[1], height - (patch - 1)), _pick(places[2], width - (patch - 1))
+        lr = self._gather(self._lr, start + row * width + column, width, symmetry, patch)
+        # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image lies at 4yw + 2x.
+        hr = self._gather(self._hr, 4 * (start + row * width) + 2 * column, 2 * width, symmetry, 2 * patch)
+        return lr, hr
+
+    def sample(self, batch: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A random batch: :meth:`cut` what :meth:`draw` places."""
+        return self.cut(self.draw(batch, generator), patch)
+
+    def _gather(self, pixels: Tensor, corner: Tensor, width: Tensor, symmetry: Tensor, side: int) -> Tensor:
+        """Luma (N, 1, side, side) of the squares whose top left pixels are ``corner`` (N,) in images ``width`` (N,) wide."""
+        upside_down, mirrored, transposed = ((symmetry & bit).bool()[:, None, None] for bit in (1, 2, 4))
+        line = torch.arange(side, device=self.device)
+        line = torch.where(upside_down[:, 0], side - 1 - line, line)  # (N, side)
+        # A view of every run of ``side`` pixels there is, (P - side + 1, side, 3): picking runs is picking rows.
+        runs = pixels.as_strided((len(pixels) - side + 1, side, 3), (3, 3, 1))
+        y = luma(runs[corner[:, None] + line * width[:, None]], self._luma)  # (N, side, side)
+        y = torch.where(mirrored, y.flip(2), y)
+        y = torch.where(transposed, y.transpose(1, 2), y)
+        return y.unsqueeze(1)
+
+
+def _pick(uniform: Tensor, choices: Tensor | int) -> Tensor:
+    """Indices 0 .. choices - 1 from numbers in [0, 1).
+
+    The largest float32 below 1 is 1 - 2**-24, and its product with any n < 2**24 rounds to less than n, so no clamp is needed.
+    """
+    return (uniform * choices).long()

@@ -1,0 +1,89 @@
+"""Which files a data setting stands for. Nothing is decoded here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from falsr_nas.data.errors import DataError
+from falsr_nas.data.images import list_images
+from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
+
+# scikit-image's colour photographs. Left out: drawings, charts, renderings, everything grey, and the retina, which is so smooth (50 dB
+# by interpolation) that it teaches nothing. The two motorcycles are a stereo pair, so they stay on one side. Our choice.
+PHOTOGRAPHS_TRAIN = (
+    "astronaut.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+)
+PHOTOGRAPHS_VAL = ("chelsea.png", "coffee.png", "rocket.jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An HR image's file and, where its LR image is given and not to be made, that one's."""
+
+    hr: Path
+    lr: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The image files to train on and those to validate on; no file is in both."""
+
+    train: tuple[ImageFile, ...]
+    val: tuple[ImageFile, ...]
+
+
+def find_images(settings: DataSettings) -> Split:
+    """The files that the settings stand for, in a fixed order.
+
+    Raises:
+        DataError: when a folder is missing or empty, an image is both in training and validation, or the settings are of no known source.
+    """
+    match settings:
+        case PhotographsSettings():
+            return _photographs()
+        case FolderSettings():
+            return _folders(settings)
+        case Div2kSettings():
+            return _div2k(Path(settings.root).expanduser())
+    raise DataError(f"data: {type(settings).__name__} names no source; choose photographs, folder or div2k")
+
+
+def _photographs() -> Split:
+    folder = Path(str(resources.files("skimage.data")))
+    return Split(
+        tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_TRAIN),
+        tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_VAL),
+    )
+
+
+def _folders(settings: FolderSettings) -> Split:
+    train = [path for folder in settings.train_dirs for path in list_images(Path(folder).expanduser())]
+    val = list_images(Path(settings.val_dir).expanduser())
+    if both := {path.resolve() for path in train} & {path.resolve() for path in val}:
+        raise DataError(f"data: {min(both)} is both in data.train_dirs and in data.val_dir")
+    return Split(tuple(map(ImageFile, train)), tuple(map(ImageFile, val)))
+
+
+def _div2k(root: Path) -> Split:
+    missing = [name for name in ("DIV2K_train_HR", "DIV2K_valid_HR") if not (root / name).is_dir()]
+    if missing:
+        raise DataError(
+            f"data.root: no {' and no '.join(missing)} in {root}: put there DIV2K_train_HR (0001.png ... 0800.png) and "
+            "DIV2K_valid_HR (0801.png ... 0900.png) and, for the official LR images, DIV2K_train_LR_bicubic/X2 (0001x2.png ...) and "
+            "DIV2K_valid_LR_bicubic/X2 (0801x2.png ...)"
+        )
+    return Split(_div2k_part(root, "train"), _div2k_part(root, "valid"))
+
+
+def _div2k_part(root: Path, part: str) -> tuple[ImageFile, ...]:
+    hr = list_images(root / f"DIV2K_{part}_HR")
+    lr = root / f"DIV2K_{part}_LR_bicubic" / "X2"
+    if not lr.is_dir():
+        return tuple(map(ImageFile, hr))
+    return tuple(ImageFile(path, lr / f"{path.stem}x2{path.suffix}") for path in hr)
