@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
-from torch.nn.functional import channel_shuffle, pixel_shuffle, relu
+from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle, relu
 
 from falsr_nas.networks.cells import build_cell, concatenate, conv
-from falsr_nas.networks.footprint import Footprint, footprint, released
+from falsr_nas.networks.footprint import footprint, released
+from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE, Genome
 
 
-class Network(nn.Module):
+class Network(SuperResolver):
     """Stem, n cell blocks, upsampler: the luma plane at twice its size.
 
     Attributes:
         genome: what this network was built from.
-        planes: 1, it works on luma.
     """
 
-    planes: ClassVar[int] = 1
+    planes = 1
 
     def __init__(self, genome: Genome) -> None:
         super().__init__()
         self.genome = genome
+        self.footprint = footprint(genome)
         self._released = released(genome)
         self.stem = conv(1, genome.stem, 3)
         self.cells = nn.ModuleList(build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1))
         self.merge = conv(genome.in_channels(genome.n + 1), genome.stem, 3)
         self.restore = conv(genome.stem // SCALE**2, 1, 3)
-
-    @property
-    def footprint(self) -> Footprint:
-        """What an output pixel depends on, and what a forward pass keeps in memory."""
-        return footprint(self.genome)
 
     def forward(self, y: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
@@ -48,3 +42,23 @@ class Network(nn.Module):
         # TensorFlow's depth_to_space order, as the published weights have it: channels are (row, column, c), not (c, row, column).
         x = pixel_shuffle(channel_shuffle(x, SCALE**2), SCALE)  # (N, stem / 4, 2H, 2W)
         return self.restore(x)  # type: ignore[no-any-return]
+
+
+class BilinearResidual(SuperResolver):
+    """A network trained on what bilinear interpolation misses, with the interpolation that it adds to.
+
+    Attributes:
+        network: what was trained.
+    """
+
+    planes = 1
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.footprint = network.footprint
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
+        output: Tensor = self.network(y)
+        return output + interpolate(y, scale_factor=SCALE, mode="bilinear", align_corners=False)

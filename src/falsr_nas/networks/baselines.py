@@ -1,0 +1,221 @@
+"""The hand-made x2 networks that searches are measured against, in evaluation form.
+
+Zero padding "same" everywhere, so that every output is twice its input. Weights are not shipped; the published costs and scores lie in
+:mod:`falsr_nas.report.peers`. Where the count of a network differs from its paper's by more than 0.5%, its docstring says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad, pixel_shuffle, relu
+
+from falsr_nas.networks.footprint import Footprint
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.cost import LR_PIXELS, Cost
+from falsr_nas.space.genome import SCALE
+
+_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's colours, subtracted by CARN
+
+
+def bicubic(x: Tensor) -> Tensor:
+    """Bicubic interpolation, a = -0.5 (Keys, 1981; MATLAB's), border replicated: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    edge = 2  # taps on each side
+    # Only its antialiased variant uses a = -0.5. For an upscaling both have the same four taps.
+    x = interpolate(pad(x, (edge,) * 4, mode="replicate"), scale_factor=SCALE, mode="bicubic", antialias=True)
+    return x[..., SCALE * edge : -SCALE * edge, SCALE * edge : -SCALE * edge]
+
+
+class Bicubic(SuperResolver):
+    """Bicubic interpolation as a network without weights."""
+
+    planes = 3
+    footprint = Footprint(margin=2, floats=48)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, 2H, 2W)."""
+        return bicubic(x)
+
+
+class SRCNN(SuperResolver):
+    """SRCNN 9-5-5 (Dong et al., TPAMI 2016): three convolutions on the bicubic image."""
+
+    planes = 1
+    footprint = Footprint(margin=6, floats=1100)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extract = nn.Conv2d(1, 64, 9, padding=4)
+        self.map = nn.Conv2d(64, 32, 5, padding=2)
+        self.restore = nn.Conv2d(32, 1, 5, padding=2)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 1, 2H, 2W)."""
+        x = relu(self.extract(bicubic(y)), inplace=True)
+        x = relu(self.map(x), inplace=True)
+        return self.restore(x)  # type: ignore[no-any-return]
+
+
+class FSRCNN(SuperResolver):
+    """FSRCNN(56, 12, 4) (Dong et al., ECCV 2016): all but the last layer at low resolution.
+
+    Its "12K" parameters are 12,464 weights; biases and PReLU slopes are 345 more. Its 2.9 G mult-adds stand as 6.0 G in the literature:
+    there every high-resolution pixel is charged all 9 x 9 taps of the transposed convolution, but at stride 2 an input pixel meets each
+    of them once.
+    """
+
+    planes = 1
+    footprint = Footprint(margin=8, floats=400)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extract = nn.Sequential(nn.Conv2d(1, 56, 5, padding=2), nn.PReLU(56))
+        self.shrink = nn.Sequential(nn.Conv2d(56, 12, 1), nn.PReLU(12))
+        self.map = nn.Sequential(*(layer for _ in range(4) for layer in (nn.Conv2d(12, 12, 3, padding=1), nn.PReLU(12))))
+        self.expand = nn.Sequential(nn.Conv2d(12, 56, 1), nn.PReLU(56))
+        self.upscale = nn.ConvTranspose2d(56, 1, 9, stride=SCALE, padding=4, output_padding=1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 1, 2H, 2W)."""
+        return self.upscale(self.expand(self.map(self.shrink(self.extract(y)))))  # type: ignore[no-any-return]
+
+
+class VDSR(SuperResolver):
+    """VDSR (Kim et al., CVPR 2016): 20 convolutions that add to the bicubic image what it lacks."""
+
+    planes = 1
+    footprint = Footprint(margin=12, floats=1100)
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [1, *[64] * 19]
+        self.body = nn.ModuleList(nn.Conv2d(inputs, 64, 3, padding=1) for inputs in widths[:-1])
+        self.restore = nn.Conv2d(64, 1, 3, padding=1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 1, 2H, 2W)."""
+        coarse = x = bicubic(y)
+        for layer in self.body:
+            x = relu(layer(x), inplace=True)
+        return coarse + self.restore(x)  # type: ignore[no-any-return]
+
+
+class ResidualUnit(nn.Module):
+    """CARN's residual block: two 3 x 3 convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        return relu(self.second(relu(self.first(x), inplace=True)).add_(x), inplace=True)
+
+
+class EfficientUnit(nn.Module):
+    """CARN-M's residual block: two grouped 3 x 3 convolutions and a 1 x 1."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, groups=groups)
+        self.second = nn.Conv2d(width, width, 3, padding=1, groups=groups)
+        self.third = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        inner = relu(self.second(relu(self.first(x), inplace=True)), inplace=True)
+        return relu(self.third(inner).add_(x), inplace=True)
+
+
+class Cascade(nn.Module):
+    """Three units, or one unit three times; after each a 1 x 1 convolution fuses everything so far. CARN is a cascade of cascades."""
+
+    def __init__(self, width: int, *units: nn.Module) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(units)
+        self.fusions = nn.ModuleList(nn.Conv2d(width * (i + 2), width, 1) for i in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        joined = x
+        for i, fusion in enumerate(self.fusions):
+            joined = torch.cat([joined, self.units[i % len(self.units)](x)], dim=1)
+            x = relu(fusion(joined), inplace=True)
+        return x
+
+
+class CARN(SuperResolver):
+    """CARN (Ahn et al., ECCV 2018), for x2 alone.
+
+    The paper's 1592K parameters are those of the network for x2, x3 and x4 at once; its upsamplers for x3 and x4 (627,776) are left out.
+    """
+
+    planes = 3
+    footprint = Footprint(margin=21, floats=1300)
+    mean: Tensor
+
+    width: ClassVar[int] = 64
+    groups: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = self.width
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.entry = nn.Conv2d(3, width, 3, padding=1)
+        self.body = Cascade(width, *(self.block() for _ in range(3)))
+        self.upscale = nn.Conv2d(width, width * SCALE**2, 3, padding=1, groups=self.groups)
+        self.restore = nn.Conv2d(width, 3, 3, padding=1)
+
+    def block(self) -> Cascade:
+        """One of its three blocks."""
+        return Cascade(self.width, *(ResidualUnit(self.width) for _ in range(3)))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, 3, 2H, 2W), not clipped."""
+        x = self.body(self.entry(rgb - self.mean))
+        x = pixel_shuffle(relu(self.upscale(x), inplace=True), SCALE)
+        return self.restore(x) + self.mean  # type: ignore[no-any-return]
+
+
+class CARNM(CARN):
+    """CARN-M (Ahn et al., ECCV 2018), for x2 alone: grouped by four, the units of a block share their weights.
+
+    The paper's 412K are the weights without biases of the network for x2, x3 and x4 at once.
+    """
+
+    groups: ClassVar[int] = 4
+
+    def block(self) -> Cascade:
+        """One of its three blocks."""
+        return Cascade(self.width, EfficientUnit(self.width, self.groups))
+
+
+BASELINES: dict[str, Callable[[], SuperResolver]] = {
+    "bicubic": Bicubic,
+    "SRCNN": SRCNN,
+    "FSRCNN": FSRCNN,
+    "VDSR": VDSR,
+    "CARN-M": CARNM,
+    "CARN": CARN,
+}
+"""How to build each, by its name in the literature."""
+
+
+def network_cost(network: SuperResolver) -> Cost:
+    """Parameters and mult-adds of any x2 network, counted on what it runs; of a genome's it agrees with :func:`falsr_nas.space.cost.cost`.
+
+    Mult-adds are those of the convolutions, at 480 x 480 low-resolution pixels.
+    """
+    from copy import deepcopy
+
+    from torch.utils.flop_counter import FlopCounterMode
+
+    side = 48
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        deepcopy(network).to("meta")(torch.empty(1, network.planes, side, side, device="meta"))
+    params = sum(parameter.numel() for parameter in network.parameters())
+    return Cost(params, counter.get_total_flops() // 2 * LR_PIXELS // side**2)
