@@ -1,0 +1,127 @@
+"""Upscaling planes and images with a trained network: whole or in tiles, once or eight times."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from falsr_nas.errors import UserError
+from falsr_nas.metrics import PEAK, Protocol, quantise
+from falsr_nas.networks.baselines import bicubic
+from falsr_nas.networks.footprint import Footprint
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.genome import SCALE
+
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes that the activations of a forward pass may take by default."""
+
+_FLOAT_BYTES = 4
+_RGB_TO_YPBPR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_YPBPR_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.34414, -0.71414), (1.0, 1.772, 0.0))  # JPEG's
+
+
+def upscale(network: SuperResolver, x: Tensor, memory_limit: int = MEMORY_LIMIT, self_ensemble: bool = False) -> Tensor:
+    """Upscale planes: (N, planes, H, W) in [0, 1] -> (N, planes, 2H, 2W), not clipped.
+
+    Args:
+        network: in evaluation form.
+        x: planes of the network's kind.
+        memory_limit: bytes that a forward pass may take. Where the whole does not fit, it runs in tiles that overlap by what an output
+            pixel can see, so that the result is the same.
+        self_ensemble: average over the eight flips and rotations of the image (Lim et al., EDSR, 2017), for eight times the work.
+
+    Raises:
+        UserError: when not even one pixel with its surroundings fits into ``memory_limit``.
+    """
+    with torch.inference_mode():
+        if not self_ensemble:
+            return _upscale(network, x, memory_limit)
+        total = torch.zeros(())
+        for turns in range(4):
+            for flip in (False, True):
+                view = torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
+                output = torch.rot90(_upscale(network, view, memory_limit), -turns, (-2, -1))
+                total = total + (output.flip(-1) if flip else output)
+        return total / 8
+
+
+def super_resolve(
+    network: SuperResolver, rgb: Tensor, protocol: Protocol, memory_limit: int = MEMORY_LIMIT, self_ensemble: bool = False
+) -> Tensor:
+    """Upscale an image as a protocol has it: 8-bit RGB (3, H, W) -> 8-bit RGB (3, 2H, 2W).
+
+    A luma network gets the full-range Y of the image. The two chroma planes are interpolated: under ``standard`` by bicubic interpolation
+    of the planes, under ``falsr`` as the authors' script does, by Pillow's bicubic of the 8-bit image, and with its half level of offset
+    (it encodes chroma around 127.5 and decodes it around 128).
+    """
+    levels = rgb.unsqueeze(0) / PEAK
+    if network.planes == 3:
+        return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
+    low = _mix(levels, _RGB_TO_YPBPR)
+    high = upscale(network, low[:, :1], memory_limit, self_ensemble)
+    if protocol is Protocol.FALSR:
+        chroma = _mix(_pillow_bicubic(rgb).unsqueeze(0) / PEAK, _RGB_TO_YPBPR)[:, 1:] - 0.5 / PEAK
+    else:
+        chroma = bicubic(low[:, 1:])
+    return quantise(PEAK * _mix(torch.cat([high, chroma], dim=1), _YPBPR_TO_RGB), protocol)[0]
+
+
+def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) -> tuple[int, int]:
+    """Height and width of the largest tile, margins included, that fits into ``memory_limit`` bytes; at most the image's.
+
+    Raises:
+        UserError: when a single pixel and its margins do not fit.
+    """
+    pixels = memory_limit // (_FLOAT_BYTES * footprint.floats)
+    least = 2 * footprint.margin + 1
+    rows = min(height, max(math.isqrt(pixels), min(pixels // max(width, 1), height)))
+    columns = min(width, pixels // max(rows, 1))
+    if (rows < height and rows < least) or (columns < width and columns < least):
+        need = _FLOAT_BYTES * footprint.floats * least**2
+        raise UserError(f"memory_limit is {memory_limit} bytes: this network needs at least {need}, for a tile of {least} x {least} pixels")
+    return rows, columns
+
+
+def _upscale(network: SuperResolver, x: Tensor, memory_limit: int) -> Tensor:
+    height, width = x.shape[-2:]
+    margin = network.footprint.margin
+    rows, columns = tile_size(network.footprint, height, width, memory_limit // x.shape[0])
+    if (rows, columns) == (height, width):
+        return network(x)  # type: ignore[no-any-return]
+    output = x.new_empty(*x.shape[:2], SCALE * height, SCALE * width)
+    for top, bottom in _spans(height, rows, margin):
+        for left, right in _spans(width, columns, margin):
+            above, before = (
+                min(margin, top),
+                min(margin, left),
+            )  # surroundings inside the image; beyond it the network pads, as on the whole
+            tile = network(x[..., top - above : bottom + margin, left - before : right + margin])
+            tile = tile[..., SCALE * above : SCALE * (above + bottom - top), SCALE * before : SCALE * (before + right - left)]
+            output[..., SCALE * top : SCALE * bottom, SCALE * left : SCALE * right] = tile
+    return output
+
+
+def _spans(length: int, tile: int, margin: int) -> list[tuple[int, int]]:
+    """Even spans that cover 0..length, each of at most ``tile`` with its margins."""
+    if tile >= length:
+        return [(0, length)]
+    count = -(-length // (tile - 2 * margin))
+    edges = [length * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
+    """A linear change of colour space: (N, 3, H, W) -> (N, 3, H, W)."""
+    return torch.einsum("nchw,dc->ndhw", planes, torch.tensor(matrix, dtype=planes.dtype))
+
+
+def _pillow_bicubic(rgb: Tensor) -> Tensor:
+    """8-bit RGB (3, H, W) -> (3, 2H, 2W)."""
+    image = Image.fromarray(rgb.permute(1, 2, 0).numpy())
+    larger = image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(larger)).permute(2, 0, 1)
