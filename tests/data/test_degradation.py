@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from falsr_nas.data.degradation import crop_even, downscale
+from falsr_nas.data.images import read_image
+
+SIDES = st.integers(1, 12).map(lambda half: 2 * half)
+
+
+def keys_kernel(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Keys' cubic convolution kernel."""
+    x = np.abs(x)
+    inner = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    outer = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    return np.where(x <= 1, inner, np.where(x < 2, outer, 0.0))
+
+
+def reference_pass(image: np.ndarray) -> np.ndarray:
+    """Halve the first axis in float64, from the definition: every output pixel's weights over all positions, borders replicated."""
+    size = len(image)
+    matrix = np.zeros((size // 2, size))
+    for i in range(size // 2):
+        positions = np.arange(2 * i - 8, 2 * i + 9)
+        weights = keys_kernel((positions - (2 * i + 0.5)) / 2)
+        np.add.at(matrix[i], positions.clip(0, size - 1), weights / weights.sum())
+    return np.clip(np.floor(np.tensordot(matrix, image.astype(np.float64), 1) + 0.5), 0, 255)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(np.uint8, shape)))
+def test_equals_the_definition_in_float64(image: np.ndarray) -> None:
+    expected = reference_pass(reference_pass(image).T).T
+    assert np.array_equal(downscale(torch.from_numpy(image)).numpy(), expected)
+
+
+def test_extremes_of_both_passes_are_clipped_alike() -> None:
+    """Black and white blocks overshoot after the first pass already."""
+    image = np.kron(np.indices((6, 7)).sum(0) % 2, np.ones((4, 4))).astype(np.uint8) * 255
+    expected = reference_pass(reference_pass(image).T).T
+    assert np.array_equal(downscale(torch.from_numpy(image)).numpy(), expected)
+
+
+@given(level=st.integers(0, 255), height=SIDES, width=SIDES)
+def test_constant_images_stay_constant(level: int, height: int, width: int) -> None:
+    image = torch.full((3, height, width), level, dtype=torch.uint8)
+    assert torch.equal(downscale(image), torch.full((3, height // 2, width // 2), level, dtype=torch.uint8))
+
+
+def test_channels_and_batches_are_degraded_each_by_itself() -> None:
+    images = torch.randint(0, 256, (2, 3, 10, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    together = downscale(images)
+    assert all(torch.equal(together[i, c], downscale(images[i, c])) for i in range(2) for c in range(3))
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4), (3, 4, 5), (3, 0, 4)])
+def test_odd_and_empty_sides_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="even sides"):
+        downscale(torch.zeros(shape, dtype=torch.uint8))
+
+
+def test_crop_even_drops_the_last_row_and_column() -> None:
+    image = torch.arange(3 * 5 * 7).view(3, 5, 7)
+    assert torch.equal(crop_even(image), image[:, :4, :6])
+    assert torch.equal(crop_even(image[:, :4, :6]), image[:, :4, :6])
+
+
+@pytest.mark.parametrize(("name", "count"), [("Set5", 5), ("Set14", 14), ("B100", 100)])
+def test_benchmark_lr_images_are_equal_in_every_pixel(research_images, name: str, count: int) -> None:
+    files = sorted((research_images / "benchmark" / name).glob("*_HR.png"))
+    assert len(files) == count
+    for path in files:
+        given_lr = read_image(path.with_name(path.name.replace("_HR", "_LR")))
+        assert torch.equal(downscale(crop_even(read_image(path))), given_lr), path.name

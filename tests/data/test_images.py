@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from falsr_nas.data.errors import DataError
+from falsr_nas.data.images import LUMA, list_images, luma, read_image
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def save(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def test_rgb_comes_channels_first_and_unchanged(tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(NOISE)))
+    assert image.dtype == torch.uint8 and image.is_contiguous()
+    assert np.array_equal(image.numpy(), NOISE.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA"])
+def test_grey_has_three_equal_channels(tmp_path: Path, mode: str) -> None:
+    grey = Image.fromarray(NOISE).convert("L").convert(mode)
+    image = read_image(save(tmp_path / "a.png", grey))
+    assert np.array_equal(image.numpy(), np.repeat(np.asarray(grey.convert("L"))[None], 3, 0))
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    rgba = np.dstack([NOISE, RNG.integers(0, 256, NOISE.shape[:2], dtype=np.uint8)])
+    assert np.array_equal(read_image(save(tmp_path / "a.png", Image.fromarray(rgba))).numpy(), NOISE.transpose(2, 0, 1))
+
+
+def test_palette_and_cmyk_become_rgb(tmp_path: Path) -> None:
+    palette = Image.fromarray(NOISE).quantize(16)
+    assert np.array_equal(read_image(save(tmp_path / "a.png", palette)).numpy(), np.asarray(palette.convert("RGB")).transpose(2, 0, 1))
+    red = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
+    assert read_image(save(tmp_path / "a.tif", red))[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_16_bits_keep_their_high_byte(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 2**16, (5, 4), dtype=np.uint16)
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(deep)))
+    assert np.array_equal(image.numpy(), np.repeat((deep >> 8)[None], 3, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_32_bits_are_refused(tmp_path: Path, dtype: type) -> None:
+    path = save(tmp_path / "a.tif", Image.fromarray(np.ones((4, 4), dtype=dtype)))
+    with pytest.raises(DataError, match=r"a\.tif cannot be read: its pixels have 32 bits"):
+        read_image(path)
+
+
+def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it upright
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(NOISE), exif=exif))
+    assert np.array_equal(image.numpy(), np.rot90(NOISE, -1).transpose(2, 0, 1))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises width x height pixels and holds none."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [9_000, 50_000, 2**31 - 1])
+def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(side, side))
+    began = time.perf_counter()
+    with pytest.raises(DataError, match=r"bomb\.png"):
+        read_image(path)
+    assert time.perf_counter() - began < 1
+
+
+def test_the_pixel_limit_is_exact(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", Image.fromarray(NOISE))
+    assert read_image(path, max_pixels=54).shape == (3, 6, 9)
+    with pytest.raises(DataError, match="9x6: more than 53 pixels"):
+        read_image(path, max_pixels=53)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "webp"])
+def test_a_truncated_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = save(tmp_path / f"cut.{kind}", Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"^image .*cut\.{kind} cannot be read: [^\n]+$"):
+        read_image(path)
+
+
+def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.png cannot be read"):
+        read_image(tmp_path / "none.png")
+    (tmp_path / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(DataError, match=r"program\.png cannot be read"):
+        read_image(tmp_path / "program.png")
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE).save(buffer, kind)
+    return buffer.getvalue()
+
+
+ENCODED = {kind: encoded(kind) for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")}
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(sorted(ENCODED)),
+    edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
+    tail=st.binary(max_size=40),
+    keep=st.floats(0, 1),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_the_bytes_an_image_or_a_data_error_comes_out(tmp_path: Path, kind, edits, tail, keep) -> None:
+    content = bytearray(ENCODED[kind])
+    for place, value in edits:
+        content[place % len(content)] = value
+    path = tmp_path / "fuzzed"
+    path.write_bytes(bytes(content[: round(keep * len(content))]) + tail)
+    try:
+        image = read_image(path, max_pixels=2**16)
+    except DataError as error:
+        assert "fuzzed" in str(error) and "\n" not in str(error)
+    else:
+        assert image.dtype == torch.uint8 and image.shape[0] == 3 and 0 < image[0].numel() <= 2**16
+
+
+def test_folders_list_their_images_by_name(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "c.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
+
+
+def test_folders_without_images_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"no images in {tmp_path}"):
+        list_images(tmp_path)
+    with pytest.raises(DataError, match="no such folder of images: .*/none"):
+        list_images(tmp_path / "none")
+
+
+def test_luma_is_the_full_range_weighted_sum_unrounded_even_under_autocast() -> None:
+    rgb = torch.from_numpy(NOISE)
+    expected = (NOISE.astype(np.float64) @ [0.299, 0.587, 0.114]) / 255
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = luma(rgb)
+        assert y.dtype == torch.float32
+        np.testing.assert_allclose(y.numpy(), expected, atol=2e-7)
+    assert luma(torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8), LUMA).tolist() == pytest.approx([1, 0], abs=2e-7)

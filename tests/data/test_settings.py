@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
+from falsr_nas.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: PhotographsSettings(on_error="ignore"), "data.on_error"),
+        (lambda: PhotographsSettings(val_crop=33), "data.val_crop"),
+        (lambda: PhotographsSettings(val_crop=-2), "data.val_crop"),
+        (lambda: PhotographsSettings(val_crop=30), "data.val_crop"),
+        (lambda: FolderSettings(val_dir="b"), "data.train_dirs"),
+        (lambda: FolderSettings(train_dirs=("",), val_dir="b"), "data.train_dirs"),
+        (lambda: FolderSettings(train_dirs=("a",)), "data.val_dir"),
+        (lambda: FolderSettings(train_dirs=("a",), val_dir="b", on_error="?"), "data.on_error"),
+        (lambda: Div2kSettings(root=""), "data.root"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_its_key(build, key) -> None:
+    with pytest.raises(UserError, match=f"^{key} is [^\n]*$"):
+        build()
+
+
+def test_folders_may_come_as_a_list_or_alone() -> None:
+    assert FolderSettings(train_dirs=["a", "b"], val_dir="c").train_dirs == ("a", "b")  # type: ignore[arg-type]
+    assert FolderSettings(train_dirs="a", val_dir="c").train_dirs == ("a",)  # type: ignore[arg-type]
+
+
+def test_whole_images_are_a_choice() -> None:
+    assert DataSettings(val_crop=0).val_crop == 0
+
+
+def test_settings_load_no_torch() -> None:
+    program = "import sys, falsr_nas.data.settings; sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
