@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -89,6 +90,19 @@ def test_the_rate_is_that_of_this_process() -> None:
     assert progress.seconds_left == pytest.approx(10 * 36)
 
 
+def test_the_panel_of_days_of_search_fits_80_columns() -> None:
+    clock, (console, file) = Clock(), plain()
+    progress = Progress(console, clock)
+    progress.start(10_000, SearchSummary(78, 5_000, 120, 30.123, 0.41234, 99))
+    clock.now += 60
+    progress.evaluated(evaluation(0, generation=78))
+    progress.evaluated(evaluation(1, generation=78))
+    console.print(progress._panel())
+    names, values = file.getvalue().splitlines()[-2:]
+    assert "…" not in names + values
+    assert values.split()[:4] == ["78", "5002/10000", "120", "41:39:00"]
+
+
 def test_a_resumed_search_keeps_its_counts() -> None:
     clock, (console, file) = Clock(), plain()
     progress = Progress(console, clock, seconds=0)
@@ -102,16 +116,17 @@ def test_a_resumed_search_keeps_its_counts() -> None:
 def test_a_panel_in_a_terminal() -> None:
     file = io.StringIO()
     clock = Clock()
-    with Progress(Console(file=file, force_terminal=True, width=100, color_system=None), clock) as progress:
+    with Progress(Console(file=file, force_terminal=True, width=80, color_system="standard"), clock) as progress:
         progress.start(8, NOTHING)
         clock.now += 1
         progress.evaluated(evaluation(0, 29.5))
         progress.generation(SearchSummary(0, 1, 0, 29.5, 0.25, 1))
     shown = file.getvalue()
-    for word in ("generation", "per hour", "hypervolume", "1/8", "0.2500", "29.50 dB", "0:00:07"):
-        assert word in shown
-    assert shown.count("generation") == shown.count("per hour")  # the panel alone, no lines beside it
     assert shown.endswith("\x1b[?25h")  # the cursor is back
+    bar, names, values = [line.strip() for line in re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown).splitlines()][-3:]
+    assert len(bar) == 80
+    assert re.split(r"\s{2,}", names) == ["generation", "candidates", "per hour", "left", "hypervolume", "best PSNR", "failures"]
+    assert re.split(r"\s{2,}", values) == ["0", "1/8", "3600", "0:00:07", "0.2500", "29.50 dB", "0"]
 
 
 def test_the_panel_stops_when_the_search_breaks() -> None:

@@ -6,11 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -104,7 +103,7 @@ class Progress:
             "generation": str(max(self._generation, 0)),
             "candidates": f"{self._done}/{self._total}",
             "per hour": "-" if rate is None else f"{rate:.0f}",
-            "left": "-" if left is None else str(timedelta(seconds=round(left))),
+            "left": "-" if left is None else _hours(left),
             "hypervolume": "-" if self._hypervolume is None else f"{self._hypervolume:.4f}",
             "best PSNR": "-" if self._best is None else f"{self._best:.2f} dB",
             "failures": str(self._failures),
@@ -118,10 +117,18 @@ class Progress:
 
     def _panel(self) -> RenderableType:
         facts = self._facts()
-        table = Table.grid(padding=(0, 3))
+        table = Table.grid(padding=(0, 2, 0, 0))
         table.add_row(*(Text(name, style="dim") for name in facts))
         table.add_row(*(Text(value, style="red" if name == "failures" and self._failures else "bold") for name, value in facts.items()))
-        return Group(ProgressBar(total=max(self._total, 1), completed=self._done, width=None), table)
+        panel = Table.grid(expand=True)
+        panel.add_row(ProgressBar(total=max(self._total, 1), completed=self._done))
+        panel.add_row(table)
+        return panel
+
+
+def _hours(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 class SearchMonitor:
