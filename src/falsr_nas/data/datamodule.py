@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +18,21 @@ from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import ValidationSet
 
 VAL_PIXELS = 2**16  # LR pixels in a validation batch: activations of a few hundred MB at most (our choice)
+
+T = TypeVar("T")
+
+
+class Loader(Generic[T]):
+    """Items in their order, as one loader: Lightning takes a bare list for several, and shares a DataLoader out among DDP's processes."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
 
 
 class SuperResolutionData(pl.LightningDataModule):
@@ -86,12 +102,12 @@ class SuperResolutionData(pl.LightningDataModule):
         """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device."""
         return partial(self.pool(generator.device).sample, self.batch, self.patch, generator)
 
-    def train_dataloader(self) -> list[int]:
+    def train_dataloader(self) -> Loader[int]:
         """Optimiser steps for each call of the training step; they sum to ``steps_per_epoch``."""
         calls, rest = divmod(self.steps_per_epoch, self.steps_per_call)
-        return [self.steps_per_call] * calls + [rest] * bool(rest)
+        return Loader([self.steps_per_call] * calls + [rest] * bool(rest))
 
-    def val_dataloader(self) -> list[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> Loader[tuple[Tensor, Tensor]]:
         """Validation batches of LR luma (N, 1, h, w) and HR luma (N, 1, 2h, 2w), float32 in [0, 1]."""
         self.setup()
-        return self._val_batches
+        return Loader(self._val_batches)
