@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.errors import UserError
-from falsr_nas.metrics import PEAK, Protocol, quantise
+from falsr_nas.metrics import PEAK, quantise
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.protocol import Protocol
 from falsr_nas.space.genome import SCALE
 
 MEMORY_LIMIT = 2 * 2**30
@@ -64,7 +65,7 @@ def super_resolve(
         return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
     low = _mix(levels, _RGB_TO_YPBPR)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
-    if protocol is Protocol.FALSR:
+    if protocol is Protocol.falsr:
         chroma = _mix(_pillow_bicubic(rgb).unsqueeze(0) / PEAK, _RGB_TO_YPBPR)[:, 1:] - 0.5 / PEAK
     else:
         chroma = bicubic(low[:, 1:])

@@ -10,7 +10,6 @@ A score means nothing without its protocol, so a :class:`ProtocolScore` carries 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn.functional import conv2d
 from torchmetrics import Metric
 
 from falsr_nas.errors import UserError
+from falsr_nas.protocol import Protocol
 
 PEAK = 255.0
 """Largest value of an 8-bit image."""
@@ -26,16 +26,10 @@ PEAK = 255.0
 SHAVE = 2
 """Pixels left out on each side before scoring: the scale."""
 
+_FLOAT_ERROR = 2.0**-12  # levels: 100 that float32 made 99.99999 on its way through [0, 1] is still 100
 _WINDOW = 11
 _SIGMA = 1.5
 _STUDIO_LUMA = (65.481, 128.553, 24.966)  # ITU-R BT.601, for R, G, B in 0..1
-
-
-class Protocol(StrEnum):
-    """How an output image is quantised and its luma scored."""
-
-    STANDARD = "standard"
-    FALSR = "falsr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +94,13 @@ def luma(rgb: Tensor) -> Tensor:
 def quantise(rgb: Tensor, protocol: Protocol) -> Tensor:
     """An image as it is saved: (N, 3, H, W) in 0..255 and beyond -> uint8, rounded or truncated as the protocol has it."""
     rgb = rgb.clamp(0, PEAK)
-    return (rgb.round() if protocol is Protocol.STANDARD else rgb.floor()).to(torch.uint8)
+    return (rgb.round() if protocol is Protocol.standard else (rgb + _FLOAT_ERROR).floor()).to(torch.uint8)
 
 
 def scored_luma(rgb: Tensor, protocol: Protocol) -> Tensor:
     """What a protocol compares: 8-bit levels (N, 3, H, W) -> shaved luma (N, 1, H - 4, W - 4)."""
     y = luma(rgb)[..., SHAVE:-SHAVE, SHAVE:-SHAVE]
-    return y.round() if protocol is Protocol.FALSR else y
+    return y.round() if protocol is Protocol.falsr else y
 
 
 def score(output: Tensor, target: Tensor, protocol: Protocol) -> list[ProtocolScore]:
@@ -137,7 +131,7 @@ class _MeanOverImages(Metric):
     total: Tensor
     images: Tensor
 
-    def __init__(self, protocol: Protocol = Protocol.STANDARD, **kwargs: Any) -> None:
+    def __init__(self, protocol: Protocol = Protocol.standard, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.protocol = protocol
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

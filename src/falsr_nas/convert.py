@@ -1,0 +1,45 @@
+"""``python -m falsr_nas.convert input=FALSR-A.pb output=falsr-a.safetensors``: any model file as the project's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from falsr_nas.command import run_command
+from falsr_nas.config import Schemas
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Settings of the command.
+
+    Attributes:
+        input: a frozen FALSR graph (``.pb``), a Lightning checkpoint (``.ckpt``) or a ``.safetensors`` file.
+        output: the ``.safetensors`` file to write.
+    """
+
+    input: str = MISSING
+    output: str = MISSING
+
+
+def convert(config: ConvertConfig) -> None:
+    """Read, write, and print what it was."""
+    from falsr_nas.model_file import load_model, save_model
+    from falsr_nas.networks.baselines import network_cost
+
+    target = Path(config.output).expanduser()
+    model = load_model(Path(config.input).expanduser())
+    save_model(target, model.network, model.provenance)
+    cost = network_cost(model.network)
+    print(f"{target}: {cost.params:,} parameters, {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input")
+
+
+def main() -> None:
+    """The command."""
+    run_command("convert", Schemas(ConvertConfig, {}), convert, free_text=("input", "output"))
+
+
+if __name__ == "__main__":
+    main()

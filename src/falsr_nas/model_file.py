@@ -1,0 +1,186 @@
+"""Model files: one way to save a network, one to load whatever holds one.
+
+``.safetensors`` is the project's own form: the weights, and in the file's metadata the genome (or a baseline's name), the scale and where
+the weights came from. Lightning's ``.ckpt`` and FALSR's frozen TensorFlow graphs (``.pb``) can be loaded too. No form can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from falsr_nas import __version__
+from falsr_nas.errors import UserError
+from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.networks.tf_import import load_graph
+from falsr_nas.report.files import write_atomically
+from falsr_nas.space.genome import SCALE, Genome, GenomeError
+
+_CHECKPOINT_PREFIX = "network."
+
+
+class ModelFileError(UserError):
+    """A model file that cannot be read or written; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A network with its weights, in evaluation form.
+
+    Attributes:
+        network: on the CPU, in float32.
+        name: the file's, without its ending.
+        provenance: where the weights came from, e.g. ``{"source": "FALSR-A.pb", "sha256": "..."}``.
+    """
+
+    network: SuperResolver
+    name: str
+    provenance: Mapping[str, str]
+
+
+def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]) -> None:
+    """Write a ``.safetensors`` file, whole or not at all.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        network: a genome's network, alone or over bilinear interpolation, or a baseline.
+        provenance: where the weights came from; short texts by name.
+
+    Raises:
+        ModelFileError: when ``path`` has another ending, or the network is neither a genome's nor a baseline.
+        UserError: when the file cannot be written.
+    """
+    if path.suffix != ".safetensors":
+        raise ModelFileError(f"{path}: models are saved as .safetensors")
+    metadata = {"scale": str(SCALE), "provenance": json.dumps(dict(provenance)), "falsr_nas": __version__, **_architecture(network)}
+    if isinstance(network, BilinearResidual):
+        network = network.network
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, safetensors.torch.save(weights, metadata))
+
+
+def load_model(path: Path) -> Model:
+    """The model of a ``.safetensors``, ``.ckpt`` or ``.pb`` file.
+
+    Raises:
+        UserError: when there is no such file, or it is damaged, foreign, or another network than it says; the message is one line.
+    """
+    loaders = {".safetensors": _load_safetensors, ".ckpt": _load_checkpoint, ".pb": _load_graph}
+    loader = loaders.get(path.suffix)
+    if loader is None:
+        raise ModelFileError(f"{path}: a model file ends in {', '.join(loaders)}")
+    try:
+        network, provenance = loader(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from None
+    return Model(network.eval(), path.stem, provenance)
+
+
+def _architecture(network: SuperResolver) -> dict[str, str]:
+    target = "image"
+    if isinstance(network, BilinearResidual):
+        network, target = network.network, "residual"
+    if isinstance(network, Network):
+        return {"genome": json.dumps(network.genome.to_json()), "target": target}
+    for name, build in BASELINES.items():
+        if type(network) is build:
+            return {"baseline": name}
+    raise ModelFileError(f"{type(network).__name__} is neither a genome's network nor a baseline")
+
+
+def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from None
+    if metadata.get("scale") != str(SCALE):
+        raise ModelFileError(f"{path}: not a model of this project: its metadata has no scale {SCALE}")
+    if "baseline" in metadata:
+        return _baseline(path, metadata["baseline"], weights), _provenance(metadata)
+    return _assemble(path, _json(metadata.get("genome", "")), metadata.get("target", "image"), weights), _provenance(metadata)
+
+
+def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelFileError(f"{path}: holds more than weights and plain values, so it is not opened: it could run code") from None
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ModelFileError(f"{path}: not a checkpoint, or cut short ({type(error).__name__})") from None
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(settings, Mapping) or not isinstance(state, Mapping):
+        raise ModelFileError(f"{path}: not a Lightning checkpoint: it has no hyper_parameters or no state_dict")
+    weights = {
+        str(name).removeprefix(_CHECKPOINT_PREFIX): tensor for name, tensor in state.items() if str(name).startswith(_CHECKPOINT_PREFIX)
+    }
+    if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise ModelFileError(f"{path}: its state_dict holds something else than tensors")
+    return _assemble(path, settings.get("genome"), settings.get("target", "image"), weights), {"source": path.name}
+
+
+def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    network = load_graph(path)
+    return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _assemble(path: Path, genome: object, target: object, weights: Mapping[str, Tensor]) -> SuperResolver:
+    try:
+        parsed = Genome.from_json(genome)
+    except GenomeError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    with torch.device("meta"):  # nothing is allocated by a genome that the weights do not bear out
+        network = Network(parsed)
+    _fill(path, network, weights)
+    if target not in ("image", "residual"):
+        raise ModelFileError(f"{path}: its target is {target!r}, expected image or residual")
+    return BilinearResidual(network) if target == "residual" else network
+
+
+def _baseline(path: Path, name: str, weights: Mapping[str, Tensor]) -> SuperResolver:
+    if name not in BASELINES:
+        raise ModelFileError(f"{path}: no baseline is called {name!r}: only {', '.join(BASELINES)}")
+    network = BASELINES[name]()
+    _fill(path, network, weights)
+    return network
+
+
+def _fill(path: Path, network: SuperResolver, weights: Mapping[str, Tensor]) -> None:
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if different := sorted(wanted.keys() ^ weights.keys()):
+        here = "lacks" if different[0] in wanted else "has too much:"
+        raise ModelFileError(f"{path}: not the weights of its network: it {here} {different[0]!r}")
+    for name, tensor in weights.items():
+        if tensor.shape != wanted[name]:
+            raise ModelFileError(f"{path}: {name!r} has shape {list(tensor.shape)}, its network needs {list(wanted[name])}")
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or not tensor.isfinite().all():
+            raise ModelFileError(f"{path}: {name!r} holds something else than finite numbers")
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+
+
+def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:
+    content = _json(metadata.get("provenance", ""))
+    return {str(name): str(text) for name, text in content.items()} if isinstance(content, dict) else {}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
