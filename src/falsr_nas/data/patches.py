@@ -10,7 +10,7 @@ from falsr_nas.data.images import LUMA, luma
 from falsr_nas.data.pairs import Pair
 
 CHOICES = 4  # uniform numbers that place a patch: image, row, column, symmetry
-SYMMETRIES = 8  # of the square: flips and quarter turns
+SYMMETRIES = 8  # of the square: upside down, mirrored, transposed, each or not
 
 
 class PatchPool:
@@ -32,6 +32,7 @@ class PatchPool:
         """
         self._lr, self._hr, self._geometry = lr, hr, geometry
         self._luma = LUMA.to(lr.device)
+        self._bits = torch.tensor([[1], [2], [4]], device=lr.device)
         self._smallest = smallest
 
     @classmethod
@@ -95,21 +96,22 @@ class PatchPool:
         """
         if not 1 <= patch <= self._smallest:
             raise DataError(f"patch is {patch}: the smallest training image allows 1 to {self._smallest} LR pixels")
-        image, symmetry = _pick(places[0], len(self)), _pick(places[3], SYMMETRIES)
+        image = _pick(places[0], len(self))
+        flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
         start, height, width = self._geometry[:, image].unbind()
         row, column = _pick(places[1], height - (patch - 1)), _pick(places[2], width - (patch - 1))
-        lr = self._gather(self._lr, start + row * width + column, width, symmetry, patch)
+        lr = self._gather(self._lr, start + row * width + column, width, flips, patch)
         # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image lies at 4yw + 2x.
-        hr = self._gather(self._hr, 4 * (start + row * width) + 2 * column, 2 * width, symmetry, 2 * patch)
+        hr = self._gather(self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch)
         return lr, hr
 
     def sample(self, batch: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: :meth:`cut` what :meth:`draw` places."""
         return self.cut(self.draw(batch, generator), patch)
 
-    def _gather(self, pixels: Tensor, corner: Tensor, width: Tensor, symmetry: Tensor, side: int) -> Tensor:
+    def _gather(self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int) -> Tensor:
         """Luma (N, 1, side, side) of the squares whose top left pixels are ``corner`` (N,) in images ``width`` (N,) wide."""
-        upside_down, mirrored, transposed = ((symmetry & bit).bool()[:, None, None] for bit in (1, 2, 4))
+        upside_down, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
         line = torch.arange(side, device=self.device)
         line = torch.where(upside_down[:, 0], side - 1 - line, line)  # (N, side)
         # A view of every run of ``side`` pixels there is, (P - side + 1, side, 3): picking runs is picking rows.
