@@ -47,18 +47,30 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def records(path: Path) -> Iterator[Any]:
-    """The records of a ``.wandb`` file: LevelDB's log format behind a header of 7 bytes."""
+def records(path: Path) -> list[Any]:
+    """The records of a finished run's ``.wandb`` file, which W&B's service may end a moment after the run."""
+    for _ in range(200):
+        found = list(written(path))
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{path} holds no end of a run")
+
+
+def written(path: Path) -> Iterator[Any]:
+    """The records of a ``.wandb`` file so far: LevelDB's log format behind a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, position, message = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
+    assert b":W&B".startswith(data[:4])
     while position + 7 <= len(data):
         if (left := 32768 - position % 32768) < 7:
             position += left
             continue
         checksum, length, kind = struct.unpack("<IHB", data[position : position + 7])
         part = data[position + 7 : position + 7 + length]
+        if len(part) < length:
+            return
         assert zlib.crc32(bytes([kind]) + part) == checksum
         position += 7 + length
         message += part
@@ -223,7 +235,8 @@ def test_the_search_survives_the_death_of_the_service(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _DYING, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["killed", "done"]
-    assert done.stderr.count("tracking is off") == len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("tracking is off") == 1
+    assert "Traceback" not in done.stderr
     assert len(run_files(tmp_path)) == 2  # the next search of the process is tracked again
 
 
