@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from falsr_nas import command
+from falsr_nas.command import run_command, run_dir
 from falsr_nas.config import Schemas, flatten
 from falsr_nas.controller.settings import Constraints, ControllerSettings, NSGA2Settings
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
@@ -22,8 +28,11 @@ from falsr_nas.tracking import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from falsr_nas.candidate import Evaluation
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
+    from falsr_nas.objectives import ObjectiveScale
+    from falsr_nas.store import Store
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,12 @@ SCHEMAS = Schemas(
     },
 )
 
+REPORT_SECONDS = 30.0
+"""Least time between two writings of the report while a search runs."""
+
+OUTPUT_WIDTH = 140
+"""Columns of printed tables where the output is no terminal."""
+
 CHANGEABLE = ("run_dir", "candidates", "execution", "tracking")
 """Settings that may differ when a search goes on: they do not change what it finds."""
 
@@ -85,3 +100,136 @@ def identity(config: SearchConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     return flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
+
+
+def search(config: SearchConfig) -> None:
+    """Run or resume the search of ``config`` in its folder, write its report and print its front.
+
+    Raises:
+        UserError: for what a user can mend.
+        SystemExit: with 1 when the search itself is broken; its traceback has been printed.
+    """
+    from falsr_nas.lock import exclusive
+    from falsr_nas.loop import SearchError
+    from falsr_nas.store import Store
+
+    folder = Path(run_dir())
+    with exclusive(folder):
+        controller, evaluator = build_controller(config), build_evaluator(config)
+        evaluator.prepare()  # before the store is made: what is wrong with the images is still free to mend
+        with Store(folder / "search.db", identity(config)) as store:
+            OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
+            try:
+                _run(config, folder, controller, evaluator, store)
+            except KeyboardInterrupt:
+                print(f"stopped; {store.count()} candidates are stored. To go on: {_resume_command(folder)}", file=sys.stderr)
+                raise
+            except SearchError as error:
+                print(f"the search cannot go on: {error}", file=sys.stderr)
+                sys.exit(1)
+
+
+def build_controller(config: SearchConfig) -> Controller:
+    """The controller of a search's settings."""
+    import numpy as np
+
+    from falsr_nas.controller.nsga2 import NSGA2
+
+    assert isinstance(config.controller, NSGA2Settings)
+    return NSGA2(config.controller, config.space, config.constraints, np.random.default_rng(config.seed))
+
+
+def build_evaluator(config: SearchConfig) -> Evaluator:
+    """The evaluator of a search's settings."""
+    if isinstance(config.evaluator, SyntheticSettings):
+        from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+
+        return SyntheticEvaluator(config.evaluator, config.seed)
+    from falsr_nas.evaluation.incomplete_training import IncompleteTraining
+
+    assert isinstance(config.evaluator, IncompleteTrainingSettings)
+    return IncompleteTraining(config.evaluator, config.training, config.data, config.seed)
+
+
+def _run(config: SearchConfig, folder: Path, controller: Controller, evaluator: Evaluator, store: Store) -> None:
+    from rich.console import Console
+
+    from falsr_nas.execution.executor import InlineExecutor
+    from falsr_nas.loop import run_search
+    from falsr_nas.objectives import ObjectiveScale, pareto_front
+    from falsr_nas.progress import Progress, SearchMonitor
+    from falsr_nas.report.terminal import front_table
+    from falsr_nas.tracking import open_tracker
+
+    scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
+    report = ReportWriter(folder, store, scale, min_psnr)
+    tracker = open_tracker(config.tracking, folder, identity(config))
+    with _terminable(), report, tracker as tracking:
+        with InlineExecutor(evaluator) as executor, Progress() as progress:
+            monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
+            budget, population = config.candidates, config.controller.population
+            run_search(controller, executor, store, budget=budget, population=population, observers=[monitor, report])
+        evaluations = store.evaluations()
+        front = pareto_front(evaluations, min_psnr)
+        tracking.finish(evaluations, front)
+    if not front:
+        limit = "" if min_psnr is None else f" of {min_psnr:g} dB"
+        print(f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr)
+    Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH).print(front_table(front))
+    print(f"results: {folder}  (pareto.csv, pareto.json, pareto.png, search.db, config.yaml)")
+
+
+class ReportWriter:
+    """Keeps the front's files up to date: every REPORT_SECONDS at most while the search runs, and when it ends, however it ends."""
+
+    def __init__(self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None) -> None:
+        self._folder, self._store, self._scale, self._min_psnr = folder, store, scale, min_psnr
+        self._written = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._write()
+        except UserError:
+            if error is None:  # else what ended the search says more
+                raise
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Nothing: the front is written by generations."""
+
+    def generation_ended(self, generation: int) -> None:
+        """Write the files, unless they were written a moment ago."""
+        if time.monotonic() - self._written > REPORT_SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        from falsr_nas.report.run_dir import write_report
+
+        write_report(self._folder, self._store.evaluations(), self._scale, self._min_psnr)
+        self._written = time.monotonic()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM (a cluster's preemption, a plain kill) stop the search as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _resume_command(folder: Path) -> str:
+    overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith("run_dir=")]
+    return shlex.join(["python", "-m", "falsr_nas.search", *overrides, f"run_dir={folder}"])
+
+
+def main() -> None:
+    """The command."""
+    run_command("search", SCHEMAS, search, free_text=("run_dir", "data.val_dir", "data.root"))
+
+
+if __name__ == "__main__":
+    main()

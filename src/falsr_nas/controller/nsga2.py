@@ -72,7 +72,7 @@ def assess(population: list[Individual]) -> None:
 
 def tournament(population: Sequence[Individual], rng: np.random.Generator) -> Individual:
     """The better of two drawn individuals: lower rank, then larger crowding distance (paper, IV-C: k = 2)."""
-    a, b = [population[i] for i in rng.integers(len(population), size=2)]
+    a, b = [population[int(i)] for i in rng.integers(len(population), size=2)]
     return a if (a.rank, -a.fitness.crowding_dist) <= (b.rank, -b.fitness.crowding_dist) else b
 
 

@@ -38,7 +38,6 @@ class IncompleteTraining:
         # Lightning tells each of hundreds of trainers' devices and advises workers for a loader that reads nothing.
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module="pytorch_lightning")
-        self.data.prepare_data()
         self.data.setup()
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
@@ -63,9 +62,8 @@ class IncompleteTraining:
         )
         device = trainer.strategy.root_device
         generator = torch.Generator(device).manual_seed(seed)
-        pool = self.data.pool(device)
         network = initialized_network(candidate.genome, training.initialization, seed)
-        module = SuperResolution(network, training, lambda: pool.sample(training.batch, training.patch, generator))
+        module = SuperResolution(network, training, self.data.batches(generator))
         trainer.fit(module, datamodule=self.data)
         if not module.diverged:
             trainer.limit_val_batches = 1.0

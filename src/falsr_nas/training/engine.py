@@ -17,10 +17,10 @@ Batches = Callable[[], tuple[Tensor, Tensor]]
 
 def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The arithmetic of the convolutions: bfloat16 where asked for, or where ``auto`` finds that the processor has it."""
-    if precision is Precision.AUTO:
+    if precision is Precision.auto:
         fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
         return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    return torch.bfloat16 if precision is Precision.bf16 else torch.float32
 
 
 def cpu_has_bf16() -> bool:

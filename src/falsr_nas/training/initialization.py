@@ -16,13 +16,13 @@ def initialized_network(genome: Genome, initialization: Initialization, seed: in
         torch.manual_seed(seed)
         network = Network(genome)
         for module in network.modules():
-            if isinstance(module, nn.Conv2d) and initialization is not Initialization.TORCH:
+            if isinstance(module, nn.Conv2d) and initialization is not Initialization.torch:
                 _initialize(module, initialization)
     return network
 
 
 def _initialize(layer: nn.Conv2d, initialization: Initialization) -> None:
-    if initialization is Initialization.NORMAL:
+    if initialization is Initialization.normal:
         nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
     else:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from falsr_nas.networks.network import Network
+from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import SCALE
 from falsr_nas.training.engine import Batches, StepEngine, step_dtype
 from falsr_nas.training.settings import Target, TrainingSettings
@@ -27,6 +26,7 @@ class SuperResolution(pl.LightningModule):
 
     Attributes:
         network: what is trained.
+        upscaler: the network, with the interpolation that it adds to where the target is the residual.
         mse: after validation: mean over the images of the mean squared error in 8-bit levels, borders shaved.
         diverged: whether the loss stopped being a number; training has then stopped.
     """
@@ -35,6 +35,7 @@ class SuperResolution(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.upscaler = BilinearResidual(network) if settings.target is Target.residual else network
         self.settings = settings
         self.diverged = False
         self.mse = float("nan")
@@ -43,10 +44,7 @@ class SuperResolution(pl.LightningModule):
 
     def forward(self, low: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1], not clipped."""
-        output: Tensor = self.network(low)
-        if self.settings.target is Target.RESIDUAL:
-            return output + interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)
-        return output
+        return self.upscaler(low)  # type: ignore[no-any-return]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam at a constant rate (paper, VI-A)."""

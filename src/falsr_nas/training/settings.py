@@ -11,30 +11,30 @@ from falsr_nas.errors import UserError
 class Target(StrEnum):
     """What the network's output is compared with."""
 
-    IMAGE = "image"
+    image = "image"
     """The high-resolution luma itself (the paper)."""
-    RESIDUAL = "residual"
+    residual = "residual"
     """What bilinear interpolation misses: the upscaled luma is the network's output plus bilinear x2 of its input."""
 
 
 class Initialization(StrEnum):
     """How weights begin."""
 
-    NORMAL = "normal"
+    normal = "normal"
     """Weights N(0, 0.02^2), biases 0 (the paper, VI-A)."""
-    HE = "he"
+    he = "he"
     """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015)."""
-    TORCH = "torch"
+    torch = "torch"
     """PyTorch's default."""
 
 
 class Precision(StrEnum):
     """Arithmetic of the training steps. Weights, optimiser, loss and validation are always float32."""
 
-    AUTO = "auto"
+    auto = "auto"
     """bfloat16 where the processor has it, else float32."""
-    BF16 = "bf16"
-    FP32 = "fp32"
+    bf16 = "bf16"
+    fp32 = "fp32"
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class TrainingSettings:
     patch: int = 24
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
-    target: Target = Target.RESIDUAL
-    initialization: Initialization = Initialization.HE
-    precision: Precision = Precision.AUTO
+    target: Target = Target.residual
+    initialization: Initialization = Initialization.he
+    precision: Precision = Precision.auto
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch"):
