@@ -1,0 +1,70 @@
+"""The baselines cost what their papers say, or what their docstrings explain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from falsr_nas.networks.baselines import BASELINES, bicubic, network_cost
+from falsr_nas.networks.network import Network
+from falsr_nas.report.peers import PEERS
+from falsr_nas.space.cost import LR_PIXELS, cost
+from falsr_nas.space.search_space import SearchSpace
+
+EXPLAINED = {
+    ("FSRCNN", "params"): 12.464 - 12.809,  # biases and slopes, in K
+    ("FSRCNN", "mult_adds"): 3 * 56 * 81 * LR_PIXELS / 1e9,  # the literature charges the transposed convolution four times
+    ("CARN", "params"): (64 * 9 + 1) * 64 * (9 + 4 + 4) / 1e3,  # upsamplers for x3 and x4
+    ("CARN-M", "params"): ((16 * 9 + 1) * 64 * (9 + 4 + 4) - 2755) / 1e3,  # the same, grouped; and without any bias
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"bicubic"}))
+def test_costs_are_the_papers(name: str) -> None:
+    found, peer = network_cost(BASELINES[name]()), PEERS[name]
+    params = found.params / 1e3 + EXPLAINED.get((name, "params"), 0)
+    mult_adds = found.mult_adds / 1e9 + EXPLAINED.get((name, "mult_adds"), 0)
+    half_a_digit = 0.5  # the papers print whole thousands
+    assert abs(params - peer.params_k) <= max(0.005 * peer.params_k, half_a_digit)
+    assert mult_adds == pytest.approx(peer.mult_adds_g, rel=0.005)
+
+
+def test_bicubic_costs_nothing() -> None:
+    assert network_cost(BASELINES["bicubic"]()).params == network_cost(BASELINES["bicubic"]()).mult_adds == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counting_agrees_with_the_formula(seed: int) -> None:
+    genome = SearchSpace(n=4).sample(np.random.default_rng(seed))
+    assert network_cost(Network(genome)) == cost(genome)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_outputs_are_twice_the_input(name: str) -> None:
+    network = BASELINES[name]().eval()
+    with torch.inference_mode():
+        assert network(torch.rand(2, network.planes, 13, 16)).shape == (2, network.planes, 26, 32)
+
+
+def test_bicubic_is_keys_interpolation() -> None:
+    x = torch.rand(2, 3, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    taps = np.array([-0.0234375, 0.2265625, 0.8671875, -0.0703125])  # a = -0.5 at the distances 1.75, 0.75, 0.25, 1.25
+    planes = x.numpy()
+    for axis in (2, 3):
+        padded = np.pad(planes, [(2, 2) if i == axis else (0, 0) for i in range(4)], mode="edge")
+        size = planes.shape[axis]
+        even = sum(t * np.take(padded, range(i, i + size), axis) for i, t in enumerate(taps))
+        odd = sum(t * np.take(padded, range(i + 1, i + 1 + size), axis) for i, t in enumerate(taps[::-1]))
+        planes = np.stack([even, odd], axis + 1).reshape([2 * s if i == axis else s for i, s in enumerate(planes.shape)])
+    np.testing.assert_allclose(bicubic(x).numpy(), planes, atol=1e-12)
+
+
+def test_bicubic_keeps_what_is_flat() -> None:
+    torch.testing.assert_close(bicubic(torch.full((1, 1, 3, 3), 0.7)), torch.full((1, 1, 6, 6), 0.7))
+
+
+def test_carn_m_shares_the_weights_of_a_block() -> None:
+    block = BASELINES["CARN-M"]().body.units[0]
+    assert len(block.units) == 1
+    assert len(block.fusions) == 3
