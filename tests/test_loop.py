@@ -48,8 +48,8 @@ class Watcher:
 def search(path: Path, evaluator: Watched, budget: int = 40, observer: Watcher | None = None) -> list[Evaluation]:
     controller = NSGA2(NSGA2Settings(population=8), SearchSpace(), Constraints(max_mult_adds=60), np.random.default_rng(1))
     observers = [observer] if observer else []
-    with Store(path, {}) as store:
-        run_search(controller, InlineExecutor(evaluator), store, budget=budget, population=8, observers=observers)
+    with Store(path, {}) as store, InlineExecutor(lambda: evaluator) as executor:
+        run_search(controller, executor, store, budget=budget, population=8, observers=observers)
         return store.evaluations()
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +23,7 @@ from falsr_nas.controller.settings import Constraints, ControllerSettings, NSGA2
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
-from falsr_nas.execution.settings import ExecutionSettings
+from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from falsr_nas.candidate import Evaluation
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
+    from falsr_nas.execution.executor import Executor
     from falsr_nas.objectives import ObjectiveScale
     from falsr_nas.store import Store
 
@@ -80,7 +82,7 @@ SCHEMAS = Schemas(
         "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
         "training": {"training": TrainingSettings},
         "data": {"photographs": PhotographsSettings, "folder": FolderSettings, "div2k": Div2kSettings},
-        "execution": {"inline": ExecutionSettings},
+        "execution": {"inline": InlineSettings, "processes": ProcessesSettings},
         "tracking": {"tracking": TrackingSettings},
     },
 )
@@ -115,12 +117,12 @@ def search(config: SearchConfig) -> None:
 
     folder = Path(run_dir())
     with exclusive(folder):
-        controller, evaluator = build_controller(config), build_evaluator(config)
-        evaluator.prepare()  # before the store is made: what is wrong with the images is still free to mend
-        with Store(folder / "search.db", identity(config)) as store:
+        controller = build_controller(config)
+        # The executor first: what is wrong with the images is said before a store is made, and can still be mended.
+        with build_executor(config) as executor, Store(folder / "search.db", identity(config)) as store:
             OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
             try:
-                _run(config, folder, controller, evaluator, store)
+                _run(config, folder, controller, executor, store)
             except KeyboardInterrupt:
                 print(f"stopped; {store.count()} candidates are stored. To go on: {_resume_command(folder)}", file=sys.stderr)
                 raise
@@ -151,10 +153,21 @@ def build_evaluator(config: SearchConfig) -> Evaluator:
     return IncompleteTraining(config.evaluator, config.training, config.data, config.seed)
 
 
-def _run(config: SearchConfig, folder: Path, controller: Controller, evaluator: Evaluator, store: Store) -> None:
+def build_executor(config: SearchConfig) -> Executor:
+    """The executor of a search's settings, with the evaluator in it."""
+    make_evaluator = partial(build_evaluator, config)
+    if isinstance(config.execution, ProcessesSettings):
+        from falsr_nas.execution.processes import ProcessesExecutor
+
+        return ProcessesExecutor(config.execution, make_evaluator)
+    from falsr_nas.execution.executor import InlineExecutor
+
+    return InlineExecutor(make_evaluator)
+
+
+def _run(config: SearchConfig, folder: Path, controller: Controller, executor: Executor, store: Store) -> None:
     from rich.console import Console
 
-    from falsr_nas.execution.executor import InlineExecutor
     from falsr_nas.loop import run_search
     from falsr_nas.objectives import ObjectiveScale, pareto_front
     from falsr_nas.progress import Progress, SearchMonitor
@@ -164,14 +177,13 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, evaluator: 
     scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
     tracker = open_tracker(config.tracking, folder, identity(config))
-    with _terminable(), report, tracker as tracking:
-        with InlineExecutor(evaluator) as executor, Progress() as progress:
-            monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
-            budget, population = config.candidates, config.controller.population
-            run_search(controller, executor, store, budget=budget, population=population, observers=[monitor, report])
-        evaluations = store.evaluations()
-        front = pareto_front(evaluations, min_psnr)
-        tracking.finish(evaluations, front)
+    with _terminable(), report, tracker as tracking, Progress() as progress:
+        monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
+        budget, population = config.candidates, config.controller.population
+        run_search(controller, executor, store, budget=budget, population=population, observers=[monitor, report])
+        monitor.finish()
+    evaluations = store.evaluations()
+    front = pareto_front(evaluations, min_psnr)
     if not front:
         limit = "" if min_psnr is None else f" of {min_psnr:g} dB"
         print(f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr)
