@@ -62,7 +62,7 @@ class IncompleteTraining:
         )
         device = trainer.strategy.root_device
         generator = torch.Generator(device).manual_seed(seed)
-        network = initialized_network(candidate.genome, training.initialization, seed)
+        network = initialized_network(candidate.genome, training.initialization, training.zero_output, seed)
         module = SuperResolution(network, training, self.data.batches(generator))
         trainer.fit(module, datamodule=self.data)
         if not module.diverged:

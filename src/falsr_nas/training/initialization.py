@@ -10,14 +10,21 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
 
 
-def initialized_network(genome: Genome, initialization: Initialization, seed: int) -> Network:
-    """The network of a genome with fresh weights, the same for the same seed; the global generator is left as it was."""
+def initialized_network(genome: Genome, initialization: Initialization, zero_output: bool, seed: int) -> Network:
+    """The network of a genome with fresh weights, the same for the same seed; the global generator is left as it was.
+
+    With ``zero_output`` the last convolution's weights and bias are 0. Its gradient is not, so it moves at the first step, and what is
+    before it from the second on.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(genome)
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and initialization is not Initialization.torch:
                 _initialize(module, initialization)
+    if zero_output:
+        nn.init.zeros_(network.restore.weight)
+        nn.init.zeros_(network.restore.bias)
     return network
 
 

@@ -50,6 +50,8 @@ class TrainingSettings:
         betas: Adam's decay rates.
         target: what the output is compared with.
         initialization: how weights begin.
+        zero_output: whether the last convolution begins at zero, so that the untrained output is 0: with the residual target, training
+            begins at interpolation instead of at noise.
         precision: arithmetic of the training steps.
     """
 
@@ -61,6 +63,7 @@ class TrainingSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     target: Target = Target.residual
     initialization: Initialization = Initialization.he
+    zero_output: bool = True
     precision: Precision = Precision.auto
 
     def __post_init__(self) -> None:
