@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from falsr_nas.config import Schemas, config_path
+from falsr_nas.config import Schemas, config_path, unknown_keys
 from falsr_nas.errors import UserError
 
 USER_ERROR = 2
@@ -45,6 +45,8 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], None], free_t
 
     def job(config: DictConfig) -> None:
         try:
+            if unknown := unknown_keys(config):
+                raise UserError(_no_setting(unknown[0], schemas))
             task(OmegaConf.to_object(config))
         except UserError as error:
             if HydraConfig.get().mode is not RunMode.MULTIRUN:
@@ -92,9 +94,7 @@ def _explain(error: Exception, schemas: Schemas) -> str:
         cause = cause.__cause__
     text = "\n".join(str(cause) for cause in causes)
     if match := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: (\S+))?", text, re.DOTALL):
-        key = match[2] or match[1]
-        nearest = schemas.nearest(key)
-        return f"there is no setting {key!r}" + (f": did you mean {nearest!r}?" if nearest else "; see --help")
+        return _no_setting(match[2] or match[1], schemas)
     if match := re.search(r"Could not find '([^']+)'\s*(?:Available options in '([^']+)':\s*(.*?)\n(?=\S|$))?", text + "\n", re.DOTALL):
         options = [option for option in (match[3] or "").split() if not option.endswith("_schema")]
         return f"there is no {match[1]!r}" + (f": choose one of {', '.join(options)}" if options else "")
@@ -104,3 +104,8 @@ def _explain(error: Exception, schemas: Schemas) -> str:
     first = str(causes[-1]).strip().splitlines()
     where = f"{full_key}: " if full_key else ""
     return where + (first[0] if first else type(error).__name__)
+
+
+def _no_setting(key: str, schemas: Schemas) -> str:
+    nearest = schemas.nearest(key)
+    return f"there is no setting {key!r}" + (f": did you mean {nearest!r}?" if nearest else "; see --help")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,20 @@ def schema(settings: type[Any]) -> DictConfig:
     node = OmegaConf.structured(settings)
     _thaw(node)
     return node  # type: ignore[no-any-return]
+
+
+def unknown_keys(config: DictConfig) -> list[str]:
+    """Dotted keys that were forced into a config (with ``+`` or ``++``) although no schema has them."""
+    unknown: list[str] = []
+    kind = OmegaConf.get_type(config)
+    names = {field.name for field in fields(kind)} if is_dataclass(kind) else set(config)
+    for key in map(str, config):
+        child = config._get_node(key)
+        if key not in names:
+            unknown.append(str(config._get_full_key(key)))
+        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            unknown += unknown_keys(child)
+    return unknown
 
 
 def _thaw(node: Any) -> None:

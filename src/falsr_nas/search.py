@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from falsr_nas.command import run_command, run_dir
@@ -234,8 +233,8 @@ def _terminable() -> Iterator[None]:
 
 
 def _resume_command(folder: Path) -> str:
-    overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith("run_dir=")]
-    return shlex.join(["python", "-m", "falsr_nas.search", *overrides, f"run_dir={folder}"])
+    typed = [argument for argument in sys.orig_argv[1:] if not argument.startswith("run_dir=")]
+    return shlex.join(["python", *typed, f"run_dir={folder}"])
 
 
 def main() -> None:

@@ -1,0 +1,245 @@
+"""The search as users run it: real processes, killed for real."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SYNTHETIC = ("evaluator=synthetic", "execution=inline", "tracking=none")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "falsr_nas.search", *arguments]
+
+
+def search(*arguments: str, **options) -> subprocess.CompletedProcess[str]:  # noqa: ANN003
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def succeeds(*arguments: str, **options) -> subprocess.CompletedProcess[str]:  # noqa: ANN003
+    done = search(*arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def refused(*arguments: str, **options) -> str:  # noqa: ANN003
+    """The one line that a user's mistake gets."""
+    done = search(*arguments, **options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def rows(run_dir: Path) -> list[tuple]:
+    """All evaluations with their times, which no second evaluation would repeat."""
+    if not (run_dir / "search.db").exists():
+        return []
+    with sqlite3.connect(run_dir / "search.db") as db:
+        try:
+            return db.execute("SELECT number, key, psnr, seconds FROM evaluations ORDER BY number").fetchall()
+        except sqlite3.OperationalError:
+            return []  # killed before the tables were made
+
+
+def paint(folder: Path, count: int, side: int = 64) -> Path:
+    folder.mkdir(parents=True)
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 255, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((2 * side, 2 * side)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("execution", ["inline", "processes"])
+def test_a_search_killed_ten_times_ends_as_one_never_killed(tmp_path: Path, execution: str) -> None:
+    rng = random.Random(11)
+    arguments = (
+        "evaluator=synthetic",
+        "evaluator.seconds=0.04",
+        f"execution={execution}",
+        "tracking=none",
+        "candidates=90",
+        "controller.population=8",
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    succeeds(*arguments, f"run_dir={whole}")
+    finished: dict[int, tuple] = {}
+    for _ in range(10):
+        process = subprocess.Popen(command(*arguments, f"run_dir={broken}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        before = len(rows(broken))
+        while len(rows(broken)) < before + rng.randint(1, 6) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.08))
+        process.kill()
+        assert process.wait() in (-signal.SIGKILL, 0)
+        for row in rows(broken):
+            assert finished.setdefault(row[0], row) == row, "a finished evaluation was repeated or lost"
+    assert 10 < len(finished) < 90, "the kills should land inside the search"
+    succeeds(*arguments, f"run_dir={broken}")
+    final = rows(broken)
+    assert [row[:3] for row in final] == [row[:3] for row in rows(whole)]
+    assert all(final[number] == row for number, row in finished.items())
+    assert (broken / "pareto.csv").read_bytes() == (whole / "pareto.csv").read_bytes()
+
+
+def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        run_dir = tmp_path / stop.name
+        arguments = (*SYNTHETIC, "evaluator.seconds=0.05", "candidates=500", f"run_dir={run_dir}")
+        process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)
+        while len(rows(run_dir)) < 20:
+            time.sleep(0.02)
+        process.send_signal(stop)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert "To go on: python -m falsr_nas.search evaluator=synthetic" in said
+        assert (run_dir / "pareto.csv").exists()
+
+
+def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
+    small = ("+experiment=demo", "candidates=6", "controller.population=4", "training.epochs=1", "training.steps_per_epoch=3")
+    for place in ("a", "b"):
+        succeeds(*small, f"run_dir={tmp_path / place}", "seed=1")
+    assert (tmp_path / "a/pareto.csv").read_bytes() == (tmp_path / "b/pareto.csv").read_bytes()
+    succeeds(*small, f"run_dir={tmp_path / 'c'}", "seed=2", "tracking=none")
+    assert (tmp_path / "a/pareto.csv").read_bytes() != (tmp_path / "c/pareto.csv").read_bytes()
+    assert list((tmp_path / "a").glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_the_folder_of_a_search_holds_what_is_promised(tmp_path: Path) -> None:
+    done = succeeds(*SYNTHETIC, "candidates=40", f"run_dir={tmp_path}")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "search.db", "search.lock", "config.yaml", "pareto.csv", "pareto.json", "pareto.png",
+    }  # fmt: skip
+    with (tmp_path / "pareto.csv").open() as file:
+        front = list(csv.DictReader(file))
+    assert list(front[0]) == ["key", "genome", "psnr", "mse", "mult_adds", "params", "generation"]
+    assert json.loads((tmp_path / "pareto.json").read_text())["candidates"] == 40
+    assert "candidates 40/40" in done.stderr
+    assert str(tmp_path) in done.stdout
+    assert "max_mult_adds: 60" in (tmp_path / "config.yaml").read_text()
+    before = rows(tmp_path)
+    succeeds(*SYNTHETIC, "candidates=40", f"run_dir={tmp_path}")
+    assert rows(tmp_path) == before
+
+
+def test_sweeps_search_in_a_folder_each(tmp_path: Path) -> None:
+    succeeds("-m", *SYNTHETIC, "candidates=8", "seed=1,2", f"run_dir={tmp_path}")
+    first, second = ((tmp_path / job / "pareto.csv").read_text() for job in ("0", "1"))
+    assert first != second
+
+
+def test_folders_of_images_with_a_broken_one(tmp_path: Path) -> None:
+    train, val = paint(tmp_path / "train", 3), paint(tmp_path / "val", 2)
+    whole = (train / "0.png").read_bytes()
+    (train / "0.png").write_bytes(whole[: len(whole) // 2])
+    arguments = (
+        "data=folder",
+        f"data.train_dirs=[{train}]",
+        f"data.val_dir={val}",
+        "data.val_crop=64",
+        "training.epochs=1",
+        "training.steps_per_epoch=2",
+        "candidates=2",
+        "controller.population=2",
+        "execution=inline",
+        "tracking=none",
+    )
+    assert "0.png" in refused(*arguments, f"run_dir={tmp_path / 'run'}")
+    assert not (tmp_path / "run/search.db").exists(), "a mistake must not fix the folder's settings"
+    done = succeeds(*arguments, "data.on_error=skip", f"run_dir={tmp_path / 'run'}")
+    assert "0.png" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sed=3"], "no setting 'sed': did you mean 'seed'?"),
+        (["trainig.epochs=3"], "no setting 'trainig': did you mean 'training'?"),
+        (["controller.exploration.p_flop=0.3"], "did you mean 'controller.exploration.p_flops'?"),
+        (["+populaton=3"], "did you mean 'controller.population'?"),
+        (["data=fodler"], "no 'data/fodler': choose one of div2k, folder, photographs"),
+        (["training.epochs=many"], "training.epochs"),
+        (["training.target=residul"], "training.target"),
+        (["space.n=0"], "space.n is 0"),
+        (["space.channels=[18]"], "4 groups do not divide 18"),
+        (["space.kernels=[]"], "space.kernels is empty"),
+        (["constraints.max_mult_adds=0.01"], "the lightest network of this space needs"),
+        (["candidates=0"], "candidates is 0"),
+        (["data=folder"], "data.train_dirs is empty"),
+        (["data=folder", "data.train_dirs=[nowhere]", "data.val_dir=nowhere", "evaluator=incomplete"], "nowhere"),
+        (["+experiment=x2_paper", "data.root=nowhere", "evaluator=incomplete"], "DIV2K_train_HR"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
+    assert says in refused(*SYNTHETIC, *arguments, f"run_dir={tmp_path}")
+
+
+def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path) -> None:
+    succeeds(*SYNTHETIC, "candidates=8", f"run_dir={tmp_path}")
+    before = rows(tmp_path)
+    said = refused(*SYNTHETIC, "candidates=8", "seed=2", "controller.p_crossover=0.5", f"run_dir={tmp_path}")
+    assert "controller.p_crossover is 0.8 there and 0.5 here; seed is 1 there and 2 here" in said
+    assert rows(tmp_path) == before
+    succeeds(*SYNTHETIC, "candidates=20", f"run_dir={tmp_path}")
+    assert rows(tmp_path)[:8] == before
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    arguments = (*SYNTHETIC, f"run_dir={tmp_path}", "candidates=1000", "evaluator.seconds=0.05")
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not rows(tmp_path):
+            time.sleep(0.02)
+        assert f"in use by process {process.pid}" in refused(*arguments)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("needs root, to mount a small disk")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        arguments = (*SYNTHETIC, "candidates=3000", f"run_dir={disk}")
+        stopped = search(*arguments)
+        assert stopped.returncode == 2
+        assert "disk is full" in stopped.stderr.splitlines()[-1]
+        assert "Traceback" not in stopped.stderr
+        before = rows(disk)
+        assert before
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        succeeds(*arguments)
+        assert rows(disk)[: len(before)] == before
+        assert len(rows(disk)) == 3000
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_unreachable_quality_is_said(tmp_path: Path) -> None:
+    done = succeeds(*SYNTHETIC, "candidates=8", "constraints.min_psnr=99", f"run_dir={tmp_path}")
+    assert "no candidate has a score of 99 dB" in done.stderr
+
+
+def test_a_paper_sized_search_costs_little_beside_its_trainings(tmp_path: Path) -> None:
+    arguments = (*SYNTHETIC, "candidates=10000", "controller.population=64", "constraints.max_mult_adds=250", f"run_dir={tmp_path}")
+    succeeds(*arguments)
+    assert len(rows(tmp_path)) == 10_000
