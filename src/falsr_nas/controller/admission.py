@@ -23,13 +23,16 @@ class Admission:
     Attributes:
         space: where the genomes come from.
         limit: most mult-adds, or None.
+        population: candidates of a generation.
+        asked: candidates admitted so far.
 
     Raises:
         UserError: when no network of the space meets the limit.
     """
 
-    def __init__(self, space: SearchSpace, max_mult_adds: float | None) -> None:
+    def __init__(self, space: SearchSpace, max_mult_adds: float | None, population: int) -> None:
         self.space = space
+        self.population = population
         self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
         self.asked = 0
         self._seen: set[str] = set()
@@ -40,30 +43,46 @@ class Admission:
                 " raise the limit or add lighter choices to the space"
             )
 
-    def admit(self, draw: Callable[[], tuple[Genome, Origin]], generation: int, rng: np.random.Generator) -> Candidate | None:
-        """The first draw that is new and affordable; after ATTEMPTS of them any network that is. None: no such network is left."""
-        for _ in range(ATTEMPTS):
-            if candidate := self._try(*draw(), generation):
-                return candidate
-        for _ in range(ATTEMPTS):
-            if candidate := self._try(self.space.sample(rng), Origin(("sampled",)), generation):
-                return candidate
-        for genome in affordable_genomes(self.space, self.limit):
-            if candidate := self._try(genome, Origin(("enumerated",)), generation):
-                return candidate
-        return None
+    @property
+    def generation(self) -> int:
+        """The generation of the next candidate."""
+        return self.asked // self.population
+
+    def admit(self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator) -> list[Candidate]:
+        """Up to ``count`` candidates, each the first draw that is new and affordable; fewer only when no such network is left."""
+        candidates: list[Candidate] = []
+        for _ in range(count):
+            candidate = self._admit(draw, rng)
+            if candidate is None:
+                break
+            candidates.append(candidate)
+        return candidates
 
     def restore(self, asked: int, keys: Iterable[str]) -> None:
         """Continue after ``asked`` candidates, of which these keys were proposed."""
         self.asked, self._seen = asked, set(keys)
 
-    def _try(self, genome: Genome, origin: Origin, generation: int) -> Candidate | None:
+    def _admit(self, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator) -> Candidate | None:
+        """The first draw that may be let in; after ATTEMPTS of them any network that may. None: no such network is left."""
+        for _ in range(ATTEMPTS):
+            if candidate := self._try(*draw()):
+                return candidate
+        for _ in range(ATTEMPTS):
+            if candidate := self._try(self.space.sample(rng), Origin(("sampled",))):
+                return candidate
+        for genome in affordable_genomes(self.space, self.limit):
+            if candidate := self._try(genome, Origin(("enumerated",))):
+                return candidate
+        return None
+
+    def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
         price = cost(genome)
         if self.limit is not None and price.mult_adds > self.limit:
             return None
         genome = genome.canonical()
         if genome.key in self._seen:
             return None
+        candidate = Candidate(genome, price, origin, self.generation, self.asked)
         self._seen.add(genome.key)
         self.asked += 1
-        return Candidate(genome, price, origin, generation, self.asked - 1)
+        return candidate

@@ -20,13 +20,19 @@ class Controller(Protocol):
         ...
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations of asked candidates, in the order in which they were asked for."""
+        """Learn from evaluations of asked candidates: a generation in the order in which it was asked for, or one as it ends."""
         ...
 
     def state(self) -> dict[str, Any]:
         """All that :meth:`restore` needs beside the evaluations told so far, as JSON."""
         ...
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
-        """Continue from :meth:`state`, with every evaluation told up to then, in the order of their numbers."""
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+        """Continue from :meth:`state`.
+
+        Args:
+            state: the saved one's.
+            told: every evaluation told up to then, in the order of their numbers.
+            pending: candidates that the saved one had asked for and was not told of; they will be told of yet.
+        """
         ...

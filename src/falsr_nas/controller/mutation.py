@@ -27,6 +27,9 @@ class Mutant:
 
 Mutate = Callable[[Genome, np.random.Generator], Mutant]
 
+Mutations = dict[str, tuple[float, Mutate]]
+"""Mutations by name, each with its chance."""
+
 
 def random_mutation(space: SearchSpace, p_cell: float | None = None, p_link: float | None = None) -> Mutate:
     """Redraws each cell with ``p_cell`` (1/n) and flips each link with ``p_link`` (one over their number), at least one of them.
@@ -78,10 +81,18 @@ def roulette(space: SearchSpace, price: Callable[[Cell], int]) -> Mutate:
     return mutate
 
 
-def exploration(settings: ExplorationSettings, space: SearchSpace) -> dict[str, tuple[float, Mutate]]:
+def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
     """The exploring mutations by name, each with its chance."""
     return {
         "random": (settings.p_random, random_mutation(space, settings.p_cell, settings.p_link)),
         "roulette_flops": (settings.p_flops - settings.p_random, roulette(space, cell_mult_adds)),
         "roulette_params": (1 - settings.p_flops, roulette(space, cell_params)),
     }
+
+
+def pick(mutations: Mutations, rng: np.random.Generator) -> tuple[str, Mutate]:
+    """A mutation and its name, drawn by the chances (paper, IV-E: a categorical distribution)."""
+    names = list(mutations)
+    chances = np.array([mutations[name][0] for name in names])
+    name = names[int(rng.choice(len(names), p=chances / chances.sum()))]
+    return name, mutations[name][1]

@@ -13,7 +13,7 @@ from falsr_nas.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission
 from falsr_nas.controller.crossover import single_point
 from falsr_nas.controller.initialization import InitialDesign
-from falsr_nas.controller.mutation import Mutate, exploration
+from falsr_nas.controller.mutation import Mutations, exploration, pick
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -84,22 +84,14 @@ class NSGA2:
         self.space = space
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
         self.initial = InitialDesign(settings.initial, space, rng)
-        self.mutations: dict[str, tuple[float, Mutate]] = exploration(settings.exploration, space)
+        self.mutations: Mutations = exploration(settings.exploration, space)
         self.population: list[Individual] = []
 
     def ask(self, count: int) -> list[Candidate]:
         """Up to ``count`` new candidates; fewer only when the space has no more."""
-        candidates: list[Candidate] = []
-        for _ in range(count):
-            generation = self.admission.asked // self.settings.population
-            draw = self._initial if generation == 0 or not self.population else self._child
-            candidate = self.admission.admit(draw, generation, self.rng)
-            if candidate is None:
-                break
-            candidates.append(candidate)
-        return candidates
+        return self.admission.admit(count, self._draw, self.rng)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the scored ones compete with the population for its places."""
@@ -115,17 +107,19 @@ class NSGA2:
             "rng": self.rng.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self.population = [Individual(by_key[key], self.constraints) for key in state["population"]]
         assess(self.population)
-        self.admission.restore(state["asked"], by_key)
+        self.admission.restore(state["asked"], [*by_key, *(candidate.key for candidate in pending)])
         self.initial.unused = list(state["unused_cells"])
         self.rng.bit_generator.state = state["rng"]
 
-    def _initial(self) -> tuple[Genome, Origin]:
-        return self.initial.draw(self.rng), Origin(("initial",))
+    def _draw(self) -> tuple[Genome, Origin]:
+        if self.admission.generation == 0 or not self.population:
+            return self.initial.draw(self.rng), Origin(("initial",))
+        return self._child()
 
     def _child(self) -> tuple[Genome, Origin]:
         """One child: tournament, crossover, mutation (paper, IV-C to IV-E)."""
@@ -138,13 +132,7 @@ class NSGA2:
             genome = single_point(mother.genome, father.genome, self.rng)
             operators, parents = ("crossover",), (mother.evaluation.key, father.evaluation.key)
         if not crossed or self.rng.random() < self.settings.p_mutation:
-            name, mutate = self._pick_mutation()
+            name, mutate = pick(self.mutations, self.rng)
             mutant = mutate(genome, self.rng)
             genome, operators, log_prob = mutant.genome, (*operators, name), mutant.log_prob
         return genome, Origin(operators, parents, log_prob)
-
-    def _pick_mutation(self) -> tuple[str, Mutate]:
-        names = list(self.mutations)
-        chances = np.array([self.mutations[name][0] for name in names])
-        name = names[int(self.rng.choice(len(names), p=chances / chances.sum()))]
-        return name, self.mutations[name][1]

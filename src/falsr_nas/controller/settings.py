@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from falsr_nas.errors import UserError
 
@@ -102,3 +103,158 @@ class NSGA2Settings(ControllerSettings):
         super().__post_init__()
         check_probability("controller.p_crossover", self.p_crossover)
         check_probability("controller.p_mutation", self.p_mutation)
+
+
+class RewardKind(StrEnum):
+    """What the policy is rewarded for: see :mod:`falsr_nas.controller.reward`."""
+
+    hypervolume = "hypervolume"
+    attainment = "attainment"
+    rank = "rank"
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """The reward, which the paper leaves open.
+
+    Attributes:
+        kind: which one.
+        clip: largest difference of PSNR that counts, in dB, > 0; of ``attainment`` alone.
+    """
+
+    kind: RewardKind = RewardKind.attainment
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.clip <= 0:
+            raise UserError(f"controller.reward.clip is {self.clip}: it must be positive, in dB")
+
+
+class LearnFrom(StrEnum):
+    """Whose rewards teach the policy."""
+
+    policy = "policy"
+    """Candidates that it made, and of these the genes that it drew: Eq. 6's gradient, unbiased."""
+    all = "all"
+    """Every candidate with all its genes, as if the policy had drawn them: more to learn from, biased to what the others propose."""
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The reinforced mutation (paper, IV-E2 and Fig. 2). The paper gives gamma and the number of layers; all else is our choice.
+
+    Attributes:
+        keep_cells: chance that a cell of the parent stays; 0 resamples all cells.
+        keep_links: chance that a link of the parent stays as it is; 0 resamples all links, given the cells.
+        embedding: size of a cell's embedding, >= 1.
+        hidden: width of the fully connected layers, >= 1.
+        learn_from: whose rewards it learns from.
+        batch: rewarded candidates of an update, >= 1.
+        rate: learning rate of Adam, > 0.
+        gamma: discount of the rewards.
+        baseline: how much of the moving average of rewards stays at an update, in 0..1.
+        entropy: weight of the entropy bonus, >= 0.
+        max_gradient: the gradient's norm is clipped to this, > 0.
+    """
+
+    keep_cells: float = 0.7
+    keep_links: float = 0.9
+    embedding: int = 8
+    hidden: int = 32
+    learn_from: LearnFrom = LearnFrom.policy
+    batch: int = 16
+    rate: float = 0.05
+    gamma: float = 1.0
+    baseline: float = 0.9
+    entropy: float = 0.01
+    max_gradient: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("keep_cells", "keep_links", "gamma", "baseline"):
+            check_probability(f"controller.policy.{name}", getattr(self, name))
+        for name in ("embedding", "hidden", "batch"):
+            if (count := getattr(self, name)) < 1:
+                raise UserError(f"controller.policy.{name} is {count}: it must be at least 1")
+        for name in ("rate", "max_gradient"):
+            if (value := getattr(self, name)) <= 0:
+                raise UserError(f"controller.policy.{name} is {value}: it must be positive")
+        if self.entropy < 0:
+            raise UserError(f"controller.policy.entropy is {self.entropy}: it cannot be negative")
+
+
+@dataclass(frozen=True)
+class HybridSettings(NSGA2Settings):
+    """NSGA-II whose mutation exploits what a policy has learnt (paper, IV).
+
+    Attributes:
+        p_exploit: chance that a mutation is the policy's; else it is one of the exploring ones.
+        policy: the policy and how it learns.
+        reward: what it is rewarded for.
+    """
+
+    p_exploit: float = 0.5
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_exploit", self.p_exploit)
+
+
+@dataclass(frozen=True)
+class AgingSettings(ControllerSettings):
+    """Regularised evolution (Real et al., 2019): the oldest of the population dies, not the worst.
+
+    Attributes:
+        sample: networks of the population that compete to be the parent, >= 1; the best by rank, then crowding distance, is it.
+        initial: how the first population is linked.
+        exploration: the mutations.
+    """
+
+    sample: int = 16
+    initial: InitialSettings = field(default_factory=InitialSettings)
+    exploration: ExplorationSettings = field(default_factory=lambda: ExplorationSettings(p_random=1.0, p_flops=1.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sample < 1:
+            raise UserError(f"controller.sample is {self.sample}: it must be at least 1")
+
+
+@dataclass(frozen=True)
+class RandomSettings(ControllerSettings):
+    """Uniform draws from the space: the least that a search must beat."""
+
+
+@dataclass(frozen=True)
+class PymooSettings(ControllerSettings):
+    """pymoo's NSGA-II, at its own variations of choices and bits.
+
+    Attributes:
+        p_crossover: chance that two parents are mixed.
+    """
+
+    p_crossover: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_crossover", self.p_crossover)
+
+
+@dataclass(frozen=True)
+class OptunaSettings(ControllerSettings):
+    """Optuna's NSGA-II sampler, at its own variations.
+
+    Attributes:
+        p_crossover: chance that two parents are mixed.
+        p_mutation: chance that a gene is drawn anew; None for one gene on average.
+    """
+
+    p_crossover: float = 0.9
+    p_mutation: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_crossover", self.p_crossover)
+        if self.p_mutation is not None:
+            check_probability("controller.p_mutation", self.p_mutation)

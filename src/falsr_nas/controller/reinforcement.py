@@ -1,0 +1,176 @@
+"""The exploiting mutation: draws from the policy, and learns from what became of it (paper, IV-E2)."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.controller.mutation import Mutant
+from falsr_nas.controller.policy import Policy, reinforce_loss
+from falsr_nas.controller.reward import Reward
+from falsr_nas.controller.settings import LearnFrom, PolicySettings
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.search_space import SearchSpace
+
+
+class Lesson(NamedTuple):
+    """A candidate to learn from: its cells' indices (n,), its links (n(n+1)/2,), 1 for each gene that the policy drew, its reward."""
+
+    cells: list[int]
+    links: list[int]
+    drawn: list[int]
+    reward: float
+
+
+class ReinforcedMutation:
+    """Draws genes from the policy and keeps the others of the parent.
+
+    The choices of a cell are the space's distinct cells: what builds the same layers is one choice, so that the recorded probability is
+    that of the network. All draws come from the generator that is handed in; torch computes probabilities only.
+    """
+
+    def __init__(self, settings: PolicySettings, reward: Reward, space: SearchSpace, rng: np.random.Generator) -> None:
+        self.settings = settings
+        self.reward = reward
+        self.space = space
+        self.policy = Policy(settings, space.n, len(space.distinct_cells), space.bits, rng)
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.rate)
+        self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
+        self._lessons: list[Lesson] = []
+        self._baseline: tuple[float, float] | None = None  # moving averages of the rewards and of their squared distance from it
+        self._pending: dict[str, list[int]] = {}  # by key, which genes the policy drew of candidates that are asked for
+        self._draws: dict[str, list[int]] = {}  # the same of all that was drawn since, admitted or not
+        self._cumulative: np.ndarray | None = None  # probabilities of the cells (n, |S|), added up; None when they have changed
+
+    def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
+        """The genome with each gene kept by its chance, else drawn anew; at least one cell is."""
+        space, settings = self.space, self.settings
+        cells, links = self._encode(genome)
+        redraw = rng.random(space.n) >= settings.keep_cells
+        if not redraw.any():
+            redraw[rng.integers(space.n)] = True
+        drawn = (self._cell_table() < rng.random((space.n, 1))).sum(axis=1)
+        cells = np.where(redraw, drawn, cells)
+        relink = rng.random(space.bits) >= settings.keep_links
+        chances = self._link_chances(cells)
+        links = np.where(relink, rng.random(space.bits) < chances, links)
+        mask = np.concatenate([redraw, relink]).astype(int)
+        mutant = space.genome([space.distinct_cells[i] for i in cells], links)
+        self._draws.setdefault(mutant.key, mask.tolist())  # of draws of one network, the first is the one that is asked for
+        return Mutant(mutant, self.log_prob(cells, links, mask))
+
+    def asked(self, candidates: Sequence[Candidate]) -> None:
+        """These are the draws, of those since the last call, that will be evaluated."""
+        names = {candidate.key for candidate in candidates}
+        self._pending |= {key: mask for key, mask in self._draws.items() if key in names}
+        self._draws.clear()
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Reward all, and update the policy whenever a batch is complete."""
+        for evaluation, reward in zip(evaluations, self.reward(evaluations), strict=True):
+            drawn = self._pending.pop(evaluation.key, None)
+            if self.settings.learn_from is LearnFrom.all:
+                drawn = [1] * (self.space.n + self.space.bits)
+            if drawn is None:
+                continue
+            cells, links = self._encode(evaluation.candidate.genome)
+            self._lessons.append(Lesson(cells.tolist(), links.tolist(), drawn, float(reward)))
+            if len(self._lessons) == self.settings.batch:
+                self._update()
+
+    def log_prob(self, cells: np.ndarray, links: np.ndarray, drawn: np.ndarray) -> float:
+        """Natural logarithm of the probability of the drawn genes among these."""
+        with torch.no_grad():
+            parts = self.policy.log_probs(torch.from_numpy(cells)[None], torch.from_numpy(links)[None].float())
+        return float((torch.cat(parts, 1)[0].double() * torch.from_numpy(drawn)).sum())
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser, baseline and what is yet to learn from, as JSON."""
+        moments = [self.optimiser.state[p] for p in self.policy.parameters()]
+        learnt = bool(moments[0])
+        return {
+            "weights": _pack([p.detach() for p in self.policy.parameters()]),
+            "updates": int(moments[0]["step"]) if learnt else 0,
+            "moments": [_pack([m[name] for m in moments]) for name in ("exp_avg", "exp_avg_sq")] if learnt else [],
+            "baseline": self._baseline,
+            "lessons": self._lessons,
+            "pending": self._pending,
+        }
+
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+        """Continue from :meth:`state`."""
+        parameters = list(self.policy.parameters())
+        with torch.no_grad():
+            for parameter, values in zip(parameters, _unpack(state["weights"], parameters), strict=True):
+                parameter.copy_(values)
+        self.optimiser.state.clear()
+        if state["updates"]:
+            first, second = (_unpack(text, parameters) for text in state["moments"])
+            for parameter, a, b in zip(parameters, first, second, strict=True):
+                step = torch.tensor(float(state["updates"]))
+                self.optimiser.state[parameter] = {"step": step, "exp_avg": a, "exp_avg_sq": b}
+        self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
+        self._lessons = [Lesson(*lesson) for lesson in state["lessons"]]
+        self._pending = dict(state["pending"])
+        self._draws.clear()
+        self._cumulative = None
+        self.reward.restore(told)
+
+    def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
+        cells = [self._index[cell] for cell in genome.canonical().cells]
+        return np.array(cells), np.array([int(node in genome.links[target - 2]) for node, target in self.space.link_places])
+
+    def _cell_table(self) -> np.ndarray:
+        if self._cumulative is None:
+            chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
+            self._cumulative = chances.cumsum(axis=1)
+            self._cumulative[:, -1] = 1.0
+        return self._cumulative
+
+    def _link_chances(self, cells: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(self.policy.link_logits(torch.from_numpy(cells)[None])[0].double().sigmoid().numpy())
+
+    def _update(self) -> None:
+        """One step along Eq. 6's gradient, and the entropy's."""
+        rewards = torch.tensor([lesson.reward for lesson in self._lessons], dtype=torch.float64)
+        advantage = self._advantage(rewards).float()
+        cells = torch.tensor([lesson.cells for lesson in self._lessons])
+        links = torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32)
+        drawn = torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32)
+        loss = reinforce_loss(self.policy, cells, links, drawn=drawn, advantage=advantage, gamma=self.settings.gamma)
+        loss = loss - self.settings.entropy * self.policy.entropy(cells)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_gradient)
+        self.optimiser.step()
+        self._lessons.clear()
+        self._cumulative = None
+
+    def _advantage(self, rewards: Tensor) -> Tensor:
+        """Rewards less their moving average, over their moving deviation: so all rewards weigh alike against the entropy."""
+        mean, variance = self._baseline or (float(rewards.mean()), float(rewards.var(correction=0)))
+        if variance == 0:
+            return torch.zeros_like(rewards)  # nothing has told good from bad yet
+        stay, distance = self.settings.baseline, rewards - mean
+        self._baseline = (stay * mean + (1 - stay) * float(rewards.mean()), stay * variance + (1 - stay) * float((distance**2).mean()))
+        return distance / math.sqrt(variance)
+
+
+def _pack(tensors: Sequence[Tensor]) -> str:
+    """Tensors in one text, to the bit."""
+    return base64.b64encode(torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4").tobytes()).decode()
+
+
+def _unpack(text: str, like: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of :func:`_pack`, shaped like these."""
+    flat = torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").copy())
+    parts = torch.split(flat, [tensor.numel() for tensor in like])
+    return [part.view(tensor.shape).clone() for part, tensor in zip(parts, like, strict=True)]
