@@ -23,7 +23,8 @@ class Initialization(StrEnum):
     normal = "normal"
     """Weights N(0, 0.02^2), biases 0 (the paper, VI-A)."""
     he = "he"
-    """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015)."""
+    """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015); inverted bottlenecks begin as the identity, their last convolution at 0.
+    Without normalisation layers their outputs would double with each of them, and a short training would end below interpolation."""
     torch = "torch"
     """PyTorch's default."""
 
