@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ class ObjectiveScale:
     """Fixed bounds that map objectives to the unit cube, 0 best and 1 worst, so that runs compare.
 
     Quality is linear in PSNR, as people read it. Costs are on a log scale: the networks of a space span two orders of magnitude, and the
-    paper's roulette (IV-C) takes logarithms for the same reason. What lies outside the bounds counts as lying on them.
+    paper's roulette (IV-E1) takes logarithms for the same reason. What lies outside the bounds counts as lying on them.
 
     Attributes:
         lightest: fewest parameters and fewest mult-adds in the search space.
@@ -93,7 +92,7 @@ def objective_matrix(evaluations: Sequence[Evaluation]) -> FloatArray:
 
 
 def pareto_front(evaluations: Iterable[Evaluation], min_psnr: float | None = None) -> list[Evaluation]:
-    """The scored evaluations that no other one dominates in MSE, mult-adds and parameters (the paper's objectives, III-A).
+    """The scored evaluations that no other one dominates in MSE, mult-adds and parameters (the paper's objectives, II).
 
     Failures, and scores below ``min_psnr`` (dB), do not take part. Of networks equal in all three, the one of the smallest key stands for
     all, so that the front does not depend on the order of evaluation.
@@ -101,6 +100,8 @@ def pareto_front(evaluations: Iterable[Evaluation], min_psnr: float | None = Non
     Returns:
         The front by ascending mult-adds, then key.
     """
+    import moocore  # a command that prints its help needs none of it
+
     able = scored(evaluations, min_psnr)
     matrix = objective_matrix(able)
     standing = np.flatnonzero(moocore.is_nondominated(matrix, keep_weakly=True))
@@ -114,6 +115,8 @@ def pareto_front(evaluations: Iterable[Evaluation], min_psnr: float | None = Non
 
 def hypervolume(evaluations: Iterable[Evaluation], scale: ObjectiveScale) -> float:
     """Share of the unit cube of ``scale`` that the scored evaluations dominate, in 0..1; dominated ones and failures add nothing."""
+    import moocore
+
     points = scale.unit(objective_matrix(scored(evaluations)))
     return float(moocore.hypervolume(points, ref=REFERENCE)) if len(points) else 0.0
 
