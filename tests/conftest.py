@@ -1,6 +1,10 @@
 """What tests share: where the measuring images are, and genomes for properties."""
 
 import os
+
+# Before torch is imported. Tests compute little: threads that wait for each other on a busy machine cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

@@ -23,17 +23,17 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "falsr_nas.search", *arguments]
 
 
-def search(*arguments: str, **options) -> subprocess.CompletedProcess[str]:  # noqa: ANN003
+def search(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False, **options)
 
 
-def succeeds(*arguments: str, **options) -> subprocess.CompletedProcess[str]:  # noqa: ANN003
+def succeeds(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     done = search(*arguments, **options)
     assert done.returncode == 0, done.stderr
     return done
 
 
-def refused(*arguments: str, **options) -> str:  # noqa: ANN003
+def refused(*arguments: str, **options) -> str:
     """The one line that a user's mistake gets."""
     done = search(*arguments, **options)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from falsr_nas.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.data.settings import FolderSettings, PhotographsSettings
+from falsr_nas.errors import UserError
+from falsr_nas.evaluation.evaluator import attempt
+from falsr_nas.evaluation.incomplete_training import IncompleteTraining
+from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.space.cost import cost
+from falsr_nas.space.genome import Genome
+from falsr_nas.training.settings import Initialization, Target, TrainingSettings
+
+SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch=4, patch=12)
+
+
+def candidate(text: str = "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3") -> Candidate:
+    genome = Genome.parse(text)
+    return Candidate(genome, cost(genome), Origin(("initial",)), 0, 0)
+
+
+def evaluator(training: TrainingSettings = SMALL, seed: int = 1) -> IncompleteTraining:
+    made = IncompleteTraining(IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), seed)
+    made.prepare()
+    return made
+
+
+def psnr(outcome: Score | Failure) -> float:
+    assert isinstance(outcome, Score), outcome
+    assert outcome.psnr == pytest.approx(10 * np.log10(255**2 / outcome.mse))
+    return outcome.psnr
+
+
+def test_a_score_depends_on_seed_and_genome_alone() -> None:
+    first = evaluator()
+    one = psnr(first.evaluate(candidate()))
+    psnr(first.evaluate(candidate("conv_f32_k1_b1_noskip")))
+    assert psnr(first.evaluate(candidate())) == one
+    assert psnr(evaluator().evaluate(candidate())) == one
+    assert psnr(evaluator(seed=2).evaluate(candidate())) != one
+
+
+def test_training_helps() -> None:
+    untrained = psnr(evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12)).evaluate(candidate()))
+    trained = psnr(evaluator(replace(SMALL, epochs=4, steps_per_epoch=50)).evaluate(candidate()))
+    assert trained > untrained + 0.2
+
+
+def test_an_untrained_residual_scores_as_bilinear_interpolation_does() -> None:
+    made = evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12))
+    errors = []
+    for low, high in made.data.val_dataloader():
+        bilinear = torch.nn.functional.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
+        difference = (219 * (bilinear - high))[..., 2:-2, 2:-2].numpy().astype(np.float64)
+        errors += list((difference**2).mean(axis=(1, 2, 3)))
+    outcome = made.evaluate(candidate())
+    assert isinstance(outcome, Score)
+    assert outcome.mse == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_a_diverged_training_stops_at_once() -> None:
+    wild = replace(SMALL, epochs=10_000, rate=1e30, target=Target.image, initialization=Initialization.normal, zero_output=False)
+    outcome = evaluator(wild).evaluate(candidate())
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.DIVERGED
+
+
+def test_missing_images_are_a_users_mistake() -> None:
+    made = IncompleteTraining(IncompleteTrainingSettings(), SMALL, FolderSettings(train_dirs=("nowhere",), val_dir="nowhere"), 1)
+    with pytest.raises(UserError, match="nowhere"):
+        made.prepare()
+
+
+def test_exceptions_become_failures_of_their_kind() -> None:
+    class Raises:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def prepare(self) -> None: ...
+
+        def evaluate(self, candidate: Candidate) -> Score | Failure:
+            raise self.error
+
+    for error, kind in (
+        (MemoryError(), FailureKind.OUT_OF_MEMORY),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), FailureKind.OUT_OF_MEMORY),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), FailureKind.OUT_OF_MEMORY),
+        (ZeroDivisionError("x"), FailureKind.BUG),
+    ):
+        outcome = attempt(Raises(error), candidate()).outcome
+        assert isinstance(outcome, Failure)
+        assert outcome.kind is kind
+        assert type(error).__name__ in outcome.traceback
+    with pytest.raises(UserError):
+        attempt(Raises(UserError("mend this")), candidate())
