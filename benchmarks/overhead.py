@@ -1,0 +1,87 @@
+"""What controller, loop and store cost beside the trainings: a paper-sized search (10,000 candidates, 64 a generation) whose evaluations
+are instant. Prints a table and, as the last line, one JSON object.
+
+    python benchmarks/overhead.py [--candidates 10000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from falsr_nas.candidate import Candidate, Score
+from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.loop import run_search
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.store import Store
+
+
+class TimedEvaluator(SyntheticEvaluator):
+    """Takes down its own time, which is not the search's."""
+
+    seconds = 0.0
+
+    def evaluate(self, candidate: Candidate) -> Score:
+        began = time.perf_counter()
+        score = super().evaluate(candidate)
+        self.seconds += time.perf_counter() - began
+        return score
+
+
+class TimedStore(Store):
+    seconds = 0.0
+
+    def add(self, *arguments) -> None:
+        began = time.perf_counter()
+        super().add(*arguments)
+        self.seconds += time.perf_counter() - began
+
+    def commit_state(self, *arguments) -> None:
+        began = time.perf_counter()
+        super().commit_state(*arguments)
+        self.seconds += time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--candidates", type=int, default=10_000)
+    parser.add_argument("--population", type=int, default=64)
+    options = parser.parse_args()
+    controller = NSGA2(
+        NSGA2Settings(population=options.population), SearchSpace(), Constraints(max_mult_adds=250), np.random.default_rng(1)
+    )
+    evaluator = TimedEvaluator(SyntheticSettings(), seed=1)
+    with tempfile.TemporaryDirectory() as folder, TimedStore(Path(folder) / "search.db", {}) as store:
+        with InlineExecutor(lambda: evaluator) as executor:
+            began = time.perf_counter()
+            run_search(controller, executor, store, budget=options.candidates, population=options.population)
+            whole = time.perf_counter() - began
+        began = time.perf_counter()
+        store.evaluations()
+        read = time.perf_counter() - began
+    search = whole - evaluator.seconds
+    each = {
+        "controller and loop": (search - store.seconds) / options.candidates * 1e3,
+        "store": store.seconds / options.candidates * 1e3,
+        "together": search / options.candidates * 1e3,
+    }
+    table = Table("part", "ms a candidate", title=f"{options.candidates:,} candidates, {options.population} a generation")
+    for name, milliseconds in each.items():
+        table.add_row(name, f"{milliseconds:.3f}")
+    Console().print(table)
+    print(json.dumps({"candidates": options.candidates, "ms_per_candidate": each, "seconds_to_read_all": read}))
+
+
+if __name__ == "__main__":
+    main()
