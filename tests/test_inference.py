@@ -18,7 +18,7 @@ from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.protocol import Protocol
-from falsr_nas.space.genome import Genome
+from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 
 
@@ -48,13 +48,13 @@ def test_tiled_equals_whole(name: str, size: tuple[int, int]) -> None:
     network = NETWORKS[name].eval()
     x = torch.rand(1, network.planes, *size, generator=torch.Generator().manual_seed(1))
     side = 2 * network.footprint.margin + 7
-    limit = 4 * network.footprint.floats * side**2
+    limit = 10 * network.footprint.floats * side**2
     tiles: list[tuple[int, ...]] = []
     hook = network.register_forward_pre_hook(lambda module, inputs: tiles.append(tuple(inputs[0].shape)))
     tiled = upscale(network, x, limit)
     hook.remove()
     assert len(tiles) > 1
-    assert all(4 * network.footprint.floats * h * w <= limit for _, _, h, w in tiles)
+    assert all(10 * network.footprint.floats * h * w <= limit for _, _, h, w in tiles)
     torch.testing.assert_close(tiled, upscale(network, x), rtol=0, atol=1e-5)
 
 
@@ -62,12 +62,12 @@ def test_a_whole_image_runs_once_where_it_fits() -> None:
     calls = []
     network = Bicubic()
     network.register_forward_pre_hook(lambda module, inputs: calls.append(1))
-    upscale(network, torch.rand(1, 3, 50, 40), 4 * network.footprint.floats * 50 * 40)
+    upscale(network, torch.rand(1, 3, 50, 40), 10 * network.footprint.floats * 50 * 40)
     assert len(calls) == 1
 
 
 def test_tile_size() -> None:
-    point = Footprint(margin=2, floats=10)
+    point = Footprint(margin=2, floats=4)
     assert tile_size(point, 100, 100, 40 * 10_000) == (100, 100)
     assert tile_size(point, 100, 100, 40 * 9_999) == (99, 100)
     assert tile_size(point, 1000, 20, 40 * 400) == (20, 20)
@@ -143,7 +143,7 @@ def test_colour_networks_get_colours() -> None:
     assert torch.equal(super_resolve(Bicubic(), image, Protocol.standard), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
     """Peak memory of a forward pass, kernels' copies included, as the system measures it."""
     import subprocess
@@ -151,19 +151,21 @@ def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
 
     script = tmp_path / "measure.py"
     script.write_text(
-        "import resource, torch\n"
+        "import re, sys, torch\n"
+        "from falsr_nas.inference import keep_freed_memory\n"
         "from falsr_nas.networks.network import Network\n"
         "from falsr_nas.space.genome import Genome\n"
-        "import sys\n"
+        "def peak():\n"
+        "    return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
+        "keep_freed_memory()\n"
         "network = Network(Genome.parse(sys.argv[1])).eval()\n"
         "with torch.inference_mode():\n"
         "    network(torch.rand(1, 1, 32, 32))\n"
-        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "    before = peak()\n"
         "    network(torch.rand(1, 1, 400, 400))\n"
-        "print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 4 / 400**2, network.footprint.floats)\n"
+        "print(peak() - before, 10 * network.footprint.floats * 400**2)\n"
     )
-    for seed in range(3):
-        genome: Genome = SearchSpace(n=4).sample(np.random.default_rng(seed))
+    for genome in [*PUBLISHED.values(), SearchSpace(n=4).sample(np.random.default_rng(0))]:
         output = subprocess.run([sys.executable, str(script), str(genome)], capture_output=True, text=True, check=True).stdout
         measured, bound = map(float, output.split())
-        assert measured <= bound
+        assert bound / 4 < measured <= bound

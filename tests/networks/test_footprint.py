@@ -62,21 +62,20 @@ def test_margin_is_how_far_a_change_spreads(name: str) -> None:
     x = torch.rand(1, network.planes, 2 * margin + 5, 2 * margin + 7)
     centre = margin + 2
     x[..., centre, centre + 1] = torch.nan  # what it touches becomes NaN, whatever the weights
-    with torch.inference_mode():
+    with torch.no_grad():  # the fused kernels of inference mode turn NaN into 0
         rows, columns = torch.isnan(network(x)).any(dim=1)[0].nonzero().T // 2
     assert (int(rows.min()), int(rows.max())) == (centre - margin, centre + margin)
     assert (int(columns.min()), int(columns.max())) == (centre + 1 - margin, centre + 1 + margin)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_floats_bound_what_lives_and_are_not_silly(name: str) -> None:
+def test_floats_are_what_lives(name: str) -> None:
     network = NETWORKS[name]().eval()
     x = torch.rand(1, network.planes, SIDE, SIDE)
     with torch.inference_mode(), LiveTensors() as tensors:
         network(x)
     measured = tensors.most / SIDE**2
-    # Kernels may reorder a convolution's input and output on top of what lives here, so the bound is not tight.
-    assert measured <= network.footprint.floats <= 3.5 * measured + 20
+    assert measured <= network.footprint.floats <= 1.1 * measured + 5
 
 
 def test_nodes_are_let_go_after_their_last_reader() -> None:

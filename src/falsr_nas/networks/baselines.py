@@ -33,7 +33,7 @@ class Bicubic(SuperResolver):
     """Bicubic interpolation as a network without weights."""
 
     planes = 3
-    footprint = Footprint(margin=2, floats=48)
+    footprint = Footprint(margin=2, floats=24)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, 2H, 2W)."""
@@ -44,7 +44,7 @@ class SRCNN(SuperResolver):
     """SRCNN 9-5-5 (Dong et al., TPAMI 2016): three convolutions on the bicubic image."""
 
     planes = 1
-    footprint = Footprint(margin=6, floats=1100)
+    footprint = Footprint(margin=6, floats=390)
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class FSRCNN(SuperResolver):
     """
 
     planes = 1
-    footprint = Footprint(margin=8, floats=400)
+    footprint = Footprint(margin=8, floats=130)
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class VDSR(SuperResolver):
     """VDSR (Kim et al., CVPR 2016): 20 convolutions that add to the bicubic image what it lacks."""
 
     planes = 1
-    footprint = Footprint(margin=12, floats=1100)
+    footprint = Footprint(margin=12, floats=520)
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class CARN(SuperResolver):
     """
 
     planes = 3
-    footprint = Footprint(margin=21, floats=1300)
+    footprint = Footprint(margin=21, floats=900)
     mean: Tensor
 
     width: ClassVar[int] = 64

@@ -27,25 +27,23 @@ def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
 
 
 def footprint(genome: Genome) -> Footprint:
-    """The footprint of :class:`~falsr_nas.networks.network.Network`, from its convolutions and the order in which they run.
-
-    Every convolution also counts a copy of its input and of its output, which the CPU's kernels may reorder.
-    """
+    """The footprint of :class:`~falsr_nas.networks.network.Network`, from its convolutions and the order in which they run."""
     reach = [1]  # of each node: the stem is a 3 x 3 convolution
-    held = genome.stem + 1
-    floats = 2 * held
+    held = genome.stem + 1  # nodes and the input
+    floats = held
     for target, (cell, done) in enumerate(zip(genome.cells, released(genome), strict=True), start=1):
-        inputs = genome.inputs(target)
-        reach.append(max(reach[node] for node in inputs) + _reach(cell))
-        joined = genome.in_channels(target)
-        before = held + (joined if len(inputs) > 1 else 0)
-        floats = max(floats, before + max(_cell_floats(cell), joined + 2 * cell.channels))
+        reach.append(max(reach[node] for node in genome.inputs(target)) + _reach(cell))
+        floats = max(floats, held + _joined(genome, target) + _cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
-    joined = genome.in_channels(genome.n + 1)
-    merging = held + (joined if len(genome.inputs(genome.n + 1)) > 1 else 0) + joined + 2 * genome.stem
-    shuffling = held + 4 * genome.stem  # sum, reordered, shuffled, and the last convolution's copy
-    margin = max(reach[node] for node in genome.inputs(genome.n + 1)) + 2  # the last convolution sees one pixel, the HR one less
-    return Footprint(margin, max(floats, merging, shuffling))
+    last = genome.n + 1
+    floats = max(floats, held + _joined(genome, last) + genome.stem, held + 3 * genome.stem)  # the sum, reordered, shuffled
+    margin = max(reach[node] for node in genome.inputs(last)) + 2  # the last two convolutions; of the one at HR a pixel is half of one
+    return Footprint(margin, floats)
+
+
+def _joined(genome: Genome, target: int) -> int:
+    """Channels of what is concatenated for a target; a single node is read where it lies."""
+    return genome.in_channels(target) if len(genome.inputs(target)) > 1 else 0
 
 
 def _reach(cell: Cell) -> int:
@@ -55,9 +53,12 @@ def _reach(cell: Cell) -> int:
 
 
 def _cell_floats(cell: Cell) -> int:
-    """Numbers alive inside a cell, its input aside."""
+    """The most numbers alive inside a cell, its input aside."""
     width = cell.channels
-    kept = width if cell.residual and cell.repeats > 1 else 0
     if cell.operator.kind == "invertBotCon":
-        return kept + width + 4 * width * cell.operator.factor  # block input; depthwise input and output, and copies of both
-    return kept + 4 * width  # layer input and output, and copies of both
+        inner = width * cell.operator.factor
+        first = width if cell.repeats > 1 else 0
+        return first + max(width + 2 * inner, 3 * width + inner)  # input and output of the depthwise layer; the block's sum
+    if cell.repeats == 1:
+        return width
+    return (3 if cell.repeats > 2 or cell.residual else 2) * width  # the first layer's output, a later one's input and output

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle, relu
+from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle
 
-from falsr_nas.networks.cells import build_cell, concatenate, conv
+from falsr_nas.networks.cells import build_cell, concatenate, conv, conv_relu
 from falsr_nas.networks.footprint import footprint, released
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE, Genome
@@ -32,12 +32,12 @@ class Network(SuperResolver):
 
     def forward(self, y: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
-        nodes = {0: relu(self.stem(y), inplace=True)}  # node 0: (N, stem, H, W)
+        nodes = {0: conv_relu(self.stem, y)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
             nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))  # node i: (N, f_i, H, W)
             for node in self._released[target - 1]:
                 del nodes[node]  # without gradients its memory is free from here on
-        x = relu(self.merge(concatenate(nodes, self.genome.inputs(self.genome.n + 1))), inplace=True)
+        x = conv_relu(self.merge, concatenate(nodes, self.genome.inputs(self.genome.n + 1)))
         x = x + nodes[0]  # global skip: (N, stem, H, W)
         # TensorFlow's depth_to_space order, as the published weights have it: channels are (row, column, c), not (c, row, column).
         x = pixel_shuffle(channel_shuffle(x, SCALE**2), SCALE)  # (N, stem / 4, 2H, 2W)
