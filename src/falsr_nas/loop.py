@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
 
 from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.controller.controller import Controller
 from falsr_nas.execution.executor import Executor
-from falsr_nas.store import Store
+from falsr_nas.store import Store, candidate_from_json, candidate_to_json
 
 BUGS_IN_A_ROW = 3
 """Unexpected exceptions, one after the other, that end a search: it would fail all night."""
+
+
+class Mode(StrEnum):
+    """When the controller is told."""
+
+    generational = "generational"
+    """A generation at a time (paper, IV): the same on any number of workers, each of which waits for the slowest of a generation."""
+    steady = "steady"
+    """Each evaluation as it ends: no worker ever waits, and which candidates come next depends on who ends first."""
 
 
 class SearchError(Exception):
@@ -26,7 +37,7 @@ class Observer(Protocol):
         ...
 
     def generation_ended(self, generation: int) -> None:
-        """A whole generation is told and stored."""
+        """A whole generation is told and stored; in steady mode, as many evaluations as make one."""
         ...
 
 
@@ -37,51 +48,112 @@ def run_search(
     *,
     budget: int,
     population: int,
+    mode: Mode = Mode.generational,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Search until ``budget`` candidates are evaluated or no network is left, generation by generation.
+    """Search until ``budget`` candidates are evaluated or no network is left.
 
-    Continues from the store where it holds a search already: the controller, restored, asks for the same generation again, and what
-    of it was finished is not evaluated twice. A last generation that the budget cuts short is evaluated but not told, so that a later
-    run with a larger budget goes on as if it had never stopped.
+    Continues from the store where it holds a search already, and evaluates nothing twice that was finished.
 
     Raises:
         SearchError: BUGS_IN_A_ROW evaluations in a row ended in an unexpected exception.
     """
     told = store.evaluations(told=True)
+    pending: list[Candidate] = []
     if (state := store.state()) is not None:
-        controller.restore(state, told)
-    done = {evaluation.key: evaluation for evaluation in store.evaluations(told=False)}
-    asked = len(told)
-    while asked < budget:
-        candidates = controller.ask(population)
-        if not candidates:
-            return
-        affordable = candidates[: budget - asked]
-        asked += len(affordable)
-        done |= _evaluate([candidate for candidate in affordable if candidate.key not in done], executor, store, observers)
-        if len(affordable) < len(candidates):
-            return
-        controller.tell([done.pop(candidate.key) for candidate in candidates])
-        store.commit_state(controller.state())
-        for observer in observers:
-            observer.generation_ended(candidates[-1].generation)
+        pending = [candidate_from_json(text) for text in state["pending"]]
+        controller.restore(state["controller"], told, pending)
+    run = _Run(controller, executor, store, observers)
+    if mode is Mode.steady:
+        run.steadily(len(told), pending, budget, population)
+    else:
+        run.by_generations(len(told), budget, population)
 
 
-def _evaluate(candidates: Sequence[Candidate], executor: Executor, store: Store, observers: Sequence[Observer]) -> dict[str, Evaluation]:
-    """The evaluations of the candidates by key, each stored as it ends."""
-    for candidate in candidates:
-        executor.submit(candidate)
-    evaluations: dict[str, Evaluation] = {}
-    bugs = 0
-    for _ in candidates:
-        evaluation = executor.collect()
-        store.add(evaluation)
-        evaluations[evaluation.key] = evaluation
-        for observer in observers:
+@dataclass
+class _Run:
+    """One process's share of a search."""
+
+    controller: Controller
+    executor: Executor
+    store: Store
+    observers: Sequence[Observer]
+    bugs: int = 0
+
+    def by_generations(self, asked: int, budget: int, population: int) -> None:
+        """Tell whole generations.
+
+        The restored controller asks for the same generation again, and what of it was finished is not evaluated twice. A last
+        generation that the budget cuts short is evaluated but not told, so that a later run with a larger budget goes on as if it had
+        never stopped.
+        """
+        done = {evaluation.key: evaluation for evaluation in self.store.evaluations(told=False)}
+        while asked < budget:
+            candidates = self.controller.ask(population)
+            if not candidates:
+                return
+            affordable = candidates[: budget - asked]
+            asked += len(affordable)
+            done |= self._evaluate([candidate for candidate in affordable if candidate.key not in done])
+            if len(affordable) < len(candidates):
+                return
+            self.controller.tell([done.pop(candidate.key) for candidate in candidates])
+            self.store.commit_state(self._state())
+            self._generation_ended(candidates[-1].generation)
+
+    def steadily(self, told: int, pending: Sequence[Candidate], budget: int, population: int) -> None:
+        """Keep every worker busy, and tell each evaluation as it ends.
+
+        The evaluation, the state that has learnt from it and the candidates still in flight are stored at once. A restored search
+        begins the latter again, and asks for the others, which it had not stored, once more.
+        """
+        flying: dict[str, Candidate] = {}
+        self._launch(pending, flying)
+        while told < budget:
+            free = min(self.executor.capacity - len(flying), budget - told - len(flying))
+            if free > 0:
+                self._launch(self.controller.ask(free), flying)
+            if not flying:
+                return
+            evaluation = self.executor.collect()
+            del flying[evaluation.key]
+            self.controller.tell([evaluation])
+            self.store.commit_state(self._state(flying.values()), [evaluation])
+            told += 1
+            self._ended(evaluation)
+            if told % population == 0:
+                self._generation_ended(told // population - 1)
+
+    def _launch(self, candidates: Sequence[Candidate], flying: dict[str, Candidate]) -> None:
+        for candidate in candidates:
+            self.executor.submit(candidate)
+            flying[candidate.key] = candidate
+
+    def _evaluate(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
+        """The evaluations of the candidates by key, each stored as it ends."""
+        for candidate in candidates:
+            self.executor.submit(candidate)
+        self.bugs = 0
+        evaluations: dict[str, Evaluation] = {}
+        for _ in candidates:
+            evaluation = self.executor.collect()
+            self.store.add(evaluation)
+            evaluations[evaluation.key] = evaluation
+            self._ended(evaluation)
+        return evaluations
+
+    def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
+        return {"controller": self.controller.state(), "pending": [candidate_to_json(candidate) for candidate in pending]}
+
+    def _ended(self, evaluation: Evaluation) -> None:
+        """Let the observers know, and give up after BUGS_IN_A_ROW bugs."""
+        for observer in self.observers:
             observer.evaluated(evaluation)
         outcome = evaluation.outcome
-        bugs = bugs + 1 if isinstance(outcome, Failure) and outcome.kind is FailureKind.BUG else 0
-        if isinstance(outcome, Failure) and bugs == BUGS_IN_A_ROW:
-            raise SearchError(f"{bugs} candidates in a row failed: {outcome.message}\n{outcome.traceback}")
-    return evaluations
+        self.bugs = self.bugs + 1 if isinstance(outcome, Failure) and outcome.kind is FailureKind.BUG else 0
+        if isinstance(outcome, Failure) and self.bugs == BUGS_IN_A_ROW:
+            raise SearchError(f"{self.bugs} candidates in a row failed: {outcome.message}\n{outcome.traceback}")
+
+    def _generation_ended(self, generation: int) -> None:
+        for observer in self.observers:
+            observer.generation_ended(generation)

@@ -18,11 +18,21 @@ from omegaconf import OmegaConf
 
 from falsr_nas.command import run_command, run_dir
 from falsr_nas.config import Schemas, flatten
-from falsr_nas.controller.settings import Constraints, ControllerSettings, NSGA2Settings
+from falsr_nas.controller.settings import (
+    AgingSettings,
+    Constraints,
+    ControllerSettings,
+    HybridSettings,
+    NSGA2Settings,
+    OptunaSettings,
+    PymooSettings,
+    RandomSettings,
+)
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
 from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings
+from falsr_nas.loop import Mode
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
@@ -49,6 +59,7 @@ class SearchConfig:
         data: the images.
         execution: where evaluations run.
         tracking: Weights & Biases.
+        mode: whether the controller is told by generations, or of each evaluation as it ends.
         candidates: how many to evaluate. More may be asked for later, with the same ``run_dir``.
         seed: of everything random.
         run_dir: where all results lie.
@@ -62,6 +73,7 @@ class SearchConfig:
     data: DataSettings = field(default_factory=DataSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    mode: Mode = Mode.generational
     candidates: int = 64
     seed: int = 1
     run_dir: str = "outputs/search"
@@ -77,7 +89,14 @@ SCHEMAS = Schemas(
     SearchConfig,
     {
         "space": {"falsr": SearchSpace},
-        "controller": {"nsga2": NSGA2Settings},
+        "controller": {
+            "hybrid": HybridSettings,
+            "nsga2": NSGA2Settings,
+            "aging": AgingSettings,
+            "random": RandomSettings,
+            "pymoo": PymooSettings,
+            "optuna": OptunaSettings,
+        },
         "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
         "training": {"training": TrainingSettings},
         "data": {"photographs": PhotographsSettings, "folder": FolderSettings, "div2k": Div2kSettings},
@@ -131,13 +150,12 @@ def search(config: SearchConfig) -> None:
 
 
 def build_controller(config: SearchConfig) -> Controller:
-    """The controller of a search's settings."""
+    """The controller of a search's settings. Raises UserError where it needs a library that is not installed."""
     import numpy as np
 
-    from falsr_nas.controller.nsga2 import NSGA2
+    from falsr_nas.controller.build import build
 
-    assert isinstance(config.controller, NSGA2Settings)
-    return NSGA2(config.controller, config.space, config.constraints, np.random.default_rng(config.seed))
+    return build(config.controller, config.space, config.constraints, np.random.default_rng(config.seed))
 
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
@@ -179,7 +197,7 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, executor: E
     with _terminable(), report, tracker as tracking, Progress() as progress:
         monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
         budget, population = config.candidates, config.controller.population
-        run_search(controller, executor, store, budget=budget, population=population, observers=[monitor, report])
+        run_search(controller, executor, store, budget=budget, population=population, mode=config.mode, observers=[monitor, report])
         monitor.finish()
     evaluations = store.evaluations()
     front = pareto_front(evaluations, min_psnr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -87,28 +87,14 @@ class Store:
 
     def add(self, evaluation: Evaluation) -> None:
         """Keep an evaluation that has just ended, durable when this returns. One of the same number is replaced."""
-        candidate, outcome = evaluation.candidate, evaluation.outcome
-        score = outcome if isinstance(outcome, Score) else None
-        failure = outcome if isinstance(outcome, Failure) else None
-        row = (
-            candidate.number,
-            candidate.key,
-            str(candidate.genome),
-            candidate.generation,
-            candidate.cost.params,
-            candidate.cost.mult_adds,
-            *((score.mse, score.psnr, score.seconds) if score else (None, None, None)),
-            *((failure.kind.value, failure.message, failure.traceback) if failure else (None, None, None)),
-            json.dumps(candidate.origin.operators),
-            json.dumps(candidate.origin.parents),
-            candidate.origin.log_prob,
-        )
         with self._plain_errors():
-            self._db.execute(f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row)
+            self._insert(evaluation)
 
-    def commit_state(self, state: dict[str, Any]) -> None:
-        """Keep the controller's state and, in the same transaction, that it was told all evaluations added so far."""
+    def commit_state(self, state: dict[str, Any], evaluations: Iterable[Evaluation] = ()) -> None:
+        """Keep a state and, in the same transaction, these evaluations, and that the controller was told all that are kept so far."""
         with self._plain_errors(), self._transaction():
+            for evaluation in evaluations:
+                self._insert(evaluation)
             self._db.execute("UPDATE evaluations SET told = 1 WHERE told = 0")
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('state', ?)", (json.dumps(state),))
 
@@ -138,6 +124,25 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _insert(self, evaluation: Evaluation) -> None:
+        candidate, outcome = evaluation.candidate, evaluation.outcome
+        score = outcome if isinstance(outcome, Score) else None
+        failure = outcome if isinstance(outcome, Failure) else None
+        row = (
+            candidate.number,
+            candidate.key,
+            str(candidate.genome),
+            candidate.generation,
+            candidate.cost.params,
+            candidate.cost.mult_adds,
+            *((score.mse, score.psnr, score.seconds) if score else (None, None, None)),
+            *((failure.kind.value, failure.message, failure.traceback) if failure else (None, None, None)),
+            json.dumps(candidate.origin.operators),
+            json.dumps(candidate.origin.parents),
+            candidate.origin.log_prob,
+        )
+        self._db.execute(f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -161,6 +166,25 @@ class Store:
             if "not a database" in str(error) or "malformed" in str(error) or "no such" in str(error):
                 raise StoreError(f"{self.path}: not a search's file, or damaged ({error}). Give another run_dir") from error
             raise StoreError(f"{self.path}: {error}") from error
+
+
+def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as JSON, for states that hold some."""
+    origin = candidate.origin
+    return {
+        "number": candidate.number,
+        "generation": candidate.generation,
+        "genome": str(candidate.genome),
+        "cost": [candidate.cost.params, candidate.cost.mult_adds],
+        "origin": [origin.operators, origin.parents, origin.log_prob],
+    }
+
+
+def candidate_from_json(data: dict[str, Any]) -> Candidate:
+    """The candidate of :func:`candidate_to_json`."""
+    operators, parents, log_prob = data["origin"]
+    origin = Origin(tuple(operators), tuple(parents), log_prob)
+    return Candidate(Genome.parse(data["genome"]), Cost(*data["cost"]), origin, data["generation"], data["number"])
 
 
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:

@@ -19,20 +19,31 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 
-class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
-    """The three minimised objectives; one that violates a constraint less dominates one that violates it more (Deb et al., 2002).
+def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
+    """A scored evaluation's objectives as they are minimised: PSNR, negative, and the logarithms of mult-adds and parameters.
 
-    PSNR and costs are taken on logarithmic scales. That changes no domination, only the crowding distance: networks of 1 G and 2 G
-    are as far apart as those of 100 G and 200 G (our choice).
+    Logarithms change no domination, only the crowding distance: networks of 1 G and 2 G are as far apart as those of 100 G and 200 G
+    (our choice).
     """
+    score, price = evaluation.score, evaluation.candidate.cost
+    assert score is not None, "only scored candidates compete"
+    return -score.psnr, math.log(price.mult_adds), math.log(price.params)
+
+
+def violation(evaluation: Evaluation, constraints: Constraints) -> float:
+    """What a scored evaluation lacks to the least PSNR, in dB; 0 where it meets it."""
+    assert evaluation.score is not None, "only scored candidates compete"
+    return 0.0 if constraints.min_psnr is None else max(0.0, constraints.min_psnr - evaluation.score.psnr)
+
+
+class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
+    """The three objectives; one that violates a constraint less dominates one that violates it more (Deb et al., 2002)."""
 
     weights = (-1.0, -1.0, -1.0)
 
     def __init__(self, evaluation: Evaluation, constraints: Constraints) -> None:
-        score, price = evaluation.score, evaluation.candidate.cost
-        assert score is not None, "only scored candidates compete"
-        super().__init__((-score.psnr, math.log(price.mult_adds), math.log(price.params)))
-        self.violation = max(0.0, (constraints.min_psnr or -math.inf) - score.psnr)
+        super().__init__(minimised(evaluation))
+        self.violation = violation(evaluation, constraints)
 
     def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
         """Constrained domination."""

@@ -47,24 +47,25 @@ class ReinforcedMutation:
         self._baseline: tuple[float, float] | None = None  # moving averages of the rewards and of their squared distance from it
         self._pending: dict[str, list[int]] = {}  # by key, which genes the policy drew of candidates that are asked for
         self._draws: dict[str, list[int]] = {}  # the same of all that was drawn since, admitted or not
-        self._cumulative: np.ndarray | None = None  # probabilities of the cells (n, |S|), added up; None when they have changed
+        self._chances: np.ndarray | None = None  # probabilities of the cells (n, |S|); None when they have changed
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
         """The genome with each gene kept by its chance, else drawn anew; at least one cell is."""
         space, settings = self.space, self.settings
         cells, links = self._encode(genome)
-        redraw = rng.random(space.n) >= settings.keep_cells
+        redraw, relink = rng.random(space.n) >= settings.keep_cells, rng.random(space.bits) >= settings.keep_links
         if not redraw.any():
             redraw[rng.integers(space.n)] = True
-        drawn = (self._cell_table() < rng.random((space.n, 1))).sum(axis=1)
+        of_cells = self._cell_chances()
+        drawn = (of_cells.cumsum(axis=1)[:, :-1] < rng.random((space.n, 1))).sum(axis=1)
         cells = np.where(redraw, drawn, cells)
-        relink = rng.random(space.bits) >= settings.keep_links
-        chances = self._link_chances(cells)
-        links = np.where(relink, rng.random(space.bits) < chances, links)
-        mask = np.concatenate([redraw, relink]).astype(int)
+        of_links = self._link_chances(cells)
+        links = np.where(relink, rng.random(space.bits) < of_links, links)
         mutant = space.genome([space.distinct_cells[i] for i in cells], links)
+        mask = np.concatenate([redraw, relink]).astype(int)
         self._draws.setdefault(mutant.key, mask.tolist())  # of draws of one network, the first is the one that is asked for
-        return Mutant(mutant, self.log_prob(cells, links, mask))
+        chances = np.concatenate([of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)])
+        return Mutant(mutant, float(np.log(chances[mask == 1]).sum()))
 
     def asked(self, candidates: Sequence[Candidate]) -> None:
         """These are the draws, of those since the last call, that will be evaluated."""
@@ -84,12 +85,6 @@ class ReinforcedMutation:
             self._lessons.append(Lesson(cells.tolist(), links.tolist(), drawn, float(reward)))
             if len(self._lessons) == self.settings.batch:
                 self._update()
-
-    def log_prob(self, cells: np.ndarray, links: np.ndarray, drawn: np.ndarray) -> float:
-        """Natural logarithm of the probability of the drawn genes among these."""
-        with torch.no_grad():
-            parts = self.policy.log_probs(torch.from_numpy(cells)[None], torch.from_numpy(links)[None].float())
-        return float((torch.cat(parts, 1)[0].double() * torch.from_numpy(drawn)).sum())
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser, baseline and what is yet to learn from, as JSON."""
@@ -120,19 +115,17 @@ class ReinforcedMutation:
         self._lessons = [Lesson(*lesson) for lesson in state["lessons"]]
         self._pending = dict(state["pending"])
         self._draws.clear()
-        self._cumulative = None
+        self._chances = None
         self.reward.restore(told)
 
     def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
         cells = [self._index[cell] for cell in genome.canonical().cells]
         return np.array(cells), np.array([int(node in genome.links[target - 2]) for node, target in self.space.link_places])
 
-    def _cell_table(self) -> np.ndarray:
-        if self._cumulative is None:
-            chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
-            self._cumulative = chances.cumsum(axis=1)
-            self._cumulative[:, -1] = 1.0
-        return self._cumulative
+    def _cell_chances(self) -> np.ndarray:
+        if self._chances is None:
+            self._chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
+        return self._chances
 
     def _link_chances(self, cells: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -152,7 +145,7 @@ class ReinforcedMutation:
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_gradient)
         self.optimiser.step()
         self._lessons.clear()
-        self._cumulative = None
+        self._chances = None
 
     def _advantage(self, rewards: Tensor) -> Tensor:
         """Rewards less their moving average, over their moving deviation: so all rewards weigh alike against the entropy."""

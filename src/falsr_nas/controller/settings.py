@@ -122,7 +122,7 @@ class RewardSettings:
         clip: largest difference of PSNR that counts, in dB, > 0; of ``attainment`` alone.
     """
 
-    kind: RewardKind = RewardKind.attainment
+    kind: RewardKind = RewardKind.rank
     clip: float = 1.0
 
     def __post_init__(self) -> None:
@@ -157,8 +157,8 @@ class PolicySettings:
         max_gradient: the gradient's norm is clipped to this, > 0.
     """
 
-    keep_cells: float = 0.7
-    keep_links: float = 0.9
+    keep_cells: float = 0.85
+    keep_links: float = 0.95
     embedding: int = 8
     hidden: int = 32
     learn_from: LearnFrom = LearnFrom.policy

@@ -1,0 +1,193 @@
+"""All controllers on the synthetic landscape: hypervolume curves, evaluations to a target, Wilcoxon's test, and the time of ask and tell.
+
+    python benchmarks/controllers.py --seeds 20 --evaluations 2000 --jobs 2
+
+Runs that the output folder holds already are not repeated. The last line of standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from falsr_nas.candidate import Evaluation
+from falsr_nas.controller.build import build
+from falsr_nas.controller.settings import (
+    AgingSettings,
+    Constraints,
+    ControllerSettings,
+    HybridSettings,
+    NSGA2Settings,
+    OptunaSettings,
+    PymooSettings,
+    RandomSettings,
+)
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives import ObjectiveScale, hypervolume
+from falsr_nas.space.search_space import SearchSpace
+
+CONTROLLERS: dict[str, ControllerSettings] = {
+    "random": RandomSettings(),
+    "optuna": OptunaSettings(),
+    "pymoo": PymooSettings(),
+    "aging": AgingSettings(),
+    "nsga2": NSGA2Settings(),
+    "hybrid": HybridSettings(),
+}
+REFERENCE = "nsga2"
+"""What the others are compared with, pair by pair of seeds; its median result is the target."""
+
+Curves = dict[str, dict[int, dict[int, float]]]
+"""Hypervolume by controller, seed and evaluations."""
+
+
+def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[int, float]:
+    """The hypervolume after each generation of a search."""
+    space = SearchSpace()
+    scale, evaluator = ObjectiveScale.of_space(space), SyntheticEvaluator(SyntheticSettings(), seed)
+    controller = build(settings, space, Constraints(), np.random.default_rng(seed))
+    told: list[Evaluation] = []
+    curve: dict[int, float] = {}
+    while len(told) < evaluations:
+        outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in controller.ask(settings.population)]
+        controller.tell(outcomes)
+        told = (told + outcomes)[:evaluations]
+        curve[len(told)] = hypervolume(told, scale)
+    return curve
+
+
+def job(task: tuple[str, int, int]) -> tuple[str, int, dict[int, float]]:
+    name, seed, evaluations = task
+    if name == "hybrid":
+        import torch
+
+        torch.set_num_threads(1)
+    return name, seed, evaluate(CONTROLLERS[name], seed, evaluations)
+
+
+def read(path: Path) -> Curves:
+    curves: Curves = defaultdict(lambda: defaultdict(dict))
+    if path.exists():
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                curves[row["controller"]][int(row["seed"])][int(row["evaluations"])] = float(row["hypervolume"])
+    return curves
+
+
+def write(path: Path, curves: Curves) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["controller", "seed", "evaluations", "hypervolume"])
+        for name in sorted(curves):
+            for seed in sorted(curves[name]):
+                writer.writerows([name, seed, count, f"{value:.6f}"] for count, value in sorted(curves[name][seed].items()))
+
+
+def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int | None]]:
+    """For each controller its result, how soon it reaches the target, and Wilcoxon's signed-rank test against the reference."""
+    final = {name: {seed: curve[evaluations] for seed, curve in runs.items()} for name, runs in curves.items()}
+    target = float(np.median(list(final[REFERENCE].values())))
+    table: dict[str, dict[str, float | int | None]] = {}
+    for name, runs in final.items():
+        values = list(runs.values())
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        reached = [next((n for n, v in sorted(curve.items()) if v >= target), None) for curve in curves[name].values()]
+        soon = np.median([np.inf if count is None else count for count in reached])
+        paired = [(value, final[REFERENCE][seed]) for seed, value in runs.items() if seed in final[REFERENCE]]
+        differences = np.array([a - b for a, b in paired])
+        table[name] = {
+            "seeds": len(values),
+            "median": round(float(middle), 4),
+            "quartile_1": round(float(low), 4),
+            "quartile_3": round(float(high), 4),
+            "reached_target": sum(count is not None for count in reached),
+            "median_evaluations_to_target": int(soon) if np.isfinite(soon) else None,
+            "wins": int((differences > 0).sum()),
+            "median_difference": round(float(np.median(differences)), 4),
+            "p_value": None if name == REFERENCE else float(wilcoxon(differences).pvalue),
+        }
+    return dict(sorted(table.items(), key=lambda item: -float(item[1]["median"] or 0)))
+
+
+def draw(path: Path, curves: Curves, order: list[str]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name in order:
+        counts = sorted(next(iter(curves[name].values())))
+        values = np.array([[curve[count] for count in counts] for curve in curves[name].values()])
+        low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
+        (line,) = axes.plot(counts, middle, label=name)
+        axes.fill_between(counts, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+    axes.set(xlabel="evaluations", ylabel="hypervolume", title="Synthetic landscape: median and quartiles")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
+    """Milliseconds of ask and tell of a generation of 64 with so many evaluations in the archive: the median of nine."""
+    settings, space = CONTROLLERS[name], SearchSpace()
+    evaluator = SyntheticEvaluator(SyntheticSettings(), 0)
+    controller = build(settings, space, Constraints(), np.random.default_rng(0))
+    spent: list[float] = []
+    for _ in range(-(-evaluations // settings.population) + 9):
+        began = time.perf_counter()
+        candidates = controller.ask(settings.population)
+        asked = time.perf_counter()
+        outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates]
+        ready = time.perf_counter()
+        controller.tell(outcomes)
+        spent.append(asked - began + time.perf_counter() - ready)
+    return round(1000 * float(np.median(spent[-9:])), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--evaluations", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--controllers", nargs="+", default=list(CONTROLLERS), choices=list(CONTROLLERS))
+    parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
+    parser.add_argument(
+        "--time", action="store_true", help="time ask and tell of hybrid and nsga2 with 10,000 evaluations, and nothing else"
+    )
+    options = parser.parse_args()
+    if options.time:
+        print(json.dumps({f"{name}_ask_tell_ms": ask_tell_ms(name) for name in ("nsga2", "hybrid")}))
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "curves.csv"
+    curves = read(path)
+    wanted = [(name, seed, options.evaluations) for name in options.controllers for seed in range(1, options.seeds + 1)]
+    tasks = [task for task in wanted if task[2] not in curves[task[0]][task[1]]]
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        for name, seed, curve in pool.imap_unordered(job, tasks):
+            curves[name][seed] = curve
+            write(path, curves)
+    curves = {name: {seed: curves[name][seed] for seed in range(1, options.seeds + 1)} for name in options.controllers}
+    if REFERENCE not in curves:
+        return
+    table = summary(curves, options.evaluations)
+    draw(options.out / "hypervolume.png", curves, list(table))
+    (options.out / "summary.json").write_text(json.dumps(table, indent=2) + "\n")
+    for name, row in table.items():
+        print(f"{name:8}", "  ".join(f"{key} {value}" for key, value in row.items()))
+    print(json.dumps(table))
+
+
+if __name__ == "__main__":
+    main()

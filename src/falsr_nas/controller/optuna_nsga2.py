@@ -1,0 +1,120 @@
+"""Optuna's NSGA-II sampler behind this project's protocol, to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import Trial, TrialState, create_trial
+
+from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.controller.admission import Admission
+from falsr_nas.controller.nsga2 import minimised, violation
+from falsr_nas.controller.settings import Constraints, OptunaSettings
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.search_space import SearchSpace
+
+GENERATION = "NSGAIISampler:generation"
+"""Where Optuna's sampler keeps a trial's generation."""
+
+
+class OptunaNSGA2:
+    """Cells and links are categorical parameters of a study with the three objectives of the search.
+
+    A draw that repeats a network or breaks the mult-adds limit is a failed trial. The least PSNR is Optuna's own constraint.
+    Optuna keeps the sampler's generators to itself, so a restored search knows all that was evaluated and goes on from there, but with
+    other draws than the unbroken one.
+    """
+
+    def __init__(self, settings: OptunaSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.settings = settings
+        self.space = space
+        self.constraints = constraints
+        self.rng = rng
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        cells, link = CategoricalDistribution(tuple(range(len(space.cells)))), CategoricalDistribution((0, 1))
+        self._genes: dict[str, BaseDistribution] = {}
+        self._genes.update({f"cell{i}": cells for i in range(space.n)})
+        self._genes.update({f"link{i}": link for i in range(space.bits)})
+        self._trials: dict[str, Trial] = {}  # by key, those whose evaluations are awaited
+        self._study = self._new_study()
+
+    def ask(self, count: int) -> list[Candidate]:
+        """Up to ``count`` new candidates; fewer only when the space has no more."""
+        candidates: list[Candidate] = []
+        for _ in range(count):
+            drawn: dict[str, Trial] = {}
+            admitted = self.admission.admit(1, partial(self._draw, drawn), self.rng)
+            trial = drawn.pop(admitted[0].key, None) if admitted else None
+            for rejected in drawn.values():
+                self._study.tell(rejected, state=TrialState.FAIL)
+            if not admitted:
+                break
+            candidates += admitted
+            if trial is not None:
+                self._trials[admitted[0].key] = trial
+        return candidates
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Tell the study; a network that it did not propose itself is added to it."""
+        for evaluation in evaluations:
+            trial = self._trials.pop(evaluation.key, None)
+            if trial is None:
+                self._add(evaluation)
+            elif evaluation.score is None:
+                self._study.tell(trial, state=TrialState.FAIL)
+            else:
+                trial.set_constraint("psnr", violation(evaluation, self.constraints))
+                self._study.tell(trial, minimised(evaluation))
+
+    def state(self) -> dict[str, Any]:
+        """How far the search is, as JSON."""
+        return {"asked": self.admission.asked, "rng": self.rng.bit_generator.state}
+
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+        """Continue from :meth:`state`, with other draws than the saved one's."""
+        self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
+        self.rng.bit_generator.state = state["rng"]
+        self._trials.clear()
+        self._study = self._new_study()
+        for evaluation in told:
+            self._add(evaluation)
+
+    def _draw(self, drawn: dict[str, Trial]) -> tuple[Genome, Origin]:
+        trial = self._study.ask(self._genes)
+        cells, bits = ([trial.params[name] for name in self._genes if name.startswith(kind)] for kind in ("cell", "link"))
+        genome = self.space.decode(tuple(cells), tuple(bits))
+        if genome.key in drawn:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            drawn[genome.key] = trial
+        return genome, Origin(("optuna",))
+
+    def _add(self, evaluation: Evaluation) -> None:
+        """Let an evaluation into the study as if the sampler had proposed it in its generation."""
+        if evaluation.score is None:
+            return
+        cells, bits = self.space.encode(evaluation.candidate.genome)
+        trial = create_trial(
+            params=dict(zip(self._genes, (*cells, *bits), strict=True)),
+            distributions=dict(self._genes),
+            values=minimised(evaluation),
+            constraints={"psnr": violation(evaluation, self.constraints)},
+            system_attrs={GENERATION: evaluation.candidate.generation},
+        )
+        self._study.add_trial(trial)
+
+    def _new_study(self) -> optuna.Study:
+        settings = self.settings
+        sampler = optuna.samplers.NSGAIISampler(
+            population_size=settings.population,
+            mutation_prob=settings.p_mutation,
+            crossover_prob=settings.p_crossover,
+            seed=int(self.rng.integers(2**32)),
+        )
+        return optuna.create_study(directions=["minimize"] * 3, sampler=sampler)

@@ -1,0 +1,112 @@
+"""pymoo's NSGA-II behind this project's protocol, to compare with."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooAlgorithm  # noqa: N811
+from pymoo.algorithms.moo.nsga2 import binary_tournament
+from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.termination import NoTermination
+from pymoo.core.variable import Binary, Choice
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.selection.tournament import TournamentSelection
+
+from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.controller.admission import Admission
+from falsr_nas.controller.nsga2 import minimised, violation
+from falsr_nas.controller.settings import Constraints, PymooSettings
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.search_space import SearchSpace
+
+
+class PymooNSGA2:
+    """Cells are choices and links bits of a mixed problem; the least PSNR is an inequality constraint.
+
+    pymoo's proposals are taken one by one, and those that repeat a network or break the mult-adds limit are passed over. What was
+    evaluated is told as offspring, failures excepted. Restores exactly: the population and pymoo's generator are the state.
+    """
+
+    def __init__(self, settings: PymooSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+        self.settings = settings
+        self.space = space
+        self.constraints = constraints
+        self.rng = rng
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
+        links = {f"link{i}": Binary() for i in range(space.bits)}
+        self._genes = [*cells, *links]
+        self._problem = Problem(vars=cells | links, n_obj=3, n_ieq_constr=1)
+        self._proposals: deque[dict[str, Any]] = deque()
+        self._algorithm = self._new_algorithm()
+
+    def ask(self, count: int) -> list[Candidate]:
+        """Up to ``count`` new candidates; fewer only when the space has no more."""
+        return self.admission.admit(count, self._draw, self.rng)
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Tell pymoo the scored ones."""
+        scored = [evaluation for evaluation in evaluations if evaluation.score]
+        if scored:
+            self._algorithm.tell(infills=self._population(scored))
+
+    def state(self) -> dict[str, Any]:
+        """Population, proposals not yet taken and generators, as JSON."""
+        members = self._algorithm.pop if self._algorithm.is_initialized else []
+        return {
+            "population": [member.get("key") for member in members],
+            "proposals": [[int(one[name]) for name in self._genes] for one in self._proposals],
+            "asked": self.admission.asked,
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+        """Continue from :meth:`state`."""
+        by_key = {evaluation.key: evaluation for evaluation in told}
+        self._algorithm = self._new_algorithm()
+        self.tell([by_key[key] for key in state["population"]])
+        self._proposals = deque(self._parameters(row) for row in state["proposals"])
+        self.admission.restore(state["asked"], [*by_key, *(candidate.key for candidate in pending)])
+        self.rng.bit_generator.state = state["rng"]
+
+    def _draw(self) -> tuple[Genome, Origin]:
+        if not self._proposals:
+            offspring = self._algorithm.ask()
+            if offspring is None:  # nothing that it can make differs from the population
+                return self.space.sample(self.rng), Origin(("sampled",))
+            self._proposals.extend(one.X for one in offspring)
+        drawn = self._proposals.popleft()
+        row = [int(drawn[name]) for name in self._genes]
+        return self.space.decode(tuple(row[: self.space.n]), tuple(row[self.space.n :])), Origin(("pymoo",))
+
+    def _population(self, evaluations: Sequence[Evaluation]) -> Population:
+        genomes = [self.space.encode(evaluation.candidate.genome) for evaluation in evaluations]
+        population = Population.new(
+            X=[self._parameters((*cells, *bits)) for cells, bits in genomes],
+            F=np.array([minimised(evaluation) for evaluation in evaluations]),
+            G=np.array([[violation(evaluation, self.constraints)] for evaluation in evaluations]),
+        )
+        population.set("key", [evaluation.key for evaluation in evaluations])
+        return population
+
+    def _parameters(self, row: Sequence[int]) -> dict[str, Any]:
+        return {name: value if name.startswith("cell") else bool(value) for name, value in zip(self._genes, row, strict=True)}
+
+    def _new_algorithm(self) -> PymooAlgorithm:
+        same = MixedVariableDuplicateElimination()
+        mating = MixedVariableMating(
+            selection=TournamentSelection(func_comp=binary_tournament),
+            crossover={kind: UX(prob=self.settings.p_crossover) for kind in (Choice, Binary)},
+            eliminate_duplicates=same,
+        )
+        algorithm = PymooAlgorithm(
+            pop_size=self.settings.population, sampling=MixedVariableSampling(), mating=mating, eliminate_duplicates=same
+        )
+        algorithm.setup(self._problem, termination=NoTermination())
+        algorithm.random_state = self.rng
+        return algorithm
