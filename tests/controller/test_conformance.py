@@ -1,0 +1,189 @@
+"""What every controller must do, whoever wrote it."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.controller.build import build
+from falsr_nas.controller.controller import Controller
+from falsr_nas.controller.settings import (
+    AgingSettings,
+    Constraints,
+    ControllerSettings,
+    HybridSettings,
+    NSGA2Settings,
+    OptunaSettings,
+    PymooSettings,
+    RandomSettings,
+)
+from falsr_nas.errors import UserError
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.space.cost import cost
+from falsr_nas.space.enumeration import affordable_genomes
+from falsr_nas.space.search_space import SearchSpace
+
+PAPER = SearchSpace()
+TINY = SearchSpace(n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8)
+EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
+
+needs = {
+    name: pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed") for name in ("pymoo", "optuna")
+}
+EXACT = [
+    pytest.param(HybridSettings, id="hybrid"),
+    pytest.param(NSGA2Settings, id="nsga2"),
+    pytest.param(AgingSettings, id="aging"),
+    pytest.param(RandomSettings, id="random"),
+    pytest.param(PymooSettings, id="pymoo", marks=needs["pymoo"]),
+]
+INEXACT = [pytest.param(OptunaSettings, id="optuna", marks=needs["optuna"])]
+"""Optuna keeps its sampler's generators to itself: a restored search goes on from all that is known, with other draws."""
+ALL = [*EXACT, *INEXACT]
+
+
+def made(
+    kind: type[ControllerSettings], population: int = 8, seed: int = 0, space: SearchSpace = PAPER, **constraints: float
+) -> Controller:
+    return build(kind(population=population), space, Constraints(**constraints), np.random.default_rng(seed))
+
+
+def evaluate(candidates: list[Candidate], failing: int = 0) -> list[Evaluation]:
+    """Evaluations, of which every ``failing``-th failed."""
+    return [
+        Evaluation(one, Failure(FailureKind.DIVERGED, "nan") if failing and one.number % failing == 0 else EVALUATOR.evaluate(one))
+        for one in candidates
+    ]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_candidates_are_new_affordable_numbered_and_explained(kind: type[ControllerSettings]) -> None:
+    search, known = made(kind, max_mult_adds=60, min_psnr=29), set()
+    for generation in range(8):
+        candidates = search.ask(8)
+        assert [one.number for one in candidates] == list(range(8 * generation, 8 * generation + 8))
+        for one in candidates:
+            assert one.generation == generation
+            assert one.key not in known
+            assert one.genome in PAPER
+            assert one.genome == one.genome.canonical()
+            assert one.cost == cost(one.genome)
+            assert one.cost.mult_adds <= 60e9
+            assert one.origin.operators
+            assert set(one.origin.parents) <= known
+            known.add(one.key)
+        search.tell(evaluate(candidates, failing=5))
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_a_tiny_space_is_exhausted(kind: type[ControllerSettings], count: int, limit: float | None) -> None:
+    wanted = {genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)}
+    search, found = made(kind, 4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})), []
+    while candidates := search.ask(count):
+        found += [one.key for one in candidates]
+        search.tell(evaluate(candidates))
+    assert len(found) == len(wanted)
+    assert set(found) == wanted
+    assert search.ask(3) == []
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_failures_alone_end_nothing(kind: type[ControllerSettings]) -> None:
+    search, keys = made(kind), set()
+    for _ in range(3):
+        candidates = search.ask(8)
+        assert len(candidates) == 8
+        keys |= {one.key for one in candidates}
+        search.tell(evaluate(candidates, failing=1))
+    assert len(keys) == 24
+    search.tell(evaluate(search.ask(8)))
+    assert len(search.ask(8)) == 8
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_same_seed_asks_for_the_same_and_another_for_others(kind: type[ControllerSettings]) -> None:
+    def keys(seed: int) -> list[str]:
+        search, found = made(kind, seed=seed), []
+        for _ in range(4):
+            candidates = search.ask(8)
+            search.tell(evaluate(candidates))
+            found += [one.key for one in candidates]
+        return found
+
+    assert keys(1) == keys(1)
+    assert len(set(keys(1)) & set(keys(2))) < 24
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings]) -> None:
+    rng, search = np.random.default_rng(5), made(kind)
+    flying, keys = search.ask(3), []
+    for _ in range(40):
+        ended = flying.pop(int(rng.integers(len(flying))))
+        keys.append(ended.key)
+        search.tell(evaluate([ended], failing=7))
+        flying += search.ask(1)
+    assert len(set(keys) | {one.key for one in flying}) == 43
+
+
+@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize("in_flight", [0, 3])
+def test_a_restored_controller_goes_on_as_the_saved_one(kind: type[ControllerSettings], in_flight: int) -> None:
+    saved, told = made(kind, max_mult_adds=80), []
+    for _ in range(12):
+        told += evaluate(saved.ask(8), failing=6)
+        saved.tell(told[-8:])
+    pending = saved.ask(in_flight)
+    state = json.loads(json.dumps(saved.state()))
+    restored = made(kind, seed=99, max_mult_adds=80)
+    restored.restore(state, told, pending)
+    if pending:
+        for search in (saved, restored):
+            search.tell(evaluate(pending))
+    for _ in range(5):
+        candidates = saved.ask(8)
+        assert restored.ask(8) == candidates
+        for search in (saved, restored):
+            search.tell(evaluate(candidates))
+    assert json.dumps(restored.state()) == json.dumps(saved.state())
+
+
+@pytest.mark.parametrize("kind", INEXACT)
+def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated(kind: type[ControllerSettings]) -> None:
+    saved, told = made(kind), []
+    for _ in range(5):
+        told += evaluate(saved.ask(8), failing=6)
+        saved.tell(told[-8:])
+    pending = saved.ask(3)
+    restored = made(kind, seed=99)
+    restored.restore(json.loads(json.dumps(saved.state())), told, pending)
+    restored.tell(evaluate(pending))
+    candidates = restored.ask(20)
+    assert [one.number for one in candidates] == list(range(43, 63))
+    assert not {one.key for one in candidates} & {one.key for one in (*told, *pending)}
+    # they descend from what was told: uniform draws would share one cell in 192 with the best
+    genes = {(place, cell) for one in told for place, cell in enumerate(one.candidate.genome.cells)}
+    inherited = [(place, cell) in genes for one in candidates for place, cell in enumerate(one.genome.cells)]
+    assert np.mean(inherited) > 0.6
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_impossible_limits_are_refused(kind: type[ControllerSettings]) -> None:
+    with pytest.raises(UserError, match="the lightest network of this space needs"):
+        made(kind, max_mult_adds=0.5)
+
+
+@pytest.mark.parametrize(("kind", "library"), [(PymooSettings, "pymoo"), (OptunaSettings, "optuna")])
+def test_a_missing_library_is_named_with_its_extra(kind: type[ControllerSettings], library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.split(".")[0] == library or name == f"falsr_nas.controller.{library}_nsga2"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UserError, match=rf"controller={library} .*pip install 'falsr-nas\[compare\]'"):
+        made(kind)

@@ -1,0 +1,134 @@
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.controller.reward import Reward, attainment, hypervolume_gain, rank_and_crowding
+from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
+from falsr_nas.errors import UserError
+from falsr_nas.objectives import ObjectiveScale, hypervolume, objective_matrix, pareto_front
+from falsr_nas.space.cost import Cost
+from falsr_nas.space.search_space import SearchSpace
+
+SPACE = SearchSpace()
+SCALE = ObjectiveScale.of_space(SPACE)
+SAMPLE = np.random.default_rng(0)
+GENOMES = [SPACE.sample(SAMPLE) for _ in range(400)]
+KINDS = list(RewardKind)
+
+
+def evaluation(number: int, psnr: float, mult_adds: float, params: float) -> Evaluation:
+    candidate = Candidate(GENOMES[number], Cost(int(params), int(mult_adds)), Origin(("initial",)), 0, number)
+    return Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 0.0))
+
+
+def failure(number: int) -> Evaluation:
+    return Evaluation(evaluation(number, 30, 1e9, 1e4).candidate, Failure(FailureKind.DIVERGED, "nan"))
+
+
+def crowd(count: int, seed: int) -> list[Evaluation]:
+    rng = np.random.default_rng(seed)
+    return [
+        evaluation(i, *row)
+        for i, row in enumerate(zip(rng.normal(30, 1, count), *10 ** rng.uniform([[9], [4]], [[11], [6]], (2, count)), strict=True))
+    ]
+
+
+def reward(kind: RewardKind, told: Iterable[Evaluation] = (), min_psnr: float | None = None, clip: float = 1.0) -> Reward:
+    made = Reward(RewardSettings(kind=kind, clip=clip), SCALE, Constraints(min_psnr=min_psnr))
+    made(list(told))
+    return made
+
+
+def test_hypervolume_gain_is_what_the_candidate_adds() -> None:
+    told, new = crowd(80, 1)[:60], crowd(80, 1)[60:]
+    gains = reward(RewardKind.hypervolume, told)(new)
+    before = hypervolume(told, SCALE)
+    assert gains == pytest.approx([hypervolume([*told, one], SCALE) - before for one in new], abs=1e-12)
+    assert (gains > 0).any()
+    assert (gains == 0).any()
+
+
+def test_attainment_is_the_distance_to_the_best_that_costs_no_more() -> None:
+    told, new = crowd(100, 2)[:60], crowd(100, 2)[60:]
+    for one, got in zip(new, reward(RewardKind.attainment, told, clip=0.8)(new), strict=True):
+        price = one.candidate.cost
+        rivals = [t for t in told if t.candidate.cost.mult_adds <= price.mult_adds and t.candidate.cost.params <= price.params]
+        gap = one.score.psnr - max(t.score.psnr for t in rivals) if rivals else 0.0
+        assert got == pytest.approx(np.clip(gap, -0.8, 0.8), abs=1e-9)
+
+
+def test_attainment_pays_nothing_for_being_tiny() -> None:
+    known = reward(RewardKind.attainment, [evaluation(0, 30, 1e10, 1e5), evaluation(1, 24, 1e9, 1e4)])
+    tiny, useless, good = known([evaluation(2, 23, 9e8, 9e3), evaluation(3, 23, 1.1e9, 1.1e4), evaluation(4, 24.5, 1.1e9, 1.1e4)])
+    assert tiny == 0
+    assert useless == pytest.approx(-1)
+    assert good == pytest.approx(0.5)
+
+
+def test_rank_counts_those_that_dominate_then_room() -> None:
+    front = np.array([[0.5, 0.2, 0.2], [0.3, 0.4, 0.4], [0.1, 0.8, 0.8]])
+    points = np.array([[0.6, 0.9, 0.9], [0.4, 0.5, 0.5], [0.05, 0.9, 0.9], [0.2, 0.6, 0.5]])
+    assert rank_and_crowding(front, points) == pytest.approx([-0.5, 0.0, 1.1, 1.2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dominating_beats_joining_beats_failing(kind: RewardKind) -> None:
+    known = reward(kind, crowd(50, 3))
+    best = min(pareto_front(crowd(50, 3)), key=lambda e: e.score.mse)
+    price = best.candidate.cost
+    better = evaluation(51, best.score.psnr + 0.5, price.mult_adds, price.params)
+    worse = evaluation(52, best.score.psnr - 3, price.mult_adds * 2, price.params * 2)
+    rewards = known([better, worse, failure(53)])
+    assert rewards[0] > rewards[1] >= rewards[2]
+    assert rewards[2] == {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_score_below_the_least_psnr_is_as_bad_as_a_failure_and_never_joins(kind: RewardKind) -> None:
+    known = reward(kind, crowd(20, 4), min_psnr=29)
+    below, failed = known([evaluation(21, 28.9, 1e8, 1e3), failure(22)])
+    assert below == failed
+    assert (10 * np.log10(255**2 / known.front[:, 0]) >= 29).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_have_nothing_to_beat(kind: RewardKind) -> None:
+    assert reward(kind)(crowd(5, 5)).tolist() == [0] * 5
+    assert len(reward(kind)([])) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restored_front_rewards_as_the_saved_one_to_the_bit(kind: RewardKind) -> None:
+    told, new = crowd(160, 6)[:120], crowd(160, 6)[120:]
+    saved, restored = reward(kind), reward(kind, crowd(30, 7))
+    for i in range(0, 120, 7):
+        saved(told[i : i + 7])
+    restored.restore(told)
+    assert restored.front.tolist() == saved.front.tolist()
+    assert restored.front.tolist() == sorted(objective_matrix(pareto_front(told)).tolist())
+    assert restored(new).tolist() == saved(new).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_quick_with_ten_thousand_in_the_archive(kind: RewardKind) -> None:
+    rng = np.random.default_rng(8)
+    known = reward(kind)
+    points = np.column_stack([255**2 / 10 ** (rng.normal(30, 1, 10_000) / 10), *10 ** rng.uniform([[9], [4]], [[11], [6]], (2, 10_000))])
+    known._join(points)
+    began = time.perf_counter()
+    known(crowd(64, 9))
+    assert time.perf_counter() - began < 0.2
+
+
+def test_functions_take_empty_batches() -> None:
+    front, none = np.array([[0.5, 0.5, 0.5]]), np.empty((0, 3))
+    for compare in (hypervolume_gain, attainment, rank_and_crowding):
+        assert compare(front, none).shape == (0,)
+
+
+def test_a_clip_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="clip is 0"):
+        RewardSettings(clip=0)
