@@ -231,7 +231,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         assert rows(disk)[: len(before)] == before
         assert len(rows(disk)) == 3000
     finally:
-        subprocess.run(["umount", str(disk)], check=False)
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)
 
 
 def test_unreachable_quality_is_said(tmp_path: Path) -> None:

@@ -133,7 +133,6 @@ class _Run:
         """The evaluations of the candidates by key, each stored as it ends."""
         for candidate in candidates:
             self.executor.submit(candidate)
-        self.bugs = 0
         evaluations: dict[str, Evaluation] = {}
         for _ in candidates:
             evaluation = self.executor.collect()
