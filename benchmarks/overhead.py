@@ -1,7 +1,8 @@
-"""What controller, loop and store cost beside the trainings: a paper-sized search (10,000 candidates, 64 a generation) whose evaluations
-are instant. Prints a table and, as the last line, one JSON object.
+"""What controller, loop and store cost beside the trainings, by a paper-sized search whose evaluations are instant.
 
-    python benchmarks/overhead.py [--candidates 10000]
+    python benchmarks/overhead.py [--candidates 10000] [--population 64]
+
+The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class IncompleteTraining:
         """Train, then validate."""
         began = time.perf_counter()
         module = self._train(candidate)
-        if module.diverged:
-            return Failure(FailureKind.DIVERGED, f"{candidate.genome}: the loss stopped being a number")
+        if module.diverged or not math.isfinite(module.mse):
+            return Failure(FailureKind.DIVERGED, "the loss or the output stopped being a number")
         return Score(module.mse, 10 * math.log10(PEAK**2 / module.mse), time.perf_counter() - began)
 
     def _train(self, candidate: Candidate) -> SuperResolution:

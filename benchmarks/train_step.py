@@ -1,0 +1,195 @@
+"""How much of the machine a training step uses, and what a plain loop would.
+
+    python benchmarks/train_step.py [--patches 32 64] [--seconds 3] [--threads N] [--plain 3]
+
+For FALSR-A, FALSR-B and six fixed random genomes, from the smallest to the largest of 200: milliseconds a step at batch 16, the achieved
+FLOP/s (two for a mult-add, three times the forward pass for a step), their share of this machine's own matrix-product rate, measured in
+the same run, and the time of PyTorch Lightning's plain loop beside it: float32, NCHW, a DataLoader that reads PNGs, automatic optimisation.
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn.functional import l1_loss
+from torch.utils.data import DataLoader, Dataset
+
+from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.degradation import downscale
+from falsr_nas.data.images import luma, read_image
+from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.data.sources import find_images
+from falsr_nas.networks.network import BilinearResidual
+from falsr_nas.space.cost import LR_PIXELS, cost
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.published import PUBLISHED
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.training.engine import StepEngine, step_dtype
+from falsr_nas.training.initialization import initialized_network
+from falsr_nas.training.settings import Initialization, Precision
+
+BATCH = 16
+
+
+def fixed_genomes() -> dict[str, Genome]:
+    """FALSR-A, FALSR-B, and six of 200 random genomes by their mult-adds, the smallest and the largest among them."""
+    rng, space = np.random.default_rng(0), SearchSpace()
+    drawn = sorted((space.sample(rng) for _ in range(200)), key=lambda genome: cost(genome).mult_adds)
+    return PUBLISHED | {f"random {place}%": drawn[min(199, 2 * place)] for place in (0, 20, 40, 60, 80, 100)}
+
+
+def step_flops(genome: Genome, patch: int) -> float:
+    return 3 * 2 * cost(genome).mult_adds / LR_PIXELS * BATCH * patch**2
+
+
+def timed(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Median seconds of a call, over at least three and about ``seconds``."""
+    run()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        began = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """FLOP/s of this machine's own matrix product."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / timed(lambda: a @ b, device, seconds)
+
+
+def our_step(genome: Genome, patch: int, device: torch.device, data: SuperResolutionData, seconds: float) -> float:
+    network = initialized_network(genome, Initialization.he, True, 1).to(device=device, memory_format=torch.channels_last)
+    model = BilinearResidual(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    pool, generator = data.pool(device), torch.Generator(device).manual_seed(1)
+    engine = StepEngine(model, optimizer, lambda: pool.sample(BATCH, patch, generator), step_dtype(Precision.auto, device))
+    return timed(lambda: engine.run(2), device, seconds) / 2
+
+
+class PngPatches(Dataset[tuple[Tensor, Tensor]]):
+    """A patch of an image that is read anew each time, as most training code does it."""
+
+    def __init__(self, folder: Path, patch: int) -> None:
+        self.files = sorted(folder.glob("*_HR.png"))
+        self.patch = patch
+
+    def __len__(self) -> int:
+        return 10_000
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        high_file = self.files[index % len(self.files)]
+        high = np.asarray(Image.open(high_file))
+        low = np.asarray(Image.open(high_file.with_name(high_file.name.replace("_HR", "_LR"))))
+        top, left = (np.random.randint(side - self.patch + 1) for side in low.shape[:2])  # noqa: NPY002
+        p = self.patch
+        cut = low[top : top + p, left : left + p], high[2 * top : 2 * (top + p), 2 * left : 2 * (left + p)]
+        return tuple(luma(torch.from_numpy(part.copy())).unsqueeze(0) for part in cut)
+
+
+class PlainLoop(pl.LightningModule):
+    def __init__(self, genome: Genome) -> None:
+        super().__init__()
+        self.model = BilinearResidual(initialized_network(genome, Initialization.he, True, 1))
+        self.times: list[float] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        return l1_loss(self.model(batch[0]), batch[1])
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.times.append(time.perf_counter())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+
+def plain_step(genome: Genome, patch: int, folder: Path, steps: int) -> float:
+    module = PlainLoop(genome)
+    trainer = pl.Trainer(
+        max_steps=steps + 1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, devices=1
+    )
+    trainer.fit(module, DataLoader(PngPatches(folder, patch), batch_size=BATCH, shuffle=True))
+    return statistics.median(np.diff(module.times))
+
+
+def write_pngs(folder: Path) -> None:
+    for i, file in enumerate(find_images(PhotographsSettings()).train):
+        high = read_image(file.hr)
+        high = high[:, : high.shape[1] // 2 * 2, : high.shape[2] // 2 * 2]
+        for name, image in (("HR", high), ("LR", downscale(high))):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{i}_{name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patches", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--seconds", type=float, default=3.0, help="about how long each figure is measured")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--plain", type=int, default=3, help="steps of the plain loop; 0 leaves it out")
+    options = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = step_dtype(Precision.auto, device)
+    rate = matrix_rate(device, dtype, options.seconds)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_pngs(Path(folder))
+        for patch in options.patches:
+            data = SuperResolutionData(PhotographsSettings(), batch=BATCH, patch=patch, steps_per_epoch=1)
+            for name, genome in fixed_genomes().items():
+                ours = our_step(genome, patch, device, data, options.seconds)
+                plain = plain_step(genome, patch, Path(folder), options.plain) if options.plain else None
+                flops = step_flops(genome, patch) / ours
+                rows.append(
+                    {
+                        "network": name,
+                        "mult_adds_g": cost(genome).mult_adds / 1e9,
+                        "patch": patch,
+                        "ms": 1e3 * ours,
+                        "gflops": flops / 1e9,
+                        "share_of_matrix_rate": flops / rate,
+                        "plain_ms": None if plain is None else 1e3 * plain,
+                        "times_plain": None if plain is None else plain / ours,
+                    }
+                )
+    title = f"{device}, {options.threads} threads, {dtype}: matrix product {rate / 1e9:,.0f} GFLOP/s"
+    table = Table("network", "G", "LR patch", "ms a step", "GFLOP/s", "of matrix rate", "plain ms", "times plain", title=title)
+    for row in rows:
+        plain = ("-", "-") if row["plain_ms"] is None else (f"{row['plain_ms']:.1f}", f"{row['times_plain']:.1f}")
+        figures = (f"{row['ms']:.1f}", f"{row['gflops']:,.0f}", f"{row['share_of_matrix_rate']:.2f}")
+        table.add_row(row["network"], f"{row['mult_adds_g']:.1f}", str(row["patch"]), *figures, *plain)
+    Console(width=120).print(table)
+    about = {
+        "device": str(device),
+        "threads": options.threads,
+        "dtype": str(dtype),
+        "matrix_gflops": rate / 1e9,
+        "torch": torch.__version__,
+    }
+    print(json.dumps(about | {"steps": rows}))
+
+
+if __name__ == "__main__":
+    main()
