@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
 from falsr_nas.candidate import Candidate, Evaluation, Origin
@@ -23,8 +23,10 @@ GENERATION = "NSGAIISampler:generation"
 
 
 class OptunaNSGA2:
-    """Cells and links are categorical parameters of a study with the three objectives of the search.
+    """Cells and links are parameters of a study with the three objectives of the search.
 
+    Parameters are whole numbers, because Optuna compares long lists of categories slowly; its uniform crossover swaps them and its mutation
+    draws them anew, so that their order means nothing.
     A draw that repeats a network or breaks the mult-adds limit is a failed trial. The least PSNR is Optuna's own constraint.
     Optuna keeps the sampler's generators to itself, so a restored search knows all that was evaluated and goes on from there, but with
     other draws than the unbroken one.
@@ -37,7 +39,7 @@ class OptunaNSGA2:
         self.constraints = constraints
         self.rng = rng
         self.admission = Admission(space, constraints.max_mult_adds, settings.population)
-        cells, link = CategoricalDistribution(tuple(range(len(space.cells)))), CategoricalDistribution((0, 1))
+        cells, link = IntDistribution(0, len(space.cells) - 1), IntDistribution(0, 1)
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
         self._genes.update({f"link{i}": link for i in range(space.bits)})

@@ -50,22 +50,23 @@ class ReinforcedMutation:
         self._chances: np.ndarray | None = None  # probabilities of the cells (n, |S|); None when they have changed
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
-        """The genome with each gene kept by its chance, else drawn anew; at least one cell is."""
+        """The genome with each gene kept by its chance, else drawn anew; at least one is."""
         space, settings = self.space, self.settings
         cells, links = self._encode(genome)
-        redraw, relink = rng.random(space.n) >= settings.keep_cells, rng.random(space.bits) >= settings.keep_links
-        if not redraw.any():
-            redraw[rng.integers(space.n)] = True
+        keep = np.repeat([settings.keep_cells, settings.keep_links], [space.n, space.bits])
+        mask = rng.random(len(keep)) >= keep
+        if not mask.any():
+            mask[rng.integers(len(mask))] = True
+        redraw, relink = mask[: space.n], mask[space.n :]
         of_cells = self._cell_chances()
         drawn = (of_cells.cumsum(axis=1)[:, :-1] < rng.random((space.n, 1))).sum(axis=1)
         cells = np.where(redraw, drawn, cells)
         of_links = self._link_chances(cells)
         links = np.where(relink, rng.random(space.bits) < of_links, links)
         mutant = space.genome([space.distinct_cells[i] for i in cells], links)
-        mask = np.concatenate([redraw, relink]).astype(int)
-        self._draws.setdefault(mutant.key, mask.tolist())  # of draws of one network, the first is the one that is asked for
+        self._draws.setdefault(mutant.key, mask.astype(int).tolist())  # of draws of one network, the first is the one that is asked for
         chances = np.concatenate([of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)])
-        return Mutant(mutant, float(np.log(chances[mask == 1]).sum()))
+        return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
     def asked(self, candidates: Sequence[Candidate]) -> None:
         """These are the draws, of those since the last call, that will be evaluated."""
