@@ -165,6 +165,22 @@ def test_folders_of_images_with_a_broken_one(tmp_path: Path) -> None:
     assert "0.png" in done.stderr
 
 
+def test_the_experiments_run(tmp_path: Path) -> None:
+    """Each with its own settings but for the length; `demo` runs in the test of seeds."""
+    short = ("candidates=2", "controller.population=2", "training.epochs=1", "training.steps_per_epoch=1", "data.val_crop=64")
+    brief = (*short, "execution=inline", "tracking=none")
+    train, val = paint(tmp_path / "train", 2), paint(tmp_path / "val", 1, side=65)
+    folders = (f"data.train_dirs=[{train}]", f"data.val_dir={val}")
+    succeeds("+experiment=x2_291", *folders, *brief, f"run_dir={tmp_path / 'x2_291'}")
+    div2k = tmp_path / "DIV2K"
+    for name, first in (("train", 1), ("valid", 801)):
+        folder = paint(div2k / f"DIV2K_{name}_HR", 2, side=66)
+        for i in range(2):
+            (folder / f"{i}.png").rename(folder / f"{first + i:04}.png")
+    succeeds("+experiment=x2_paper", f"data.root={div2k}", *brief, f"run_dir={tmp_path / 'x2_paper'}")
+    assert "target: image" in (tmp_path / "x2_paper/config.yaml").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
