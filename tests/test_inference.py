@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.errors import UserError
-from falsr_nas.inference import super_resolve, tile_size, upscale
+from falsr_nas.inference import side_by_side, super_resolve, tile_size, upscale
 from falsr_nas.metrics import quantise
 from falsr_nas.networks.baselines import BASELINES, Bicubic, bicubic
 from falsr_nas.networks.footprint import Footprint
@@ -96,6 +96,24 @@ def test_self_ensemble_does_not_care_how_the_image_lies() -> None:
     x = torch.rand(1, 1, 8, 8)
     ensemble = upscale(network, x, self_ensemble=True)
     torch.testing.assert_close(upscale(network, x.mT, self_ensemble=True), ensemble.mT, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_side_by_side_keeps_the_order_and_passes_errors_on(workers: int) -> None:
+    threads = torch.get_num_threads()
+    assert list(side_by_side(lambda i: i * i, range(20), workers)) == [i * i for i in range(20)]
+    done: list[int] = []
+
+    def fail(i: int) -> int:
+        if i == 3:
+            raise UserError("three")
+        done.append(i)
+        return i
+
+    with pytest.raises(UserError, match="three"):
+        list(side_by_side(fail, range(1000), workers))
+    assert len(done) < 1000
+    assert torch.get_num_threads() == threads
 
 
 def random_image(height: int = 12, width: int = 10) -> Tensor:

@@ -54,18 +54,18 @@ def test_published_networks_score_as_published(name: str, benchmark: str, data_r
     files = benchmark_files(data_root / "benchmark" / benchmark)
     result = score_model(model, {benchmark: files}, Protocol.falsr)
     psnr, ssim = GOLDEN[name, benchmark]
-    assert result.sets[0].psnr == pytest.approx(psnr, abs=5e-4)
-    assert result.sets[0].ssim == pytest.approx(ssim, abs=2e-5)
+    assert result.sets[0].mean.psnr == pytest.approx(psnr, abs=5e-4)
+    assert result.sets[0].mean.ssim == pytest.approx(ssim, abs=2e-5)
     assert result.published == name
-    assert round(result.sets[0].psnr, 2) == pytest.approx(PEERS[name].psnr[benchmark], abs=0.0051)  # 32.115 is printed as 32.12
-    assert result.sets[0].ssim == pytest.approx(PUBLISHED_SSIM[name][benchmark], abs=1e-4)
+    assert round(result.sets[0].mean.psnr, 2) == pytest.approx(PEERS[name].psnr[benchmark], abs=0.0051)  # 32.115 is printed as 32.12
+    assert result.sets[0].mean.ssim == pytest.approx(PUBLISHED_SSIM[name][benchmark], abs=1e-4)
 
 
 @pytest.mark.parametrize(("protocol", "benchmark"), BICUBIC)
 def test_bicubic(protocol: Protocol, benchmark: str, data_root: Path) -> None:
     files = benchmark_files(data_root / "benchmark" / benchmark)
     assert all(file.lr for file in files)
-    one = score_model(find_model("bicubic"), {benchmark: files}, protocol).sets[0]
+    one = score_model(find_model("bicubic"), {benchmark: files}, protocol).sets[0].mean
     assert (one.psnr, one.ssim) == (
         pytest.approx(BICUBIC[protocol, benchmark][0], abs=6e-4),
         pytest.approx(BICUBIC[protocol, benchmark][1], abs=6e-5),
@@ -90,8 +90,28 @@ def test_a_folder_of_hr_images(folder: Path) -> None:
     hr = read_image(folder / "a.png")[:, :40, :26]
     lr = downscale(hr)
     expected = score((255 * Bicubic()(lr[None] / 255)).clamp(0, 255).round(), hr[None], Protocol.standard)[0]
-    assert result.sets[0].images[0].psnr == pytest.approx(expected.psnr)
-    assert result.sets[0].psnr == pytest.approx(sum(image.psnr for image in result.sets[0].images) / 3)
+    assert result.sets[0].images[0].score.psnr == pytest.approx(expected.psnr)
+    assert result.sets[0].mean.psnr == pytest.approx(sum(image.score.psnr for image in result.sets[0].images) / 3)
+
+
+def test_the_order_is_the_folders_however_many_threads(folder: Path) -> None:
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(score_model(find_model("bicubic"), {"holiday": benchmark_files(folder)}, Protocol.falsr))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert results[0] == results[1]
+    assert [image.name for image in results[0].sets[0].images] == ["a", "b", "c"]
+
+
+def test_names_must_differ(folder: Path) -> None:
+    Image.new("RGB", (32, 32)).save(folder / "a.jpg")
+    with pytest.raises(DataError, match="same name"):
+        benchmark_files(folder)
 
 
 def test_pairs_need_both(folder: Path) -> None:

@@ -27,7 +27,7 @@ class EvaluateConfig:
         sets: folders in ``data_root`` (or anywhere, by their absolute paths) of HR/LR pairs, or of HR images alone.
         protocol: how to score.
         self_ensemble: average over the eight flips and rotations of each image.
-        memory: MiB for the activations of a forward pass; larger images are upscaled in tiles.
+        memory: MiB for activations; larger images are upscaled in tiles.
         threads: processor threads; None for all.
         output: JSON file for the scores, or None.
         save_images: folder for the upscaled images, or None.
@@ -38,7 +38,7 @@ class EvaluateConfig:
     sets: tuple[str, ...] = ("Set5", "Set14")
     protocol: Protocol = Protocol.standard
     self_ensemble: bool = False
-    memory: int = 2048
+    memory: int = 3072
     threads: int | None = None
     output: str | None = None
     save_images: str | None = None

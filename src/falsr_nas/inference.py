@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +22,10 @@ from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.protocol import Protocol
 from falsr_nas.space.genome import SCALE
 
-MEMORY_LIMIT = 2 * 2**30
+T = TypeVar("T")
+R = TypeVar("R")
+
+MEMORY_LIMIT = 3 * 2**30
 """Bytes that the activations of a forward pass may take by default."""
 
 _FLOAT_BYTES = 4
@@ -72,6 +78,20 @@ def super_resolve(
     else:
         chroma = bicubic(low[:, 1:])
     return quantise(PEAK * _mix(torch.cat([high, chroma], dim=1), _YPBPR_TO_RGB), protocol)[0]
+
+
+def side_by_side(task: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Run a task on each item, ``workers`` items at a time, the processor's threads shared out among them; results in order.
+
+    Whole images keep the cores busier than the threads of one image, which wait for each other after every layer.
+    """
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, threads // workers),))
+    try:
+        yield from pool.map(task, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def keep_freed_memory() -> None:

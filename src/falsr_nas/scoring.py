@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from rich.table import Table
 from torch import Tensor
@@ -17,7 +18,7 @@ from falsr_nas.data.images import list_images
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
 from falsr_nas.errors import UserError
-from falsr_nas.inference import MEMORY_LIMIT, super_resolve
+from falsr_nas.inference import MEMORY_LIMIT, side_by_side, super_resolve
 from falsr_nas.metrics import ProtocolScore, mean_score, score
 from falsr_nas.model_file import Model, load_model
 from falsr_nas.networks.baselines import BASELINES, Bicubic, network_cost
@@ -30,6 +31,9 @@ from falsr_nas.space.published import PUBLISHED
 
 LEAST = 8
 """Low-resolution pixels that each side of an image needs, so that SSIM's window fits into the shaved output."""
+
+MOST_AT_A_TIME = 4
+"""Images that are scored at a time, at most: each gets its share of the memory, and small tiles cost time. Our choice."""
 
 PUBLISHED_SSIM: dict[str, dict[str, float]] = {
     name: dict(zip(("Set5", "Set14", "B100", "Urban100"), scores, strict=True))
@@ -49,20 +53,18 @@ PUBLISHED_SSIM: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """One image's PSNR in dB and its SSIM."""
+    """One image's score."""
 
     name: str
-    psnr: float
-    ssim: float
+    score: ProtocolScore
 
 
 @dataclass(frozen=True, slots=True)
 class SetScore:
-    """The means over a set, and the scores that they are the means of."""
+    """The mean over a set, and the scores that it is the mean of."""
 
     name: str
-    psnr: float
-    ssim: float
+    mean: ProtocolScore
     images: tuple[ImageScore, ...]
 
 
@@ -100,9 +102,11 @@ def benchmark_files(folder: Path) -> list[ImageFile]:
     """The images of a set: pairs named ``*_HR.*`` and ``*_LR.*``, or else any images, whose LR is to be made.
 
     Raises:
-        DataError: when the folder is missing or holds no image, or a pair lacks its LR image.
+        DataError: when the folder is missing or holds no image, a pair lacks its LR image, or two images share a name.
     """
     images = list_images(folder)
+    if len({path.stem for path in images}) < len(images):
+        raise DataError(f"{folder} holds two images of the same name, apart from the ending")
     high = [path for path in images if path.stem.endswith("_HR")]
     if not high:
         return [ImageFile(path) for path in images]
@@ -124,13 +128,13 @@ def score_model(
     save_images: Path | None = None,
     on_image: Callable[[str], None] = lambda name: None,
 ) -> ModelScore:
-    """Score a model; one image is in memory at a time.
+    """Score a model, as many images at a time as there are threads, but at most :data:`MOST_AT_A_TIME`.
 
     Args:
         model: to score.
         sets: images by the name of their set.
         protocol: how to score.
-        memory_limit: bytes for the activations of a forward pass.
+        memory_limit: bytes for the activations of all images at a time.
         self_ensemble: average over eight views of each image.
         save_images: folder for the outputs, as ``<set>/<image>_SR.png``.
         on_image: called with each image's name when it is done.
@@ -138,22 +142,27 @@ def score_model(
     Raises:
         UserError: when an image cannot be used, an output not be written, or ``memory_limit`` is too small.
     """
+    jobs = [(set_name, file) for set_name, files in sets.items() for file in files]
+    workers = max(1, min(torch.get_num_threads(), len(jobs), MOST_AT_A_TIME))
+
+    def score_image(job: tuple[str, ImageFile]) -> ImageScore:
+        set_name, file = job
+        name = file.hr.stem.removesuffix("_HR")
+        pair = load_pairs([file], least=LEAST)[0]
+        output = super_resolve(model.network, pair.lr, protocol, memory_limit // workers, self_ensemble)
+        if save_images is not None:
+            _save(output, save_images / set_name / f"{name}_SR.png")
+        return ImageScore(name, score(output[None], pair.hr[None], protocol)[0])
+
+    found: dict[ImageFile, ImageScore] = {}
+    jobs.sort(key=lambda job: job[1].hr.stat().st_size, reverse=True)  # the small ones last, so that all workers end together
+    for (_, file), image in zip(jobs, side_by_side(score_image, jobs, workers), strict=True):
+        found[file] = image
+        on_image(image.name)
     results = []
     for set_name, files in sets.items():
-        images: list[ImageScore] = []
-        scores: list[ProtocolScore] = []
-        for file in files:
-            pair = load_pairs([file], least=LEAST)[0]
-            output = super_resolve(model.network, pair.lr, protocol, memory_limit, self_ensemble)
-            one = score(output[None], pair.hr[None], protocol)[0]
-            name = file.hr.stem.removesuffix("_HR")
-            images.append(ImageScore(name, one.psnr, one.ssim))
-            scores.append(one)
-            if save_images is not None:
-                _save(output, save_images / set_name / f"{name}_SR.png")
-            on_image(name)
-        mean = mean_score(scores)
-        results.append(SetScore(set_name, mean.psnr, mean.ssim, tuple(images)))
+        images = tuple(found[file] for file in files)
+        results.append(SetScore(set_name, mean_score([image.score for image in images]), images))
     cost = network_cost(model.network)
     published = published_name(model.network)
     return ModelScore(model.name, cost.params, cost.mult_adds, protocol, self_ensemble, tuple(results), published)
@@ -180,9 +189,8 @@ def to_json(result: ModelScore) -> dict[str, Any]:
         "mult_adds": result.mult_adds,
         "sets": {
             one.name: {
-                "psnr": _finite(one.psnr),
-                "ssim": one.ssim,
-                "images": {image.name: {"psnr": _finite(image.psnr), "ssim": image.ssim} for image in one.images},
+                **_figures(one.mean),
+                "images": {image.name: _figures(image.score) for image in one.images},
             }
             for one in result.sets
         },
@@ -193,7 +201,7 @@ def score_table(result: ModelScore) -> Table:
     """A score for people, above the published row where there is one."""
     table = Table("model", "params K", "mult-adds G", *(f"{one.name}\nPSNR/SSIM" for one in result.sets))
     table.title = f"x{SCALE}, protocol {result.protocol}" + (", self-ensemble" if result.self_ensemble else "")
-    scores = (f"{one.psnr:.4f}/{one.ssim:.5f}" for one in result.sets)
+    scores = (f"{one.mean.psnr:.4f}/{one.mean.ssim:.5f}" for one in result.sets)
     table.add_row(result.model, f"{result.params / 1e3:.1f}", f"{result.mult_adds / 1e9:.2f}", *scores)
     if peer := PEERS.get(result.published or ""):
         table.add_row(
@@ -208,8 +216,8 @@ def _published(peer: Peer, name: str) -> str:
     return f"{peer.psnr[name]:.2f}/{PUBLISHED_SSIM[peer.name][name]:.4f}"
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _figures(score: ProtocolScore) -> dict[str, float | None]:
+    return {"psnr": score.psnr if math.isfinite(score.psnr) else None, "ssim": score.ssim}
 
 
 def _save(image: Tensor, path: Path) -> None:

@@ -1,0 +1,187 @@
+"""Upscaling benchmark sets: this project against the authors' graph under TensorFlow, in one run.
+
+    python benchmarks/tensorflow_inference.py --model FALSR-A.pb --data benchmark --tensorflow /path/to/python
+
+Each side is a process of its own; ``--tensorflow`` is the interpreter that has TensorFlow, NumPy and Pillow (default: this one). The two
+take turns, pass by pass, so that a busy machine treats them alike. A pass is all images of all sets from 8-bit low-resolution to 8-bit
+output, with colours as the authors' script makes them. The first pass meets every image size for the first time; the best of the others
+is the steady state. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIDES = ("falsr_nas", "tensorflow")
+Upscale = Callable[[list[np.ndarray]], list[np.ndarray]]  # (H, W, 3) uint8 -> (2H, 2W, 3) uint8, each
+
+
+def this_project(model: Path, threads: int) -> Upscale:
+    import torch
+
+    from falsr_nas.inference import keep_freed_memory, side_by_side, super_resolve
+    from falsr_nas.model_file import load_model
+    from falsr_nas.protocol import Protocol
+
+    keep_freed_memory()  # this and images side by side: as the command evaluate does
+    torch.set_num_threads(threads)
+    network = load_model(model).network
+
+    def upscale(image: np.ndarray) -> np.ndarray:
+        output = super_resolve(network, torch.from_numpy(image).permute(2, 0, 1).contiguous(), Protocol.falsr)
+        return output.permute(1, 2, 0).numpy()
+
+    return lambda images: list(side_by_side(upscale, images, threads))
+
+
+def authors_graph(model: Path, threads: int) -> Upscale:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    v1.disable_eager_execution()
+    definition = v1.GraphDef()
+    definition.ParseFromString(model.read_bytes())
+    tf.import_graph_def(definition, name="")
+    session = v1.Session(config=v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads))
+    target = next(node.name for node in definition.node if node.name.endswith("/target"))
+    matrix = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+
+    def upscale(image: np.ndarray) -> np.ndarray:
+        height, width, _ = image.shape
+        larger = np.asarray(Image.fromarray(image).resize((2 * width, 2 * height), Image.Resampling.BICUBIC))
+        feed = {
+            "input_image_evaluate_y:0": (image / 255 @ matrix[0])[None, :, :, None],
+            "input_image_evaluate_pbpr:0": (larger / 255 @ matrix[1:].T)[None],
+        }
+        output = session.run(f"{target}:0", feed)[0]
+        return np.clip(output * 255, 0, 255).astype(np.uint8)
+
+    return lambda images: list(map(upscale, images))
+
+
+def work(side: str, model: Path, images: Path, outputs: Path, threads: int) -> None:
+    """One side: a pass for every line read, its seconds for every line written; the outputs of the last pass are left in a file."""
+    with np.load(images) as archive:
+        low = {name: archive[name] for name in archive.files}
+    upscale = {"falsr_nas": this_project, "tensorflow": authors_graph}[side](model, threads)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began, worked = time.perf_counter(), time.process_time()
+        high = dict(zip(low, upscale(list(low.values())), strict=True))
+        print(time.perf_counter() - began, time.process_time() - worked, flush=True)
+    np.savez(outputs, **high)
+
+
+class Side:
+    """A worker process, seen from the parent."""
+
+    def __init__(self, name: str, python: str, options: argparse.Namespace, folder: Path) -> None:
+        self.name, self.outputs = name, folder / f"{name}.npz"
+        began = time.perf_counter()
+        command = [python, __file__, "--worker", name, "--model", options.model, "--threads", str(options.threads), "--data", str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+        self._read()
+        self.start = time.perf_counter() - began
+        self.passes: list[float] = []
+        self.work: list[float] = []
+
+    def run(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        seconds, work = map(float, self._read().split())
+        self.passes.append(seconds)
+        self.work.append(work)
+
+    def finish(self) -> dict[str, np.ndarray]:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if self.process.wait() != 0:
+            sys.exit(f"{self.name} failed")
+        with np.load(self.outputs) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} did not start: is everything it needs installed for its interpreter?")
+        return line
+
+
+def compare(options: argparse.Namespace) -> None:
+    import torch
+
+    from falsr_nas.data.images import read_image
+    from falsr_nas.metrics import mean_score, score
+    from falsr_nas.protocol import Protocol
+    from falsr_nas.scoring import benchmark_files
+
+    files = {f"{name}/{file.hr.stem}": file for name in options.sets for file in benchmark_files(Path(options.data) / name)}
+    files = dict(sorted(files.items(), key=lambda item: item[1].hr.stat().st_size, reverse=True))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        np.savez(folder / "images.npz", **{name: read_image(file.lr).permute(1, 2, 0).numpy() for name, file in files.items() if file.lr})
+        sides = [Side(name, python, options, folder) for name, python in zip(SIDES, (sys.executable, options.tensorflow), strict=True)]
+        for _ in range(options.passes):
+            for side in sides:
+                side.run()
+        outputs = [side.finish() for side in sides]
+    rows = {}
+    for side, high in zip(sides, outputs, strict=True):
+        scores = [
+            score(torch.from_numpy(high[name]).permute(2, 0, 1)[None], read_image(file.hr)[None], Protocol.falsr)[0]
+            for name, file in files.items()
+            if file.lr
+        ]
+        rows[side.name] = {
+            "start_s": round(side.start, 2),
+            "first_pass_s": round(side.passes[0], 2),
+            "best_pass_s": round(min(side.passes[1:] or side.passes), 2),
+            "best_cpu_s": round(min(side.work[1:] or side.work), 2),
+            "psnr": round(mean_score(scores).psnr, 4),
+        }
+    print(f"{'':12}{'start':>12}{'first pass':>12}{'best pass':>12}{'CPU time':>12}{'PSNR, protocol falsr':>24}")
+    for name, row in rows.items():
+        seconds = "".join(f"{row[key]:>10} s" for key in ("start_s", "first_pass_s", "best_pass_s", "best_cpu_s"))
+        print(f"{name:12}{seconds}{row['psnr']:>21} dB")
+    ours, theirs = outputs
+    pixels = sum(image.size for image in ours.values())
+    different = sum(int((image != theirs[name]).sum()) for name, image in ours.items()) / pixels
+    ratio = {key: round(rows["tensorflow"][key] / rows["falsr_nas"][key], 2) for key in ("first_pass_s", "best_pass_s", "best_cpu_s")}
+    print(f"{len(ours)} images, {options.threads} threads, {different:.2e} of the output's values differ")
+    setting = {"model": Path(options.model).name, "sets": options.sets, "threads": options.threads, "passes": options.passes}
+    print(json.dumps({**setting, **rows, "times_faster": ratio, "values_that_differ": different}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a frozen graph, FALSR-A.pb")
+    parser.add_argument("--data", required=True, help="folder that holds the sets of HR/LR pairs")
+    parser.add_argument("--sets", nargs="+", default=["Set5", "Set14"])
+    parser.add_argument("--tensorflow", default=sys.executable, help="interpreter that has TensorFlow")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        folder = Path(options.data)
+        work(options.worker, Path(options.model), folder / "images.npz", folder / f"{options.worker}.npz", options.threads)
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()
