@@ -41,7 +41,7 @@ HYDRA = {"config", "command"}
 
 
 def part(module: str) -> str:
-    return module.split(".")[0]
+    return module.partition(".")[0]
 
 
 def imports(path: Path) -> set[str]:

@@ -18,13 +18,12 @@ class Executor(Protocol):
     """Runs evaluations, some at once, and gives each back as it ends.
 
     A context manager: entering prepares the evaluators, and raises UserError for what a user can mend; leaving drops what still runs.
-
-    Attributes:
-        capacity: how many evaluations run at once.
     """
 
     @property
-    def capacity(self) -> int: ...
+    def capacity(self) -> int:
+        """How many evaluations run at once."""
+        ...
 
     def submit(self, candidate: Candidate) -> None:
         """Take on a candidate; returns at once."""
