@@ -16,10 +16,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.stats import wilcoxon
 
 from falsr_nas.candidate import Evaluation
 from falsr_nas.controller.build import build
+from falsr_nas.controller.hybrid import Hybrid
+from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import (
     AgingSettings,
     Constraints,
@@ -27,8 +30,11 @@ from falsr_nas.controller.settings import (
     HybridSettings,
     NSGA2Settings,
     OptunaSettings,
+    PolicySettings,
     PymooSettings,
     RandomSettings,
+    RewardKind,
+    RewardSettings,
 )
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
@@ -67,10 +73,7 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
 
 def job(task: tuple[str, int, int]) -> tuple[str, int, dict[int, float]]:
     name, seed, evaluations = task
-    if name == "hybrid":
-        import torch
-
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     return name, seed, evaluate(CONTROLLERS[name], seed, evaluations)
 
 
@@ -132,7 +135,7 @@ def draw(path: Path, curves: Curves, order: list[str]) -> None:
         (line,) = axes.plot(counts, middle, label=name)
         axes.fill_between(counts, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
     axes.set(xlabel="evaluations", ylabel="hypervolume", title="Synthetic landscape: median and quartiles")
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -155,6 +158,35 @@ def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
     return round(1000 * float(np.median(spent[-9:])), 1)
 
 
+def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str, float]]:
+    """What becomes of the hybrid's children after the first quarter, by the last operator that made them.
+
+    For each the share that joined the front, and the mean ``rank`` reward; and how far the policy's cells are from uniform, in nats.
+    """
+    space, settings = SearchSpace(), HybridSettings(policy=PolicySettings(rate=rate))
+    scale = ObjectiveScale.of_space(space)
+    rewards: dict[str, list[float]] = defaultdict(list)
+    entropies: list[float] = []
+    for seed in seeds:
+        evaluator, rank = SyntheticEvaluator(SyntheticSettings(), seed), Reward(RewardSettings(RewardKind.rank), scale, Constraints())
+        controller = Hybrid(settings, space, Constraints(), np.random.default_rng(seed))
+        while controller.admission.asked < evaluations:
+            outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in controller.ask(settings.population)]
+            controller.tell(outcomes)
+            for outcome, reward in zip(outcomes, rank(outcomes), strict=True):
+                if outcome.candidate.number >= evaluations // 4:
+                    rewards[outcome.candidate.origin.operators[-1]].append(reward)
+        chances = controller.reinforced.policy.cell_logits.detach().softmax(1).numpy()
+        entropies.append(float(-(chances * np.log(chances)).sum(1).mean()))
+    table = {
+        name: {"children": len(won), "joined_front": round(float(np.mean(np.array(won) >= 1)), 3), "reward": round(float(np.mean(won)), 3)}
+        for name, won in sorted(rewards.items())
+    }
+    return table | {
+        "cells": {"entropy": round(float(np.mean(entropies)), 2), "uniform": round(float(np.log(len(space.distinct_cells))), 2)}
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
@@ -165,7 +197,13 @@ def main() -> None:
     parser.add_argument(
         "--time", action="store_true", help="time ask and tell of hybrid and nsga2 with 10,000 evaluations, and nothing else"
     )
+    parser.add_argument(
+        "--operators", type=float, metavar="RATE", help="what becomes of the hybrid's children at this rate, and nothing else"
+    )
     options = parser.parse_args()
+    if options.operators is not None:
+        print(json.dumps(operators(range(2000, 2000 + options.seeds), options.evaluations, options.operators)))
+        return
     if options.time:
         print(json.dumps({f"{name}_ask_tell_ms": ask_tell_ms(name) for name in ("nsga2", "hybrid")}))
         return
@@ -178,8 +216,9 @@ def main() -> None:
         for name, seed, curve in pool.imap_unordered(job, tasks):
             curves[name][seed] = curve
             write(path, curves)
-    curves = {name: {seed: curves[name][seed] for seed in range(1, options.seeds + 1)} for name in options.controllers}
-    if REFERENCE not in curves:
+    seeds = range(1, options.seeds + 1)
+    curves = {name: {seed: runs[seed] for seed in seeds if options.evaluations in runs[seed]} for name, runs in curves.items()}
+    if not curves.get(REFERENCE):
         return
     table = summary(curves, options.evaluations)
     draw(options.out / "hypervolume.png", curves, list(table))
