@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.errors import UserError
+from falsr_nas.image_quality import quantise
 from falsr_nas.inference import side_by_side, super_resolve, tile_size, upscale
-from falsr_nas.metrics import quantise
 from falsr_nas.networks.baselines import BASELINES, Bicubic, bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.network import BilinearResidual, Network

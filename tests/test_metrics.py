@@ -15,7 +15,8 @@ from torch import Tensor
 
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
-from falsr_nas.metrics import PSNR, SSIM, ProtocolScore, luma, mean_score, psnr, quantise, score, ssim
+from falsr_nas.image_quality import ProtocolScore, luma, mean_score, psnr, quantise, score, ssim
+from falsr_nas.metrics import PSNR, SSIM
 from falsr_nas.protocol import Protocol
 
 IMAGES = st.tuples(st.integers(15, 24), st.integers(15, 24)).flatmap(

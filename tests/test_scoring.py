@@ -17,7 +17,7 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
 from falsr_nas.evaluate import EvaluateConfig
-from falsr_nas.metrics import score
+from falsr_nas.image_quality import score
 from falsr_nas.model_file import Model, load_model, save_model
 from falsr_nas.networks.baselines import BASELINES, Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.errors import UserError
-from falsr_nas.metrics import PEAK, quantise
+from falsr_nas.image_quality import PEAK, quantise
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver

@@ -1,4 +1,4 @@
-"""The names of the scoring protocols. No torch in here; :mod:`falsr_nas.metrics` says what they do."""
+"""The names of the scoring protocols. No torch in here; :mod:`falsr_nas.image_quality` says what they do."""
 
 from __future__ import annotations
 

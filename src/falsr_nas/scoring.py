@@ -18,8 +18,8 @@ from falsr_nas.data.images import list_images
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
 from falsr_nas.errors import UserError
+from falsr_nas.image_quality import ProtocolScore, mean_score, score
 from falsr_nas.inference import MEMORY_LIMIT, side_by_side, super_resolve
-from falsr_nas.metrics import ProtocolScore, mean_score, score
 from falsr_nas.model_file import Model, load_model
 from falsr_nas.networks.baselines import BASELINES, Bicubic, network_cost
 from falsr_nas.networks.network import BilinearResidual, Network
