@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from falsr_nas.candidate import Evaluation, Score
 from falsr_nas.space.cost import Cost, cost
-from falsr_nas.space.enumeration import lightest
+from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -50,7 +50,7 @@ class ObjectiveScale:
     @classmethod
     def of_space(cls, space: SearchSpace) -> ObjectiveScale:
         """The scale of a search space, from its lightest to its heaviest network."""
-        return cls(cost(lightest(space)), cost(space.heaviest))
+        return cls(cost(lightest(space)), cost(heaviest(space)))
 
     def unit(self, objectives: FloatArray) -> FloatArray:
         """Objectives (N, 3) as of :func:`objective_matrix`, mapped to [0, 1]^3; all are still minimised."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import cost
-from falsr_nas.space.enumeration import affordable_genomes, lightest
+from falsr_nas.space.enumeration import affordable_genomes, heaviest, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace, SpaceError
@@ -95,7 +95,14 @@ def test_enumeration_visits_every_affordable_network_once() -> None:
         assert len(visited) == len(wanted)
         assert set(visited) == wanted
     assert cost(lightest(TINY)).mult_adds == prices[0]
-    assert cost(TINY.heaviest).mult_adds == prices[-1]
+    assert cost(heaviest(TINY)).mult_adds == prices[-1]
+
+
+def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
+    space = SearchSpace(n=3, operators=("conv", "invertBotConE1"), channels=(8,), kernels=(3,), repeats=(1,), residuals=(False,), stem=4)
+    networks = all_networks(space)
+    assert len(set(heaviest(space).cells)) == 2
+    assert cost(heaviest(space)).mult_adds == max(cost(genome).mult_adds for genome in networks.values())
 
 
 def test_enumeration_finds_a_needle_in_the_papers_space() -> None:

@@ -1,10 +1,10 @@
-"""Every affordable network of a space, one by one: what is left to try when drawing at random finds nothing new."""
+"""The ends of a space, and every affordable network in it, one by one: what is left to try when drawing at random finds nothing new."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
 from falsr_nas.space.cost import LR_PIXELS, Conv, cell_convs
 from falsr_nas.space.genome import SCALE, Cell, Genome
@@ -82,3 +82,11 @@ def lightest(space: SearchSpace) -> Genome:
         best = options
     _, chain = min((spent + _end_price(space, inputs), chain) for inputs, (spent, chain) in best.items())
     return space.genome(chain, [0] * space.bits)
+
+
+def heaviest(space: SearchSpace) -> Genome:
+    """The network of the most mult-adds: every link set, and at each place the widest cell that costs most with what it then reads."""
+    width = max(space.channels)
+    wide = [cell for cell in space.distinct_cells if cell.channels == width]
+    chain = [max(wide, key=partial(_cell_price, inputs=space.stem + width * placed)) for placed in range(space.n)]
+    return space.genome(chain, [1] * space.bits)

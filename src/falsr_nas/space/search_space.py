@@ -128,15 +128,3 @@ class SearchSpace:
         if len(bits) != self.bits or any(bit not in (0, 1) for bit in bits):
             raise SpaceError(f"expected {self.bits} link bits")
         return self.genome([self.cells[i] for i in cells], bits)
-
-    @property
-    def heaviest(self) -> Genome:
-        """The genome of the most mult-adds and parameters: its largest cell everywhere, every link set."""
-        from falsr_nas.space.cost import cell_convs  # cost reads genomes only; no cycle at import
-
-        wide = max(self.channels)
-        cell = max(
-            (c for c in self.cells if c.channels == wide),
-            key=lambda c: sum(conv.mult_adds for conv in cell_convs(c, wide * self.n)),
-        )
-        return self.genome([cell] * self.n, [1] * self.bits)
