@@ -66,8 +66,12 @@ def test_files_that_are_no_search_are_refused(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(UserError, match="not a search's file"):
         Store(tmp_path / "other.db", CONFIG)
+    (tmp_path / "empty.db").touch()
     with pytest.raises(UserError, match="no search in this file"):
+        Store(tmp_path / "empty.db")
+    with pytest.raises(UserError, match="no such file"):
         Store(tmp_path / "missing.db")
+    assert not (tmp_path / "missing.db").exists()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:

@@ -55,7 +55,6 @@ class FailureKind(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
-    BAD_DATA = "bad_data"
     BUG = "bug"
 
 

@@ -52,6 +52,8 @@ class Store:
 
     def __init__(self, path: Path, config: dict[str, Any] | None = None) -> None:
         self.path = path
+        if config is None and not path.exists():  # SQLite would make it
+            raise StoreError(f"{path}: there is no such file")
         with self._plain_errors():
             self._db = sqlite3.connect(path, isolation_level=None)
             # WAL with NORMAL loses nothing when the process dies; when the machine loses power, at most the last evaluations.
