@@ -23,7 +23,7 @@ from falsr_nas.networks.baselines import BASELINES, Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.protocol import Protocol
 from falsr_nas.report.peers import PEERS
-from falsr_nas.scoring import PUBLISHED_SSIM, benchmark_files, find_model, published_name, score_model, score_table, to_json
+from falsr_nas.scoring import benchmark_files, find_model, published_name, score_model, score_table, to_json
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
@@ -58,7 +58,7 @@ def test_published_networks_score_as_published(name: str, benchmark: str, data_r
     assert result.sets[0].mean.ssim == pytest.approx(ssim, abs=2e-5)
     assert result.published == name
     assert round(result.sets[0].mean.psnr, 2) == pytest.approx(PEERS[name].psnr[benchmark], abs=0.0051)  # 32.115 is printed as 32.12
-    assert result.sets[0].mean.ssim == pytest.approx(PUBLISHED_SSIM[name][benchmark], abs=1e-4)
+    assert result.sets[0].mean.ssim == pytest.approx(PEERS[name].ssim[benchmark], abs=1e-4)
 
 
 @pytest.mark.parametrize(("protocol", "benchmark"), BICUBIC)

@@ -35,21 +35,6 @@ LEAST = 8
 MOST_AT_A_TIME = 4
 """Images that are scored at a time, at most: each gets its share of the memory, and small tiles cost time. Our choice."""
 
-PUBLISHED_SSIM: dict[str, dict[str, float]] = {
-    name: dict(zip(("Set5", "Set14", "B100", "Urban100"), scores, strict=True))
-    for name, *scores in (
-        ("SRCNN", 0.9542, 0.9063, 0.8879, 0.8946),
-        ("FSRCNN", 0.9558, 0.9088, 0.8920, 0.9020),
-        ("VDSR", 0.9587, 0.9124, 0.8960, 0.9140),
-        ("CARN", 0.9590, 0.9166, 0.8978, 0.9256),
-        ("CARN-M", 0.9583, 0.9141, 0.8960, 0.9194),
-        ("FALSR-A", 0.9595, 0.9168, 0.8987, 0.9256),
-        ("FALSR-B", 0.9585, 0.9143, 0.8967, 0.9191),
-        ("FALSR-C", 0.9586, 0.9140, 0.8965, 0.9187),
-    )
-}
-"""SSIM of the paper's Table I; the PSNR beside it lies in :mod:`falsr_nas.report.peers`."""
-
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
@@ -213,7 +198,7 @@ def score_table(result: ModelScore) -> Table:
 def _published(peer: Peer, name: str) -> str:
     if name not in peer.psnr:
         return "-"
-    return f"{peer.psnr[name]:.2f}/{PUBLISHED_SSIM[peer.name][name]:.4f}"
+    return f"{peer.psnr[name]:.2f}/{peer.ssim[name]:.4f}"
 
 
 def _figures(score: ProtocolScore) -> dict[str, float | None]:
