@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "image_quality": {"protocol"},
     "metrics": {"image_quality", "protocol"},
     "protocol": set(),
-    "training": {"networks", "space"},
+    "training": {"networks", "data", "space"},
     "evaluation": {"training", "networks", "data", "metrics", "space"},
     "execution": {"evaluation.evaluator", "space"},
     "store": {"space"},

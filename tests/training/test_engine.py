@@ -11,6 +11,7 @@ from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import Initialization, Precision
 
+RATES = torch.full((100,), 1e-3)
 GENOME = Genome.parse("stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k3_b1_noskip | 0->3")
 
 
@@ -26,12 +27,12 @@ def batches(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def adam(model: Network) -> torch.optim.Adam:
-    return torch.optim.Adam(model.parameters(), lr=1e-3)
+    return torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-3), fused=True)
 
 
 def test_many_steps_at_a_call_are_the_plain_loop() -> None:
     plain, engine_model = network(), network()
-    optimizer = adam(plain)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     losses = []
     for low, high in batches(12):
         loss = l1_loss(plain(low), high)
@@ -40,7 +41,7 @@ def test_many_steps_at_a_call_are_the_plain_loop() -> None:
         optimizer.step()
         losses.append(loss.item())
     source = batches(12)
-    engine = StepEngine(engine_model, adam(engine_model), lambda: next(source), torch.float32)
+    engine = StepEngine(engine_model, adam(engine_model), RATES, lambda: next(source), torch.float32)
     first, last = engine.run(6), engine.run(6)
     assert first.item() == pytest.approx(sum(losses[:6]) / 6, rel=1e-5)
     assert last.item() == pytest.approx(sum(losses[6:]) / 6, rel=1e-5)
@@ -52,7 +53,7 @@ def test_bfloat16_steps_learn_as_float32_steps_do_with_float32_weights() -> None
     ends = {}
     for dtype in (torch.float32, torch.bfloat16):
         model, source = network(), batches(60)
-        engine = StepEngine(model, adam(model), lambda source=source: next(source), dtype)
+        engine = StepEngine(model, adam(model), RATES, lambda source=source: next(source), dtype)
         begin, end = engine.run(10).item(), engine.run(50).item()
         assert end < begin
         assert all(parameter.dtype is torch.float32 for parameter in model.parameters())

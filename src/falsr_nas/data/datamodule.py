@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Generic, TypeVar
 
 import pytorch_lightning as pl
@@ -98,9 +97,23 @@ class SuperResolutionData(pl.LightningDataModule):
             self._pools[device] = self._pools[torch.device("cpu")].to(device)
         return self._pools[device]
 
-    def batches(self, generator: torch.Generator) -> Callable[[], tuple[Tensor, Tensor]]:
-        """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device."""
-        return partial(self.pool(generator.device).sample, self.batch, self.patch, generator)
+    def batches(self, generator: torch.Generator, rank: int = 0, processes: int = 1) -> Callable[[], tuple[Tensor, Tensor]]:
+        """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device.
+
+        Processes that share a batch each get their part of what one process alone would draw, given generators of equal state.
+
+        Args:
+            generator: draws the patches.
+            rank: which of the processes this is, from 0.
+            processes: how many share each batch.
+
+        Raises:
+            DataError: when the batch cannot be shared evenly.
+        """
+        if self.batch % processes:
+            raise DataError(f"a batch of {self.batch} patches cannot be shared by {processes} devices: give a multiple of {processes}")
+        pool = self.pool(generator.device)
+        return lambda: pool.cut(pool.draw(self.batch, generator)[:, rank::processes], self.patch)
 
     def train_dataloader(self) -> Loader[int]:
         """Optimiser steps for each call of the training step; they sum to ``steps_per_epoch``."""

@@ -60,10 +60,8 @@ class IncompleteTraining:
             enable_model_summary=False,
             limit_val_batches=0,
         )
-        device = trainer.strategy.root_device
-        generator = torch.Generator(device).manual_seed(seed)
         network = initialized_network(candidate.genome, training.initialization, training.zero_output, seed)
-        module = SuperResolution(network, training, self.data.batches(generator))
+        module = SuperResolution(network, training, self.data, seed)
         trainer.fit(module, datamodule=self.data)
         if not module.diverged:
             trainer.limit_val_batches = 1.0

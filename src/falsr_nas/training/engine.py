@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
-from torch.optim import Optimizer
 
 from falsr_nas.training.settings import Precision
 
 Batches = Callable[[], tuple[Tensor, Tensor]]
 """Draws a batch: low-resolution luma (N, 1, P, P) and high-resolution luma (N, 1, 2P, 2P), both in [0, 1]."""
+
+WARMUP = 3
+"""Steps before a CUDA graph is recorded: libraries pick their kernels and the optimiser makes its state in the first. They count."""
 
 
 def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -31,32 +35,120 @@ def cpu_has_bf16() -> bool:
 class StepEngine:
     """Runs optimiser steps without a word to the host in between.
 
-    Attributes:
-        model: low-resolution luma to high-resolution luma.
-        optimizer: of the model's parameters.
-        batches: draws each step's batch.
+    On a CUDA device the whole step, from drawing the batch to Adam, is recorded as a CUDA graph once and replayed: a small network's step
+    is a few hundred kernels, whose launches would take longer than they do. Where it cannot be recorded, steps run one kernel at a time,
+    and a warning says so.
+
+    Args:
+        model: low-resolution luma to high-resolution luma; its trainable parameters are what is trained.
+        betas: Adam's decay rates.
+        rates: learning rate of each step, (steps,) float32, on the model's device.
+        batches: draws each step's batch, on the model's device.
         dtype: arithmetic of the forward and backward passes; weights, loss and optimiser are float32.
+        average: parameters that follow the model's as an exponential moving average, in the same order, and the average's decay.
+        generator: what ``batches`` draws with, for the graph.
+        processes: how many processes share each batch; their gradients are averaged.
+
+    Attributes:
+        optimizer: Adam.
+        position: steps taken so far, (1,) on the device.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, batches: Batches, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Adam,
+        rates: Tensor,
+        batches: Batches,
+        dtype: torch.dtype,
+        *,
+        average: tuple[list[Tensor], float] | None = None,
+        generator: torch.Generator | None = None,
+        processes: int = 1,
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.batches = batches
         self.dtype = dtype
+        self.position = torch.zeros(1, dtype=torch.long, device=rates.device)
+        self._rates = rates
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._average = average
+        self._generator = generator
+        self._processes = processes
+        self._total = torch.zeros((), device=rates.device)
+        self._warm = 0
+        self._graph: Any = None  # a CUDA graph, or False where there can be none
+        self.go_on_from(0)
+
+    def go_on_from(self, position: int) -> None:
+        """Take the next step as if ``position`` had been taken; once the optimiser has the state of then."""
+        self.position.fill_(position)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rates[0].clone()  # a tensor on the device, so that each step can set it there
 
     def run(self, steps: int) -> Tensor:
         """Take ``steps`` steps; their mean L1 loss, still on the device: reading it is the only wait."""
-        total = torch.zeros((), device=next(self.model.parameters()).device)
-        for _ in range(steps):
-            total += self._step()
-        return total / steps
+        self._total.zero_()
+        if self._total.device.type == "cuda":
+            self._replay(steps)
+        else:
+            for _ in range(steps):
+                self._step()
+        return self._total / steps
 
-    def _step(self) -> Tensor:
+    def _step(self) -> None:
         low, high = self.batches()
-        with torch.autocast(low.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+        with torch.autocast(low.device.type, self.dtype, enabled=self.dtype is not torch.float32, cache_enabled=False):
             output = self.model(low)
         loss = l1_loss(output.float(), high)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self._processes > 1:
+            self._share_gradients()
+        for group in self.optimizer.param_groups:
+            group["lr"].copy_(self._rates.gather(0, self.position).squeeze())
         self.optimizer.step()
-        return loss.detach()
+        if self._average is not None:
+            followers, decay = self._average
+            torch._foreach_lerp_(followers, [parameter.detach() for parameter in self._parameters], 1 - decay)
+        self.position += 1
+        self._total += loss.detach()
+
+    def _share_gradients(self) -> None:
+        """Average the gradients of all processes, in one message: each has the same share of the batch."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= self._processes
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)])
+
+    def _replay(self, steps: int) -> None:
+        for _ in range(steps):
+            if self._graph is None and self._warm >= WARMUP:
+                self._graph = self._record()
+            if self._graph:
+                self._graph.replay()
+                continue
+            # As PyTorch's notes on CUDA graphs have it: the steps before recording run on a stream of their own.
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self._step()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._warm += 1
+
+    def _record(self) -> Any:
+        """The graph of a step, not yet run; False where it cannot be had."""
+        graph = torch.cuda.CUDAGraph()
+        if self._generator is not None:
+            graph.register_generator_state(self._generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with torch.cuda.graph(graph):
+                self._step()
+        except RuntimeError as error:
+            warnings.warn(f"no CUDA graph, so steps are slower: {str(error).splitlines()[0]}", stacklevel=2)
+            return False
+        return graph

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import SCALE
-from falsr_nas.training.engine import Batches, StepEngine, step_dtype
+from falsr_nas.training.engine import StepEngine, step_dtype
+from falsr_nas.training.schedule import learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
 
 STUDIO_RANGE = 219.0
@@ -22,39 +27,72 @@ class SuperResolution(pl.LightningModule):
     """Trains a network on luma patches; validates on whole luma planes.
 
     Optimisation is manual: one ``training_step`` runs as many optimiser steps as its batch says, so that the per-step cost of the
-    trainer does not weigh on networks whose step takes a millisecond.
+    trainer does not weigh on networks whose step takes a millisecond. A checkpoint holds all that an exact resume needs.
 
     Attributes:
         network: what is trained.
-        upscaler: the network, with the interpolation that it adds to where the target is the residual.
+        average: the moving average of its weights, where the settings ask for one.
         mse: after validation: mean over the images of the mean squared error in 8-bit levels, borders shaved.
         diverged: whether the loss stopped being a number; training has then stopped.
     """
 
-    def __init__(self, network: Network, settings: TrainingSettings, batches: Batches) -> None:
+    def __init__(self, network: Network, settings: TrainingSettings, data: SuperResolutionData, seed: int) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.upscaler = BilinearResidual(network) if settings.target is Target.residual else network
+        self.average = None if settings.ema is None else copy.deepcopy(network).requires_grad_(False)
         self.settings = settings
         self.diverged = False
         self.mse = float("nan")
-        self._batches = batches
+        self._data = data
+        self._seed = seed
+        self._resumed: dict[str, Any] | None = None
         self._errors: list[Tensor] = []
+        # What a checkpoint needs to be read without this project's settings.
+        self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
 
-    def forward(self, low: Tensor) -> Tensor:
-        """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1], not clipped."""
-        return self.upscaler(low)  # type: ignore[no-any-return]
+    @property
+    def upscaler(self) -> nn.Module:
+        """What the training has made: low-resolution luma (N, 1, H, W) to high-resolution luma (N, 1, 2H, 2W), not clipped."""
+        return self._with_target(self.network if self.average is None else self.average)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam at a constant rate (paper, VI-A)."""
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, betas=self.settings.betas, fused=True)
+        """Adam (paper, VI-A); the engine sets its rate step by step."""
+        rate = torch.tensor(self.settings.rate, device=self.device)
+        on_gpu = self.device.type == "cuda"
+        return torch.optim.Adam(self.network.parameters(), lr=rate, betas=self.settings.betas, fused=True, capturable=on_gpu)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add where the training stands."""
+        checkpoint["training"] = {"position": int(self._engine.position), "generator": self._generator.get_state()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up where the training stood; :meth:`on_fit_start` has the device for it."""
+        self._resumed = checkpoint["training"]
 
     def on_fit_start(self) -> None:
         """Build the engine on the device that the trainer chose."""
         optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        self._engine = StepEngine(self, optimizer, self._batches, step_dtype(self.settings.precision, self.device))
+        assert isinstance(optimizer, torch.optim.Adam)
+        processes, rank = self.trainer.world_size, self.trainer.global_rank
+        self._generator = torch.Generator(self.device).manual_seed(self._seed)
+        average = None if self.average is None else (list(self.average.parameters()), self.settings.ema or 0.0)
+        self._engine = StepEngine(
+            self._with_target(self.network),
+            optimizer,
+            learning_rates(self.settings).to(self.device),
+            self._data.batches(self._generator, rank, processes),
+            step_dtype(self.settings.precision, self.device),
+            average=average,
+            generator=self._generator,
+            processes=processes,
+        )
+
+    def on_train_start(self) -> None:
+        """Go on from a checkpoint, which Lightning has read by now."""
+        if self._resumed is not None:
+            self._engine.go_on_from(self._resumed["position"])
+            self._generator.set_state(self._resumed["generator"])
 
     def training_step(self, steps: int, batch_index: int) -> None:
         """Take ``steps`` optimiser steps; stop the training when the loss is no number any more."""
@@ -66,10 +104,13 @@ class SuperResolution(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """Squared errors of a batch of planes, low (N, 1, H, W) and high (N, 1, 2H, 2W)."""
         low, high = batch
-        error = (self(low).clamp(0, 1) - high)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
+        error = (self.upscaler(low).clamp(0, 1) - high)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
         self._errors.append(error.square().mean(dim=(1, 2, 3)))
 
     def on_validation_epoch_end(self) -> None:
         """Average over the images."""
         self.mse = float(torch.cat(self._errors).double().mean())
         self._errors.clear()
+
+    def _with_target(self, network: Network) -> nn.Module:
+        return BilinearResidual(network) if self.settings.target is Target.residual else network

@@ -38,6 +38,17 @@ class Precision(StrEnum):
     fp32 = "fp32"
 
 
+class Decay(StrEnum):
+    """How the learning rate ends."""
+
+    constant = "constant"
+    """It does not change (paper, VI-A)."""
+    linear = "linear"
+    """Down to 0 along a line."""
+    cosine = "cosine"
+    """Down to 0 along half a cosine (Loshchilov and Hutter, 2017)."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """A training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
@@ -47,8 +58,12 @@ class TrainingSettings:
         steps_per_epoch: optimiser steps of an epoch.
         batch: patches of a step.
         patch: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
-        rate: learning rate, constant.
+        rate: learning rate, the highest.
+        warmup: steps in which the rate rises from 0, along a line.
+        decay: how it goes on.
         betas: Adam's decay rates.
+        ema: decay of the exponential moving average of the weights, which is then what is validated and kept, e.g. 0.999: it reaches
+            about 1 / (1 - ema) steps back. Null for none.
         target: what the output is compared with.
         initialization: how weights begin.
         zero_output: whether the last convolution begins at zero, so that the untrained output is 0: with the residual target, training
@@ -61,7 +76,10 @@ class TrainingSettings:
     batch: int = 16
     patch: int = 24
     rate: float = 1e-3
+    warmup: int = 0
+    decay: Decay = Decay.constant
     betas: tuple[float, float] = (0.9, 0.999)
+    ema: float | None = None
     target: Target = Target.residual
     initialization: Initialization = Initialization.he
     zero_output: bool = True
@@ -77,4 +95,15 @@ class TrainingSettings:
             raise UserError(f"training.rate is {self.rate}: it must be positive")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded")
+        if not 0 <= self.warmup < self.steps:
+            raise UserError(
+                f"training.warmup is {self.warmup}: it must be at least 0, and less than the {self.steps} steps of the training"
+            )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UserError(f"training.ema is {self.ema}: give a number between 0 and 1, or null for none")
         object.__setattr__(self, "betas", tuple(self.betas))
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
