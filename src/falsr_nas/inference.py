@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -30,8 +31,12 @@ MEMORY_LIMIT = 3 * 2**30
 
 _FLOAT_BYTES = 4
 _FRAGMENTATION = 2.5  # an allocator that reuses freed blocks of other sizes takes up to 2.1 times what lives (measured with glibc's)
-_RGB_TO_YPBPR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-_YPBPR_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.34414, -0.71414), (1.0, 1.772, 0.0))  # JPEG's
+
+RGB_TO_YPBPR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+"""JPEG's luma and chroma, all in full range, a row each."""
+
+YPBPR_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.34414, -0.71414), (1.0, 1.772, 0.0))
+"""JPEG's way back; with five digits, as the authors' script has it."""
 
 
 def upscale(network: SuperResolver, x: Tensor, memory_limit: int = MEMORY_LIMIT, self_ensemble: bool = False) -> Tensor:
@@ -47,16 +52,36 @@ def upscale(network: SuperResolver, x: Tensor, memory_limit: int = MEMORY_LIMIT,
     Raises:
         UserError: when not even one pixel with its surroundings fits into ``memory_limit``.
     """
+    height, width = x.shape[-2:]
     with torch.inference_mode():
-        if not self_ensemble:
-            return _upscale(network, x, memory_limit)
-        total = torch.zeros(())
-        for turns in range(4):
-            for flip in (False, True):
-                view = torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
-                output = torch.rot90(_upscale(network, view, memory_limit), -turns, (-2, -1))
-                total = total + (output.flip(-1) if flip else output)
-        return total / 8
+        pieces = tiles(work_footprint(network, self_ensemble), height, width, memory_limit // x.shape[0])
+        if len(pieces) == 1:
+            return forward(network, x, self_ensemble)
+        output = x.new_empty(*x.shape[:2], SCALE * height, SCALE * width)
+        for tile in pieces:
+            output[..., *tile.target] = forward(network, x[..., *tile.source], self_ensemble)[..., *tile.kept]
+        return output
+
+
+def forward(network: SuperResolver, x: Tensor, self_ensemble: bool) -> Tensor:
+    """One pass over planes that fit into memory, or the mean of eight."""
+    if not self_ensemble:
+        return network(x)  # type: ignore[no-any-return]
+    total = torch.zeros(())
+    for turns in range(4):
+        for flip in (False, True):
+            view = torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1))
+            output = torch.rot90(network(view), -turns, (-2, -1))
+            total = total + (output.flip(-1) if flip else output)
+    return total / 8
+
+
+def work_footprint(network: SuperResolver, self_ensemble: bool) -> Footprint:
+    """The footprint of :func:`forward`: that of the network and, between its eight passes, an input, two outputs and their sum."""
+    footprint = network.footprint
+    if not self_ensemble:
+        return footprint
+    return replace(footprint, floats=footprint.floats + network.planes * (2 + 3 * SCALE**2))
 
 
 def super_resolve(
@@ -71,13 +96,13 @@ def super_resolve(
     levels = rgb.unsqueeze(0) / PEAK
     if network.planes == 3:
         return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
-    low = _mix(levels, _RGB_TO_YPBPR)
+    low = _mix(levels, RGB_TO_YPBPR)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
     if protocol is Protocol.falsr:
-        chroma = _mix(_pillow_bicubic(rgb).unsqueeze(0) / PEAK, _RGB_TO_YPBPR)[:, 1:] - 0.5 / PEAK
+        chroma = _mix(_pillow_bicubic(rgb).unsqueeze(0) / PEAK, RGB_TO_YPBPR)[:, 1:] - 0.5 / PEAK
     else:
         chroma = bicubic(low[:, 1:])
-    return quantise(PEAK * _mix(torch.cat([high, chroma], dim=1), _YPBPR_TO_RGB), protocol)[0]
+    return quantise(PEAK * _mix(torch.cat([high, chroma], dim=1), YPBPR_TO_RGB), protocol)[0]
 
 
 def side_by_side(task: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -109,6 +134,31 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of an image that is upscaled at a time; each place is a pair of slices, rows and columns.
+
+    Attributes:
+        source: what is read: low-resolution pixels, with surroundings as far as an output pixel can see.
+        kept: what of the tile's own output does not depend on where it was cut.
+        target: where that lies in the whole output.
+    """
+
+    source: tuple[slice, slice]
+    kept: tuple[slice, slice]
+    target: tuple[slice, slice]
+
+
+def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> list[Tile]:
+    """The tiles of a low-resolution image, each fit for ``memory_limit`` bytes; one if all fits. Raises UserError if none can."""
+    rows, columns = tile_size(footprint, height, width, memory_limit)
+    return [
+        Tile(*zip(down, across, strict=True))
+        for down in _cuts(height, rows, footprint.margin)
+        for across in _cuts(width, columns, footprint.margin)
+    ]
+
+
 def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) -> tuple[int, int]:
     """Height and width of the largest tile, margins included, that fits into ``memory_limit`` bytes; at most the image's.
 
@@ -126,32 +176,15 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
     return rows, columns
 
 
-def _upscale(network: SuperResolver, x: Tensor, memory_limit: int) -> Tensor:
-    height, width = x.shape[-2:]
-    margin = network.footprint.margin
-    rows, columns = tile_size(network.footprint, height, width, memory_limit // x.shape[0])
-    if (rows, columns) == (height, width):
-        return network(x)  # type: ignore[no-any-return]
-    output = x.new_empty(*x.shape[:2], SCALE * height, SCALE * width)
-    for top, bottom in _spans(height, rows, margin):
-        for left, right in _spans(width, columns, margin):
-            above, before = (
-                min(margin, top),
-                min(margin, left),
-            )  # surroundings inside the image; beyond it the network pads, as on the whole
-            tile = network(x[..., top - above : bottom + margin, left - before : right + margin])
-            tile = tile[..., SCALE * above : SCALE * (above + bottom - top), SCALE * before : SCALE * (before + right - left)]
-            output[..., SCALE * top : SCALE * bottom, SCALE * left : SCALE * right] = tile
-    return output
-
-
-def _spans(length: int, tile: int, margin: int) -> list[tuple[int, int]]:
-    """Even spans that cover 0..length, each of at most ``tile`` with its margins."""
-    if tile >= length:
-        return [(0, length)]
-    count = -(-length // (tile - 2 * margin))
-    edges = [length * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
+def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice]]:
+    """Source, kept and target of the tiles along one side: even spans, each of at most ``tile`` with its margins."""
+    count = 1 if tile >= length else -(-length // (tile - 2 * margin))
+    cuts = []
+    for start, end in pairwise(length * i // count for i in range(count + 1)):
+        before = min(margin, start)  # surroundings inside the image; beyond it the network pads, as on the whole
+        source = slice(start - before, min(end + margin, length))
+        cuts.append((source, slice(SCALE * before, SCALE * (before + end - start)), slice(SCALE * start, SCALE * end)))
+    return cuts
 
 
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:

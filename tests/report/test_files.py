@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.errors import UserError
-from falsr_nas.report.files import write_atomically
+from falsr_nas.report.files import open_atomically, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -35,3 +35,16 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gone"):
         write_atomically(tmp_path / "gone" / "front.csv", b"")
+    (tmp_path / "note").touch()
+    with pytest.raises(UserError, match="note"):
+        write_atomically(tmp_path / "note" / "front.csv", b"")
+
+
+def test_a_writer_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "front.csv"
+    write_atomically(path, b"old")
+    with pytest.raises(KeyboardInterrupt), open_atomically(path) as file:
+        file.write(b"half of a ")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["front.csv"]
