@@ -16,8 +16,8 @@ class ConvertConfig:
     """Settings of the command.
 
     Attributes:
-        input: a frozen FALSR graph (``.pb``), a Lightning checkpoint (``.ckpt``) or a ``.safetensors`` file.
-        output: the ``.safetensors`` file to write.
+        input: a frozen FALSR graph (``.pb``), a Lightning checkpoint (``.ckpt``), a ``.safetensors`` file or a model's folder.
+        output: the ``.safetensors`` file to write, or a folder: a name without an ending, or one that ends in ``/``.
     """
 
     input: str = MISSING
@@ -28,10 +28,14 @@ def convert(config: ConvertConfig) -> None:
     """Read, write, and print what it was."""
     from falsr_nas.model_file import load_model, save_model
     from falsr_nas.networks.baselines import network_cost
+    from falsr_nas.pretrained import save_pretrained
 
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())
-    save_model(target, model.network, model.provenance)
+    if config.output.endswith("/") or not target.suffix or target.is_dir():
+        save_pretrained(model, target)
+    else:
+        save_model(target, model.network, model.provenance)
     cost = network_cost(model.network)
     print(f"{target}: {cost.params:,} parameters, {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input")
 

@@ -22,7 +22,7 @@ class EvaluateConfig:
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or ``bicubic``.
+        model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's folder, or ``bicubic``.
         data_root: the folder that holds the sets.
         sets: folders in ``data_root`` (or anywhere, by their absolute paths) of HR/LR pairs, or of HR images alone.
         protocol: how to score.

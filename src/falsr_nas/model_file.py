@@ -1,7 +1,8 @@
 """Model files: one way to save a network, one to load whatever holds one.
 
 ``.safetensors`` is the project's own form: the weights, and in the file's metadata the genome (or a baseline's name), the scale and where
-the weights came from. Lightning's ``.ckpt`` and FALSR's frozen TensorFlow graphs (``.pb``) can be loaded too. No form can run code.
+the weights came from. Lightning's ``.ckpt`` and FALSR's frozen TensorFlow graphs (``.pb``) can be loaded too, and folders that hold a
+``model.safetensors`` (:mod:`falsr_nas.pretrained`). No form can run code.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ from falsr_nas.networks.tf_import import load_graph
 from falsr_nas.report.files import write_atomically
 from falsr_nas.space.genome import SCALE, Genome, GenomeError
 
+WEIGHTS = "model.safetensors"
+"""The model file of a folder."""
+
+CONFIG = "config.json"
+"""What a folder's model is, for other programs to read; it must agree with the model file."""
+
 _CHECKPOINT_PREFIX = "network."
 
 
@@ -41,7 +48,7 @@ class Model:
 
     Attributes:
         network: on the CPU, in float32.
-        name: the file's, without its ending.
+        name: the file's, without its ending, or the folder's.
         provenance: where the weights came from, e.g. ``{"source": "FALSR-A.pb", "sha256": "..."}``.
     """
 
@@ -64,7 +71,7 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
     """
     if path.suffix != ".safetensors":
         raise ModelFileError(f"{path}: models are saved as .safetensors")
-    metadata = {"scale": str(SCALE), "provenance": json.dumps(dict(provenance)), "falsr_nas": __version__, **_architecture(network)}
+    metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in about(network, provenance).items()}
     if isinstance(network, BilinearResidual):
         network = network.network
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -72,11 +79,13 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
 
 
 def load_model(path: Path) -> Model:
-    """The model of a ``.safetensors``, ``.ckpt`` or ``.pb`` file.
+    """The model of a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or of a folder that :func:`falsr_nas.pretrained.save_pretrained` wrote.
 
     Raises:
         UserError: when there is no such file, or it is damaged, foreign, or another network than it says; the message is one line.
     """
+    if path.is_dir():
+        return _load_folder(path)
     loaders = {".safetensors": _load_safetensors, ".ckpt": _load_checkpoint, ".pb": _load_graph}
     loader = loaders.get(path.suffix)
     if loader is None:
@@ -89,16 +98,50 @@ def load_model(path: Path) -> Model:
     return Model(network, path.stem, provenance)
 
 
-def _architecture(network: SuperResolver) -> dict[str, str]:
+def about(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
+    """What a model file says of its network beside the weights, as JSON: genome and target or a baseline's name, scale, provenance.
+
+    Raises:
+        ModelFileError: when the network is neither a genome's nor a baseline.
+    """
+    return {**_architecture(network), "scale": SCALE, "provenance": dict(provenance), "falsr_nas": __version__}
+
+
+def _architecture(network: SuperResolver) -> dict[str, Any]:
     target = "image"
     if isinstance(network, BilinearResidual):
         network, target = network.network, "residual"
     if isinstance(network, Network):
-        return {"genome": json.dumps(network.genome.to_json()), "target": target}
+        return {"genome": network.genome.to_json(), "target": target}
     for name, build in BASELINES.items():
         if type(network) is build:
             return {"baseline": name}
     raise ModelFileError(f"{type(network).__name__} is neither a genome's network nor a baseline")
+
+
+def _load_folder(folder: Path) -> Model:
+    if not (folder / WEIGHTS).is_file():
+        raise ModelFileError(f"{folder}: a folder without {WEIGHTS}, so not a model's")
+    model = load_model(folder / WEIGHTS)
+    _check_config(folder / CONFIG, _architecture(model.network))
+    return replace(model, name=folder.resolve().name)
+
+
+def _check_config(path: Path, architecture: Mapping[str, Any]) -> None:
+    """Raise ModelFileError where a config says another network than the weights beside it; a folder may do without one."""
+    try:
+        config = _json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        config = None
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{path}: not a JSON object")
+    for name, value in {"scale": SCALE, **architecture}.items():
+        if config.get(name) != value:
+            raise ModelFileError(f"{path}: its {name} is not that of {WEIGHTS} beside it")
 
 
 def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:

@@ -77,7 +77,7 @@ class ModelScore:
 
 
 def find_model(name: str) -> Model:
-    """The model that a user means: a file's path, or ``bicubic``, which has no weights to keep in a file. Raises UserError."""
+    """The model that a user means: a file's path, a folder's, or ``bicubic``, which has no weights to keep in a file. Raises UserError."""
     if name == "bicubic":
         return Model(Bicubic(), name, {})
     return load_model(Path(name).expanduser())
