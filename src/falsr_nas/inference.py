@@ -96,13 +96,23 @@ def super_resolve(
     levels = rgb.unsqueeze(0) / PEAK
     if network.planes == 3:
         return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
-    low = _mix(levels, RGB_TO_YPBPR)
+    low = rgb_to_ypbpr(levels)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
     if protocol is Protocol.falsr:
-        chroma = _mix(_pillow_bicubic(rgb).unsqueeze(0) / PEAK, RGB_TO_YPBPR)[:, 1:] - 0.5 / PEAK
+        chroma = rgb_to_ypbpr(_pillow_bicubic(rgb).unsqueeze(0) / PEAK)[:, 1:] - 0.5 / PEAK
     else:
         chroma = bicubic(low[:, 1:])
-    return quantise(PEAK * _mix(torch.cat([high, chroma], dim=1), YPBPR_TO_RGB), protocol)[0]
+    return quantise(PEAK * ypbpr_to_rgb(torch.cat([high, chroma], dim=1)), protocol)[0]
+
+
+def rgb_to_ypbpr(rgb: Tensor) -> Tensor:
+    """Full-range luma and chroma: (N, 3, H, W) in [0, 1] -> (N, 3, H, W), chroma in [-0.5, 0.5]."""
+    return _mix(rgb, RGB_TO_YPBPR)
+
+
+def ypbpr_to_rgb(ypbpr: Tensor) -> Tensor:
+    """The way back."""
+    return _mix(ypbpr, YPBPR_TO_RGB)
 
 
 def side_by_side(task: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -159,19 +169,23 @@ def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> l
     ]
 
 
+def tile_bytes(footprint: Footprint, side: int = 1) -> int:
+    """Bytes that a square tile takes, margins included."""
+    return int(_FLOAT_BYTES * _FRAGMENTATION) * footprint.floats * side**2
+
+
 def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) -> tuple[int, int]:
     """Height and width of the largest tile, margins included, that fits into ``memory_limit`` bytes; at most the image's.
 
     Raises:
         UserError: when a single pixel and its margins do not fit.
     """
-    pixel_bytes = int(_FLOAT_BYTES * _FRAGMENTATION) * footprint.floats
-    pixels = memory_limit // pixel_bytes
+    pixels = memory_limit // tile_bytes(footprint)
     least = 2 * footprint.margin + 1
     rows = min(height, max(math.isqrt(pixels), min(pixels // max(width, 1), height)))
     columns = min(width, pixels // max(rows, 1))
     if (rows < height and rows < least) or (columns < width and columns < least):
-        need = pixel_bytes * least**2
+        need = tile_bytes(footprint, least)
         raise UserError(f"memory_limit is {memory_limit} bytes: this network needs at least {need}, for a tile of {least} x {least} pixels")
     return rows, columns
 
