@@ -9,12 +9,14 @@ import warnings
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainingSettings
@@ -23,22 +25,31 @@ PEAK = 255.0
 
 
 class IncompleteTraining:
-    """Trains each candidate by the settings and scores it on the validation images."""
+    """Trains each candidate by the settings and scores it on the validation images.
 
-    def __init__(self, settings: IncompleteTrainingSettings, training: TrainingSettings, data: DataSettings, seed: int) -> None:
+    With several ``devices`` this is one of as many processes, each of which was started with its rank in its environment
+    (``execution/group.py``) and is given the same candidates. Each has the score then.
+    """
+
+    def __init__(
+        self, settings: IncompleteTrainingSettings, training: TrainingSettings, data: DataSettings, seed: int, devices: int = 1
+    ) -> None:
         self.settings = settings
         self.training = training
         self.seed = seed
+        self.devices = devices
         self.data = SuperResolutionData(data, batch=training.batch, patch=training.patch, steps_per_epoch=training.steps_per_epoch)
 
     def prepare(self) -> None:
-        """Decode the images, once for all candidates. Raises DataError."""
+        """Decode the images, once for all candidates. Raises DataError, also where a batch cannot be shared by the devices."""
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         # Lightning tells each of hundreds of trainers' devices and advises workers for a loader that reads nothing.
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+        for library in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(library).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         self.data.setup()
+        self.data.batches(torch.Generator(), 0, self.devices)
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         """Train, then validate."""
@@ -53,7 +64,9 @@ class IncompleteTraining:
         trainer = pl.Trainer(
             max_epochs=training.epochs,
             accelerator="auto",
-            devices=1,
+            devices=self.devices,
+            # Lightning launches no process where LOCAL_RANK is set, and leaves the group of processes to the next candidate.
+            strategy="auto" if self.devices == 1 else SharedBatches(cluster_environment=LightningEnvironment()),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
