@@ -1,32 +1,87 @@
-"""An evaluator that fails as its genome says, importable by spawned workers."""
+"""An evaluator that fails as it is told, importable by spawned workers."""
 
 import os
 import signal
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.data.errors import DataError
 from falsr_nas.errors import UserError
-
-FAULTS = {16: "none", 32: "kill", 48: "exception", 64: "loop"}
-"""What a candidate of so many channels does to its evaluator."""
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 
 
 class FaultyEvaluator:
-    def __init__(self, refuse: bool = False) -> None:
+    """The synthetic evaluator, with a fault for some candidates.
+
+    Args:
+        faults: a candidate's number to what befalls it.
+        marks: a folder that remembers which faults have struck, so that each strikes once, in whatever process; None for always.
+        refuse: whether it says that its user made a mistake when it is prepared.
+    """
+
+    def __init__(
+        self, faults: Mapping[int, str] | None = None, marks: Path | None = None, refuse: bool = False, seconds: float = 0
+    ) -> None:
+        self.faults = dict(faults or {})
+        self.marks = marks
         self.refuse = refuse
+        self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
 
     def prepare(self) -> None:
         if self.refuse:
             raise UserError("no images in nowhere")
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
-        match FAULTS[candidate.genome.cells[0].channels]:
+        score = self.inner.evaluate(candidate)
+        if (fault := self.faults.get(candidate.number)) and self._strikes(candidate):
+            return self._fail(fault, score)
+        return score
+
+    def _strikes(self, candidate: Candidate) -> bool:
+        if self.marks is None:
+            return True
+        try:
+            (self.marks / str(candidate.number)).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _fail(self, fault: str, score: Score) -> Score | Failure:
+        match fault:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "loop":
+                while True:
+                    time.sleep(1)
+            case "memory":
+                bytearray(1 << 60)
+            case "greed":
+                hoard = []
+                while True:
+                    hoard.append(bytearray(os.urandom(1 << 20)) * 16)
+                    time.sleep(0.01)
+            case "nan":
+                return Score(float("nan"), float("nan"), 0.1)
             case "exception":
                 raise ZeroDivisionError("a bug")
-            case "loop":
-                time.sleep(3600)
-        if candidate.genome.cells[0].kernel == 1:
-            return Failure(FailureKind.DIVERGED, "nan")
-        return Score(100.0 + candidate.number, 28.0, 0.1)
+            case "unpicklable":
+                return Score(lambda: score.mse, score.psnr, 0.1)  # type: ignore[arg-type]
+            case "image":
+                raise DataError("image lost.png cannot be read")
+        raise AssertionError(f"no such fault: {fault}")
+
+
+KINDS = {
+    "kill": FailureKind.WORKER_DIED,
+    "loop": FailureKind.TIMEOUT,
+    "memory": FailureKind.OUT_OF_MEMORY,
+    "greed": FailureKind.OUT_OF_MEMORY,
+    "nan": FailureKind.DIVERGED,
+    "exception": FailureKind.BUG,
+    "unpicklable": FailureKind.BUG,
+    "image": FailureKind.BAD_DATA,
+}
+"""How each fault is to be told."""

@@ -7,11 +7,12 @@ import pytest
 from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Score
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
-from falsr_nas.errors import UserError
+from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
-from falsr_nas.loop import SearchError, run_search
+from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
+from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.store import Store
 
@@ -45,11 +46,13 @@ class Watcher:
         self.generations.append(generation)
 
 
-def search(path: Path, evaluator: Watched, budget: int = 40, observer: Watcher | None = None) -> list[Evaluation]:
+def search(
+    path: Path, evaluator: Watched, budget: int = 40, observer: Watcher | None = None, policies: FailurePolicies | None = None
+) -> list[Evaluation]:
     controller = NSGA2(NSGA2Settings(population=8), SearchSpace(), Constraints(max_mult_adds=60), np.random.default_rng(1))
     observers = [observer] if observer else []
     with Store(path, {}) as store, InlineExecutor(lambda: evaluator) as executor:
-        run_search(controller, executor, store, budget=budget, population=8, observers=observers)
+        run_search(controller, executor, store, budget=budget, population=8, policies=policies, observers=observers)
         return store.evaluations()
 
 
@@ -111,6 +114,7 @@ def test_a_failed_candidate_does_not_end_the_search(tmp_path: Path) -> None:
                 case _:
                     return score
 
-    kinds = [e.outcome.kind for e in search(tmp_path / "a.db", Flaky()) if isinstance(e.outcome, Failure)]
+    policies = FailurePolicies(out_of_memory=FailurePolicy(retries=0))
+    kinds = [e.outcome.kind for e in search(tmp_path / "a.db", Flaky(), policies=policies) if isinstance(e.outcome, Failure)]
     assert kinds.count(FailureKind.DIVERGED) == 10
     assert kinds.count(FailureKind.OUT_OF_MEMORY) == 10

@@ -113,6 +113,18 @@ def test_a_resumed_search_keeps_its_counts() -> None:
     assert "hypervolume 0.5000  best PSNR 33.00 dB  failures 3" in file.getvalue()
 
 
+def test_failures_are_told_by_kind_and_retries_beside_them() -> None:
+    clock, (console, file) = Clock(), plain()
+    progress = Progress(console, clock, seconds=0)
+    progress.start(10, SearchSummary(1, 8, 2, 33.0, 0.5, 4, {"timeout": 2}, 1))
+    clock.now += 1
+    failed = evaluation(0, None, generation=2)
+    progress.evaluated(Evaluation(failed.candidate, failed.outcome, (Failure(FailureKind.TIMEOUT, "slow"),)))
+    assert file.getvalue().rstrip().endswith("failures 3 (2 timeout, 1 diverged, 2 retries)")
+    console.print(progress._panel())
+    assert file.getvalue().splitlines()[-1].strip() == "failures: 2 timeout, 1 diverged, 2 retries"
+
+
 def test_a_panel_in_a_terminal() -> None:
     file = io.StringIO()
     clock = Clock()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, FailureKind, Fate, Origin, Score
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
@@ -41,6 +41,29 @@ def test_the_state_and_what_it_was_told_change_together(tmp_path: Path) -> None:
         assert store.state() == {"rng": 2**100}
         assert store.evaluations(told=True) == [evaluation(0)]
         assert store.evaluations(told=False) == [evaluation(1)]
+
+
+def test_failed_attempts_are_kept_the_moment_they_fail_and_come_back_with_their_evaluation(tmp_path: Path) -> None:
+    first = Failure(FailureKind.WORKER_DIED, "SIGKILL", "", "worker 1")
+    last = Failure(FailureKind.BUG, "ZeroDivisionError: x", "Traceback...", "worker 0")
+    scored, failed, waiting = evaluation(0), evaluation(1), evaluation(2)
+    with Store(tmp_path / "search.db", CONFIG) as store:
+        store.add_failure(FailedAttempt(1, failed.key, 1, first, Fate.RETRIED))
+        store.add_failure(FailedAttempt(0, scored.key, 1, first, Fate.RETRIED))
+        store.add_failure(FailedAttempt(2, waiting.key, 1, last, Fate.STOPPED))
+        store.add(Evaluation(scored.candidate, scored.outcome, (first,)))
+        store.add(Evaluation(failed.candidate, last, (first,)))
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations() == [
+            Evaluation(scored.candidate, scored.outcome, (first,)),
+            Evaluation(failed.candidate, last, (first,)),
+        ]
+        assert store.failures() == [
+            FailedAttempt(0, scored.key, 1, first, Fate.RETRIED),
+            FailedAttempt(1, failed.key, 1, first, Fate.RETRIED),
+            FailedAttempt(1, failed.key, 2, last, Fate.INFEASIBLE),
+            FailedAttempt(2, waiting.key, 1, last, Fate.STOPPED),
+        ]
 
 
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:

@@ -52,19 +52,65 @@ class FailureKind(StrEnum):
     """Why an evaluation has no score."""
 
     DIVERGED = "diverged"
+    """The training blew up: its loss, output or score is no number."""
     OUT_OF_MEMORY = "out_of_memory"
+    """Of the processor or the accelerator, or more than the limit allows."""
     TIMEOUT = "timeout"
+    """It took longer than the limit allows."""
     WORKER_DIED = "worker_died"
+    """Its process was killed or crashed."""
+    NODE_LOST = "node_lost"
+    """The machine that it ran on is gone."""
+    BAD_DATA = "bad_data"
+    """An image that could be read before cannot be read any more."""
     BUG = "bug"
+    """Any other exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong: its kind, one line for people, and the traceback where there is one."""
+    """What went wrong.
+
+    Attributes:
+        kind: what policies go by.
+        message: one line for people.
+        traceback: where it went wrong; empty where there is none.
+        place: the worker that it went wrong on; empty where there is only one.
+    """
 
     kind: FailureKind
     message: str
     traceback: str = ""
+    place: str = ""
+
+
+class Fate(StrEnum):
+    """What becomes of a candidate after an attempt that failed."""
+
+    RETRIED = "retried"
+    INFEASIBLE = "infeasible"
+    """That was its last attempt: it has no score."""
+    STOPPED = "stopped"
+    """The search stopped for it: it is evaluated anew when the search goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt at a candidate that failed.
+
+    Attributes:
+        number: the candidate's.
+        key: its genome's.
+        attempt: which one it was, counted from 1.
+        failure: what went wrong.
+        fate: what became of the candidate.
+    """
+
+    number: int
+    key: str
+    attempt: int
+    failure: Failure
+    fate: Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +130,17 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A candidate and its outcome: either a score or a failure."""
+    """A candidate and its outcome: either a score or a failure.
+
+    Attributes:
+        candidate: what was evaluated.
+        outcome: of the last attempt.
+        earlier: failures of the attempts before that.
+    """
 
     candidate: Candidate
     outcome: Score | Failure
+    earlier: tuple[Failure, ...] = ()
 
     @property
     def key(self) -> str:
@@ -98,3 +151,8 @@ class Evaluation:
     def score(self) -> Score | None:
         """The score, or None where the evaluation failed."""
         return self.outcome if isinstance(self.outcome, Score) else None
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return len(self.earlier) + 1

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.candidate import Candidate, Evaluation
 from falsr_nas.controller.controller import Controller
 from falsr_nas.execution.executor import Executor
+from falsr_nas.execution.retrying import Retrying
+from falsr_nas.execution.settings import FailurePolicies
 from falsr_nas.store import Store, candidate_from_json, candidate_to_json
-
-BUGS_IN_A_ROW = 3
-"""Unexpected exceptions, one after the other, that end a search: it would fail all night."""
 
 
 class Mode(StrEnum):
@@ -23,10 +22,6 @@ class Mode(StrEnum):
     """A generation at a time (paper, IV): the same on any number of workers, each of which waits for the slowest of a generation."""
     steady = "steady"
     """Each evaluation as it ends: no worker ever waits, and which candidates come next depends on who ends first."""
-
-
-class SearchError(Exception):
-    """The search cannot go on; the message says why. What was finished is stored."""
 
 
 class Observer(Protocol):
@@ -49,6 +44,7 @@ def run_search(
     budget: int,
     population: int,
     mode: Mode = Mode.generational,
+    policies: FailurePolicies | None = None,
     observers: Sequence[Observer] = (),
 ) -> None:
     """Search until ``budget`` candidates are evaluated or no network is left.
@@ -56,14 +52,15 @@ def run_search(
     Continues from the store where it holds a search already, and evaluates nothing twice that was finished.
 
     Raises:
-        SearchError: BUGS_IN_A_ROW evaluations in a row ended in an unexpected exception.
+        SearchError: too much failed, by the ``policies`` (the default ones where none are given), or there are no workers any more.
+        UserError: for what a user can mend.
     """
     told = store.evaluations(told=True)
     pending: list[Candidate] = []
     if (state := store.state()) is not None:
         pending = [candidate_from_json(text) for text in state["pending"]]
         controller.restore(state["controller"], told, pending)
-    run = _Run(controller, executor, store, observers)
+    run = _Run(controller, Retrying(executor, policies or FailurePolicies(), store.add_failure), store, observers)
     if mode is Mode.steady:
         run.steadily(len(told), pending, budget, population)
     else:
@@ -75,10 +72,9 @@ class _Run:
     """One process's share of a search."""
 
     controller: Controller
-    executor: Executor
+    executor: Retrying
     store: Store
     observers: Sequence[Observer]
-    bugs: int = 0
 
     def by_generations(self, asked: int, budget: int, population: int) -> None:
         """Tell whole generations.
@@ -145,13 +141,8 @@ class _Run:
         return {"controller": self.controller.state(), "pending": [candidate_to_json(candidate) for candidate in pending]}
 
     def _ended(self, evaluation: Evaluation) -> None:
-        """Let the observers know, and give up after BUGS_IN_A_ROW bugs."""
         for observer in self.observers:
             observer.evaluated(evaluation)
-        outcome = evaluation.outcome
-        self.bugs = self.bugs + 1 if isinstance(outcome, Failure) and outcome.kind is FailureKind.BUG else 0
-        if isinstance(outcome, Failure) and self.bugs == BUGS_IN_A_ROW:
-            raise SearchError(f"{self.bugs} candidates in a row failed: {outcome.message}\n{outcome.traceback}")
 
     def _generation_ended(self, generation: int) -> None:
         for observer in self.observers:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.candidate import Evaluation, Failure, Score
 from falsr_nas.space.cost import Cost, cost
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
@@ -75,6 +76,8 @@ class SearchSummary:
         best_psnr: highest PSNR in dB, or None before any score.
         hypervolume: of the front, in 0..1.
         front_size: networks on the front.
+        failures_by_kind: how many of the failures are of each kind that occurred.
+        retries: attempts beyond the first, of all evaluations.
     """
 
     generation: int
@@ -83,6 +86,8 @@ class SearchSummary:
     best_psnr: float | None
     hypervolume: float
     front_size: int
+    failures_by_kind: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
 
 
 def objective_matrix(evaluations: Sequence[Evaluation]) -> FloatArray:
@@ -137,6 +142,8 @@ def summarise(evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr
         best_psnr=max((score.psnr for score in scores), default=None),
         hypervolume=hypervolume(front, scale),
         front_size=len(front),
+        failures_by_kind=dict(Counter(e.outcome.kind.value for e in evaluations if isinstance(e.outcome, Failure))),
+        retries=sum(len(e.earlier) for e in evaluations),
     )
 
 

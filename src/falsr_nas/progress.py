@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -38,7 +39,8 @@ class Progress:
         self._seconds = seconds
         self._live: Live | None = None
         self._began = self._spoke = clock()
-        self._total = self._done = self._here = self._failures = 0
+        self._total = self._done = self._here = self._failures = self._retries = 0
+        self._kinds: Counter[str] = Counter()
         self._generation = -1
         self._best: float | None = None
         self._hypervolume: float | None = None
@@ -67,6 +69,8 @@ class Progress:
             self._best = max(evaluation.outcome.psnr, -math.inf if self._best is None else self._best)
         else:
             self._failures += 1
+            self._kinds[evaluation.outcome.kind.value] += 1
+        self._retries += len(evaluation.earlier)
         if self._clock() - self._spoke >= self._seconds:
             self._speak()
 
@@ -96,6 +100,7 @@ class Progress:
     def _take(self, summary: SearchSummary) -> None:
         self._generation, self._done, self._failures = summary.generation, summary.candidates, summary.failures
         self._best, self._hypervolume = summary.best_psnr, summary.hypervolume
+        self._kinds, self._retries = Counter(summary.failures_by_kind), summary.retries
 
     def _facts(self) -> dict[str, str]:
         rate, left = self.candidates_per_hour, self.seconds_left
@@ -113,7 +118,13 @@ class Progress:
         self._spoke = self._clock()
         if self._live is None:
             line = "  ".join(f"{name} {value}" for name, value in self._facts().items())
-            self._console.print(line, soft_wrap=True, highlight=False)
+            trouble = self._trouble()
+            self._console.print(f"{line} ({trouble})" if trouble else line, soft_wrap=True, highlight=False)
+
+    def _trouble(self) -> str:
+        """The failures by kind and the retries, where there are any, e.g. ``2 out_of_memory, 1 timeout, 4 retries``."""
+        counts = [f"{count} {kind}" for kind, count in self._kinds.most_common()]
+        return ", ".join([*counts, f"{self._retries} {'retry' if self._retries == 1 else 'retries'}"] if self._retries else counts)
 
     def _panel(self) -> RenderableType:
         facts = self._facts()
@@ -123,6 +134,8 @@ class Progress:
         panel = Table.grid(expand=True)
         panel.add_row(ProgressBar(total=max(self._total, 1), completed=self._done))
         panel.add_row(table)
+        if trouble := self._trouble():
+            panel.add_row(Text(f"failures: {trouble}", style="red" if self._failures else "dim"))
         return panel
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,9 +28,10 @@ from falsr_nas.controller.settings import (
     RandomSettings,
 )
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
-from falsr_nas.errors import UserError
+from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
 from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings
+from falsr_nas.interruption import Interrupted, interruptible
 from falsr_nas.loop import Mode
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking import TrackingSettings
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from falsr_nas.execution.executor import Executor
     from falsr_nas.objectives import ObjectiveScale
     from falsr_nas.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,26 +129,32 @@ def search(config: SearchConfig) -> None:
 
     Raises:
         UserError: for what a user can mend.
-        SystemExit: with 1 when the search itself is broken; its traceback has been printed.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM; the command that goes on has been printed.
+        SystemExit: with 1 when the search cannot go on; why has been printed.
     """
     from falsr_nas.lock import exclusive
-    from falsr_nas.loop import SearchError
-    from falsr_nas.store import Store
 
     folder = Path(run_dir())
-    with exclusive(folder):
-        controller = build_controller(config)
-        # The executor first: what is wrong with the images is said before a store is made, and can still be mended.
-        with build_executor(config) as executor, Store(folder / "search.db", identity(config)) as store:
-            OmegaConf.save(OmegaConf.structured(config), folder / "config.yaml")
-            try:
-                _run(config, folder, controller, executor, store)
-            except KeyboardInterrupt:
-                print(f"stopped; {store.count()} candidates are stored. To go on: {_resume_command(folder)}", file=sys.stderr)
-                raise
-            except SearchError as error:
-                print(f"the search cannot go on: {error}", file=sys.stderr)
-                sys.exit(1)
+    with exclusive(folder), interruptible():
+        try:
+            _search(config, folder)
+        except Interrupted:
+            print(f"stopped; {_count(folder)} candidates are stored. To go on: {_resume_command(folder)}", file=sys.stderr)
+            raise KeyboardInterrupt from None
+        except SearchError as error:
+            print(f"the search cannot go on: {error}\nOnce that is mended: {_resume_command(folder)}", file=sys.stderr)
+            sys.exit(1)
+
+
+def _search(config: SearchConfig, folder: Path) -> None:
+    from falsr_nas.report.files import write_atomically
+    from falsr_nas.store import Store, wait_for_room
+
+    controller = build_controller(config)
+    # The executor first: what is wrong with the images is said before a store is made, and can still be mended.
+    with build_executor(config) as executor, Store(folder / "search.db", identity(config), on_full=wait_for_room) as store:
+        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)).encode())
+        _run(config, folder, controller, executor, store)
 
 
 def build_controller(config: SearchConfig) -> Controller:
@@ -188,24 +196,36 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, executor: E
     from falsr_nas.loop import run_search
     from falsr_nas.objectives import ObjectiveScale, pareto_front
     from falsr_nas.progress import Progress, SearchMonitor
+    from falsr_nas.report.failures import failures_table
     from falsr_nas.report.terminal import front_table
     from falsr_nas.tracking import open_tracker
 
     scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
     tracker = open_tracker(config.tracking, folder, identity(config))
-    with _terminable(), report, tracker as tracking, Progress() as progress:
+    with report, tracker as tracking, Progress() as progress:
         monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
-        budget, population = config.candidates, config.controller.population
-        run_search(controller, executor, store, budget=budget, population=population, mode=config.mode, observers=[monitor, report])
+        run_search(
+            controller,
+            executor,
+            store,
+            budget=config.candidates,
+            population=config.controller.population,
+            mode=config.mode,
+            policies=config.execution.failures,
+            observers=[monitor, report],
+        )
         monitor.finish()
     evaluations = store.evaluations()
     front = pareto_front(evaluations, min_psnr)
     if not front:
         limit = "" if min_psnr is None else f" of {min_psnr:g} dB"
         print(f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr)
-    Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH).print(front_table(front))
-    print(f"results: {folder}  (pareto.csv, pareto.json, pareto.png, search.db, config.yaml)")
+    console = Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH)
+    console.print(front_table(front))
+    if failures := store.failures():
+        console.print(failures_table(failures))
+    print(f"results: {folder}  (pareto.csv, pareto.json, pareto.png, {'failures.csv, ' * bool(failures)}search.db, config.yaml)")
 
 
 class ReportWriter:
@@ -230,24 +250,30 @@ class ReportWriter:
 
     def generation_ended(self, generation: int) -> None:
         """Write the files, unless they were written a moment ago."""
-        if time.monotonic() - self._written > REPORT_SECONDS:
+        if time.monotonic() - self._written <= REPORT_SECONDS:
+            return
+        try:
             self._write()
+        except UserError as error:  # a full disk, as likely as not: the next time may fare better
+            _log.warning("%s", error)
 
     def _write(self) -> None:
+        from falsr_nas.report.failures import write_failures_csv
         from falsr_nas.report.run_dir import write_report
 
         write_report(self._folder, self._store.evaluations(), self._scale, self._min_psnr)
+        if failures := self._store.failures():
+            write_failures_csv(self._folder / "failures.csv", failures)
         self._written = time.monotonic()
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM (a cluster's preemption, a plain kill) stop the search as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _count(folder: Path) -> int:
+    """Candidates that are stored; none where the search was stopped before it had a store."""
+    from falsr_nas.store import Store
+
+    with suppress(UserError), Store(folder / "search.db") as store:
+        return store.count()
+    return 0
 
 
 def _resume_command(folder: Path) -> str:

@@ -1,41 +1,69 @@
 """The search's memory on disk: one SQLite file that any kill leaves whole.
 
-Two kinds of rows: evaluations, each written the moment it ends, and the controller's state, written together with the mark that it was
-told these evaluations. So whatever instant the process dies at, the file holds a state and all that was finished after it.
+Evaluations are written the moment they end, failed attempts the moment they fail, and the controller's state together with the mark that
+it was told these evaluations. So whatever instant the process dies at, the file holds a state and all that was finished after it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, FailureKind, Fate, Origin, Score
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE evaluations (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, genome TEXT NOT NULL, generation INTEGER NOT NULL,
     params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, failure TEXT, message TEXT, traceback TEXT,
+    mse REAL, psnr REAL, seconds REAL, failure TEXT,
     operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
     told INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX untold ON evaluations (told) WHERE told = 0;
+CREATE TABLE failures (
+    id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL, fate TEXT NOT NULL
+)
 """
+
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
+"""What SQLite says to a full disk, to an exceeded quota or file size, and to a disk that finds out late."""
+
+_FAILURE = "kind, message, traceback, place"
 
 
 class StoreError(UserError):
     """The search's file cannot be read or written; the message says why and what to do."""
+
+
+class DiskFullError(StoreError):
+    """There is no room for what was to be kept; all that was kept before is there."""
+
+
+MOST_SECONDS_BETWEEN_TRIES = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+def wait_for_room(error: DiskFullError, tries: int) -> None:
+    """Say that the search waits, and do so: a second at first, then twice as long each time, a minute at most."""
+    if tries == 0:
+        _log.warning("%s. The search waits until there is room", error)
+    time.sleep(min(2.0**tries, MOST_SECONDS_BETWEEN_TRIES))
 
 
 class Store:
@@ -44,14 +72,19 @@ class Store:
     Args:
         path: the file; made where it is missing.
         config: the resolved settings that make this search what it is, flattened. A file made with others is refused.
+        on_full: called when there is no room for a write, with the error and how often that was tried again already; when it returns,
+            the write is tried again. Without it the error is raised.
 
     Raises:
         StoreError: the file is not a search's, is damaged, belongs to another configuration (the message names what differs),
             or the disk is full.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, config: dict[str, Any] | None = None, on_full: Callable[[DiskFullError, int], None] | None = None
+    ) -> None:
         self.path = path
+        self._on_full = on_full
         if config is None and not path.exists():  # SQLite would make it
             raise StoreError(f"{path}: there is no such file")
         with self._plain_errors():
@@ -88,17 +121,27 @@ class Store:
         return dict(json.loads(row[0]))
 
     def add(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation that has just ended, durable when this returns. One of the same number is replaced."""
-        with self._plain_errors():
-            self._insert(evaluation)
+        """Keep an evaluation that has just ended, durable when this returns. One of the same number is replaced.
+
+        Its outcome is kept; failures of earlier attempts are what :meth:`add_failure` kept of them.
+        """
+        self._write(lambda: self._insert(evaluation))
+
+    def add_failure(self, attempt: FailedAttempt) -> None:
+        """Keep a failed attempt that is no evaluation's outcome, durable when this returns."""
+        self._write(lambda: self._insert_failure(attempt.number, attempt.key, attempt.failure, attempt.fate))
 
     def commit_state(self, state: dict[str, Any], evaluations: Iterable[Evaluation] = ()) -> None:
         """Keep a state and, in the same transaction, these evaluations, and that the controller was told all that are kept so far."""
-        with self._plain_errors(), self._transaction():
-            for evaluation in evaluations:
+        kept, text = list(evaluations), json.dumps(state)
+
+        def write() -> None:
+            for evaluation in kept:
                 self._insert(evaluation)
             self._db.execute("UPDATE evaluations SET told = 1 WHERE told = 0")
-            self._db.execute("INSERT OR REPLACE INTO about VALUES ('state', ?)", (json.dumps(state),))
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('state', ?)", (text,))
+
+        self._write(write)
 
     def state(self) -> dict[str, Any] | None:
         """The controller's last state, or None before the first."""
@@ -109,8 +152,19 @@ class Store:
         """All evaluations by number; ``told`` picks those the controller had, or had not, been told at its last state."""
         where = "" if told is None else f"WHERE told = {int(told)}"
         with self._plain_errors():
+            failures = self._failures_by_number()
             rows = self._db.execute(f"SELECT * FROM evaluations {where} ORDER BY number")
-            return [_evaluation(row) for row in rows]
+            return [_evaluation(row, failures.get(row[0], ())) for row in rows]
+
+    def failures(self) -> list[FailedAttempt]:
+        """All failed attempts, by the candidate's number, in the order in which they failed."""
+        with self._plain_errors():
+            rows = self._db.execute(f"SELECT number, key, fate, {_FAILURE} FROM failures ORDER BY number, id").fetchall()
+        found: list[FailedAttempt] = []
+        for number, key, fate, *failure in rows:
+            attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
+            found.append(FailedAttempt(number, key, attempt, _failure(*failure), Fate(fate)))
+        return found
 
     def count(self) -> int:
         """How many evaluations are kept."""
@@ -138,32 +192,58 @@ class Store:
             candidate.cost.params,
             candidate.cost.mult_adds,
             *((score.mse, score.psnr, score.seconds) if score else (None, None, None)),
-            *((failure.kind.value, failure.message, failure.traceback) if failure else (None, None, None)),
+            failure.kind.value if failure else None,
             json.dumps(candidate.origin.operators),
             json.dumps(candidate.origin.parents),
             candidate.origin.log_prob,
         )
         self._db.execute(f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row)
+        if failure:
+            self._insert_failure(candidate.number, candidate.key, failure, Fate.INFEASIBLE)
+
+    def _insert_failure(self, number: int, key: str, failure: Failure, fate: Fate) -> None:
+        row = (number, key, fate.value, failure.kind.value, failure.message, failure.traceback, failure.place)
+        self._db.execute(f"INSERT INTO failures (number, key, fate, {_FAILURE}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _failures_by_number(self) -> dict[int, list[Failure]]:
+        found: dict[int, list[Failure]] = defaultdict(list)
+        for number, *failure in self._db.execute(f"SELECT number, {_FAILURE} FROM failures ORDER BY id"):
+            found[number].append(_failure(*failure))
+        return found
+
+    def _write(self, action: Callable[[], None]) -> None:
+        """Do all of ``action`` or nothing; again, where the disk is full and ``on_full`` has waited for room."""
+        tries = 0
+        while True:
+            try:
+                with self._plain_errors(), self._transaction():
+                    action()
+                return
+            except DiskFullError as error:
+                if self._on_full is None:
+                    raise
+                self._on_full(error, tries)
+                tries += 1
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # SQLite has already rolled back when the disk is full
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if "full" in str(error):
-                raise StoreError(
-                    f"{self.path}: the disk is full. All that was finished is kept: make room, then run the same command"
+            if getattr(error, "sqlite_errorname", None) in _FULL:
+                raise DiskFullError(
+                    f"{self.path}: the disk is full, or your share of it ({error}). All that was finished is kept"
                 ) from error
             if "not a database" in str(error) or "malformed" in str(error) or "no such" in str(error):
                 raise StoreError(f"{self.path}: not a search's file, or damaged ({error}). Give another run_dir") from error
@@ -189,12 +269,18 @@ def candidate_from_json(data: dict[str, Any]) -> Candidate:
     return Candidate(Genome.parse(data["genome"]), Cost(*data["cost"]), origin, data["generation"], data["number"])
 
 
-def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    number, _, genome, generation, params, mult_adds, mse, psnr, seconds, kind, message, traceback, operators, parents, log_prob, _ = row
+def _evaluation(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
+    """The evaluation of a row; ``failures`` of its candidate, the last of which is the outcome where that is one."""
+    number, _, genome, generation, params, mult_adds, mse, psnr, seconds, kind, operators, parents, log_prob, _ = row
     origin = Origin(tuple(json.loads(operators)), tuple(json.loads(parents)), log_prob)
     candidate = Candidate(Genome.parse(genome), Cost(params, mult_adds), origin, generation, number)
-    outcome = Score(mse, psnr, seconds) if kind is None else Failure(FailureKind(kind), message, traceback)
-    return Evaluation(candidate, outcome)
+    if kind is None:
+        return Evaluation(candidate, Score(mse, psnr, seconds), tuple(failures))
+    return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
+
+
+def _failure(kind: str, message: str, traceback: str, place: str) -> Failure:
+    return Failure(FailureKind(kind), message, traceback, place)
 
 
 def _difference(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:

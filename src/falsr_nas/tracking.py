@@ -1,6 +1,6 @@
-"""Weights & Biases: per-generation metrics of a search, and at its end all candidates and the front.
+"""Weights & Biases: per-generation metrics of a search, at its end all candidates and the front; the curve and the model of a training.
 
-Whatever goes wrong in W&B, the search goes on without it.
+Whatever goes wrong in W&B, the work goes on without it.
 """
 
 from __future__ import annotations
@@ -81,13 +81,35 @@ class NoTracker:
         """Nothing."""
 
 
-class WandbTracker:
-    """One W&B run a search; resumed searches continue theirs. A context manager, as a run must be finished whatever happens.
+class TrainingTracker(Protocol):
+    """Takes down how a training goes."""
+
+    def validated(self, psnr: float, step: int) -> None:
+        """A validation has ended: PSNR in dB after so many optimiser steps."""
+        ...
+
+    def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
+        """The training has ended in this model file."""
+        ...
+
+
+class NoTrainingTracker:
+    """Takes nothing down."""
+
+    def validated(self, psnr: float, step: int) -> None:
+        """Nothing."""
+
+    def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+class _WandbRun:
+    """One W&B run a folder, which a resumed job continues. A context manager, as a run must be finished whatever happens.
 
     Args:
         settings: with mode ``offline`` or ``online``.
-        run_dir: the search's folder; the run's files go to its ``wandb/``, the run's id to ``wandb/run-id``.
-        config: the search's resolved settings.
+        run_dir: the job's folder; the run's files go to its ``wandb/``, the run's id to ``wandb/run-id``.
+        config: the job's resolved settings.
     """
 
     def __init__(self, settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]) -> None:
@@ -105,17 +127,6 @@ class WandbTracker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._try(lambda run: run.finish(exit_code=0 if kind is None else 1))
-
-    def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
-        """Log a generation's metrics, at the step of its number so that resumed runs go on where they were."""
-        metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
-        present = {name: value for name, value in metrics.items() if value is not None}
-        self._try(lambda run: run.log(present, step=summary.generation))
-
-    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
-        """Log the table ``all_candidates`` (in parts, where it is long) and the plots ``front_mult_adds`` and ``front_params``."""
-        if evaluations:
-            self._try(lambda run: run.log(dict(_tables(evaluations, front)), step=max(e.candidate.generation for e in evaluations)))
 
     def _start(self) -> wandb.Run:
         import wandb
@@ -150,7 +161,7 @@ class WandbTracker:
     def _give_up(self, error: Exception) -> None:
         """Go on without W&B. A service that died takes its traces with it, so that it says nothing more at exit."""
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _log.warning("W&B failed and tracking is off, the search goes on: %s", first)
+        _log.warning("W&B failed and tracking is off, the work goes on: %s", first)
         run, self._run = self._run, None
         if run is None:
             return
@@ -163,6 +174,41 @@ class WandbTracker:
                 wandb.teardown()
 
 
+class WandbTracker(_WandbRun):
+    """The W&B run of a search."""
+
+    def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
+        """Log a generation's metrics, at the step of its number so that resumed runs go on where they were."""
+        metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
+        present = {name: value for name, value in metrics.items() if value is not None and value != {}}
+        self._try(lambda run: run.log(present, step=summary.generation))
+
+    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+        """Log the table ``all_candidates`` (in parts, where it is long) and the plots ``front_mult_adds`` and ``front_params``."""
+        if evaluations:
+            self._try(lambda run: run.log(dict(_tables(evaluations, front)), step=max(e.candidate.generation for e in evaluations)))
+
+
+class WandbTrainingTracker(_WandbRun):
+    """The W&B run of a training."""
+
+    def validated(self, psnr: float, step: int) -> None:
+        """Log the PSNR at its step."""
+        self._try(lambda run: run.log({"psnr": psnr}, step=step))
+
+    def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
+        """Log the model file as an artifact of type ``model``."""
+
+        def log(run: wandb.Run) -> None:
+            import wandb
+
+            artifact = wandb.Artifact(name, type="model", metadata=dict(about))
+            artifact.add_file(str(model))
+            run.log_artifact(artifact)
+
+        self._try(log)
+
+
 def open_tracker(settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]) -> AbstractContextManager[Tracker]:
     """The tracker of a search, to be used in a ``with``. Nothing is asked, nothing is sent before it is entered.
 
@@ -171,9 +217,21 @@ def open_tracker(settings: TrackingSettings, run_dir: Path, config: Mapping[str,
     """
     if settings.mode == "none":
         return nullcontext(NoTracker())
+    _check_login(settings)
+    return WandbTracker(settings, run_dir, config)
+
+
+def open_training_tracker(settings: TrackingSettings, folder: Path, config: Mapping[str, Any]) -> AbstractContextManager[TrainingTracker]:
+    """The tracker of a training in ``folder``; otherwise like :func:`open_tracker`."""
+    if settings.mode == "none":
+        return nullcontext(NoTrainingTracker())
+    _check_login(settings)
+    return WandbTrainingTracker(settings, folder, config)
+
+
+def _check_login(settings: TrackingSettings) -> None:
     if settings.mode == "online" and not _has_api_key():
         raise UserError("tracking=online needs a W&B API key: set WANDB_API_KEY or tracking=offline")
-    return WandbTracker(settings, run_dir, config)
 
 
 def _has_api_key() -> bool:

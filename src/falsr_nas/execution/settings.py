@@ -2,14 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
+from falsr_nas.candidate import FailureKind
 from falsr_nas.errors import UserError
+
+
+class Then(StrEnum):
+    """What follows a candidate's last attempt, where that fails, too."""
+
+    infeasible = "infeasible"
+    """The candidate has no score, and the search goes on."""
+    stop = "stop"
+    """The search stops; the candidate is evaluated anew when it goes on."""
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """What to do about failures of one kind.
+
+    Attributes:
+        retries: how often a candidate that fails so is tried again, on another worker where there is one.
+        then: what follows.
+        in_a_row: candidates, one after the other, that fail so for good and thereby stop the search: it would fail all night. Null for
+            any number.
+    """
+
+    retries: int = 0
+    then: Then = Then.infeasible
+    in_a_row: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise UserError(f"execution.failures: retries is {self.retries}: it must not be negative")
+        if self.in_a_row is not None and self.in_a_row < 1:
+            raise UserError(f"execution.failures: in_a_row is {self.in_a_row}: it must be at least 1, or null for any number")
+
+
+@dataclass(frozen=True)
+class FailurePolicies:
+    """A policy for each kind of failure. All numbers are our choice; ``conf/execution/failures/default.yaml`` says why."""
+
+    out_of_memory: FailurePolicy = FailurePolicy(retries=1, in_a_row=10)
+    diverged: FailurePolicy = FailurePolicy()
+    timeout: FailurePolicy = FailurePolicy(retries=1, in_a_row=10)
+    worker_died: FailurePolicy = FailurePolicy(retries=2, in_a_row=5)
+    node_lost: FailurePolicy = FailurePolicy(retries=3, then=Then.stop)
+    bad_data: FailurePolicy = FailurePolicy(then=Then.stop)
+    bug: FailurePolicy = FailurePolicy(in_a_row=3)
+
+    def of(self, kind: FailureKind) -> FailurePolicy:
+        """The policy for failures of this kind."""
+        policy: FailurePolicy = getattr(self, kind.value)
+        return policy
 
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """Where evaluations run."""
+    """Where evaluations run.
+
+    Attributes:
+        failures: what to do about those that fail.
+    """
+
+    failures: FailurePolicies = field(default_factory=FailurePolicies)
 
 
 @dataclass(frozen=True)
@@ -24,13 +81,17 @@ class ProcessesSettings(ExecutionSettings):
     Attributes:
         workers: processes; null for one a GPU where there are any, else one a processor core (8 at most: each holds the images).
         time_limit: seconds that a candidate may take before its process is killed; null for no limit.
+        memory_limit: GiB of the machine's memory that a worker may hold, by its resident set, before it is killed; null for no limit.
     """
 
     workers: int | None = None
     time_limit: float | None = None
+    memory_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"execution.workers is {self.workers}: it must be at least 1, or null to be found out")
         if self.time_limit is not None and self.time_limit <= 0:
             raise UserError(f"execution.time_limit is {self.time_limit}: give a number of seconds, or null for no limit")
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise UserError(f"execution.memory_limit is {self.memory_limit}: give a number of GiB, or null for no limit")
