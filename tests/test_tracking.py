@@ -202,7 +202,7 @@ def test_a_start_that_fails_turns_tracking_off(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         track(tmp_path, evaluations(8))
     (record,) = [record for record in caplog.records if record.name == "falsr_nas.tracking"]
-    assert "tracking is off, the search goes on" in record.getMessage()
+    assert "tracking is off, the work goes on" in record.getMessage()
 
 
 _DYING = """

@@ -35,7 +35,8 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 """What a folder's model is, for other programs to read; it must agree with the model file."""
 
-_CHECKPOINT_PREFIX = "network."
+_CHECKPOINT_PREFIXES = ("average.", "network.")
+"""Where a training's checkpoint holds its network; the averaged weights, where there are some, are what it was trained for."""
 
 
 class ModelFileError(UserError):
@@ -171,9 +172,9 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(settings, Mapping) or not isinstance(state, Mapping):
         raise ModelFileError(f"{path}: not a Lightning checkpoint: it has no hyper_parameters or no state_dict")
-    weights = {
-        str(name).removeprefix(_CHECKPOINT_PREFIX): tensor for name, tensor in state.items() if str(name).startswith(_CHECKPOINT_PREFIX)
-    }
+    names = [str(name) for name in state]
+    prefix = next((prefix for prefix in _CHECKPOINT_PREFIXES if any(name.startswith(prefix) for name in names)), "network.")
+    weights = {str(name).removeprefix(prefix): tensor for name, tensor in state.items() if str(name).startswith(prefix)}
     if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise ModelFileError(f"{path}: its state_dict holds something else than tensors")
     return _assemble(path, settings.get("genome"), settings.get("target", "image"), weights), {"source": path.name}

@@ -66,3 +66,71 @@ def test_precision_is_a_setting() -> None:
     assert step_dtype(Precision.fp32, cpu) is torch.float32
     assert step_dtype(Precision.bf16, cpu) is torch.bfloat16
     assert step_dtype(Precision.auto, cpu) in (torch.float32, torch.bfloat16)
+
+
+def engine(rates: Tensor = RATES, **options: object) -> StepEngine:
+    model, source = network(), batches(60)
+    return StepEngine(model, adam(model), rates, lambda: next(source), torch.float32, **options)
+
+
+def test_each_step_has_its_own_rate() -> None:
+    rates = torch.linspace(1e-3, 1e-4, 8)
+    plain, source = network(), batches(8)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1.0)
+    for rate, (low, high) in zip(rates.tolist(), source, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        l1_loss(plain(low), high).backward()
+        optimizer.step()
+    ours = engine(rates)
+    ours.run(8)
+    for a, b in zip(plain.parameters(), ours.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_average_follows_the_weights() -> None:
+    followers, shares = [parameter.detach().clone() for parameter in network().parameters()], torch.linspace(0.9, 0.2, 6)
+    expected = [follower.clone() for follower in followers]
+    ours = engine(average=(followers, shares))
+    for share in shares.tolist():
+        ours.run(1)
+        expected = [follower + share * (now.detach() - follower) for follower, now in zip(expected, ours.model.parameters(), strict=True)]
+    torch.testing.assert_close(followers, expected)
+
+
+def test_an_engine_goes_on_from_a_position() -> None:
+    rates = torch.cat([torch.zeros(5), torch.full((5,), 1e-3)])
+    ours = engine(rates)
+    before = [parameter.detach().clone() for parameter in ours.model.parameters()]
+    ours.run(5)
+    torch.testing.assert_close(before, [parameter.detach() for parameter in ours.model.parameters()])
+    ours.go_on_from(5)
+    ours.run(1)
+    assert any((a != b).any() for a, b in zip(before, ours.model.parameters(), strict=True))
+
+
+NO_GPU = "needs a CUDA device"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+@pytest.mark.filterwarnings("error:no CUDA graph")
+def test_a_recorded_step_is_the_step() -> None:
+    """The graph's replays take the same steps, with the same patches, as one kernel at a time."""
+
+    def train(recorded: bool) -> list[Tensor]:
+        model = network().cuda()
+        generator = torch.Generator("cuda").manual_seed(3)
+
+        def draw() -> tuple[Tensor, Tensor]:
+            low = torch.rand(4, 1, 8, 8, generator=generator, device="cuda")
+            return low, torch.nn.functional.interpolate(low, scale_factor=2)
+
+        optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-3, device="cuda"), fused=True, capturable=True)
+        ours = StepEngine(model, optimizer, RATES.cuda(), draw, torch.float32, generator=generator)
+        ours._graph = None if recorded else False
+        ours.run(20)
+        assert bool(ours._graph) is recorded
+        return [parameter.detach().cpu() for parameter in model.parameters()]
+
+    torch.testing.assert_close(train(True), train(False))
+    assert all(torch.equal(a, b) for a, b in zip(train(True), train(True), strict=True))

@@ -45,7 +45,7 @@ class StepEngine:
         rates: learning rate of each step, (steps,) float32, on the model's device.
         batches: draws each step's batch, on the model's device.
         dtype: arithmetic of the forward and backward passes; weights, loss and optimiser are float32.
-        average: parameters that follow the model's as an exponential moving average, in the same order, and the average's decay.
+        average: parameters that follow the model's as a moving average, in the same order, and how far they go at each step, (steps,).
         generator: what ``batches`` draws with, for the graph.
         processes: how many processes share each batch; their gradients are averaged.
 
@@ -62,7 +62,7 @@ class StepEngine:
         batches: Batches,
         dtype: torch.dtype,
         *,
-        average: tuple[list[Tensor], float] | None = None,
+        average: tuple[list[Tensor], Tensor] | None = None,
         generator: torch.Generator | None = None,
         processes: int = 1,
     ) -> None:
@@ -88,14 +88,16 @@ class StepEngine:
             group["lr"] = self._rates[0].clone()  # a tensor on the device, so that each step can set it there
 
     def run(self, steps: int) -> Tensor:
-        """Take ``steps`` steps; their mean L1 loss, still on the device: reading it is the only wait."""
+        """Take ``steps`` steps; their mean L1 loss over all processes, still on the device: reading it is the only wait."""
         self._total.zero_()
         if self._total.device.type == "cuda":
             self._replay(steps)
         else:
             for _ in range(steps):
                 self._step()
-        return self._total / steps
+        if self._processes > 1:  # all know the same loss, so that all stop where it is no number
+            torch.distributed.all_reduce(self._total)
+        return self._total / (steps * self._processes)
 
     def _step(self) -> None:
         low, high = self.batches()
@@ -107,13 +109,20 @@ class StepEngine:
         if self._processes > 1:
             self._share_gradients()
         for group in self.optimizer.param_groups:
-            group["lr"].copy_(self._rates.gather(0, self.position).squeeze())
+            group["lr"].copy_(self._at_position(self._rates))
         self.optimizer.step()
         if self._average is not None:
-            followers, decay = self._average
-            torch._foreach_lerp_(followers, [parameter.detach() for parameter in self._parameters], 1 - decay)
+            self._follow(*self._average)
         self.position += 1
         self._total += loss.detach()
+
+    def _at_position(self, table: Tensor) -> Tensor:
+        return table.gather(0, self.position).squeeze()  # an index would wait for the device
+
+    def _follow(self, followers: list[Tensor], shares: Tensor) -> None:
+        way = torch._foreach_sub([parameter.detach() for parameter in self._parameters], followers)
+        torch._foreach_mul_(way, self._at_position(shares))
+        torch._foreach_add_(followers, way)
 
     def _share_gradients(self) -> None:
         """Average the gradients of all processes, in one message: each has the same share of the batch."""
@@ -121,7 +130,7 @@ class StepEngine:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         flat /= self._processes
-        parts = flat.split([gradient.numel() for gradient in gradients])
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         torch._foreach_copy_(gradients, [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)])
 
     def _replay(self, steps: int) -> None:
@@ -132,7 +141,7 @@ class StepEngine:
                 self._graph.replay()
                 continue
             # As PyTorch's notes on CUDA graphs have it: the steps before recording run on a stream of their own.
-            stream = torch.cuda.Stream()
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 self._step()

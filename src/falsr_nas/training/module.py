@@ -7,13 +7,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 from falsr_nas.training.engine import StepEngine, step_dtype
-from falsr_nas.training.schedule import learning_rates
+from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
 
 STUDIO_RANGE = 219.0
@@ -52,9 +53,14 @@ class SuperResolution(pl.LightningModule):
         self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
 
     @property
-    def upscaler(self) -> nn.Module:
+    def upscaler(self) -> SuperResolver:
         """What the training has made: low-resolution luma (N, 1, H, W) to high-resolution luma (N, 1, 2H, 2W), not clipped."""
         return self._with_target(self.network if self.average is None else self.average)
+
+    @property
+    def position(self) -> int:
+        """Optimiser steps taken so far."""
+        return int(self._engine.position)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (paper, VI-A); the engine sets its rate step by step."""
@@ -64,7 +70,7 @@ class SuperResolution(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the training stands."""
-        checkpoint["training"] = {"position": int(self._engine.position), "generator": self._generator.get_state()}
+        checkpoint["training"] = {"position": self.position, "generator": self._generator.get_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the training stood; :meth:`on_fit_start` has the device for it."""
@@ -76,7 +82,9 @@ class SuperResolution(pl.LightningModule):
         assert isinstance(optimizer, torch.optim.Adam)
         processes, rank = self.trainer.world_size, self.trainer.global_rank
         self._generator = torch.Generator(self.device).manual_seed(self._seed)
-        average = None if self.average is None else (list(self.average.parameters()), self.settings.ema or 0.0)
+        average: tuple[list[Tensor], Tensor] | None = None
+        if self.average is not None:
+            average = (list(self.average.parameters()), average_shares(self.settings).to(self.device))
         self._engine = StepEngine(
             self._with_target(self.network),
             optimizer,
@@ -112,5 +120,5 @@ class SuperResolution(pl.LightningModule):
         self.mse = float(torch.cat(self._errors).double().mean())
         self._errors.clear()
 
-    def _with_target(self, network: Network) -> nn.Module:
+    def _with_target(self, network: Network) -> SuperResolver:
         return BilinearResidual(network) if self.settings.target is Target.residual else network

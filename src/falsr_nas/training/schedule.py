@@ -1,4 +1,4 @@
-"""The learning rate of every step, known before the first."""
+"""What changes from step to step, known for all steps before the first."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def learning_rates(settings: TrainingSettings) -> Tensor:
         Decay.cosine: 0.5 * (1 + torch.cos(torch.pi * rest)),
     }[settings.decay]
     return (settings.rate * warmup * fall).float()
+
+
+def average_shares(settings: TrainingSettings) -> Tensor:
+    """How far the averaged weights go towards the trained ones at each step, (steps,) float32: at first quickly, then 1 - ema.
+
+    The share never falls below 9 / (10 + t), as in TensorFlow's ExponentialMovingAverage: the first weights, which are noise, are soon
+    forgotten.
+    """
+    assert settings.ema is not None, "only asked for where there is an average"
+    step = torch.arange(settings.steps, dtype=torch.float64)
+    return torch.clamp(9 / (10 + step), min=1 - settings.ema).float()

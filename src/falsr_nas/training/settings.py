@@ -107,3 +107,25 @@ class TrainingSettings:
     def steps(self) -> int:
         """Optimiser steps of the whole training."""
         return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """On what a full training runs, and how often it is looked at; none of it changes what it is trained to, but for rounding.
+
+    Attributes:
+        devices: GPUs, or processes on a CPU, that share each batch.
+        accelerator: ``auto``, ``gpu`` or ``cpu``.
+        validate_every: epochs from one validation, and one checkpoint, to the next; what a crash can cost at most.
+    """
+
+    devices: int = 1
+    accelerator: str = "auto"
+    validate_every: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "validate_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name} is {getattr(self, name)}: it must be at least 1")
+        if self.accelerator not in ("auto", "gpu", "cpu"):
+            raise UserError(f"trainer.accelerator is {self.accelerator!r}: choose auto, gpu or cpu")

@@ -1,0 +1,152 @@
+"""A network trained to the end (paper, VI-A: full training), exactly resumable."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.errors import UserError
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.report.files import write_atomically
+from falsr_nas.space.genome import Genome
+from falsr_nas.training.initialization import initialized_network
+from falsr_nas.training.module import SuperResolution
+from falsr_nas.training.settings import TrainerSettings, TrainingSettings
+
+PEAK = 255.0
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How a training stood at a validation.
+
+    Attributes:
+        step: optimiser steps taken.
+        psnr: on the validation images, in dB.
+        seconds: spent on the training so far, earlier runs of it included.
+    """
+
+    step: int
+    psnr: float
+    seconds: float
+
+
+OnPoint = Callable[[CurvePoint, int], None]
+"""Hears of each validation, and of how many steps the training has in all."""
+
+
+class Milestones(pl.Callback):
+    """At each validation a point of the curve, then a checkpoint, which holds the curve up to that point.
+
+    Attributes:
+        curve: the points so far.
+    """
+
+    def __init__(self, folder: Path, on_point: OnPoint) -> None:
+        self.curve: list[CurvePoint] = []
+        self._folder = folder
+        self._on_point = on_point
+        self._spent = 0.0
+        self._began = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The curve, for the checkpoint."""
+        return {"curve": [[point.step, point.psnr, point.seconds] for point in self.curve]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The curve of a checkpoint."""
+        self.curve = [CurvePoint(*point) for point in state_dict["curve"]]
+        self._spent = self.curve[-1].seconds if self.curve else 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After the epochs that end with a validation: take down the point and keep the state."""
+        assert isinstance(pl_module, SuperResolution)
+        validated = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0 if trainer.check_val_every_n_epoch else False
+        if not validated or pl_module.diverged:
+            return
+        seconds = self._spent + time.monotonic() - self._began
+        self.curve.append(CurvePoint(pl_module.position, 10 * math.log10(PEAK**2 / pl_module.mse), seconds))
+        draft = self._folder / ".last.ckpt.tmp"
+        trainer.save_checkpoint(draft)  # by every process: some strategies gather
+        if trainer.is_global_zero:
+            draft.replace(self._folder / "last.ckpt")
+            self._on_point(self.curve[-1], pl_module.settings.steps)
+
+
+def train_fully(
+    genome: Genome,
+    settings: TrainingSettings,
+    data: SuperResolutionData,
+    *,
+    trainer_settings: TrainerSettings,
+    seed: int,
+    folder: Path,
+    on_point: OnPoint,
+) -> tuple[SuperResolver, list[CurvePoint]]:
+    """Train a network, from where its folder's ``last.ckpt`` stands; the result is that of a training never stopped.
+
+    Args:
+        genome: the network.
+        settings: the recipe.
+        data: the images.
+        trainer_settings: devices, and how often to validate and to keep the state.
+        seed: of weights and patches.
+        folder: where ``last.ckpt`` lies.
+        on_point: called at each validation.
+
+    Returns:
+        The trained network, and its validation curve.
+
+    Raises:
+        UserError: the folder holds a training by another recipe, or the loss stopped being a number.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    folder.mkdir(parents=True, exist_ok=True)
+    module = SuperResolution(initialized_network(genome, settings.initialization, settings.zero_output, seed), settings, data, seed)
+    milestones = Milestones(folder, on_point)
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        check_val_every_n_epoch=math.gcd(settings.epochs, trainer_settings.validate_every),  # so that the last epoch is validated
+        accelerator=trainer_settings.accelerator,
+        devices=trainer_settings.devices,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[milestones],
+    )
+    checkpoint = folder / "last.ckpt"
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    if module.diverged:
+        raise UserError(f"{folder}: the loss stopped being a number after step {module.position}: try a lower training.rate, or a warm-up")
+    return module.upscaler, milestones.curve
+
+
+def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+    """Write a training's settings beside it, and refuse others where some are there. Raises UserError that names what differs."""
+    path = folder / "recipe.json"
+    if path.exists():
+        found = json.loads(path.read_text())
+        different = [name for name in sorted({*found, *recipe}) if found.get(name) != recipe.get(name)]
+        if different:
+            name = different[0]
+            raise UserError(f"{folder} holds a training with {name}={found.get(name)!r}, not {recipe.get(name)!r}: give another output")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(recipe, indent=2, sort_keys=True) + "\n").encode())

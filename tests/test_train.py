@@ -1,0 +1,116 @@
+"""Full trainings, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from falsr_nas.model_file import load_model
+
+GENOME = "stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k1_b1_noskip | 0->3"
+SMALL = ("training.steps_per_epoch=4", "training.batch=4", "training.patch=8", "training.warmup=2", "tracking=none", "data.val_crop=32")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "falsr_nas.train", *SMALL, *arguments]
+
+
+def succeeds(*arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=ONE_THREAD, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_model(folder / "model.safetensors").network.state_dict()
+
+
+def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path) -> None:
+    recipe = (f"genome={GENOME}", "training.epochs=24", "trainer.validate_every=2")
+    succeeds(*recipe, f"output={tmp_path / 'whole'}")
+    (whole,) = (tmp_path / "whole").iterdir()
+    broken = tmp_path / "broken" / whole.name
+    for sign in (signal.SIGKILL, signal.SIGTERM):
+        kept = checkpoint_time(broken)
+        process = subprocess.Popen(command(*recipe, f"output={tmp_path / 'broken'}"), stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+        while checkpoint_time(broken) == kept and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(sign)
+        _, told = process.communicate()
+        assert process.returncode == (-sign if sign == signal.SIGKILL else 130), told
+    assert "The same command goes on" in told
+    assert not (broken / "model.safetensors").exists(), "killed too late: the test shows nothing"
+    succeeds(*recipe, f"output={tmp_path / 'broken'}")
+    assert weights(whole).keys() == weights(broken).keys()
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
+    curves = [[line.rsplit(",", 1)[0] for line in (folder / "curve.csv").read_text().splitlines()] for folder in (whole, broken)]
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 1 + 12
+
+
+def checkpoint_time(folder: Path) -> int:
+    path = folder / "last.ckpt"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
+    run_dir = tmp_path / "search"
+    synthetic = ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=16", "controller.population=8")
+    subprocess.run(
+        [sys.executable, "-m", "falsr_nas.search", *synthetic, "constraints.max_mult_adds=12", f"run_dir={run_dir}"],
+        check=True,
+        capture_output=True,
+    )
+    brief = (f"run_dir={run_dir}", "select=crowding", "n=2", "training.epochs=1", "training.steps_per_epoch=3", "tracking=offline")
+    done = succeeds(*brief)
+    folders = sorted((run_dir / "trained").iterdir())
+    assert len(folders) == 2
+    front = {row["key"] for row in json.loads((run_dir / "pareto.json").read_text())["front"]}
+    for folder in folders:
+        assert any(key.startswith(folder.name) for key in front)
+        assert (folder / "model.safetensors").exists()
+        card = (folder / "README.md").read_text()
+        assert "dB after 3 steps" in card
+        assert "| `training.steps_per_epoch` | 3 |" in card
+        assert list((folder / "wandb").glob("offline-run-*")), "W&B's offline run"
+        checkpoint = load_model(folder / "last.ckpt").network.state_dict()
+        assert all(torch.equal(tensor, checkpoint[name]) for name, tensor in weights(folder).items())
+    assert done.stdout.count("dB on the validation images") == 2
+    before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in folders]
+    assert succeeds(*brief).stderr.count("is trained already") == 2
+    assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in folders]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tracking=none"], "give run_dir=... of a search to choose from, or genome=..., and not both"),
+        (["run_dir=nowhere"], "search.db: there is no such file"),
+        (["genome=FALSR-Z"], "neither a published network"),
+        (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
+        (["genome=FALSR-A", "training.warmup=9999"], "training.warmup is 9999"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments: list[str], message: str) -> None:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
+    succeeds(*recipe)
+    done = subprocess.run(command(*recipe, "training.rate=0.002"), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "holds a training with training.rate=0.001, not 0.002" in done.stderr
