@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from falsr_nas.store import Store
 
 SYNTHETIC = ("evaluator=synthetic", "execution=inline", "tracking=none")
 
@@ -108,6 +111,36 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
         assert "Traceback" not in said
         assert "To go on: python -m falsr_nas.search evaluator=synthetic" in said
         assert (run_dir / "pareto.csv").exists()
+
+
+def test_a_signal_to_the_whole_group_fails_no_candidate(tmp_path: Path) -> None:
+    """As Ctrl-C in a terminal and a cluster's preemption send it: to the workers, too."""
+    arguments = ("evaluator=synthetic", "evaluator.seconds=0.3", "execution.workers=2", "tracking=none", f"run_dir={tmp_path}")
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(rows(tmp_path)) < 4:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    with Store(tmp_path / "search.db") as store:
+        assert not store.failures()
+        assert all(evaluation.score for evaluation in store.evaluations())
+
+
+def test_a_training_in_the_searchs_own_process_stops_as_well(tmp_path: Path) -> None:
+    """Lightning, which handles both signals in its own way, is in between."""
+    train, val = paint(tmp_path / "train", 2), paint(tmp_path / "val", 1)
+    images = ("data=folder", f"data.train_dirs=[{train}]", f"data.val_dir={val}", "data.val_crop=64")
+    endless = ("training.epochs=100000", "training.steps_per_epoch=1", "execution=inline", "tracking=none", f"run_dir={tmp_path / 'run'}")
+    process = subprocess.Popen(command(*images, *endless), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/config.yaml").exists():
+        time.sleep(0.02)
+    time.sleep(2)  # most often it trains by now; it must stop in any case
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "To go on: python -m falsr_nas.search" in said
 
 
 def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
@@ -227,27 +260,56 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+def stuck(arguments: tuple[str, ...], limit: int | None = None) -> tuple[subprocess.Popen[str], str]:
+    """A search that has said that it waits for room, and the line."""
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))} if limit else {}
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, **limited)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "waits until there is room" in line:
+            return process, line
+    pytest.fail(f"it ended with {process.wait()} and did not wait")
+
+
+def test_on_a_full_disk_the_search_waits_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() or not shutil.which("mount"):
         pytest.skip("needs root, to mount a small disk")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
         pytest.skip("cannot mount a small disk here")
     try:
-        arguments = (*SYNTHETIC, "candidates=3000", f"run_dir={disk}")
-        stopped = search(*arguments)
-        assert stopped.returncode == 2
-        assert "disk is full" in stopped.stderr.splitlines()[-1]
-        assert "Traceback" not in stopped.stderr
+        process, line = stuck((*SYNTHETIC, "candidates=600", f"run_dir={disk}"))
+        assert "the disk is full" in line
         before = rows(disk)
         assert before
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
-        succeeds(*arguments)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
         assert rows(disk)[: len(before)] == before
-        assert len(rows(disk)) == 3000
+        assert len(rows(disk)) == 600
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=False)
+
+
+def test_so_it_does_when_its_share_of_the_disk_is_used_up(tmp_path: Path) -> None:
+    """A limit on the size of its files, which is lifted while it waits; and one that waits can be stopped, with all it has readable."""
+    arguments = (*SYNTHETIC, "candidates=300")
+    process, _ = stuck((*arguments, f"run_dir={tmp_path / 'lifted'}"), limit=200_000)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    succeeds(*arguments, f"run_dir={tmp_path / 'whole'}")
+    assert (tmp_path / "lifted/pareto.csv").read_bytes() == (tmp_path / "whole/pareto.csv").read_bytes()
+
+    process, _ = stuck((*arguments, f"run_dir={tmp_path / 'stopped'}"), limit=200_000)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "To go on:" in said
+    stopped, whole = rows(tmp_path / "stopped"), rows(tmp_path / "whole")
+    assert 0 < len(stopped) < 300
+    assert [row[:3] for row in stopped] == [row[:3] for row in whole[: len(stopped)]]
 
 
 def test_unreachable_quality_is_said(tmp_path: Path) -> None:
