@@ -30,7 +30,7 @@ from falsr_nas.controller.settings import (
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
-from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings
+from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings, WorkersSettings
 from falsr_nas.interruption import Interrupted, interruptible
 from falsr_nas.loop import Mode
 from falsr_nas.space.search_space import SearchSpace
@@ -175,7 +175,8 @@ def build_evaluator(config: SearchConfig) -> Evaluator:
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 
     assert isinstance(config.evaluator, IncompleteTrainingSettings)
-    return IncompleteTraining(config.evaluator, config.training, config.data, config.seed)
+    devices = config.execution.devices_per_candidate if isinstance(config.execution, WorkersSettings) else 1
+    return IncompleteTraining(config.evaluator, config.training, config.data, config.seed, devices)
 
 
 def build_executor(config: SearchConfig) -> Executor:

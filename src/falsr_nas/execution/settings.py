@@ -75,23 +75,43 @@ class InlineSettings(ExecutionSettings):
 
 
 @dataclass(frozen=True)
-class ProcessesSettings(ExecutionSettings):
-    """Several evaluations at a time on this machine, each in a process of its own that lives on from candidate to candidate.
+class WorkersSettings(ExecutionSettings):
+    """Several evaluations at a time, each in a process of its own that lives on from candidate to candidate.
 
     Attributes:
-        workers: processes; null for one a GPU where there are any, else one a processor core (8 at most: each holds the images).
+        workers: how many at a time; null for as many as there is room for.
+        devices_per_candidate: GPUs, or processes on a processor, that train each candidate together, sharing each batch.
         time_limit: seconds that a candidate may take before its process is killed; null for no limit.
-        memory_limit: GiB of the machine's memory that a worker may hold, by its resident set, before it is killed; null for no limit.
+        memory_limit: GiB of the machine's memory that a process may hold, by its resident set, before it is killed; null for no limit.
     """
 
     workers: int | None = None
+    devices_per_candidate: int = 1
     time_limit: float | None = None
     memory_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"execution.workers is {self.workers}: it must be at least 1, or null to be found out")
+        if self.devices_per_candidate < 1:
+            raise UserError(f"execution.devices_per_candidate is {self.devices_per_candidate}: it must be at least 1")
         if self.time_limit is not None and self.time_limit <= 0:
             raise UserError(f"execution.time_limit is {self.time_limit}: give a number of seconds, or null for no limit")
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise UserError(f"execution.memory_limit is {self.memory_limit}: give a number of GiB, or null for no limit")
+
+
+@dataclass(frozen=True)
+class ProcessesSettings(WorkersSettings):
+    """Workers on this machine: where ``workers`` is null, as many as fit on its GPUs, else one a processor core, 8 at most.
+
+    Attributes:
+        workers_per_device: candidates at once on a GPU, or on each set of ``devices_per_candidate`` GPUs. Small networks do not fill one.
+    """
+
+    workers_per_device: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers_per_device < 1:
+            raise UserError(f"execution.workers_per_device is {self.workers_per_device}: it must be at least 1")
