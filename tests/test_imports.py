@@ -80,7 +80,7 @@ def test_no_part_of_the_rule_is_stale() -> None:
     assert set(MAY_IMPORT) <= there
 
 
-@pytest.mark.parametrize("command", ["search", "describe"])
+@pytest.mark.parametrize("command", ["search", "describe", "upscale"])
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         f"import sys, runpy; sys.argv = ['{command}', '--help']\n"

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.ImageFile import ImageFile
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.images import FORMATS, MAX_PIXELS
+from falsr_nas.data.images import MAX_PIXELS, open_image
 from falsr_nas.errors import UserError
 from falsr_nas.photograph import Photograph, Pixels
 from falsr_nas.report.files import open_atomically
@@ -77,14 +77,14 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
         DataError: when the file is missing, no such image, truncated, too large, more than one picture, or has pixels that would lose bits.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings(), open_image(path) as (file, image):
             warnings.simplefilter("ignore")  # on damaged notes; what matters raises
             if image.width * image.height > max_pixels:
                 raise DataError(f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read")
             if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a JPEG with a preview beside it
                 raise ValueError("it holds more than one picture")
             profile = image.info.get("icc_profile")
-            pixels = read_deep(image) if is_deep(image) else _read_8_bits(image)
+            pixels = read_deep(image, file) if is_deep(image) else _read_8_bits(image)
             notes = image.getexif()  # only now: it may follow the pixels, and Pillow turns some formats by itself while it decodes them
             turned = np.ascontiguousarray(_upright(pixels, notes.get(ExifTags.Base.Orientation)))
             own_colours = isinstance(profile, bytes) and image.mode != "CMYK"

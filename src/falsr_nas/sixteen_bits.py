@@ -35,13 +35,14 @@ def is_deep(image: ImageFile) -> bool:
     return image.mode.startswith("I;16") or any(_ANY_DEEP.fullmatch(_raw_mode(tile)) for tile in image.tile)
 
 
-def read_deep(image: ImageFile) -> NDArray[np.uint16]:
+def read_deep(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
     """(H, W, channels) of a 16-bit PNG or TIFF: grey, grey and alpha, RGB, or RGB and alpha.
 
     Turned as Pillow turns on decoding (TIFF yes, PNG no).
 
     Args:
-        image: a file that was opened by its path and not loaded yet; it is loaded then.
+        image: opened, not loaded yet; it is loaded then.
+        file: that it was opened from.
 
     Raises:
         ValueError: when the channels are stored in a way that is not known here; and whatever Pillow raises.
@@ -56,7 +57,8 @@ def read_deep(image: ImageFile) -> NDArray[np.uint16]:
         grey_alpha = np.asarray(image)
         return _join(grey_alpha[..., ::2], grey_alpha[..., 1::2])
     high = np.asarray(image)
-    with Image.open(image.filename, formats=FORMATS) as again:
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as again:
         _unpack_as(again, {mode: mode[:-1] + _SWAPPED[mode[-1]] for mode in modes})
         return _with_alpha(_join(high, np.asarray(again)), image.info.get("transparency"))
 

@@ -70,6 +70,16 @@ def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
     assert np.array_equal(image.numpy(), np.rot90(NOISE, -1).transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_grey_tiffs_are_turned(tmp_path: Path, orientation: int) -> None:
+    """Pillow maps uncompressed ones into memory where it is given a path, and gets these wrong."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    grey = Image.fromarray(NOISE[..., 0])
+    expected = read_image(save(tmp_path / "a.png", grey, exif=exif))
+    assert torch.equal(read_image(save(tmp_path / "a.tif", grey, exif=exif)), expected)
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises width x height pixels and holds none."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
@@ -52,7 +56,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         DataError: when the file is missing, not such an image, truncated, too large, or has pixels without a known range.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as (_, image):
             if image.width * image.height > max_pixels:
                 raise DataError(f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read")
             pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
@@ -62,6 +66,17 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"image {path} cannot be read: {reason}") from error
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[tuple[BinaryIO, ImageFile]]:
+    """An image file, and the image of which only the header is read yet. Raises whatever Pillow raises.
+
+    Pillow is given an open file, not a path: by its path it maps some files into memory, which dies when the file is cut meanwhile, and
+    turns uncompressed grey TIFFs wrongly.
+    """
+    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        yield file, image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,0 +1,182 @@
+"""The command: one image or a folder, what is done is left alone, what fails is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from falsr_nas import upscale
+from falsr_nas.data.images import read_image
+from falsr_nas.errors import UserError
+from falsr_nas.inference import super_resolve
+from falsr_nas.model_file import load_model, save_model
+from falsr_nas.networks.network import Network
+from falsr_nas.protocol import Protocol
+from falsr_nas.space.genome import Genome
+from falsr_nas.upscale import UpscaleConfig, find_jobs
+
+
+def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model, and a folder of two photographs, a damaged one and a note."""
+    torch.manual_seed(0)
+    save_model(tmp_path / "m.safetensors", Network(Genome.parse("stem_f8 conv_f8_k3_b1_noskip groupConG2_f8_k3_b1_noskip | 0->2")), {})
+    folder = tmp_path / "holiday, 2024"
+    folder.mkdir()
+    noise(folder / "b.png", seed=1)
+    noise(folder / "a.png")
+    (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    (folder / "notes.txt").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["upscale", "model=m.safetensors", *arguments])
+    try:
+        upscale.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = place / "holiday, 2024", place / "out" / "larger"
+    assert run(monkeypatch, "input=holiday, 2024", "output=out/larger") == 2
+    said = capsys.readouterr()
+    assert "2 upscaled, 0 there already, 1 failed" in said.out
+    first, last = said.err.splitlines()
+    assert first.startswith("error: image ") and "broken.png cannot be read" in first
+    assert last == "error: 1 of 3 images could not be upscaled: see above"
+    assert sorted(stamps(target)) == ["a.png", "b.png"]
+    network = load_model(place / "m.safetensors").network
+    for name in ("a.png", "b.png"):
+        assert torch.equal(read_image(target / name), super_resolve(network, read_image(source / name), Protocol.standard))
+
+
+def test_what_is_done_is_left_alone(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = place / "holiday, 2024", place / "larger"
+    (source / "broken.png").unlink()
+    assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
+    before = stamps(target)
+    assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
+    assert stamps(target) == before
+    assert "0 upscaled, 2 there already, 0 failed" in capsys.readouterr().out
+    noise(source / "b.png", seed=2)
+    later = (target / "b.png").stat().st_mtime + 5
+    os.utime(source / "b.png", (later, later))  # changed since
+    assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
+    assert stamps(target)["a.png"] == before["a.png"]
+    assert stamps(target)["b.png"] != before["b.png"]
+    assert run(monkeypatch, "input=holiday, 2024", "output=larger", "overwrite=true") == 0
+    assert stamps(target)["a.png"] != before["a.png"]
+
+
+def test_one_image_to_a_file_or_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise(place / "in.png")
+    assert run(monkeypatch, "input=in.png", "output=out.webp") == 0
+    assert run(monkeypatch, "input=in.png", "output=new/folder") == 0
+    assert run(monkeypatch, "input=in.png", "output=new/folder", "format=JPG", "quality=20", "self_ensemble=true", "threads=1") == 0
+    for name, kind in (("out.webp", "WEBP"), ("new/folder/in.png", "PNG"), ("new/folder/in.jpg", "JPEG")):
+        with Image.open(place / name) as image:
+            assert (image.size, image.format) == ((48, 40), kind)
+
+
+def test_one_image_that_fails_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "input=holiday, 2024/broken.png", "output=out.png") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "broken.png cannot be read" in error
+    assert not (place / "out.png").exists()
+    transparent = Image.new("RGBA", (8, 8), (1, 2, 3, 4))
+    transparent.save(place / "t.png")
+    assert run(monkeypatch, "input=t.png", "output=t.jpg") == 2
+    assert "image t.png: JPEG cannot hold transparency" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["input=none.png", "output=out.png"], "no input none.png"),
+        (["input=none", "output=out"], "no input none"),
+        (["input=holiday, 2024", "output=holiday, 2024"], "among the images of the input"),
+        (["input=holiday, 2024", "output=holiday, 2024", "format=jpg"], "among the images of the input"),
+        (["input=holiday, 2024/a.png", "output=holiday, 2024/a.png"], "among the images of the input"),
+        (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the images of the input"),
+        (["input=holiday, 2024/notes.txt", "output=out"], "cannot tell the format of out/notes.txt"),
+        (["input=holiday, 2024", "output=out", "format=gif"], "format is gif"),
+        (["input=holiday, 2024/a.png", "output=out.jpg", "format=png"], "give one ending"),
+        (["input=holiday, 2024", "output=m.safetensors"], "cannot make the folder m.safetensors"),
+        (["input=holiday, 2024", "output=out", "quality=101"], "quality is 101"),
+        (["input=holiday, 2024", "output=out", "memory=0"], "memory is 0"),
+        (["input=holiday, 2024", "output=out", "threads=0"], "threads is 0"),
+        (["input=holiday, 2024/a.png", "output=out.png", "memory=100"], "24x20 pixels needs"),
+        (["input=holiday, 2024"], "output is required"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], says: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stamps(place / "holiday, 2024")
+    assert run(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert stamps(place / "holiday, 2024") == before
+
+
+def test_two_images_of_one_name(place: Path) -> None:
+    noise(place / "holiday, 2024" / "a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become .*a\.webp"):
+        find_jobs(place / "holiday, 2024", place / "out", "webp")
+    assert len(find_jobs(place / "holiday, 2024", place / "out", None)) == 4
+
+
+def test_a_file_that_a_kill_left_half_written_does_not_count(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies, for real, in the midst of writing the second result."""
+    (place / "holiday, 2024" / "broken.png").unlink()
+    code = (
+        "import os, signal\n"
+        "from PIL import Image\n"
+        "from falsr_nas import upscale\n"
+        "save, calls = Image.Image.save, []\n"
+        "def dying(image, file, *arguments, **options):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) < 2:\n"
+        "        return save(image, file, *arguments, **options)\n"
+        "    file.write(b'half of a PNG')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Image.Image.save = dying\n"
+        "upscale.main()\n"
+    )
+    arguments = ["model=m.safetensors", "input=holiday, 2024", "output=larger"]
+    assert subprocess.run([sys.executable, "-c", code, *arguments], cwd=place, check=False).returncode == -signal.SIGKILL
+    done = (place / "larger" / "a.png").stat().st_mtime_ns
+    assert not (place / "larger" / "b.png").exists()
+    assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
+    assert (place / "larger" / "a.png").stat().st_mtime_ns == done
+    assert read_image(place / "larger" / "b.png").shape == (3, 40, 48)
+
+
+def test_settings() -> None:
+    assert UpscaleConfig(model="m", input="i", output="o").memory == 2048
+    with pytest.raises(UserError):
+        UpscaleConfig(model="m", input="i", output="o", quality=0)
