@@ -1,10 +1,11 @@
 """Candidates per hour: 32 fixed genomes through the real evaluator, 200 steps each, beside PyTorch Lightning's plain loop.
 
-    python benchmarks/candidates.py [--candidates 32] [--steps 200] [--threads N] [--plain 3]
+    python benchmarks/candidates.py [--candidates 32] [--steps 200] [--threads N] [--workers 2] [--plain 3]
 
-One evaluation at a time, on ``--threads`` threads. Says where the time goes: building, drawing batches, steps, validation, storing, and
-what Lightning and all else take. The plain loop (see train_step.py) is timed for a few steps of each genome and counted for as many steps
-as the evaluator takes, without any validation. The last line is one JSON object.
+First one evaluation at a time, on ``--threads`` threads, and where its time goes: building, drawing batches, steps, validation, storing,
+and what Lightning and all else take. Then ``--workers`` at a time, of one thread each (on a GPU: sharing it), as a search runs them. The
+plain loop (see train_step.py) is timed for a few steps of each genome and counted for as many steps as the evaluator takes, without any
+validation. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.execution.processes import ProcessesExecutor
+from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -77,16 +81,31 @@ def fixed_genomes(count: int) -> list[Genome]:
     return found
 
 
+def side_by_side(candidates: list[Candidate], training: TrainingSettings, workers: int) -> float:
+    """Candidates per hour of the executor that searches use, its start left out."""
+    evaluator = IncompleteTrainingSettings(threads=1)
+    make = partial(IncompleteTraining, evaluator, training, PhotographsSettings(), 1)
+    with ProcessesExecutor(ProcessesSettings(workers=workers), make) as executor:
+        began = time.perf_counter()
+        for candidate in candidates:
+            executor.submit(candidate)
+        for _ in candidates:
+            executor.collect()
+        return 3600 * len(candidates) / (time.perf_counter() - began)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=32)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--workers", type=int, default=2, help="evaluations at a time; 0 leaves this part out")
     parser.add_argument("--plain", type=int, default=3, help="steps of the plain loop for each genome; 0 leaves it out")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     genomes = fixed_genomes(options.candidates)
+    candidates = [Candidate(genome, cost(genome), Origin(("sampled",)), 0, number) for number, genome in enumerate(genomes)]
     training = TrainingSettings(epochs=max(1, options.steps // 50), steps_per_epoch=min(50, options.steps))
     evaluator = IncompleteTraining(IncompleteTrainingSettings(threads=options.threads), training, PhotographsSettings(), seed=1)
     evaluator.prepare()
@@ -94,8 +113,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with Store(Path(folder) / "search.db", {}) as store:
             began = time.perf_counter()
-            for number, genome in enumerate(genomes):
-                store.add(attempt(evaluator, Candidate(genome, cost(genome), Origin(("sampled",)), 0, number)))
+            for candidate in candidates:
+                store.add(attempt(evaluator, candidate))
             whole = time.perf_counter() - began
         write_pngs(Path(folder))
         plain = [plain_step(genome, training.patch, Path(folder), options.plain) for genome in genomes] if options.plain else []
@@ -113,9 +132,17 @@ def main() -> None:
         "seconds": {name: seconds / len(genomes) for name, seconds in parts.items()},
     }
     print(f"{result['candidates_per_hour']:.0f} candidates an hour; everything but the steps: {result['share_beside_steps']:.1%}")
+    best = result["candidates_per_hour"]
+    if options.workers:
+        result["workers"] = options.workers
+        result["candidates_per_hour_side_by_side"] = side_by_side(candidates, training, options.workers)
+        best = max(best, result["candidates_per_hour_side_by_side"])
+        print(f"{options.workers} workers of one thread: {result['candidates_per_hour_side_by_side']:.0f} an hour")
+    result["hours_for_10000"] = 10_000 / best
+    print(f"10,000 such candidates: {result['hours_for_10000']:.1f} hours")
     if plain:
         result["plain_candidates_per_hour"] = 3600 * len(genomes) / (steps * sum(plain))
-        result["times_plain"] = result["candidates_per_hour"] / result["plain_candidates_per_hour"]
+        result["times_plain"] = best / result["plain_candidates_per_hour"]
         print(f"plain loop: {result['plain_candidates_per_hour']:.0f} an hour, so {result['times_plain']:.1f} times")
     print(json.dumps(result | {"steps": steps, "threads": options.threads, "torch": torch.__version__}))
 

@@ -114,3 +114,17 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command(*recipe, "training.rate=0.002"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "holds a training with training.rate=0.001, not 0.002" in done.stderr
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """Each takes half of every batch: the sums differ in their order only, so the weights by rounding, which Adam's steps of 1e-3 bound."""
+    recipe = (f"genome={GENOME}", "training.epochs=2", "training.ema=null", "training.precision=fp32", "trainer.validate_every=1")
+    for devices in (1, 2):
+        told = succeeds(*recipe, "trainer.accelerator=cpu", f"trainer.devices={devices}", f"output={tmp_path / str(devices)}").stderr
+        assert told.count("dB") == 2
+    (alone,), (together,) = ((tmp_path / str(devices)).iterdir() for devices in (1, 2))
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
+    done = subprocess.run(command(*recipe, "trainer.devices=3", f"output={tmp_path / '3'}"), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "a batch of 4 patches cannot be shared by 3 devices" in done.stderr

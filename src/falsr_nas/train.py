@@ -128,7 +128,7 @@ def output_folder(config: TrainConfig) -> Path:
 def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> None:
     """Train a network into its folder: the state, the curve, at last the model and its card."""
     from falsr_nas.model_card import model_card
-    from falsr_nas.model_file import WEIGHTS, Model
+    from falsr_nas.model_file import WEIGHTS, Model, load_model
     from falsr_nas.pretrained import save_pretrained
     from falsr_nas.tracking import open_training_tracker
     from falsr_nas.training.full_training import keep_recipe, train_fully
@@ -146,12 +146,12 @@ def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> N
             progress.show(point, steps)
             tracker.validated(point.psnr, point.step)
 
-        network, curve = train_fully(
+        curve = train_fully(
             genome, config.training, data, trainer_settings=config.trainer, seed=config.seed, folder=folder, on_point=on_point
         )
         _write_curve(folder / "curve.csv", curve)
         provenance = {"recipe": "recipe.json", "validation_psnr": f"{curve[-1].psnr:.3f}", "steps": str(config.training.steps)}
-        model = Model(network.eval().cpu(), folder.name, provenance)
+        model = Model(load_model(folder / "last.ckpt").network, folder.name, provenance)
         card = model_card(folder.name, genome, recipe, curve, score(config, model))
         save_pretrained(model, folder, card)  # the weights last: their presence says that all is done
         tracker.trained(model_path, folder.name, provenance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -30,6 +31,14 @@ def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def exact_cudnn(allow_tf32: bool = True) -> AbstractContextManager[None]:
+    """Have cuDNN take the same kernels every time, so that a seed has one result; float32 stays float32 where TF32 is not allowed."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(  # type: ignore[no-untyped-call]
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
+    )
+    return flags
 
 
 class StepEngine:
@@ -91,7 +100,8 @@ class StepEngine:
         """Take ``steps`` steps; their mean L1 loss over all processes, still on the device: reading it is the only wait."""
         self._total.zero_()
         if self._total.device.type == "cuda":
-            self._replay(steps)
+            with exact_cudnn():
+                self._replay(steps)
         else:
             for _ in range(steps):
                 self._step()

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import math
+import multiprocessing
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.errors import UserError
-from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.report.files import write_atomically
 from falsr_nas.space.genome import Genome
+from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
@@ -48,6 +54,8 @@ OnPoint = Callable[[CurvePoint, int], None]
 class Milestones(pl.Callback):
     """At each validation a point of the curve, then a checkpoint, which holds the curve up to that point.
 
+    Lightning's own ModelCheckpoint counts the trainer's steps, of which there are none where optimisation is manual and out of its sight.
+
     Attributes:
         curve: the points so far.
     """
@@ -58,6 +66,11 @@ class Milestones(pl.Callback):
         self._on_point = on_point
         self._spent = 0.0
         self._began = time.monotonic()
+
+    @property
+    def state_key(self) -> str:
+        """Under which a checkpoint holds the curve."""
+        return "Milestones"
 
     def state_dict(self) -> dict[str, Any]:
         """The curve, for the checkpoint."""
@@ -96,8 +109,8 @@ def train_fully(
     seed: int,
     folder: Path,
     on_point: OnPoint,
-) -> tuple[SuperResolver, list[CurvePoint]]:
-    """Train a network, from where its folder's ``last.ckpt`` stands; the result is that of a training never stopped.
+) -> list[CurvePoint]:
+    """Train a network, from where its folder's ``last.ckpt`` stands; at the end that is the checkpoint of a training never stopped.
 
     Args:
         genome: the network.
@@ -109,33 +122,73 @@ def train_fully(
         on_point: called at each validation.
 
     Returns:
-        The trained network, and its validation curve.
+        The validation curve.
 
     Raises:
-        UserError: the folder holds a training by another recipe, or the loss stopped being a number.
+        UserError: the loss stopped being a number, or a batch cannot be shared by the devices.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     folder.mkdir(parents=True, exist_ok=True)
+    data.batches(torch.Generator(), 0, trainer_settings.devices)  # said here, before any process is started
     module = SuperResolution(initialized_network(genome, settings.initialization, settings.zero_output, seed), settings, data, seed)
-    milestones = Milestones(folder, on_point)
-    trainer = pl.Trainer(
-        max_epochs=settings.epochs,
-        check_val_every_n_epoch=math.gcd(settings.epochs, trainer_settings.validate_every),  # so that the last epoch is validated
-        accelerator=trainer_settings.accelerator,
-        devices=trainer_settings.devices,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[milestones],
-    )
     checkpoint = folder / "last.ckpt"
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    if module.diverged:
-        raise UserError(f"{folder}: the loss stopped being a number after step {module.position}: try a lower training.rate, or a warm-up")
-    return module.upscaler, milestones.curve
+    with _heard_across_processes(on_point, trainer_settings.devices) as told:
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            check_val_every_n_epoch=math.gcd(settings.epochs, trainer_settings.validate_every),  # so that the last epoch is validated
+            accelerator=trainer_settings.accelerator,
+            devices=trainer_settings.devices,
+            strategy=SharedBatches(start_method="spawn") if trainer_settings.devices > 1 else "auto",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            callbacks=[Milestones(folder, told)],
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    curve = _stored_curve(checkpoint)
+    if not curve or curve[-1].step < settings.steps:
+        since = f"after step {curve[-1].step}" if curve else "before the first validation"
+        raise UserError(f"{folder}: the loss stopped being a number {since}: try a lower training.rate, or a warm-up, and another output")
+    return curve
+
+
+def _stored_curve(checkpoint: Path) -> list[CurvePoint]:
+    if not checkpoint.exists():
+        return []
+    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+    return [CurvePoint(*point) for point in states["Milestones"]["curve"]]
+
+
+@contextmanager
+def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint]:
+    """A stand-in of ``on_point`` that the process of the first device can call, where the training runs in processes of its own."""
+    if devices == 1:
+        yield on_point
+        return
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        queue = manager.Queue()
+
+        def listen() -> None:
+            while (heard := queue.get()) is not None:
+                on_point(*heard)
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            yield partial(_send, queue)
+        finally:
+            queue.put(None)
+            listener.join()
+            for process in multiprocessing.active_children():
+                if process.name.startswith("SpawnProcess"):
+                    process.kill()  # those of a training that was stopped; the others have ended
+
+
+def _send(queue: Queue[tuple[CurvePoint, int] | None], point: CurvePoint, steps: int) -> None:
+    queue.put((point, steps))
 
 
 def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:

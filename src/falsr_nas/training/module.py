@@ -13,7 +13,7 @@ from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
-from falsr_nas.training.engine import StepEngine, step_dtype
+from falsr_nas.training.engine import StepEngine, exact_cudnn, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
 
@@ -112,7 +112,9 @@ class SuperResolution(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """Squared errors of a batch of planes, low (N, 1, H, W) and high (N, 1, 2H, 2W)."""
         low, high = batch
-        error = (self.upscaler(low).clamp(0, 1) - high)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
+        with exact_cudnn(allow_tf32=False):
+            output = self.upscaler(low)
+        error = (output.clamp(0, 1) - high)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
         self._errors.append(error.square().mean(dim=(1, 2, 3)))
 
     def on_validation_epoch_end(self) -> None:
