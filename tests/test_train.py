@@ -37,7 +37,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path) -> None:
     recipe = (f"genome={GENOME}", "training.epochs=24", "trainer.validate_every=2")
     succeeds(*recipe, f"output={tmp_path / 'whole'}")
-    (whole,) = (tmp_path / "whole").iterdir()
+    whole = (tmp_path / "whole" / "best").resolve()
     broken = tmp_path / "broken" / whole.name
     for sign in (signal.SIGKILL, signal.SIGTERM):
         kept = checkpoint_time(broken)
@@ -73,8 +73,10 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
     )
     brief = (f"run_dir={run_dir}", "select=crowding", "n=2", "training.epochs=1", "training.steps_per_epoch=3", "tracking=offline")
     done = succeeds(*brief)
-    folders = sorted((run_dir / "trained").iterdir())
+    folders = sorted(folder for folder in (run_dir / "trained").iterdir() if not folder.is_symlink())
     assert len(folders) == 2
+    last = {folder: float((folder / "curve.csv").read_text().splitlines()[-1].split(",")[1]) for folder in folders}
+    assert (run_dir / "trained" / "best").resolve() == max(folders, key=last.__getitem__)
     front = {row["key"] for row in json.loads((run_dir / "pareto.json").read_text())["front"]}
     for folder in folders:
         assert any(key.startswith(folder.name) for key in front)
@@ -122,7 +124,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     for devices in (1, 2):
         told = succeeds(*recipe, "trainer.accelerator=cpu", f"trainer.devices={devices}", f"output={tmp_path / str(devices)}").stderr
         assert told.count("dB") == 2
-    (alone,), (together,) = ((tmp_path / str(devices)).iterdir() for devices in (1, 2))
+    alone, together = (tmp_path / str(devices) / "best" for devices in (1, 2))
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
     done = subprocess.run(command(*recipe, "trainer.devices=3", f"output={tmp_path / '3'}"), capture_output=True, text=True, check=False)

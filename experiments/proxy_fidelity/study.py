@@ -52,17 +52,13 @@ RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
     "paper": (PAPER, 1, GENOMES),
     "constant, seed 2": (SHORT, 2, MORE_GENOMES),
     "constant, bf16": (replace(SHORT, precision=Precision.bf16), 1, MORE_GENOMES),
-    "long, seed 2": (LONG, 2, GENOMES),
+    "long, seed 2": (LONG, 2, GENOMES // 2),
+    "patch 16, linear": (replace(SHORT, patch=16, decay=Decay.linear), 1, GENOMES),
+    "image target": (replace(SHORT, target=Target.image), 1, GENOMES),
     "rate 3e-4": (replace(SHORT, rate=3e-4), 1, GENOMES),
     "rate 3e-3, linear": (replace(SHORT, rate=3e-3, decay=Decay.linear), 1, GENOMES),
-    "image target": (replace(SHORT, target=Target.image), 1, GENOMES),
     "normal initialisation": (replace(SHORT, initialization=Initialization.normal), 1, GENOMES),
-    "output not zero": (replace(SHORT, zero_output=False), 1, GENOMES),
-    "patch 16, linear": (replace(SHORT, patch=16, decay=Decay.linear), 1, GENOMES),
-    "batch 8, linear": (replace(SHORT, batch=8, decay=Decay.linear), 1, GENOMES),
-    "linear, seed 2": (replace(SHORT, decay=Decay.linear), 2, GENOMES),
 }
-
 
 def genomes(count: int) -> list[Genome]:
     """Random cells, links of a random density, the classes of COSTS in turn; the first ones do not depend on ``count``."""

@@ -97,6 +97,7 @@ def train(config: TrainConfig) -> None:
             for place, (name, genome) in enumerate(chosen, start=1):
                 print(f"{place} of {len(chosen)}: {name}", file=sys.stderr)
                 train_one(config, genome, data, output / name)
+            point_to_best(output)
     except Interrupted:
         print(f"stopped; what was validated is kept in {output}. The same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -156,6 +157,20 @@ def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> N
         save_pretrained(model, folder, card)  # the weights last: their presence says that all is done
         tracker.trained(model_path, folder.name, provenance)
     print(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
+
+
+def point_to_best(output: Path) -> None:
+    """A link ``best`` to the trained model of the highest validation PSNR, so that its name need not be known."""
+    from falsr_nas.model_file import WEIGHTS
+    from falsr_nas.pretrained import from_pretrained
+
+    trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
+    best = max(trained, key=lambda folder: float(from_pretrained(folder).provenance["validation_psnr"]))
+    draft, link = output / ".best", output / "best"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(best.name)
+    draft.replace(link)
+    print(f"{link}: {best.name}")
 
 
 def recipe_of(config: TrainConfig) -> dict[str, Any]:

@@ -165,7 +165,8 @@ class StepEngine:
             graph.register_generator_state(self._generator)
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with torch.cuda.graph(graph):
+            # Other threads (NCCL's watchdog, another candidate) may talk to the device meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._step()
         except RuntimeError as error:
             warnings.warn(f"no CUDA graph, so steps are slower: {str(error).splitlines()[0]}", stacklevel=2)

@@ -1,0 +1,114 @@
+"""Every command of the README and of docs/ is run as it is printed, only smaller."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("search", "train", "evaluate", "upscale", "export", "report", "cluster"))]
+"""In an order in which each finds what those before it have made."""
+
+SMALLER = {
+    "search": ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=32"),
+    "train": ("training.epochs=1", "training.steps_per_epoch=2", "training.batch=2", "training.patch=8", "training.warmup=0", "tracking=none"),
+}
+
+DRIVER = """
+import importlib, json, sys, traceback
+for line in sys.stdin:
+    module, *arguments = json.loads(line)
+    sys.argv = [module, *arguments]
+    sys.orig_argv = ["python", "-m", module, *arguments]
+    try:
+        name = module + ".__main__" if module == "falsr_nas.report" else module
+        importlib.import_module(name).main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    print("\\n=== exit", code, flush=True)
+    print("\\n=== exit", code, file=sys.stderr, flush=True)
+"""
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The commands in a page's sh blocks: words after ``python -m``, comments left out."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line[line.index("-m") + 1 :] for line in words if line[1:2] == ["-m"] and line[2].startswith("falsr_nas.")]
+
+
+def photograph(path: Path, seed: int, side: int = 48) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    coarse.resize((side, side), Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the pages speak of."""
+    folder = tmp_path_factory.mktemp("docs")
+    for seed, name in enumerate(("T91", "BSDS200", "Kodak24", "holiday", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR")):
+        for number in (1, 2):
+            photograph(folder / name / f"{number:04}.png", seed + 10 * number)
+    for name in ("Set5", "Set14", "B100"):
+        photograph(folder / "benchmark" / name / "one_HR.png", 5)
+    photograph(folder / "photo.jpg", 77)
+    data = os.environ.get("FALSR_NAS_DATA")
+    if data:
+        shutil.copy(Path(data) / "models" / "FALSR-A.pb", folder)
+    return folder
+
+
+def test_every_command_of_the_pages_runs(workspace: Path) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER], cwd=workspace, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    ran = []
+    for page in PAGES:
+        for module, *arguments in commands(page):
+            if "FALSR-A.pb" in str(arguments) or "falsr-a.safetensors" in str(arguments):
+                if not (workspace / "FALSR-A.pb").exists():
+                    continue  # the published graph is not ours to ship: FALSR_NAS_DATA has it
+            smaller = SMALLER.get(module.removeprefix("falsr_nas."), ())
+            ran.append((page.name, module, *arguments))
+            driver.stdin.write(json.dumps([module, *arguments, *smaller]) + "\n")
+    output, errors = driver.communicate(timeout=500)
+    codes = re.findall(r"=== exit (\S+)", output)
+    told = errors.split("\n=== exit ")
+    failed = [f"{command}: exit {code}\n{text[-1500:]}" for command, code, text in zip(ran, codes, told, strict=False) if code != "0"]
+    assert not failed, "\n\n".join(failed)
+    assert len(codes) == len(ran), errors[-2000:]
+    assert {command[1] for command in ran} >= {
+        f"falsr_nas.{name}" for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
+    }
+    python = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    for code in python:
+        subprocess.run([sys.executable, "-c", code], cwd=workspace, check=True, capture_output=True)
+
+
+def test_every_page_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"docs/{page.name}" not in readme] == []
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
