@@ -1,0 +1,192 @@
+"""One 1280x720 image from 640x360: this project against onnxruntime on the exported model, time and memory, in one run.
+
+    python benchmarks/inference.py [--model FALSR-A.pb] [--threads 2] [--passes 9] [--memory 3072]
+
+The luma plane, through the network alone. Without a model FALSR-A with random weights: what a pass takes does not depend on them. Each
+side is a process of its own with the same number of threads; the two take turns, pass by pass, so that a busy machine treats them alike.
+The first pass is told apart; time is the median of the others, by the clock and of all threads together. Memory is the whole process's peak, libraries included, and how much of it
+came with the passes, on top of what the process had held with its model loaded. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np  # nothing larger in the parent: on Linux a process inherits its parent's peak
+
+HEIGHT, WIDTH = 360, 640
+SIDES = ("falsr_nas", "onnxruntime")
+AGREEMENT = 1e-4
+Upscale = Callable[[np.ndarray], np.ndarray]  # (1, 1, H, W) float32 -> (1, 1, 2H, 2W)
+
+
+def this_project(folder: Path, options: argparse.Namespace) -> Upscale:
+    import torch
+
+    from falsr_nas.inference import keep_freed_memory, upscale
+    from falsr_nas.model_file import load_model
+
+    keep_freed_memory()  # as the commands do
+    torch.set_num_threads(options.threads)
+    network = load_model(folder / "model.safetensors").network
+    return lambda image: upscale(network, torch.from_numpy(image), options.memory * 2**20).numpy()
+
+
+def exported_model(folder: Path, options: argparse.Namespace) -> Upscale:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    session = onnxruntime.InferenceSession(folder / "model.onnx", settings, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(None, {"input": image})[0]  # type: ignore[no-any-return]
+
+
+def prepare(folder: Path, options: argparse.Namespace) -> None:
+    """The same weights for both sides."""
+    import torch
+
+    from falsr_nas.layout import Layout
+    from falsr_nas.model_file import Model, load_model, save_model
+    from falsr_nas.networks.network import Network
+    from falsr_nas.portable import export_model
+    from falsr_nas.space.published import PUBLISHED
+
+    torch.manual_seed(0)
+    model = load_model(Path(options.model)) if options.model else Model(Network(PUBLISHED["FALSR-A"]).eval(), "FALSR-A, random weights", {})
+    if model.network.planes != 1:
+        sys.exit(f"{options.model}: only networks on luma are compared")
+    save_model(folder / "model.safetensors", model.network, model.provenance)
+    export_model(model, folder / "model.onnx", Layout.y)
+    np.save(folder / "image.npy", np.random.default_rng(0).random((1, 1, HEIGHT, WIDTH), dtype=np.float32))
+    print(model.name)
+
+
+def work(side: str, folder: Path, options: argparse.Namespace) -> None:
+    """One side: a pass for every line read, its milliseconds (clock, CPU) for every line written; at the end its memory."""
+    image = np.load(folder / "image.npy")
+    upscale = {"falsr_nas": this_project, "onnxruntime": exported_model}[side](folder, options)
+    upscale(image[..., :32, :32])  # libraries that load with the first pass
+    loaded = peak_mib()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began, worked = time.perf_counter(), time.process_time()
+        output = upscale(image)
+        print(1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - worked), flush=True)
+    np.save(folder / f"{side}.npy", output)
+    print(loaded, peak_mib())
+
+
+def peak_mib() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+class Side:
+    """A worker process, seen from the parent."""
+
+    def __init__(self, name: str, folder: Path, arguments: list[str], threads: int) -> None:
+        self.name, self.output = name, folder / f"{name}.npy"
+        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), *arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self._read()
+        self.passes: list[float] = []
+        self.work: list[float] = []
+
+    def run(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        clock, work = map(float, self._read().split())
+        self.passes.append(clock)
+        self.work.append(work)
+
+    def finish(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        loaded, peak = map(float, self._read().split())
+        if self.process.wait() != 0:
+            sys.exit(f"{self.name} failed")
+        return {
+            "first_ms": round(self.passes[0], 1),
+            "median_ms": round(statistics.median(self.passes[1:]), 1),
+            "least_ms": round(min(self.passes[1:]), 1),
+            "most_ms": round(max(self.passes[1:]), 1),
+            "cpu_ms": round(statistics.median(self.work[1:]), 1),
+            "peak_mib": round(peak),
+            "passes_mib": round(peak - loaded),
+        }
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended early: see above")
+        return line
+
+
+def compare(options: argparse.Namespace, arguments: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        command = [sys.executable, __file__, "--worker", "prepare", "--folder", place, *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+        sides = [Side(name, folder, arguments, options.threads) for name in SIDES]
+        for _ in range(1 + options.passes):
+            for side in sides:
+                side.run()
+        rows = {side.name: side.finish() for side in sides}
+        ours, theirs = (np.load(side.output) for side in sides)
+    difference = float(np.abs(ours - theirs).max())
+    if not difference <= AGREEMENT:
+        sys.exit(f"the outputs differ by {difference:.1e}: what was measured is not the same model")
+    model = done.stdout.strip().splitlines()[-1]
+    print_table(f"{model}: {WIDTH}x{HEIGHT} to {2 * WIDTH}x{2 * HEIGHT}, {options.threads} threads, {options.passes} passes", rows)
+    print(f"the outputs differ by {difference:.1e} at most")
+    ratio = round(rows["onnxruntime"]["median_ms"] / rows["falsr_nas"]["median_ms"], 2)
+    setting = {"model": model, "input": [WIDTH, HEIGHT], "threads": options.threads, "passes": options.passes, "memory_mib": options.memory}
+    print(json.dumps({**setting, **rows, "times_faster": ratio, "largest_difference": difference}))
+
+
+def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "first ms", "median ms", "least", "most", "CPU ms", "peak MiB", "of it for the passes", title=title)
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:,.0f}" for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="a model of this project or a frozen graph; default: FALSR-A with random weights")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    parser.add_argument("--passes", type=int, default=9, help="of each side, after a first one")
+    parser.add_argument("--memory", type=int, default=3072, help="MiB that a pass of this project may take; larger images go in tiles")
+    parser.add_argument("--worker", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.passes < 1 or options.threads < 1 or options.memory < 1:
+        parser.error("passes, threads and memory must be at least 1")
+    if options.worker == "prepare":
+        prepare(Path(options.folder), options)
+    elif options.worker:
+        work(options.worker, Path(options.folder), options)
+    else:
+        compare(options, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
