@@ -9,7 +9,7 @@ import warnings
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
