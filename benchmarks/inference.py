@@ -4,8 +4,9 @@
 
 The luma plane, through the network alone. Without a model FALSR-A with random weights: what a pass takes does not depend on them. Each
 side is a process of its own with the same number of threads; the two take turns, pass by pass, so that a busy machine treats them alike.
-The first pass is told apart; time is the median of the others, by the clock and of all threads together. Memory is the whole process's peak, libraries included, and how much of it
-came with the passes, on top of what the process had held with its model loaded. The last line is one JSON object.
+The first pass is told apart; time is the median of the others, by the clock and of all threads together. Memory is the whole process's
+peak, libraries included, and how much of it came with the passes, on top of what the process had held with its model loaded. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
