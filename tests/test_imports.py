@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"training", "networks", "data", "metrics", "space"},
     "execution": {"evaluation.evaluator", "space"},
     "store": {"space"},
-    "report": {"space", "objectives"},
+    "report": {"space", "objectives", "store"},
     "tracking": {"space", "objectives", "report.files"},
     "progress": {"space", "objectives", "tracking"},
     "loop": {"controller.controller", "execution.executor", "execution.retrying", "execution.settings", "store", "space"},
@@ -62,7 +62,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 def test_imports_follow_the_rule(path: Path) -> None:
     module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
     home = part(module)
-    if home not in MAY_IMPORT:
+    if home not in MAY_IMPORT or path.name == "__main__.py":  # a package's command
         return
     allowed = MAY_IMPORT[home] | COMMON | {home}
     for name in imports(path):
@@ -80,7 +80,7 @@ def test_no_part_of_the_rule_is_stale() -> None:
     assert set(MAY_IMPORT) <= there
 
 
-@pytest.mark.parametrize("command", ["search", "describe", "upscale"])
+@pytest.mark.parametrize("command", ["search", "describe", "upscale", "report"])
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         f"import sys, runpy; sys.argv = ['{command}', '--help']\n"

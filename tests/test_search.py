@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from falsr_nas.objectives import pareto_front
 from falsr_nas.store import Store
 
 SYNTHETIC = ("evaluator=synthetic", "execution=inline", "tracking=none")
@@ -143,6 +144,23 @@ def test_a_training_in_the_searchs_own_process_stops_as_well(tmp_path: Path) -> 
     assert "To go on: python -m falsr_nas.search" in said
 
 
+def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path) -> None:
+    arguments = (*SYNTHETIC, "evaluator.seconds=0.02", "candidates=120", "controller.population=8", f"run_dir={tmp_path}")
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not rows(tmp_path):
+        time.sleep(0.02)
+    fronts = []
+    while process.poll() is None:
+        with Store(tmp_path / "search.db") as store:
+            seen = store.evaluations()
+        fronts.append((len(seen), pareto_front(seen)))
+    assert process.returncode == 0, process.stderr and process.stderr.read()
+    with Store(tmp_path / "search.db") as store:
+        whole = store.evaluations()
+    assert len({count for count, _ in fronts}) > 3, "it should read while the search writes"
+    assert all(front == pareto_front(whole[:count]) for count, front in fronts)
+
+
 def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
     small = ("+experiment=demo", "candidates=6", "controller.population=4", "training.epochs=1", "training.steps_per_epoch=3")
     for place in ("a", "b"):
@@ -156,7 +174,7 @@ def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
 def test_the_folder_of_a_search_holds_what_is_promised(tmp_path: Path) -> None:
     done = succeeds(*SYNTHETIC, "candidates=40", f"run_dir={tmp_path}")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "search.db", "search.lock", "config.yaml", "pareto.csv", "pareto.json", "pareto.png",
+        "search.db", "search.lock", "config.yaml", "pareto.csv", "pareto.json", "pareto.png", "report.html",
     }  # fmt: skip
     with (tmp_path / "pareto.csv").open() as file:
         front = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.describe genome=FALSR-A``: cells, links, parameters and mult-adds of a network."""
+"""``python -m falsr_nas.describe genome=FALSR-A``: cells, links, parameters and mult-adds of a network, or its drawing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from omegaconf import MISSING
 from falsr_nas.command import run_command
 from falsr_nas.config import Schemas
 from falsr_nas.errors import UserError
+from falsr_nas.report.architecture import architecture_svg
 from falsr_nas.space.cost import LR_PIXELS, cost, parts
 from falsr_nas.space.genome import Genome, GenomeError
 from falsr_nas.space.published import PUBLISHED
@@ -25,7 +26,7 @@ class DescribeConfig:
 
     Attributes:
         genome: a published name, a genome's text or JSON, or the path of a file that holds one.
-        format: ``table`` for people, ``json`` for programs.
+        format: ``table`` for people, ``json`` for programs, ``svg`` for a drawing as in the paper's figures 3 and 4.
     """
 
     genome: str = MISSING
@@ -53,9 +54,12 @@ def find_genome(name: str) -> Genome:
 
 def describe(config: DescribeConfig) -> None:
     """Print the network."""
-    if config.format not in ("table", "json"):
-        raise UserError(f"format is {config.format!r}: choose table or json")
+    if config.format not in ("table", "json", "svg"):
+        raise UserError(f"format is {config.format!r}: choose table, json or svg")
     genome = find_genome(config.genome)
+    if config.format == "svg":
+        print(architecture_svg(genome))
+        return
     if config.format == "json":
         price = cost(genome)
         about = {"key": genome.key, "genome": genome.to_json(), "text": str(genome), "params": price.params, "mult_adds": price.mult_adds}

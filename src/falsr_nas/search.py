@@ -226,7 +226,8 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, executor: E
     console.print(front_table(front))
     if failures := store.failures():
         console.print(failures_table(failures))
-    print(f"results: {folder}  (pareto.csv, pareto.json, pareto.png, {'failures.csv, ' * bool(failures)}search.db, config.yaml)")
+    files = f"report.html, pareto.csv, pareto.json, pareto.png, {'failures.csv, ' * bool(failures)}search.db, config.yaml"
+    print(f"results: {folder}  ({files})")
 
 
 class ReportWriter:
@@ -260,9 +261,11 @@ class ReportWriter:
 
     def _write(self) -> None:
         from falsr_nas.report.failures import write_failures_csv
+        from falsr_nas.report.run import Run
         from falsr_nas.report.run_dir import write_report
 
-        write_report(self._folder, self._store.evaluations(), self._scale, self._min_psnr)
+        name = self._folder.resolve().name
+        write_report(self._folder, Run(name, self._store.evaluations(), self._scale, self._min_psnr, self._store.config))
         if failures := self._store.failures():
             write_failures_csv(self._folder / "failures.csv", failures)
         self._written = time.monotonic()

@@ -81,22 +81,29 @@ def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.fl
 
 def _draw_panel(axes: Axes, points: np.ndarray[Any, Any], front: np.ndarray[Any, Any], label: str) -> None:
     """Candidates and front, each (N, 2) of cost and PSNR."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     axes.set_xscale("log")
     axes.plot(*points.T, "o", ms=3.2, mew=0, color=_CANDIDATE, alpha=max(0.12, 0.55 - len(points) / 10_000), zorder=2, label="candidates")
     axes.plot(*_best_at_cost(front).T, "-", drawstyle="steps-post", lw=1.4, color=_FRONT, alpha=0.65, zorder=3)
     axes.plot(*front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front")
     axes.set_xlabel(label, color=_TEXT)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    label_decades(axes)
     axes.grid(color=_GRID, lw=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#b8bdc4")
     axes.tick_params(labelcolor=_TEXT, color="#b8bdc4", labelsize=9)
     axes.tick_params(which="minor", length=0)
+
+
+def label_decades(axes: Axes) -> None:
+    """Ticks at 1, 2 and 5 of every decade of a logarithmic axis, in plain figures."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
 
 
 def _best_at_cost(front: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,86 @@
+"use strict";
+// A search as Python packed it (page_data.py), and what can be asked of it. A candidate is its row.
+
+class Run {
+  constructor(data, index) {
+    Object.assign(this, data);
+    this.index = index;
+    const c = data.candidates;
+    this.c = c;
+    this.size = c.key.length;
+    this.places = [];
+    for (let node = 0; node < this.n; node++) {
+      for (let target = node + 2; target <= this.n + 1; target++) this.places.push([node, target]);
+    }
+    this.onFront = new Set(data.front);
+    this.rowOf = new Map(c.key.map((key, row) => [key, row]));
+    this.children = new Map();
+    c.parents.forEach((parents, row) => {
+      for (const parent of new Set(parents)) {
+        if (!this.children.has(parent)) this.children.set(parent, []);
+        this.children.get(parent).push(row);
+      }
+    });
+  }
+
+  get color() { return `var(--run-${this.index % 6})`; }
+
+  scored(row) { return this.c.psnr[row] !== null; }
+
+  // Why it has no score.
+  failure(row) { return (this.c.failed[row] ?? "").replaceAll("_", " "); }
+
+  mse(row) { return 65025 / 10 ** (this.c.psnr[row] / 10); }
+
+  cells(row) {
+    const names = [];
+    for (let i = 0; i < this.n; i++) names.push(this.c.table[this.c.cells[row * this.n + i]]);
+    return names;
+  }
+
+  hasLink(row, place) { return (parseInt(this.c.links[row][place >> 2], 16) >> (3 - (place & 3)) & 1) === 1; }
+
+  linkCount(row) { return this.places.reduce((count, _, place) => count + this.hasLink(row, place), 0); }
+
+  // The genome's text, as pareto.csv and the commands have it.
+  text(row) {
+    const sources = new Map();
+    this.places.forEach(([node, target], place) => {
+      if (this.hasLink(row, place)) sources.set(target, [...(sources.get(target) || []), node]);
+    });
+    const links = [...sources].sort((a, b) => a[0] - b[0]).map(([target, nodes]) => `${nodes.join(",")}->${target}`);
+    return `stem_f${this.stem} ${this.cells(row).join(" ")} | ${links.join(" ")}`.trim();
+  }
+
+  operators(row) { return this.c.combinations[this.c.made_by[row]]; }
+
+  // Parents that the search still holds.
+  parents(row) { return [...new Set(this.c.parents[row])].filter((parent) => typeof parent === "number"); }
+
+  ancestors(row) {
+    const found = new Set();
+    const open = [row];
+    while (open.length) {
+      for (const parent of this.parents(open.pop())) {
+        if (!found.has(parent)) { found.add(parent); open.push(parent); }
+      }
+    }
+    return found;
+  }
+
+  // From the candidate back to the initial population, always by the first parent.
+  line(row) {
+    const rows = [row];
+    for (let next = this.parents(row)[0]; next !== undefined && rows.length <= this.size; next = this.parents(next)[0]) rows.push(next);
+    return rows;
+  }
+}
+
+const shortName = (cell) => cell.replaceAll("_", " ");
+const kindOf = (cell) => cell.split("_")[0].replace(/[A-Z]\d+$/, ""); // conv, groupCon, invertBotCon
+const madeBy = (operators) => operators.map((name) => name.replaceAll("_", " ")).join(" + ");
+const giga = (multAdds) => significant(multAdds / 1e9);
+const kilo = (params) => significant(params / 1e3);
+const significant = (value) => (value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4));
+const percent = (share) => (share > 0 && share < 0.0995 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`);
+const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -1,0 +1,52 @@
+"""``report.html``: a search as one page that needs nothing beside it, neither network nor files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from falsr_nas.report.architecture import SHAPES, blank_drawing
+from falsr_nas.report.files import write_atomically
+from falsr_nas.report.page_data import page_data
+from falsr_nas.report.run import Run
+
+SCRIPTS = ("run.js", "chart.js", "front.js", "candidate.js", "growth.js", "lists.js", "main.js")
+"""The page's program, in the order in which its files build upon each other."""
+
+
+def write_page(path: Path, runs: Sequence[Run]) -> None:
+    """Write :func:`page`. Raises UserError where it cannot be written."""
+    write_atomically(path, page(runs).encode())
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The page of one search, or of several laid over each other, as HTML.
+
+    Equal searches make equal pages. What a search brought with it (names, messages, tracebacks) is never read as HTML, and the page may run
+    no other script than its own and load nothing.
+    """
+    data = page_data(runs)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    sizes = sorted({run["n"] for run in data["runs"]} - {0})
+    drawings = "".join(f'<template id="drawing-{n}">{blank_drawing(n)}</template>' for n in sizes)
+    # "<" is all that could end the element of the data.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return Template(_asset("page.html")).substitute(
+        title=escape(" and ".join(run.name for run in runs)),
+        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:",
+        style=f"{_asset('page.css')}\n{SHAPES}",
+        drawings=drawings,
+        data=text,
+        script=script,
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("falsr_nas.report") / "assets" / name).read_text(encoding="utf-8")

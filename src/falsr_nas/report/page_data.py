@@ -1,0 +1,148 @@
+"""What the page of a search knows: searches as small JSON, about a hundred bytes a candidate."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from falsr_nas.candidate import Evaluation, Failure, Score
+from falsr_nas.objectives import pareto_front
+from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
+from falsr_nas.report.peers import PEERS
+from falsr_nas.report.run import Run
+
+SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M")
+
+# A thousand different tracebacks would outweigh all else: of failures that are many, the page tells how many more there are.
+MOST_FAILURES = 200
+MOST_CHARACTERS = {"message": 400, "traceback": 8000}
+
+
+def page_data(runs: Sequence[Run]) -> dict[str, Any]:
+    """Everything that the page shows of these searches, ready for JSON."""
+    peers = [{"name": name, "mult_adds": PEERS[name].mult_adds_g * 1e9, "params": PEERS[name].params_k * 1e3} for name in SHOWN_PEERS]
+    return {"runs": [_run(run) for run in runs], "peers": peers}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    evaluations, networks = run.evaluations, Networks.of(run.evaluations)
+    row_of = {evaluation.key: row for row, evaluation in enumerate(evaluations)}
+    history = periods(evaluations, run.scale, run.min_psnr)
+    genome = evaluations[0].candidate.genome if evaluations else None
+    return {
+        "name": run.name,
+        "n": genome.n if genome else 0,
+        "stem": genome.stem if genome else 0,
+        "min_psnr": run.min_psnr,
+        "scale": asdict(run.scale),
+        "settings": dict(run.settings),
+        "candidates": _candidates(evaluations, networks, row_of),
+        "front": [row_of[evaluation.key] for evaluation in pareto_front(evaluations, run.min_psnr)],
+        "periods": _periods(evaluations, history),
+        "traits": {trait: _trait(networks, history, trait) for trait in TRAITS},
+        "links": {
+            "made": [networks.link_counts(period.made).tolist() for period in history],
+            "front": [networks.link_counts(period.front).tolist() for period in history],
+        },
+        "achievements": [asdict(achievement) for achievement in achievements(evaluations, run.min_psnr)],
+        "failures": _failures(evaluations),
+    }
+
+
+def _candidates(evaluations: Sequence[Evaluation], networks: Networks, row_of: dict[str, int]) -> dict[str, Any]:
+    """The candidates column by column; a parent is its row, or its key where the search does not hold it."""
+    combinations: dict[tuple[str, ...], int] = {}
+    made_by = [combinations.setdefault(e.candidate.origin.operators, len(combinations)) for e in evaluations]
+
+    def score(number: Callable[[Score], float]) -> list[float | None]:
+        return [number(e.outcome) if isinstance(e.outcome, Score) else None for e in evaluations]
+
+    return {
+        "key": [e.key for e in evaluations],
+        "number": [e.candidate.number for e in evaluations],
+        "generation": [e.candidate.generation for e in evaluations],
+        "psnr": score(lambda s: round(s.psnr, 4) if math.isfinite(s.psnr) else 0.0),
+        "seconds": score(lambda s: round(s.seconds, 1)),
+        "mult_adds": [e.candidate.cost.mult_adds for e in evaluations],
+        "params": [e.candidate.cost.params for e in evaluations],
+        "table": [cell.name for cell in networks.table],
+        "cells": networks.cells.ravel().tolist(),
+        "links": ["".join(f"{byte:02x}" for byte in row) for row in _packed(networks)],
+        "combinations": [list(combination) for combination in combinations],
+        "made_by": made_by,
+        "parents": [[row_of.get(parent, parent) for parent in e.candidate.origin.parents] for e in evaluations],
+        "failed": {row: e.outcome.kind.value for row, e in enumerate(evaluations) if isinstance(e.outcome, Failure)},
+        "log_prob": {row: round(p, 3) for row, e in enumerate(evaluations) if (p := e.candidate.origin.log_prob) is not None},
+    }
+
+
+def _packed(networks: Networks) -> IntArray:
+    """(N, bytes): a network's links, eight in a byte, the first as its highest bit."""
+    return np.packbits(networks.links, axis=1).astype(np.int64)
+
+
+def _periods(evaluations: Sequence[Evaluation], history: Sequence[Period]) -> list[dict[str, Any]]:
+    best: float | None = None
+    found = []
+    for period in history:
+        scores = [e.score.psnr for row in period.made if (e := evaluations[row]).score is not None]
+        best = max([*scores, *([] if best is None else [best])], default=None)
+        found.append(
+            {
+                "first": period.first,
+                "last": period.last,
+                "evaluations": period.evaluations,
+                "made": len(period.made),
+                "front": len(period.front),
+                "hypervolume": round(period.hypervolume, 6),
+                "best_psnr": None if best is None else round(best, 4),
+            }
+        )
+    return found
+
+
+def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[str, Any]:
+    """The values of a trait, and for each period how many cells had each: of the networks made then, and of the front at its end."""
+    made = [networks.trait_counts(trait, period.made) for period in history]
+    front = [networks.trait_counts(trait, period.front) for period in history]
+    values = sorted({value for counts in made for value in counts}, key=lambda value: (isinstance(value, str), value))
+    return {
+        "values": values,
+        "made": [[counts.get(value, 0) for value in values] for counts in made],
+        "front": [[counts.get(value, 0) for value in values] for counts in front],
+    }
+
+
+def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """How many attempts failed of each kind, and the failures themselves, equal ones as one; also of candidates that a retry saved."""
+    kinds: Counter[str] = Counter()
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    places: dict[tuple[str, str, str], Counter[str]] = {}
+    for row, evaluation in enumerate(evaluations):
+        outcome = evaluation.outcome
+        for failure in (*evaluation.earlier, *([outcome] if isinstance(outcome, Failure) else [])):
+            kinds[failure.kind.value] += 1
+            message, traceback = failure.message[: MOST_CHARACTERS["message"]], failure.traceback[-MOST_CHARACTERS["traceback"] :]
+            group = (failure.kind.value, message, traceback)
+            rows.setdefault(group, []).append(row)
+            places.setdefault(group, Counter())[failure.place] += 1
+    shown = sorted(rows, key=lambda group: -len(rows[group]))[:MOST_FAILURES]
+    return {
+        "kinds": dict(kinds.most_common()),
+        "groups": [
+            {
+                "kind": kind,
+                "message": message,
+                "traceback": traceback,
+                "rows": rows[kind, message, traceback],
+                "places": {place: count for place, count in places[kind, message, traceback].most_common() if place},
+            }
+            for kind, message, traceback in shown
+        ],
+        "more": sum(kinds.values()) - sum(len(rows[group]) for group in shown),
+    }

@@ -1,0 +1,193 @@
+"""The paper's figures 5 and 6, from any search."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from falsr_nas.candidate import Evaluation
+from falsr_nas.objectives import objective_matrix, pareto_front, scored
+from falsr_nas.report.figures import label_decades
+from falsr_nas.report.files import write_atomically
+from falsr_nas.report.peers import PEERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FloatArray = NDArray[np.float64]
+
+# The paper's colours: its own networks salmon, others light blue; darker for ours, which stand beside both.
+_FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = "#fa8072", "#6cb2dc", "#b3261e", "#22262b", "#e6e8eb", "#8a8f98"
+_FRONT = "#D55E00"
+
+OBJECTIVES = ("MSE on the validation images", "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)", "parameters (K)")
+_UNITS = np.array([1.0, 1e9, 1e3])
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model of ours on a benchmark.
+
+    Attributes:
+        name: of the model.
+        mult_adds_g: mult-adds in billions at 480x480 input.
+        psnr: dB of luma.
+    """
+
+    name: str
+    mult_adds_g: float
+    psnr: float
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG. Raises UserError where it cannot be written."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=180)
+    write_atomically(path, content.getvalue())
+
+
+def peers_figure(benchmark: str, models: Sequence[Scored] = (), fronts: Mapping[str, Sequence[Evaluation]] | None = None) -> Figure:
+    """The paper's Figure 5: PSNR on a benchmark against mult-adds, FALSR and our models among the published networks.
+
+    A search's own PSNR is on its validation images after a short training and does not belong here. What its front costs does: a row of
+    ticks for each search, so that one sees where its networks will stand once they are trained.
+
+    Args:
+        benchmark: of the peers, e.g. ``Set5``.
+        models: ours, with their scores on this benchmark.
+        fronts: of searches, by their names.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 5.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    peers = [peer for peer in PEERS.values() if benchmark in peer.psnr]
+    falsr = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers if peer.name.startswith("FALSR")]
+    others = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers if not peer.name.startswith("FALSR")]
+    axes.set_xscale("log")
+    for group, color, marker, label in (
+        (others, _OTHERS, "o", "published"),
+        (falsr, _FALSR, "o", "FALSR, published"),
+        (models, _OURS, "D", "ours"),
+    ):
+        if group:
+            places = [one.mult_adds_g for one in group], [one.psnr for one in group]
+            axes.plot(*places, marker, ms=8, mew=0.8, mec="white", color=color, zorder=3, label=label)
+    _finish(axes)
+    label_decades(axes)
+    axes.set_xlabel(OBJECTIVES[1], color=_TEXT)
+    axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=_TEXT)
+    axes.margins(0.09, 0.1)
+    for row, (name, front) in enumerate((fronts or {}).items()):
+        _cost_ticks(axes, front, row, label=f"what the front of {name} costs")
+    axes.legend(loc="lower right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9)
+    _name(axes, [*models, *falsr, *others])
+    return figure
+
+
+def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> Figure:
+    """The paper's Figure 6: all networks of a search, objectives paired two by two, each pair with its front.
+
+    Colours go from the first generation (pale) to the last. The line joins what no other network beats in these two objectives; dots are
+    the front of all three. A few very bad MSEs are left above the panels and counted.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.3), layout="constrained", facecolor="white")
+    known, front = scored(evaluations), pareto_front(evaluations, min_psnr)
+    points, best = objective_matrix(known) / _UNITS, objective_matrix(front) / _UNITS
+    generations = np.array([evaluation.candidate.generation for evaluation in known])
+    able = objective_matrix(scored(evaluations, min_psnr)) / _UNITS
+    for axes, (x, y) in zip(figure.subplots(1, 3), ((1, 0), (2, 0), (1, 2)), strict=True):
+        axes.set_xscale("log")
+        if y:
+            axes.set_yscale("log")
+        axes.set_xlabel(OBJECTIVES[x], color=_TEXT)
+        axes.set_ylabel(OBJECTIVES[y], color=_TEXT)
+        _finish(axes)
+        if not len(points):
+            axes.annotate("no candidate has a score", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=9, color=_QUIET)
+            continue
+        cloud = axes.scatter(points[:, x], points[:, y], s=7, c=generations, cmap=_ramp(), alpha=0.7, linewidths=0, zorder=2)
+        axes.plot(best[:, x], best[:, y], "o", ms=3.6, mew=0.5, mec="white", color=_FRONT, zorder=4, label="front of all three")
+        pair = lower_left(able[:, [x, y]])
+        axes.plot(*pair.T, drawstyle="steps-post", lw=1.3, color=_FRONT, alpha=0.8, zorder=3, label="front of these two")
+        if y == 0:
+            _limit_mse(axes, points[:, 0], best[:, 0])
+        label_decades(axes)
+    if len(points):
+        figure.axes[0].legend(loc="upper right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9)
+        figure.colorbar(cloud, ax=figure.axes, label="generation", pad=0.01, aspect=30).outline.set_visible(False)
+    return figure
+
+
+def lower_left(points: FloatArray) -> FloatArray:
+    """Of (N, 2) points those that no other one is below in one and not above in the other, by ascending first coordinate."""
+    ascending = points[np.lexsort((points[:, 1], points[:, 0]))]
+    before = np.minimum.accumulate(np.concatenate([[np.inf], ascending[:-1, 1]])) if len(ascending) else np.empty(0)
+    return ascending[ascending[:, 1] < before]
+
+
+def _ramp() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("generations", ["#d5dbe2", "#7fb2d4", "#0d4f83"])
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(color=_GRID, lw=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#b8bdc4")
+    axes.tick_params(which="both", labelcolor=_TEXT, color="#b8bdc4", labelsize=9)
+    axes.tick_params(which="minor", length=0)
+
+
+def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
+    """Leave out what lies far above the bulk (Tukey's outer fence), but nothing of the front."""
+    lower, upper = np.percentile(mse, [25, 75])
+    low, high = float(mse.min()), max([min(float(mse.max()), upper + 3 * (upper - lower)), *front])
+    margin = 0.05 * (high - low) or 0.5
+    axes.set_ylim(low - margin, high + margin)
+    if hidden := int((mse > high + margin).sum()):
+        axes.annotate(f"{hidden} more above", (0, 1), (5, -3), "axes fraction", "offset points", va="top", fontsize=8, color=_QUIET)
+
+
+def _cost_ticks(axes: Axes, front: Sequence[Evaluation], row: int, label: str) -> None:
+    costs = [evaluation.candidate.cost.mult_adds / 1e9 for evaluation in front]
+    if costs:
+        heights = [0.012 + 0.03 * row] * len(costs)
+        axes.plot(costs, heights, "|", ms=8, mew=1.0, color=_OURS, alpha=0.75, transform=axes.get_xaxis_transform(), label=label)
+
+
+def _name(axes: Axes, models: Sequence[Scored]) -> None:
+    """Names beside the points, where the first free place is; a name for which there is none is left out."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]  # the layout decides where points lie
+    centres = axes.transData.transform([(one.mult_adds_g, one.psnr) for one in models])
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
+    legend = axes.get_legend()
+    if legend is not None:
+        taken.append(legend.get_window_extent())
+    places = ((0, 8, "center", "bottom"), (8, -3, "left", "bottom"), (-8, -3, "right", "bottom"), (0, -8, "center", "top"))
+    for one in models:
+        for dx, dy, horizontal, vertical in places:
+            style: dict[str, Any] = {"ha": horizontal, "va": vertical, "fontsize": 8.5, "color": _TEXT}
+            text = axes.annotate(one.name, (one.mult_adds_g, one.psnr), (dx, dy), textcoords="offset points", **style)
+            text.set_in_layout(False)
+            extent = text.get_window_extent()
+            if not any(extent.overlaps(other) for other in taken):
+                taken.append(extent)
+                break
+            text.remove()
