@@ -144,7 +144,7 @@ def test_onnx_files_say_what_they_are(exported: Callable[[str, str], Path]) -> N
     assert (said["target"], said["scale"], said["layout"], json.loads(said["provenance"])) == ("residual", "2", "rgb", {"source": "a test"})
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".pt"])
 def test_files_hold_no_paths_of_this_machine(suffix: str, exported: Callable[[str, str], Path]) -> None:
     path = exported("residual", suffix)
     contents = [path.read_bytes()]

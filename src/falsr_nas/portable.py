@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import torch
 from torch import Tensor, nn
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     import onnx_ir
 
 OPSET = 18
-"""ONNX opset of the files: the oldest that PyTorch's exporter writes, so what most programs read (onnxruntime since 1.14, of 2023)."""
+"""ONNX opset of the files: the oldest that PyTorch's exporter writes by itself, so what most programs read (onnxruntime since 1.14, of 2023)."""
 
 TOLERANCE = 1e-4
 """How far an exported model may be from PyTorch, of 1: a fortieth of an 8-bit level."""
 
 CHECKED = ((1, 24, 32), (2, 17, 23), (3, 9, 40))
-"""N, H and W at which an exported model is compared; the second and third are odd, and none is the size of the export."""
+"""N, H and W at which an exported model is compared; odd ones among them, and none is the size of the export."""
 
 METADATA = "falsr_nas.json"
 """The file inside an exported program or a TorchScript archive that says what the model is; in ONNX files it is the model's metadata."""
@@ -199,9 +200,13 @@ def from_exported_program(content: bytes) -> Run:
 
 def to_torchscript(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
     """A TorchScript archive for torch.jit.load, here or in C++. A trace: no network chooses its way by its input."""
-    buffer = BytesIO()
-    torch.jit.save(torch.jit.trace(module, example, check_trace=False), buffer, {METADATA: json.dumps(dict(said))})  # type: ignore[no-untyped-call]
-    return buffer.getvalue()
+    written, kept = BytesIO(), BytesIO()
+    torch.jit.save(torch.jit.trace(module, example, check_trace=False), written, {METADATA: json.dumps(dict(said))})  # type: ignore[no-untyped-call]
+    with ZipFile(written) as archive, ZipFile(kept, "w") as copy:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):  # source lines and paths
+                copy.writestr(entry, archive.read(entry))
+    return kept.getvalue()
 
 
 def from_torchscript(content: bytes) -> Run:
