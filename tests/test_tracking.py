@@ -20,7 +20,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.objectives import ObjectiveScale, pareto_front, summarise
 from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.tracking import NoTracker, TrackingSettings, open_tracker
+from falsr_nas.tracking import NoTracker, TrackingSettings, open_tracker, open_training_tracker
 
 SPACE = SearchSpace(n=3)
 SCALE = ObjectiveScale.of_space(SPACE)
@@ -126,10 +126,37 @@ def test_an_offline_run_holds_metrics_table_and_plot(tmp_path: Path, capfd: pyte
     assert [row[0] for row in table["data"]] == [e.key for e in known]
     assert table["data"][3][2:4] == [None, None]
     assert table["data"][0][7] == "crossover random"
-    front = json.loads((file.parent / "files" / last["front_mult_adds_table.path"]).read_text())
-    assert [row[0] for row in front["data"]] == [e.key for e in pareto_front(known)]
+    rows_of_front = [[e.key, str(e.candidate.genome), e.score.psnr] for e in pareto_front(known) if e.score]
+    for name in ("front", "front_mult_adds_table", "front_params_table"):
+        front = json.loads((file.parent / "files" / last[f"{name}.path"]).read_text())
+        assert front["columns"] == table["columns"]
+        assert [row[:3] for row in front["data"]] == rows_of_front
     configs = [item for r in records(file) if r.WhichOneof("record_type") == "config" for item in r.config.update]
-    assert any("front_mult_adds" in item.nested_key and "scatter" in item.value_json for item in configs)
+    for objective in ("mult_adds", "params"):
+        (plot,) = [json.loads(item.value_json) for item in configs if f"front_{objective}" in item.nested_key]
+        assert "scatter" in plot["panel_config"]["panelDefId"]
+        assert plot["panel_config"]["fieldSettings"] == {"x": objective, "y": "psnr"}
+
+
+def test_a_search_is_a_group_named_after_its_folder(tmp_path: Path) -> None:
+    with open_tracker(TrackingSettings(mode="offline"), tmp_path, {}):
+        pass
+    (file,) = run_files(tmp_path)
+    assert [record.run.run_group for record in records(file) if record.WhichOneof("record_type") == "run"] == [tmp_path.name]
+
+
+def test_a_trained_model_is_an_artifact_of_its_run(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(b"weights")
+    with open_training_tracker(OFFLINE, tmp_path, {}) as tracker:
+        tracker.validated(28.5, 10)
+        tracker.trained(model, "deep-one", {"genome": "stem_f32", "psnr": 28.5})
+    (file,) = run_files(tmp_path)
+    assert [(row["_step"], row["psnr"]) for row in history(file)] == [(10, 28.5)]
+    (artifact,) = [record.artifact for record in records(file) if record.WhichOneof("record_type") == "artifact"]
+    assert (artifact.name, artifact.type) == ("deep-one", "model")
+    assert json.loads(artifact.metadata) == {"genome": "stem_f32", "psnr": 28.5}
+    assert [entry.path for entry in artifact.manifest.contents] == ["model.safetensors"]
 
 
 def test_a_resumed_search_continues_its_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -40,7 +40,7 @@ class TrackingSettings:
         mode: ``none``; ``offline``, files in the run folder that ``wandb sync`` can send later; ``online``, which needs an API key.
         project: of W&B.
         entity: W&B user or team; None for the account's own.
-        group: under which W&B shows the runs of a study together.
+        group: under which W&B shows the runs of a study together; None for one group a search, named after its folder.
         tags: of the run.
 
     Raises:
@@ -184,7 +184,7 @@ class WandbTracker(_WandbRun):
         self._try(lambda run: run.log(present, step=summary.generation))
 
     def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
-        """Log the table ``all_candidates`` (in parts, where it is long) and the plots ``front_mult_adds`` and ``front_params``."""
+        """Log the tables ``all_candidates`` (in parts, if long) and ``front``, and the plots ``front_mult_adds``, ``front_params``."""
         if evaluations:
             self._try(lambda run: run.log(dict(_tables(evaluations, front)), step=max(e.candidate.generation for e in evaluations)))
 
@@ -218,7 +218,8 @@ def open_tracker(settings: TrackingSettings, run_dir: Path, config: Mapping[str,
     if settings.mode == "none":
         return nullcontext(NoTracker())
     _check_login(settings)
-    return WandbTracker(settings, run_dir, config)
+    # One group a search, where the trainings of its networks join it.
+    return WandbTracker(replace(settings, group=settings.group or run_dir.resolve().name), run_dir, config)
 
 
 def open_training_tracker(settings: TrackingSettings, folder: Path, config: Mapping[str, Any]) -> AbstractContextManager[TrainingTracker]:
@@ -264,6 +265,7 @@ def _tables(evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> I
     for part, start in enumerate(range(0, len(evaluations), _TABLE_ROWS)):
         rows = [_row(evaluation) for evaluation in evaluations[start : start + _TABLE_ROWS]]
         yield f"all_candidates_{part + 1}" if part else "all_candidates", wandb.Table(columns=list(_COLUMNS), data=rows)
+    yield "front", wandb.Table(columns=list(_COLUMNS), data=[_row(evaluation) for evaluation in front])
     for cost, title in (
         ("mult_adds", "Pareto front: PSNR (dB) against mult-adds"),
         ("params", "Pareto front: PSNR (dB) against parameters"),
