@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,7 @@ class Store:
     ) -> None:
         self.path = path
         self._on_full = on_full
+        self._read: dict[int, Evaluation] = {}  # parsed once: a large search asks for all of them many times
         if config is None and not path.exists():  # SQLite would make it
             raise StoreError(f"{path}: there is no such file")
         with self._plain_errors():
@@ -152,9 +154,9 @@ class Store:
         """All evaluations by number; ``told`` picks those the controller had, or had not, been told at its last state."""
         where = "" if told is None else f"WHERE told = {int(told)}"
         with self._plain_errors():
-            failures = self._failures_by_number()
-            rows = self._db.execute(f"SELECT * FROM evaluations {where} ORDER BY number")
-            return [_evaluation(row, failures.get(row[0], ())) for row in rows]
+            rows = self._db.execute(f"SELECT * FROM evaluations {where} ORDER BY number").fetchall()
+            failures = self._failures_by_number()  # after the rows, whose failures are then there even while another process writes
+            return [self._read.get(row[0]) or self._parse(row, failures.get(row[0], ())) for row in rows]
 
     def failures(self) -> list[FailedAttempt]:
         """All failed attempts, by the candidate's number, in the order in which they failed."""
@@ -182,6 +184,7 @@ class Store:
 
     def _insert(self, evaluation: Evaluation) -> None:
         candidate, outcome = evaluation.candidate, evaluation.outcome
+        self._read.pop(candidate.number, None)
         score = outcome if isinstance(outcome, Score) else None
         failure = outcome if isinstance(outcome, Failure) else None
         row = (
@@ -200,6 +203,10 @@ class Store:
         self._db.execute(f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row)
         if failure:
             self._insert_failure(candidate.number, candidate.key, failure, Fate.INFEASIBLE)
+
+    def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
+        self._read[row[0]] = evaluation = _evaluation(row, failures)
+        return evaluation
 
     def _insert_failure(self, number: int, key: str, failure: Failure, fate: Fate) -> None:
         row = (number, key, fate.value, failure.kind.value, failure.message, failure.traceback, failure.place)
@@ -271,12 +278,17 @@ def candidate_from_json(data: dict[str, Any]) -> Candidate:
 
 def _evaluation(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
     """The evaluation of a row; ``failures`` of its candidate, the last of which is the outcome where that is one."""
-    number, _, genome, generation, params, mult_adds, mse, psnr, seconds, kind, operators, parents, log_prob, _ = row
-    origin = Origin(tuple(json.loads(operators)), tuple(json.loads(parents)), log_prob)
-    candidate = Candidate(Genome.parse(genome), Cost(params, mult_adds), origin, generation, number)
+    number, key, genome, generation, params, mult_adds, mse, psnr, seconds, kind, operators, parents, log_prob, _ = row
+    origin = Origin(_names(operators), tuple(json.loads(parents)), log_prob)
+    candidate = Candidate(Genome.recall(genome, key), Cost(params, mult_adds), origin, generation, number)
     if kind is None:
         return Evaluation(candidate, Score(mse, psnr, seconds), tuple(failures))
     return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
+
+
+@lru_cache
+def _names(operators: str) -> tuple[str, ...]:
+    return tuple(json.loads(operators))
 
 
 def _failure(kind: str, message: str, traceback: str, place: str) -> Failure:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from falsr_nas.errors import UserError
@@ -102,14 +102,15 @@ class Cell:
         if self.channels % self.operator.groups:
             raise GenomeError(f"cell {self.name}: {self.operator.groups} groups do not divide {self.channels} channels")
 
-    @classmethod
-    def parse(cls, name: str) -> Cell:
+    @staticmethod
+    @lru_cache(maxsize=4096)  # a search has hundreds of cells, and names them a million times
+    def parse(name: str) -> Cell:
         """The cell of a paper's name such as ``conv_f64_k3_b4_isskip``. Raises GenomeError."""
         match = _CELL.fullmatch(name)
         if match is None:
             raise GenomeError(f"{name!r} is not a cell: expected a name such as conv_f64_k3_b4_isskip")
         operator, channels, kernel, repeats, skip = match.groups()
-        return cls(Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip")
+        return Cell(Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip")
 
     @property
     def name(self) -> str:
@@ -147,11 +148,15 @@ class Genome:
         if len(self.links) != len(self.cells):
             raise GenomeError(f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}")
         for target, nodes in enumerate(self.links, start=2):
-            if list(nodes) != sorted(set(nodes)) or any(not 0 <= node <= target - 2 for node in nodes):
-                raise GenomeError(f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}")
+            if nodes:
+                _check_link(target, nodes)
+        widths = [self.stem, *[cell.channels for cell in self.cells]]
         for target, cell in enumerate(self.cells, start=1):
-            if self.in_channels(target) % cell.operator.groups:
-                raise GenomeError(f"cell {target} ({cell.name}): its groups do not divide its {self.in_channels(target)} input channels")
+            if cell.operator.kind != "groupCon":
+                continue
+            channels = widths[target - 1] + (sum([widths[node] for node in self.links[target - 2]]) if target > 1 else 0)
+            if channels % cell.operator.factor:
+                raise GenomeError(f"cell {target} ({cell.name}): its groups do not divide its {channels} input channels")
 
     @property
     def n(self) -> int:
@@ -224,30 +229,44 @@ class Genome:
         return cls._assemble(names, [_text_link(link) for link in links.split()], stem)
 
     @classmethod
-    def _assemble(cls, names: list[str], links: list[tuple[int, list[int]]], stem: int) -> Genome:
+    def recall(cls, text: str, key: str) -> Genome:
+        """The genome of a text form whose key is known, as a store has both."""
+        genome = cls.parse(text)
+        genome.__dict__["key"] = key
+        return genome
+
+    @classmethod
+    def _assemble(cls, names: list[str], links: list[tuple[int, tuple[int, ...]]], stem: int) -> Genome:
         if len(names) > _MOST["cells"]:
             raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(names)}")
-        cells = tuple(Cell.parse(name) for name in names)
+        cells = tuple([Cell.parse(name) for name in names])
         table: list[tuple[int, ...]] = [()] * len(cells)
         for target, nodes in links:
             if not 2 <= target <= len(cells) + 1:
                 raise GenomeError(f"links to target {target}: targets with links are 2..{len(cells) + 1}")
             if table[target - 2]:
                 raise GenomeError(f"links to target {target} are given twice")
-            table[target - 2] = tuple(nodes)
+            table[target - 2] = nodes
         return cls(cells, tuple(table), stem)
 
 
-def _text_link(text: str) -> tuple[int, list[int]]:
+@lru_cache(maxsize=4096)
+def _check_link(target: int, nodes: tuple[int, ...]) -> None:
+    if list(nodes) != sorted(set(nodes)) or nodes[0] < 0 or nodes[-1] > target - 2:
+        raise GenomeError(f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}")
+
+
+@lru_cache(maxsize=4096)
+def _text_link(text: str) -> tuple[int, tuple[int, ...]]:
     match = _LINK.fullmatch(text)
     if match is None:
         raise GenomeError(f"{text!r} is not a link: expected nodes and a target, such as 0,2->5")
-    return int(match[2]), [int(node) for node in match[1].split(",")]
+    return int(match[2]), tuple(int(node) for node in match[1].split(","))
 
 
-def _json_link(target: object, nodes: object) -> tuple[int, list[int]]:
+def _json_link(target: object, nodes: object) -> tuple[int, tuple[int, ...]]:
     if not isinstance(target, str) or not re.fullmatch(r"\d{1,3}", target):
         raise GenomeError(f'"links": {target!r} is not a target')
     if not isinstance(nodes, list) or not all(isinstance(node, int) and not isinstance(node, bool) for node in nodes):
         raise GenomeError(f'"links": target {target} needs a list of nodes')
-    return int(target), nodes
+    return int(target), tuple(nodes)

@@ -1,0 +1,86 @@
+"""What a search must do before it goes on: read its store, restore its controller, sum up all that was evaluated.
+
+    python benchmarks/resume.py [--evaluations 100000]
+
+The last line is one JSON object. Processor seconds are beside the wall's: the latter are the machine's when it has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from falsr_nas.candidate import Candidate, Evaluation, Origin, Score
+from falsr_nas.controller.build import build
+from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
+from falsr_nas.evaluation.synthetic import PEAK, synthetic_psnr
+from falsr_nas.objectives import ObjectiveScale
+from falsr_nas.progress import Progress, SearchMonitor
+from falsr_nas.space.cost import cost
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.store import Store
+from falsr_nas.tracking import NoTracker
+
+SPACE = SearchSpace()
+
+
+def timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    wall, processor = time.perf_counter(), time.process_time()
+    result = action()
+    return result, {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
+
+
+def evaluations(count: int) -> list[Evaluation]:
+    """Random networks, each scored by the synthetic landscape."""
+    rng, made = np.random.default_rng(1), {}
+    while len(made) < count:
+        genome, number = SPACE.sample(rng), len(made)
+        psnr = synthetic_psnr(genome)
+        origin = Origin(("crossover", "random"), ("0" * 16, "1" * 16))
+        candidate = Candidate(genome, cost(genome), origin, number // 64, number)
+        made.setdefault(genome.key, Evaluation(candidate, Score(PEAK**2 / 10 ** (psnr / 10), psnr, 1.0)))
+    return list(made.values())
+
+
+def resume(path: Path) -> dict[str, dict[str, float]]:
+    spent: dict[str, dict[str, float]] = {}
+    with Store(path) as store:
+        told, spent["read the store"] = timed(lambda: store.evaluations(told=True))
+    population = [evaluation.key for evaluation in told[-64:]]
+    for settings in (NSGA2Settings(population=64), HybridSettings(population=64)):
+        controller = build(settings, SPACE, Constraints(), np.random.default_rng(1))
+        state = controller.state() | {"population": population, "asked": len(told)}
+        _, spent[f"restore {type(controller).__name__}"] = timed(lambda c=controller, s=state: c.restore(s, told))
+    progress, scale = Progress(Console(file=io.StringIO())), ObjectiveScale.of_space(SPACE)
+    _, spent["sum up"] = timed(lambda: SearchMonitor(progress, NoTracker(), scale, total=len(told), evaluations=told))
+    return spent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--evaluations", type=int, default=100_000)
+    count = parser.parse_args().evaluations
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "search.db"
+        with Store(path, {}) as store:
+            store.commit_state({}, evaluations(count))
+        spent = resume(path)
+    table = Table("part", "s", "processor s", title=f"resume with {count:,} evaluations")
+    for name, seconds in spent.items():
+        table.add_row(name, f"{seconds['seconds']:.2f}", f"{seconds['processor_seconds']:.2f}")
+    Console().print(table)
+    print(json.dumps({"evaluations": count, "parts": spent}))
+
+
+if __name__ == "__main__":
+    main()
