@@ -113,7 +113,7 @@ def test_hidden_colours_do_not_bleed(kind: str) -> None:
 
 def test_too_little_memory_says_how_much_would_do() -> None:
     photograph = Photograph(np.zeros((1000, 2000, 3), np.uint8))
-    with pytest.raises(UserError, match=r"2000x1000 pixels needs (\d+) MiB .* memory is 100") as caught:
+    with pytest.raises(UserError, match=r"2000x1000 pixels needs (\d+) MiB .* memory_limit is 100") as caught:
         upscale_photograph(NETWORKS["luma"], photograph, 100 * MIB)
     need = int(str(caught.value).split("needs ")[1].split()[0])
     upscale_photograph(Bicubic(), Photograph(np.zeros((10, 20, 3), np.uint8)), need * MIB)
@@ -132,7 +132,7 @@ def test_the_process_stays_within_its_memory(tmp_path: Path) -> None:
         "upscale.main()\n"
         "print('peak', int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1024)\n"
     )
-    arguments = [f"model={tmp_path / 'm.safetensors'}", f"input={tmp_path / 'in.jpg'}", f"output={tmp_path / 'out.jpg'}", "memory=600"]
+    arguments = [f"model={tmp_path / 'm.safetensors'}", f"input={tmp_path / 'in.jpg'}", f"output={tmp_path / 'out.jpg'}", "memory_limit=600"]
     output = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert float(output.split("peak ")[1]) <= 600  # a whole pass would take 2.8 GB
     with Image.open(tmp_path / "out.jpg") as image:

@@ -180,7 +180,7 @@ def test_the_commands(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "save_images=out",
         "self_ensemble=true",
     ]
-    assert run(evaluate, monkeypatch, *arguments, "protocol=falsr", "memory=1") == 0
+    assert run(evaluate, monkeypatch, *arguments, "protocol=falsr", "memory_limit=1") == 0
     assert "protocol falsr, self-ensemble" in capsys.readouterr().out
     content = json.loads((tmp_path / "j.json").read_text())
     assert (content["model"], content["protocol"], content["self_ensemble"]) == ("a copy", "falsr", True)
@@ -199,7 +199,7 @@ def test_the_commands(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["model=bicubic", "data_root=nowhere"], "nowhere/Set5"),
         (["model=bicubic", "data_root=.", "sets=[]"], "sets is empty"),
         (["model=bicubic", "data_root=.", "protocol=ours"], "standard, falsr"),
-        (["model=bicubic", "data_root=.", "memory=0"], "memory is 0"),
+        (["model=bicubic", "data_root=.", "memory_limit=0"], "memory_limit is 0"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -125,9 +125,9 @@ def test_one_image_that_fails_is_one_line(place: Path, monkeypatch: pytest.Monke
         (["input=holiday, 2024/a.png", "output=out.jpg", "format=png"], "give one ending"),
         (["input=holiday, 2024", "output=m.safetensors"], "cannot make the folder m.safetensors"),
         (["input=holiday, 2024", "output=out", "quality=101"], "quality is 101"),
-        (["input=holiday, 2024", "output=out", "memory=0"], "memory is 0"),
+        (["input=holiday, 2024", "output=out", "memory_limit=0"], "memory_limit is 0"),
         (["input=holiday, 2024", "output=out", "threads=0"], "threads is 0"),
-        (["input=holiday, 2024/a.png", "output=out.png", "memory=100"], "24x20 pixels needs"),
+        (["input=holiday, 2024/a.png", "output=out.png", "memory_limit=100"], "24x20 pixels needs"),
         (["input=holiday, 2024"], "output is required"),
     ],
 )
@@ -177,6 +177,6 @@ def test_a_file_that_a_kill_left_half_written_does_not_count(place: Path, monkey
 
 
 def test_settings() -> None:
-    assert UpscaleConfig(model="m", input="i", output="o").memory == 2048
+    assert UpscaleConfig(model="m", input="i", output="o").memory_limit == 2048
     with pytest.raises(UserError):
         UpscaleConfig(model="m", input="i", output="o", quality=0)

@@ -27,7 +27,7 @@ class EvaluateConfig:
         sets: folders in ``data_root`` (or anywhere, by their absolute paths) of HR/LR pairs, or of HR images alone.
         protocol: how to score.
         self_ensemble: average over the eight flips and rotations of each image.
-        memory: MiB for activations; larger images are upscaled in tiles.
+        memory_limit: MiB for activations; larger images are upscaled in tiles.
         threads: processor threads; None for all.
         output: JSON file for the scores, or None.
         save_images: folder for the upscaled images, or None.
@@ -38,7 +38,7 @@ class EvaluateConfig:
     sets: tuple[str, ...] = ("Set5", "Set14")
     protocol: Protocol = Protocol.standard
     self_ensemble: bool = False
-    memory: int = 3072
+    memory_limit: int = 3072
     threads: int | None = None
     output: str | None = None
     save_images: str | None = None
@@ -50,8 +50,8 @@ class EvaluateConfig:
             raise UserError("sets is empty: name at least one folder in data_root, e.g. sets=[Set5,Set14]")
         if len(set(names)) < len(names):
             raise UserError(f"sets names a folder twice: {list(self.sets)}")
-        if self.memory < 1:
-            raise UserError(f"memory is {self.memory}: give at least 1 MiB")
+        if self.memory_limit < 1:
+            raise UserError(f"memory_limit is {self.memory_limit}: give at least 1 MiB")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
@@ -79,7 +79,7 @@ def evaluate(config: EvaluateConfig) -> None:
             model,
             sets,
             config.protocol,
-            memory_limit=config.memory * MIB,
+            memory_limit=config.memory_limit * MIB,
             self_ensemble=config.self_ensemble,
             save_images=None if config.save_images is None else Path(config.save_images).expanduser(),
             on_image=lambda name: progress.update(bar, advance=1, description=name),

@@ -33,7 +33,7 @@ class UpscaleConfig:
         format: ending of the files in the output folder, e.g. ``png``; None keeps each image's own.
         quality: of JPEG and WebP.
         self_ensemble: average over the eight flips and rotations, for eight times the work.
-        memory: MiB that the process may take; images are upscaled in tiles that keep it there.
+        memory_limit: MiB that the process may take; images are upscaled in tiles that keep it there.
         threads: processor threads; None for all.
         overwrite: upscale again what is there already.
     """
@@ -44,15 +44,15 @@ class UpscaleConfig:
     format: str | None = None
     quality: int = 95
     self_ensemble: bool = False
-    memory: int = 2048
+    memory_limit: int = 2048
     threads: int | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise UserError(f"quality is {self.quality}: it must be in 1..100")
-        if self.memory < 1:
-            raise UserError(f"memory is {self.memory}: give at least 1 MiB")
+        if self.memory_limit < 1:
+            raise UserError(f"memory_limit is {self.memory_limit}: give at least 1 MiB")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
@@ -149,7 +149,7 @@ def _result(job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[fl
     photograph = read_photograph(job.source)
     try:
         photograph = for_format(photograph, FORMAT_OF[job.target.suffix.lower()])
-        return upscale_photograph(model.network, photograph, config.memory * MIB, config.self_ensemble, on_tile)
+        return upscale_photograph(model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile)
     except UserError as error:
         raise UserError(f"image {job.source}: {error}") from None
 
