@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +31,7 @@ from falsr_nas.controller.settings import (
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
-from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings, WorkersSettings
+from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings, RaySettings, WorkersSettings
 from falsr_nas.interruption import Interrupted, interruptible
 from falsr_nas.loop import Mode
 from falsr_nas.space.search_space import SearchSpace
@@ -102,7 +103,7 @@ SCHEMAS = Schemas(
         "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
         "training": {"training": TrainingSettings},
         "data": {"photographs": PhotographsSettings, "folder": FolderSettings, "div2k": Div2kSettings},
-        "execution": {"inline": InlineSettings, "processes": ProcessesSettings},
+        "execution": {"inline": InlineSettings, "processes": ProcessesSettings, "ray": RaySettings},
         "tracking": {"tracking": TrackingSettings},
     },
 )
@@ -186,6 +187,10 @@ def build_executor(config: SearchConfig) -> Executor:
         from falsr_nas.execution.processes import ProcessesExecutor
 
         return ProcessesExecutor(config.execution, make_evaluator)
+    if isinstance(config.execution, RaySettings):
+        from falsr_nas.execution.ray_executor import RayExecutor
+
+        return RayExecutor(config.execution, make_evaluator)
     from falsr_nas.execution.executor import InlineExecutor
 
     return InlineExecutor(make_evaluator)
@@ -291,4 +296,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import_module("falsr_nas.search").main()  # what travels to other processes is found there by that name, not as __main__

@@ -115,3 +115,32 @@ class ProcessesSettings(WorkersSettings):
         super().__post_init__()
         if self.workers_per_device < 1:
             raise UserError(f"execution.workers_per_device is {self.workers_per_device}: it must be at least 1")
+
+
+@dataclass(frozen=True)
+class RaySettings(WorkersSettings):
+    """Workers in a Ray cluster: where ``workers`` is null, as many as its nodes have room for, also when they come and go.
+
+    Attributes:
+        address: of the cluster, ``auto`` for the one that this machine is part of; null starts a Ray on this machine for this search alone.
+        num_cpus: processor cores that Ray counts for a worker; null for ``devices_per_candidate``.
+        num_gpus: GPUs that Ray counts for a worker, e.g. 0.25 for four workers on each; null for ``devices_per_candidate`` where the
+            cluster has GPUs, else 0.
+    """
+
+    address: str | None = None
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_cpus is not None and self.num_cpus <= 0:
+            raise UserError(f"execution.num_cpus is {self.num_cpus}: it must be positive, or null for one a device")
+        if self.num_gpus is not None and (self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)):
+            raise UserError(
+                f"execution.num_gpus is {self.num_gpus}: give a share of one GPU, a whole number of them, or null for one a device"
+            )
+        if self.num_gpus and self.devices_per_candidate > 1 and self.num_gpus != self.devices_per_candidate:
+            raise UserError(
+                f"execution.num_gpus is {self.num_gpus:g}, execution.devices_per_candidate {self.devices_per_candidate}: they must agree"
+            )
