@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import onnx_ir
 
 OPSET = 18
-"""ONNX opset of the files: the oldest that PyTorch's exporter writes by itself, so what most programs read (onnxruntime since 1.14, of 2023)."""
+"""ONNX opset of the files: the oldest that PyTorch's exporter writes by itself, so what most programs read."""
 
 TOLERANCE = 1e-4
 """How far an exported model may be from PyTorch, of 1: a fortieth of an 8-bit level."""
