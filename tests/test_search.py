@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backends import Backend, every_backend
 from falsr_nas.objectives import pareto_front
 from falsr_nas.store import Store
 
@@ -66,23 +67,27 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("execution", ["inline", "processes"])
-def test_a_search_killed_ten_times_ends_as_one_never_killed(tmp_path: Path, execution: str) -> None:
-    rng = random.Random(11)
+@every_backend
+@pytest.mark.parametrize(
+    ("controller", "rounds"), [("nsga2", 4), pytest.param("hybrid", 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_a_search_killed_again_and_again_ends_as_one_never_killed(tmp_path: Path, backend: Backend, controller: str, rounds: int) -> None:
+    rng, candidates = random.Random(11), 9 * rounds + 20
     arguments = (
         "evaluator=synthetic",
         "evaluator.seconds=0.04",
-        f"execution={execution}",
+        f"execution={backend.name}",
         "tracking=none",
-        "candidates=90",
+        f"candidates={candidates}",
+        f"controller={controller}",
         "controller.population=8",
     )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     succeeds(*arguments, f"run_dir={whole}")
     finished: dict[int, tuple] = {}
-    for _ in range(10):
+    for _ in range(rounds):
         process = subprocess.Popen(command(*arguments, f"run_dir={broken}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         before = len(rows(broken))
         while len(rows(broken)) < before + rng.randint(1, 6) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
@@ -91,7 +96,7 @@ def test_a_search_killed_ten_times_ends_as_one_never_killed(tmp_path: Path, exec
         assert process.wait() in (-signal.SIGKILL, 0)
         for row in rows(broken):
             assert finished.setdefault(row[0], row) == row, "a finished evaluation was repeated or lost"
-    assert 10 < len(finished) < 90, "the kills should land inside the search"
+    assert rounds < len(finished) < candidates, "the kills should land inside the search"
     succeeds(*arguments, f"run_dir={broken}")
     final = rows(broken)
     assert [row[:3] for row in final] == [row[:3] for row in rows(whole)]
