@@ -16,7 +16,11 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("search", "train", "evaluate", "upscale", "export", "report", "cluster"))]
+PAGES = [
+    ROOT / "docs" / "search.md",
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("train", "evaluate", "upscale", "export", "report", "cluster")),
+]
 """In an order in which each finds what those before it have made."""
 
 SMALLER = {
