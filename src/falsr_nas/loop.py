@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
 from falsr_nas.candidate import Candidate, Evaluation
 from falsr_nas.controller.controller import Controller
+from falsr_nas.controller.settings import Mode
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.retrying import Retrying
 from falsr_nas.execution.settings import FailurePolicies
 from falsr_nas.store import Store, candidate_from_json, candidate_to_json
-
-
-class Mode(StrEnum):
-    """When the controller is told."""
-
-    generational = "generational"
-    """A generation at a time (paper, IV): the same on any number of workers, each of which waits for the slowest of a generation."""
-    steady = "steady"
-    """Each evaluation as it ends: no worker ever waits, and which candidates come next depends on who ends first."""
 
 
 class Observer(Protocol):

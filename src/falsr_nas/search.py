@@ -23,6 +23,7 @@ from falsr_nas.controller.settings import (
     Constraints,
     ControllerSettings,
     HybridSettings,
+    Mode,
     NSGA2Settings,
     OptunaSettings,
     PymooSettings,
@@ -33,7 +34,6 @@ from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
 from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings, RaySettings, WorkersSettings
 from falsr_nas.interruption import Interrupted, interruptible
-from falsr_nas.loop import Mode
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings

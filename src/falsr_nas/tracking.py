@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 
 from falsr_nas.candidate import Evaluation, Score
 from falsr_nas.errors import UserError
-from falsr_nas.objectives import SearchSummary
 from falsr_nas.report.files import write_atomically
 
 if TYPE_CHECKING:
     import wandb
+
+    from falsr_nas.objectives import SearchSummary
 
 MODES = ("none", "offline", "online")
 

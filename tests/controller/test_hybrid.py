@@ -16,6 +16,7 @@ from falsr_nas.controller.settings import (
     ExplorationSettings,
     HybridSettings,
     LearnFrom,
+    Mode,
     NSGA2Settings,
     PolicySettings,
     RewardKind,
@@ -25,7 +26,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
-from falsr_nas.loop import Mode, run_search
+from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.store import Store
 

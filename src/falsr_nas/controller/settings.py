@@ -14,6 +14,15 @@ def check_probability(name: str, value: float) -> None:
         raise UserError(f"{name} is {value}: a probability is in 0..1")
 
 
+class Mode(StrEnum):
+    """When the controller is told."""
+
+    generational = "generational"
+    """A generation at a time (paper, IV): the same on any number of workers, each of which waits for the slowest of a generation."""
+    steady = "steady"
+    """Each evaluation as it ends: no worker ever waits, and which candidates come next depends on who ends first."""
+
+
 @dataclass(frozen=True)
 class Constraints:
     """The limits of a search (paper, II).

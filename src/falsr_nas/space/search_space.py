@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import STEM, Cell, Genome, GenomeError, Operator
+
+if TYPE_CHECKING:  # a command that prints its help needs none of it
+    import numpy as np
 
 
 class SpaceError(UserError):

@@ -35,7 +35,7 @@ def cpu_has_bf16() -> bool:
 
 def exact_cudnn(allow_tf32: bool = True) -> AbstractContextManager[None]:
     """Have cuDNN take the same kernels every time, so that a seed has one result; float32 stays float32 where TF32 is not allowed."""
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(  # type: ignore[no-untyped-call]
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
     )
     return flags
