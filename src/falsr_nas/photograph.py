@@ -155,5 +155,7 @@ def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int)
     encoder_copy = SCALE**2 * height * width * (1 if channels == 1 else 4) if photograph.bits == 8 else 0  # Pillow's
     need = max(images + tile, _PROCESS + result + encoder_copy)
     if memory < need:
-        raise UserError(f"an image of {width}x{height} pixels needs {-(-need // MIB)} MiB with this network: memory_limit is {memory // MIB}")
+        raise UserError(
+            f"an image of {width}x{height} pixels needs {-(-need // MIB)} MiB with this network: memory_limit is {memory // MIB}"
+        )
     return memory - images

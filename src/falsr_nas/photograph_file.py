@@ -11,7 +11,6 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 from PIL.ImageFile import ImageFile
 
-from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import MAX_PIXELS, open_image
 from falsr_nas.errors import UserError
 from falsr_nas.photograph import Photograph, Pixels
@@ -76,24 +75,16 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
     Raises:
         DataError: when the file is missing, no such image, truncated, too large, more than one picture, or has pixels that would lose bits.
     """
-    try:
-        with warnings.catch_warnings(), open_image(path) as (file, image):
-            warnings.simplefilter("ignore")  # on damaged notes; what matters raises
-            if image.width * image.height > max_pixels:
-                raise DataError(f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read")
-            if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a JPEG with a preview beside it
-                raise ValueError("it holds more than one picture")
-            profile = image.info.get("icc_profile")
-            pixels = read_deep(image, file) if is_deep(image) else _read_8_bits(image)
-            notes = image.getexif()  # only now: it may follow the pixels, and Pillow turns some formats by itself while it decodes them
-            turned = np.ascontiguousarray(_upright(pixels, notes.get(ExifTags.Base.Orientation)))
-            own_colours = isinstance(profile, bytes) and image.mode != "CMYK"
-            return Photograph(turned, profile if own_colours else None, _kept(notes))
-    except DataError:
-        raise
-    except Exception as error:  # decoders meet hostile bytes here, and fail with whatever comes up
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"image {path} cannot be read: {reason}") from error
+    with warnings.catch_warnings(), open_image(path, max_pixels) as (file, image):
+        warnings.simplefilter("ignore")  # on damaged notes; what matters raises
+        if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a JPEG with a preview beside it
+            raise ValueError("it holds more than one picture")
+        profile = image.info.get("icc_profile")
+        pixels = read_deep(image, file) if is_deep(image) else _read_8_bits(image)
+        notes = image.getexif()  # only now: it may follow the pixels, and Pillow turns some formats by itself while it decodes them
+        turned = np.ascontiguousarray(_upright(pixels, notes.get(ExifTags.Base.Orientation)))
+        own_colours = isinstance(profile, bytes) and image.mode != "CMYK"
+        return Photograph(turned, profile if own_colours else None, _kept(notes))
 
 
 def for_format(photograph: Photograph, name: str) -> Photograph:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
 import struct
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -12,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import LUMA, list_images, luma, read_image
@@ -80,11 +84,12 @@ def test_grey_tiffs_are_turned(tmp_path: Path, orientation: int) -> None:
     assert torch.equal(read_image(save(tmp_path / "a.tif", grey, exif=exif)), expected)
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises width x height pixels and holds none."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
@@ -177,3 +182,60 @@ def test_luma_is_the_full_range_weighted_sum_unrounded_even_under_autocast() -> 
         assert y.dtype == torch.float32
         np.testing.assert_allclose(y.numpy(), expected, atol=2e-7)
     assert luma(torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8), LUMA).tolist() == pytest.approx([1, 0], abs=2e-7)
+
+
+def text_bomb() -> bytes:
+    """A PNG of 9 x 6 pixels, and a comment of 50 MB in 50 KB."""
+    content = encoded("PNG")
+    return content[:33] + chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(50 * 2**20))) + content[33:]
+
+
+def tiff(tags: dict[int, int | tuple[int, ...]]) -> bytes:
+    directory = ImageFileDirectory_v2()
+    for tag, value in ({256: 16, 257: 16, 258: (8, 8, 8), 259: 5, 262: 2, 277: 3} | tags).items():
+        directory[tag] = value
+    content = io.BytesIO()
+    directory.save(content)
+    return content.getvalue() + bytes(1000)
+
+
+def run_length_bmp() -> bytes:
+    """60 million pixels by one mark of a line's end."""
+    header = struct.pack("<IiiHHIIiiII", 40, 60_000_000, 1, 1, 8, 1, 6, 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 1084, 0, 0, 1078) + header + bytes(1024) + b"\1\1\0\0\0\1"
+
+
+def many_scans() -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (64, 64), 77).save(content, "JPEG", progressive=True)
+    last = content.getvalue().rindex(b"\xff\xda")
+    return content.getvalue()[:-2] + 1000 * content.getvalue()[last:-2] + b"\xff\xd9"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in Linux's units")
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (text_bomb, "too large"),
+        (lambda: tiff({322: 16384, 323: 16384, 324: 8, 325: 100}), "tiles"),
+        (lambda: tiff({278: 1, 273: (8,) * 140_000, 279: (3,) * 140_000, 259: 1}), "tiles"),
+        (lambda: tiff({256: 2**31, 257: 2**31, 273: 8, 279: 9}), ""),
+        (run_length_bmp, "compressed"),
+        (many_scans, "1006 scans"),
+        (lambda: encoded("PNG") + bytes(65 * 2**20), "far larger"),
+        (lambda: b"P6 8000 8000 255\n", "truncated"),
+    ],
+)
+def test_what_is_cheap_to_send_and_dear_to_decode_is_refused(tmp_path: Path, make, says: str) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(make())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=rf"bomb\.png[^\n]*{says}"):
+        read_image(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18  # KiB
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png cannot be read: it is no file"):
+        read_image(tmp_path / "pipe.png")
