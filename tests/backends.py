@@ -1,13 +1,17 @@
 """Every executor, for the suites that all of them must pass: a new one is one more entry here."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from falsr_nas.execution.executor import Executor, InlineExecutor, MakeEvaluator
 from falsr_nas.execution.processes import ProcessesExecutor
-from falsr_nas.execution.settings import ProcessesSettings
+from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
+from falsr_nas.execution.settings import ProcessesSettings, RaySettings
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,28 @@ def _processes(make: MakeEvaluator, time_limit: float | None = None) -> Executor
     return ProcessesExecutor(ProcessesSettings(workers=2, time_limit=time_limit), make)
 
 
-BACKENDS = (Backend("inline", _inline, isolated=False), Backend("processes", _processes, isolated=True))
+def _ray(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
+    ray = pytest.importorskip("ray")
+    if not ray.is_initialized():  # one for all tests: it takes seconds to start, and ends with the process
+        with nodes_that_see_the_tests():
+            ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=LOCAL_OBJECT_STORE)
+    return RayExecutor(RaySettings(workers=2, time_limit=time_limit), make)
+
+
+@contextmanager
+def nodes_that_see_the_tests() -> Iterator[None]:
+    """Ray's nodes that are started meanwhile can import what lies in this folder, and report nothing to anyone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
+
+
+BACKENDS = (
+    Backend("inline", _inline, isolated=False),
+    Backend("processes", _processes, isolated=True),
+    pytest.param(Backend("ray", _ray, isolated=True), marks=pytest.mark.slow),
+)
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 

@@ -53,6 +53,9 @@ class FaultyEvaluator:
         match fault:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "kill host":
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(3600)
             case "loop":
                 while True:
                     time.sleep(1)
@@ -76,6 +79,7 @@ class FaultyEvaluator:
 
 KINDS = {
     "kill": FailureKind.WORKER_DIED,
+    "kill host": FailureKind.WORKER_DIED,
     "loop": FailureKind.TIMEOUT,
     "memory": FailureKind.OUT_OF_MEMORY,
     "greed": FailureKind.OUT_OF_MEMORY,

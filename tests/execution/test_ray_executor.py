@@ -1,0 +1,179 @@
+"""Ray: nodes that come and go. That its faults are those of the other executors, test_conformance.py says."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from backends import nodes_that_see_the_tests
+from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Fate, Origin, Score
+from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.errors import UserError
+from falsr_nas.execution.executor import Executor, InlineExecutor
+from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
+from falsr_nas.execution.settings import FailurePolicies, RaySettings
+from falsr_nas.loop import run_search
+from falsr_nas.objectives import pareto_front
+from falsr_nas.space.cost import cost
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.store import Store
+from faulty_evaluator import FaultyEvaluator
+from stranded_evaluator import StrandedEvaluator
+
+SPACE = SearchSpace()
+WATCHFUL = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
+"""For Ray to find within seconds that a node is gone, as it does within half a minute by itself."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SimpleNamespace]:
+    """A head with room for one worker; ``add()`` adds a node with room for another."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    ray.shutdown()  # what other tests were connected to
+    with nodes_that_see_the_tests():
+        nodes = Cluster()
+        add = partial(nodes.add_node, num_cpus=1, object_store_memory=LOCAL_OBJECT_STORE)
+        add(include_dashboard=False, _system_config=WATCHFUL)
+        yield SimpleNamespace(address=nodes.address, add=add)
+        ray.shutdown()
+        nodes.shutdown()
+
+
+def candidate(number: int) -> Candidate:
+    genome = SPACE.sample(np.random.default_rng(number))
+    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+
+
+def search(executor: Executor, path: Path) -> list[Evaluation]:
+    controller = NSGA2(NSGA2Settings(population=8), SPACE, Constraints(), np.random.default_rng(1))
+    with Store(path, {}) as store:
+        run_search(controller, executor, store, budget=40, population=8, policies=FailurePolicies())
+        return store.evaluations()
+
+
+def found(evaluations: list[Evaluation]) -> list[tuple]:
+    return [(e.candidate, e.score and (e.score.mse, e.score.psnr)) for e in evaluations]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until(condition, seconds: float = 60) -> bool:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_a_search_outlives_a_node_and_takes_up_a_new_one(cluster: SimpleNamespace, tmp_path: Path) -> None:
+    doomed = cluster.add()
+    raylet = doomed.all_processes["raylet"][0].process
+    (tmp_path / "marks").mkdir()
+    strand = partial(StrandedEvaluator, raylet.pid, tmp_path / "marks")
+
+    def end_the_node_once_it_is_at_work() -> None:
+        wait_until(lambda: any((tmp_path / "marks").iterdir()))
+        raylet.kill()
+        raylet.wait()  # as long as it is a zombie, Ray's workers take it for alive
+
+    with RayExecutor(RaySettings(address=cluster.address), strand) as executor:
+        assert executor.capacity == 2
+        threading.Thread(target=end_the_node_once_it_is_at_work).start()
+        evaluations = search(executor, tmp_path / "ray.db")
+        assert executor.capacity == 1
+        cluster.add()
+        for number in range(1000):
+            executor.submit(candidate(number))
+            assert isinstance(executor.collect().outcome, Score)
+            if executor.capacity == 2:
+                break
+            time.sleep(0.1)
+        assert executor.capacity == 2
+    with InlineExecutor(FaultyEvaluator) as inline:
+        alone = search(inline, tmp_path / "inline.db")
+    assert found(evaluations) == found(alone)
+    assert [e.key for e in pareto_front(evaluations)] == [e.key for e in pareto_front(alone)]
+    with Store(tmp_path / "ray.db") as store:
+        (failed,) = store.failures()
+    assert (failed.failure.kind, failed.fate) == (FailureKind.NODE_LOST, Fate.RETRIED)
+    (stranded,) = (tmp_path / "marks").iterdir()
+    assert wait_until(lambda: gone(int(stranded.name))), "a worker outlived its node"
+
+
+@pytest.mark.slow
+def test_an_actor_that_dies_costs_its_candidate_and_is_replaced(cluster: SimpleNamespace) -> None:
+    with RayExecutor(RaySettings(address=cluster.address, workers=1), partial(FaultyEvaluator, {0: "kill host"})) as executor:
+        for number in range(4):
+            executor.submit(candidate(number))
+        outcomes = {e.candidate.number: e.outcome for e in (executor.collect() for _ in range(4))}
+    assert isinstance(outcomes[0], Failure)
+    assert outcomes[0].kind is FailureKind.WORKER_DIED
+    assert all(isinstance(outcomes[number], Score) for number in (1, 2, 3))
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_search(tmp_path: Path) -> None:
+    """Ray's own agents stay for a minute, in which they try to tell a head that is gone."""
+    pytest.importorskip("ray")
+    mark = f"FALSR_NAS_TEST={uuid.uuid4()}"
+    name, _, value = mark.partition("=")
+    arguments = ("execution=ray", "execution.workers=2", "evaluator=synthetic", "evaluator.seconds=1", "tracking=none")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "falsr_nas.search", *arguments, f"run_dir={tmp_path}"],
+        env=os.environ | {name: value},
+        stderr=subprocess.PIPE,
+    )
+
+    def left() -> list[int]:
+        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark.encode() in _read(path)]
+
+    assert process.stderr is not None
+    assert b"generation 0" in process.stderr.readline()
+    assert len(left()) > 5
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert wait_until(lambda: not left(), 150), [_read(Path(f"/proc/{pid}/cmdline")) for pid in left()]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'falsr-nas\[ray\]'"):
+        RayExecutor(RaySettings(), FaultyEvaluator)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_cpus": 0}, "execution.num_cpus is 0"),
+        ({"num_gpus": 1.5}, "execution.num_gpus is 1.5"),
+        ({"num_gpus": 0.5, "devices_per_candidate": 2}, "must agree"),
+        ({"devices_per_candidate": 0}, "execution.devices_per_candidate is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        RaySettings(**settings)

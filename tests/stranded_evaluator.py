@@ -1,0 +1,26 @@
+"""An evaluator that hangs on one node of a Ray cluster until that node is gone, importable by workers."""
+
+import os
+import time
+from pathlib import Path
+
+from falsr_nas.candidate import Candidate, Score
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+
+
+class StrandedEvaluator:
+    """The synthetic evaluator, but it hangs on the node of ``raylet``, and says so by a file of its process's id."""
+
+    def __init__(self, raylet: int, marks: Path) -> None:
+        self.raylet = raylet
+        self.marks = marks
+        self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
+
+    def prepare(self) -> None: ...
+
+    def evaluate(self, candidate: Candidate) -> Score:
+        if os.environ["RAY_RAYLET_PID"] == str(self.raylet):
+            (self.marks / str(os.getpid())).touch()
+            time.sleep(3600)
+        return self.inner.evaluate(candidate)
