@@ -23,7 +23,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m falsr_nas.search +experiment=demo run_dir=outputs/demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
