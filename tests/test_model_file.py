@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +172,7 @@ def test_checkpoints_that_are_not_ours(changes: dict[str, Any], tmp_path: Path) 
 def test_a_genome_alone_allocates_nothing(tmp_path: Path) -> None:
     huge = {"cells": ["conv_f1024_k15_b32_noskip"] * 64}  # 1.9 TB of weights, which the file does not have
     path = saved(tmp_path / "m.safetensors", metadata={"genome": json.dumps(huge)})
-    with pytest.raises(ModelFileError, match="lacks"):
+    with pytest.raises(ModelFileError, match="more weights than the file can hold"):
         load_model(path)
 
 
@@ -214,3 +216,51 @@ def test_saving(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="neither"):
         save_model(tmp_path / "m.safetensors", SuperResolver(), {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_that_claim_to_be_larger_than_what_they_store(tmp_path: Path) -> None:
+    """A number that stands for a whole tensor by strides of zero: 5 kB of file for 2.8 GB of weights."""
+    genome = Genome.parse("stem_f1024 conv_f1024_k15_b1_noskip conv_f1024_k15_b1_noskip conv_f1024_k15_b1_noskip")
+    with torch.device("meta"):
+        network = Network(genome)
+    thin = {f"network.{name}": torch.zeros(()).expand(tensor.shape) for name, tensor in network.state_dict().items()}
+    with pytest.raises(ModelFileError, match="more weights than the file can hold"):
+        load_model(checkpoint(tmp_path / "m.ckpt", network, state_dict=thin))
+
+
+def rezipped(source: Path, target: Path, compression: int, rename: Callable[[str], str] = str) -> Path:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", compression) as new:
+        for entry in old.infolist():
+            new.writestr(rename(entry.filename), old.read(entry))
+    return target
+
+
+def test_checkpoints_that_unfold_are_refused(tmp_path: Path) -> None:
+    plain = checkpoint(tmp_path / "m.ckpt", Network(GENOME))
+    with pytest.raises(ModelFileError, match="its entries are packed"):
+        load_model(rezipped(plain, tmp_path / "packed.ckpt", zipfile.ZIP_DEFLATED))
+    old = tmp_path / "old.ckpt"  # PyTorch's older forms, a bare pickle and a tar, are no archive of plain entries
+    torch.save({"state_dict": {}}, old, _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelFileError, match="not a checkpoint"):
+        load_model(old)
+
+
+def test_names_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
+    """Entries are read by name and never written out, so a name that climbs out of the archive is only a name."""
+    inside = tmp_path / "deep" / "inside"
+    inside.mkdir(parents=True)
+    plain = checkpoint(inside / "m.ckpt", Network(GENOME))
+    climbing = rezipped(plain, inside / "c.ckpt", zipfile.ZIP_STORED, lambda name: f"../../{name}" if "data/0" in name else name)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ModelFileError):
+        load_model(climbing)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    for ending in (".safetensors", ".ckpt"):
+        path = tmp_path / f"m{ending}"
+        with path.open("wb") as file:
+            file.truncate(2**30 + 1)  # takes no room
+        with pytest.raises(ModelFileError, match="more than any model"):
+            load_model(path)

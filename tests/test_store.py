@@ -7,7 +7,7 @@ from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, F
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
-from falsr_nas.store import Store
+from falsr_nas.store import Store, StoreError
 
 CONFIG = {"seed": 1, "space.n": 7}
 
@@ -108,3 +108,36 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
         store._db.execute("PRAGMA max_page_count = 100000")
         store.commit_state({"much": "x" * 100_000})
         assert store.evaluations(told=True) == [evaluation(0)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE evaluations SET genome = 'conv_f16'",
+        "UPDATE evaluations SET psnr = 'high'",
+        "UPDATE evaluations SET mse = x'00ff'",
+        "UPDATE evaluations SET params = 'many'",
+        "UPDATE evaluations SET operators = '[1'",
+        "UPDATE evaluations SET parents = '7'",
+        "UPDATE evaluations SET failure = 'tired'",
+        "UPDATE about SET value = '[[' WHERE name = 'config'",
+        "UPDATE about SET value = '[1, 2]' WHERE name = 'config'",
+        "UPDATE about SET value = '7' WHERE name = 'state'",
+        "UPDATE about SET value = replace(hex(zeroblob(50000)), '0', '[') WHERE name = 'state'",
+        "DELETE FROM about WHERE name = 'config'",
+        "ALTER TABLE evaluations DROP COLUMN seconds",
+        "DROP TABLE evaluations",
+        "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES (1, 'k', 'forgotten', 'bug', '', '', '')",
+        "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES (1, 'k', 'retried', 'tired', '', '', '')",
+    ],
+)
+def test_rows_that_were_never_written_here_are_one_clear_line(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "search.db"
+    with Store(path, CONFIG) as store:
+        store.add(evaluation(1))
+        store.commit_state({"a": 1})
+    with sqlite3.connect(path) as database:
+        database.execute(damage)
+    database.close()
+    with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"), Store(path) as store:
+        store.config, store.state(), store.evaluations(), store.failures(), store.count()

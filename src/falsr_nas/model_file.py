@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +28,14 @@ from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
 from falsr_nas.report.files import write_atomically
+from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import SCALE, Genome, GenomeError
 
 WEIGHTS = "model.safetensors"
 """The model file of a folder."""
+
+LARGEST_FILE = 2**30
+"""Bytes, far beyond any model of this family and its optimizer's state; our choice."""
 
 CONFIG = "config.json"
 """What a folder's model is, for other programs to read; it must agree with the model file."""
@@ -92,6 +97,8 @@ def load_model(path: Path) -> Model:
     if loader is None:
         raise ModelFileError(f"{path}: a model file ends in {', '.join(loaders)}")
     try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise ModelFileError(f"{path}: {size} bytes is more than any model of this family; the limit is {LARGEST_FILE}")
         network, provenance = loader(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from None
@@ -160,6 +167,7 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
 
 
 def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -180,6 +188,22 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     return _assemble(path, settings.get("genome"), settings.get("target", "image"), weights), {"source": path.name}
 
 
+def _check_archive(path: Path) -> None:
+    """Raise ModelFileError unless a checkpoint is a zip archive as PyTorch writes it, which stores its entries without packing them.
+
+    So it cannot unfold in memory; and as entries are only read by their names, never written out, no name in it can lead anywhere.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except OSError:
+        raise
+    except Exception as error:  # as below
+        raise ModelFileError(f"{path}: not a checkpoint, or cut short ({type(error).__name__})") from None
+    if packed:
+        raise ModelFileError(f"{path}: its entries are packed, as no checkpoint's are")
+
+
 def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     network = load_graph(path)
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -190,6 +214,8 @@ def _assemble(path: Path, genome: object, target: object, weights: Mapping[str, 
         parsed = Genome.from_json(genome)
     except GenomeError as error:
         raise ModelFileError(f"{path}: {error}") from None
+    if cost(parsed).params > path.stat().st_size:  # a tensor may claim to be larger than what it stores
+        raise ModelFileError(f"{path}: its genome has more weights than the file can hold")
     with torch.device("meta"):  # nothing is allocated by a genome that the weights do not bear out
         network = Network(parsed)
     _fill(path, network, weights)

@@ -108,19 +108,22 @@ class Store:
                 rows = [("version", str(SCHEMA_VERSION)), ("config", text)]
                 self._db.executemany("INSERT INTO about VALUES (?, ?)", rows)
             return
-        about = dict(self._db.execute("SELECT name, value FROM about"))
+        with self._whole_rows():
+            about = dict(self._db.execute("SELECT name, value FROM about"))
+            found = json.loads(about["config"])
         if about.get("version") != str(SCHEMA_VERSION):
             raise StoreError(
                 f"{self.path}: made by another version of falsr_nas (format {about.get('version')}, this one reads {SCHEMA_VERSION})"
             )
-        if config is not None and (found := json.loads(about["config"])) != json.loads(text or ""):
+        if config is not None and found != json.loads(text or ""):
             raise StoreError(_difference(self.path, found, config))
 
     @property
     def config(self) -> dict[str, Any]:
         """The settings that the search was begun with, flattened."""
-        row = self._db.execute("SELECT value FROM about WHERE name = 'config'").fetchone()
-        return dict(json.loads(row[0]))
+        with self._plain_errors(), self._whole_rows():
+            row = self._db.execute("SELECT value FROM about WHERE name = 'config'").fetchone()
+            return dict(json.loads(row[0]))
 
     def add(self, evaluation: Evaluation) -> None:
         """Keep an evaluation that has just ended, durable when this returns. One of the same number is replaced.
@@ -147,30 +150,32 @@ class Store:
 
     def state(self) -> dict[str, Any] | None:
         """The controller's last state, or None before the first."""
-        row = self._db.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
-        return None if row is None else json.loads(row[0])
+        with self._plain_errors(), self._whole_rows():
+            row = self._db.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
+            return None if row is None else dict(json.loads(row[0]))
 
     def evaluations(self, *, told: bool | None = None) -> list[Evaluation]:
         """All evaluations by number; ``told`` picks those the controller had, or had not, been told at its last state."""
         where = "" if told is None else f"WHERE told = {int(told)}"
-        with self._plain_errors():
+        with self._plain_errors(), self._whole_rows():
             rows = self._db.execute(f"SELECT * FROM evaluations {where} ORDER BY number").fetchall()
             failures = self._failures_by_number()  # after the rows, whose failures are then there even while another process writes
             return [self._read.get(row[0]) or self._parse(row, failures.get(row[0], ())) for row in rows]
 
     def failures(self) -> list[FailedAttempt]:
         """All failed attempts, by the candidate's number, in the order in which they failed."""
-        with self._plain_errors():
+        with self._plain_errors(), self._whole_rows():
             rows = self._db.execute(f"SELECT number, key, fate, {_FAILURE} FROM failures ORDER BY number, id").fetchall()
-        found: list[FailedAttempt] = []
-        for number, key, fate, *failure in rows:
-            attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
-            found.append(FailedAttempt(number, key, attempt, _failure(*failure), Fate(fate)))
-        return found
+            found: list[FailedAttempt] = []
+            for number, key, fate, *failure in rows:
+                attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
+                found.append(FailedAttempt(number, key, attempt, _failure(*failure), Fate(fate)))
+            return found
 
     def count(self) -> int:
         """How many evaluations are kept."""
-        return int(self._db.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+        with self._plain_errors():
+            return int(self._db.execute("SELECT count(*) FROM evaluations").fetchone()[0])
 
     def close(self) -> None:
         """Fold the journal into the one file and let it go."""
@@ -256,6 +261,18 @@ class Store:
                 raise StoreError(f"{self.path}: not a search's file, or damaged ({error}). Give another run_dir") from error
             raise StoreError(f"{self.path}: {error}") from error
 
+    @contextmanager
+    def _whole_rows(self) -> Iterator[None]:
+        """What is read inside must be what was written: a row that something else wrote is a damaged file, not a mistake here."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise StoreError(
+                f"{self.path}: not a search's file, or damaged ({type(error).__name__}: {error}). Give another run_dir"
+            ) from error
+
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
     """A candidate as JSON, for states that hold some."""
@@ -280,9 +297,9 @@ def _evaluation(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation
     """The evaluation of a row; ``failures`` of its candidate, the last of which is the outcome where that is one."""
     number, key, genome, generation, params, mult_adds, mse, psnr, seconds, kind, operators, parents, log_prob, _ = row
     origin = Origin(_names(operators), tuple(json.loads(parents)), log_prob)
-    candidate = Candidate(Genome.recall(genome, key), Cost(params, mult_adds), origin, generation, number)
+    candidate = Candidate(Genome.recall(genome, key), Cost(int(params), int(mult_adds)), origin, int(generation), int(number))
     if kind is None:
-        return Evaluation(candidate, Score(mse, psnr, seconds), tuple(failures))
+        return Evaluation(candidate, Score(float(mse), float(psnr), float(seconds)), tuple(failures))
     return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, relu
 
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.tf_import import LUMA_INPUT, GraphError, import_graph, load_graph, message_types
+from falsr_nas.networks.tf_import import LUMA_INPUT, GraphError, _Graph, _Importer, import_graph, load_graph, message_types
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -408,3 +408,24 @@ def test_the_reference_is_what_it_says() -> None:
     rgb = skimage_data.astronaut()[60:116, 180:244] / 255
     with np.load(REFERENCE) as reference:
         np.testing.assert_allclose(reference["y"], rgb @ [0.299, 0.587, 0.114], atol=1e-6)
+
+
+class CountingDict(dict):
+    """Counts how often something is looked up."""
+
+    count = 0
+
+    def get(self, *arguments):
+        self.count += 1
+        return super().get(*arguments)
+
+
+def test_long_chains_are_walked_once() -> None:
+    """1,000 additions that read the end of a chain of 1,000 identities: a hostile graph could make it the square of 50,000 steps."""
+    types = message_types()
+    chain = [types["NodeDef"](name=f"i{i}", op="Identity", input=[f"i{i - 1}"]) for i in range(1000)]
+    sums = [types["NodeDef"](name=f"a{i}", op="Add", input=["i999", f"i{i}"]) for i in range(1000)]
+    graph = _Graph(types["GraphDef"](node=[node.SerializeToString() for node in chain + sums]).SerializeToString())
+    graph.nodes = CountingDict(graph.nodes)
+    assert _Importer(graph).adds[frozenset({"i-1"})] == "a999"
+    assert graph.nodes.count < 5000

@@ -111,3 +111,15 @@ def test_published_links_are_the_specified_ones() -> None:
     assert sum(map(len, a.links)) == 13
     assert a.inputs(7) == (0, 2, 5, 6)
     assert PUBLISHED["FALSR-B"].inputs(8) == (1, 4, 6, 7)
+
+
+def test_messages_stay_short_whatever_they_quote() -> None:
+    for text in ("x" * 10**6, '{"cells": ["' + "x" * 10**6 + '"]}', '{"cells": ["conv_f8_k1_b1_noskip"], "stem": ' + "9" * 4000 + "}"):
+        with pytest.raises(GenomeError) as caught:
+            Genome.parse(text)
+        assert len(str(caught.value)) < 500
+
+
+def test_numbers_too_long_for_a_number_are_no_json() -> None:
+    with pytest.raises(GenomeError, match="not JSON"):
+        Genome.parse('{"cells": ' + "1" * 5000 + "}")

@@ -99,6 +99,7 @@ class _Graph:
         if not nodes:
             raise GraphError("not a TensorFlow GraphDef: it has no nodes")
         self.nodes: dict[str, Any] = {node.name: node for node in nodes}
+        self._sources: dict[str, str] = {}
         if len(self.nodes) < len(nodes):
             raise GraphError("not a FALSR graph: two nodes share a name")
 
@@ -116,13 +117,21 @@ class _Graph:
         return [self._source(wire) for wire in node.input if not wire.startswith("^")]
 
     def _source(self, wire: str) -> str:
-        for _ in range(len(self.nodes)):
+        passed: list[str] = []
+        while True:
             wire = wire.removesuffix(":0")
+            if wire in self._sources:
+                wire = self._sources[wire]
+                break
             node = self.nodes.get(wire)
             if node is None or node.op != "Identity" or not node.input:
-                return wire
+                break
+            if len(passed) > len(self.nodes):
+                raise GraphError("not a FALSR graph: its identities run in a circle")
+            passed.append(wire)
             wire = node.input[0]
-        raise GraphError("not a FALSR graph: its identities run in a circle")
+        self._sources |= dict.fromkeys(passed, wire)  # so that long chains are walked once
+        return wire
 
     def only_wires(self, node: Any, count: int) -> list[str]:
         """What a node of ``count`` inputs reads."""

@@ -24,6 +24,7 @@ STEM = 32
 
 # Bounds for genomes that come from outside: far beyond any use, small enough that no text can ask for terabytes.
 _MOST = {"cells": 64, "channels": 1024, "kernel": 15, "repeats": 32, "factor": 64}
+_LONGEST_MESSAGE = 400
 
 _OPERATOR = re.compile(r"conv|groupConG(\d{1,4})|invertBotConE(\d{1,4})")
 _CELL = re.compile(r"([A-Za-z]+(?:[A-Z]\d{1,4})?)_f(\d{1,6})_k(\d{1,4})_b(\d{1,4})_(isskip|noskip)")
@@ -31,7 +32,10 @@ _LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
 
 
 class GenomeError(UserError):
-    """A text, a JSON or a value that is not a genome; the message says where and why."""
+    """A text, a JSON or a value that is not a genome; the message says where and why, shortly whatever it quotes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}...")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +222,10 @@ class Genome:
         text = text.strip()
         if text.startswith("{"):
             try:
-                return cls.from_json(json.loads(text))
-            except (json.JSONDecodeError, RecursionError) as error:
+                data = json.loads(text)
+            except (ValueError, RecursionError) as error:  # beside malformed ones, numbers of thousands of digits
                 raise GenomeError(f"not JSON: {error}") from None
+            return cls.from_json(data)
         blocks, _, links = text.partition("|")
         names = blocks.split()
         stem = STEM
