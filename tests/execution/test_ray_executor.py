@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -165,9 +166,22 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
         RayExecutor(RaySettings(), FaultyEvaluator)
 
 
+def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
+    pytest.importorskip("ray").shutdown()  # what other tests were connected to
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        with (
+            pytest.raises(UserError, match=f"execution.address={address}: no Ray cluster"),
+            RayExecutor(RaySettings(address=address), FaultyEvaluator),
+        ):
+            pytest.fail("entered")
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
+        ({"address": "ray://head:10001"}, "execution.address is 'ray://head:10001': give auto, or host:port"),
         ({"num_cpus": 0}, "execution.num_cpus is 0"),
         ({"num_gpus": 1.5}, "execution.num_gpus is 1.5"),
         ({"num_gpus": 0.5, "devices_per_candidate": 2}, "must agree"),

@@ -9,6 +9,7 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import sys
 import time
 from collections.abc import Collection, Iterator
@@ -112,11 +113,12 @@ class RayExecutor:
                 )
             else:
                 try:
+                    _knock(self._settings.address)
                     self._ray.init(address=self._settings.address, **quiet)
-                except (ConnectionError, ValueError) as error:
+                except OSError:  # a ConnectionError is one
                     raise UserError(
                         f"execution.address={self._settings.address}: no Ray cluster answers there. Start one with `ray start --head`, or "
-                        f"leave the address out for this machine alone ({str(error).splitlines()[0]})"
+                        "leave the address out for this machine alone"
                     ) from None
         self._connection.callback(self._ray.shutdown)
         self._connection.enter_context(_quiet(self._ray))
@@ -295,6 +297,13 @@ class HostActor:
             return self._executor.collect()
         except (UserError, SearchError) as error:
             return error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody answers at a head's address: Ray itself would try for minutes."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager

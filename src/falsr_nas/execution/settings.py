@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -122,7 +123,8 @@ class RaySettings(WorkersSettings):
     """Workers in a Ray cluster: where ``workers`` is null, as many as its nodes have room for, also when they come and go.
 
     Attributes:
-        address: of the cluster, ``auto`` for the one that this machine is part of; null starts a Ray on this machine for this search alone.
+        address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is part of; null starts a Ray on this
+            machine for this search alone.
         num_cpus: processor cores that Ray counts for a worker; null for ``devices_per_candidate``.
         num_gpus: GPUs that Ray counts for a worker, e.g. 0.25 for four workers on each; null for ``devices_per_candidate`` where the
             cluster has GPUs, else 0.
@@ -134,6 +136,10 @@ class RaySettings(WorkersSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.address not in (None, "auto") and not re.fullmatch(r"[^/]+:\d+", self.address):
+            raise UserError(
+                f"execution.address is {self.address!r}: give auto, or host:port of the cluster's head, or null for a Ray of its own"
+            )
         if self.num_cpus is not None and self.num_cpus <= 0:
             raise UserError(f"execution.num_cpus is {self.num_cpus}: it must be positive, or null for one a device")
         if self.num_gpus is not None and (self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)):
