@@ -23,7 +23,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_cell_runs(notebook: Path, run_dir: Path) -> None:
     cells = json.loads(notebook.read_text())["cells"]
     code = "\n\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
-    environment = os.environ | {"RUN_DIR": str(run_dir)}
+    environment = os.environ | {"RUN_DIR": str(run_dir), "RUN_DIRS": os.pathsep.join([str(run_dir)] * 2)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "48 candidates, 0 failures" in done.stdout
