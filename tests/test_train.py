@@ -100,7 +100,7 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
         (["run_dir=nowhere"], "search.db: there is no such file"),
         (["genome=FALSR-Z"], "neither a published network"),
         (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
-        (["genome=FALSR-A", "training.warmup=9999"], "training.warmup is 9999"),
+        (["genome=FALSR-A", "training.warmup=-1"], "training.warmup is -1"),
     ],
 )
 def test_a_users_mistake_is_one_line(arguments: list[str], message: str) -> None:

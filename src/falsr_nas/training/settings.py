@@ -51,7 +51,7 @@ class Decay(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """A training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
+    """A training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A). The defaults are those of ``training=short``.
 
     Attributes:
         epochs: passes; with ``steps_per_epoch`` 50 one is what DIV2K's 800 images make at batch 16.
@@ -59,7 +59,7 @@ class TrainingSettings:
         batch: patches of a step.
         patch: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
         rate: learning rate, the highest.
-        warmup: steps in which the rate rises from 0, along a line.
+        warmup: steps in which the rate rises from 0, along a line; a training of fewer never reaches it.
         decay: how it goes on.
         betas: Adam's decay rates.
         ema: decay of the exponential moving average of the weights, which is then what is validated and kept, e.g. 0.999: it reaches
@@ -71,13 +71,13 @@ class TrainingSettings:
         precision: arithmetic of the training steps.
     """
 
-    epochs: int = 8
+    epochs: int = 10
     steps_per_epoch: int = 50
-    batch: int = 16
-    patch: int = 24
+    batch: int = 4
+    patch: int = 16
     rate: float = 1e-3
-    warmup: int = 0
-    decay: Decay = Decay.constant
+    warmup: int = 20
+    decay: Decay = Decay.linear
     betas: tuple[float, float] = (0.9, 0.999)
     ema: float | None = None
     target: Target = Target.residual
@@ -95,10 +95,8 @@ class TrainingSettings:
             raise UserError(f"training.rate is {self.rate}: it must be positive")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded")
-        if not 0 <= self.warmup < self.steps:
-            raise UserError(
-                f"training.warmup is {self.warmup}: it must be at least 0, and less than the {self.steps} steps of the training"
-            )
+        if self.warmup < 0:
+            raise UserError(f"training.warmup is {self.warmup}: give a number of steps, 0 for none")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UserError(f"training.ema is {self.ema}: give a number between 0 and 1, or null for none")
         object.__setattr__(self, "betas", tuple(self.betas))
