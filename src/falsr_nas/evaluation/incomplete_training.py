@@ -15,6 +15,7 @@ from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.memory import give_back, prepare_to_stay_flat
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
@@ -50,9 +51,16 @@ class IncompleteTraining:
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         self.data.setup()
         self.data.batches(torch.Generator(), 0, self.devices)
+        prepare_to_stay_flat()
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         """Train, then validate."""
+        try:
+            return self._outcome(candidate)
+        finally:
+            give_back()
+
+    def _outcome(self, candidate: Candidate) -> Score | Failure:
         began = time.perf_counter()
         module = self._train(candidate)
         if module.diverged or not math.isfinite(module.mse):
