@@ -172,7 +172,7 @@ def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
         deaf.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         with (
-            pytest.raises(UserError, match=f"execution.address={address}: no Ray cluster"),
+            pytest.raises(UserError, match=f"execution.address={address}: no Ray cluster lets us in"),
             RayExecutor(RaySettings(address=address), FaultyEvaluator),
         ):
             pytest.fail("entered")

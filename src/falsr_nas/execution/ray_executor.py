@@ -117,8 +117,8 @@ class RayExecutor:
                     self._ray.init(address=self._settings.address, **quiet)
                 except OSError:  # a ConnectionError is one
                     raise UserError(
-                        f"execution.address={self._settings.address}: no Ray cluster answers there. Start one with `ray start --head`, or "
-                        "leave the address out for this machine alone"
+                        f"execution.address={self._settings.address}: no Ray cluster lets us in there. Start one by `ray start --head`; "
+                        "where it has a token, this machine needs the same in ~/.ray/auth_token. Without an address, Ray is this machine alone"
                     ) from None
         self._connection.callback(self._ray.shutdown)
         self._connection.enter_context(_quiet(self._ray))
