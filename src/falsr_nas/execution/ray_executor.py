@@ -118,7 +118,7 @@ class RayExecutor:
                 except OSError:  # a ConnectionError is one
                     raise UserError(
                         f"execution.address={self._settings.address}: no Ray cluster lets us in there. Start one by `ray start --head`; "
-                        "where it has a token, this machine needs the same in ~/.ray/auth_token. Without an address, Ray is this machine alone"
+                        "if it has a token, this machine needs the same in ~/.ray/auth_token. Without an address, Ray is this machine alone"
                     ) from None
         self._connection.callback(self._ray.shutdown)
         self._connection.enter_context(_quiet(self._ray))
