@@ -19,25 +19,37 @@ function showCandidate(container, run, row, withRun, onChoose) {
 function badges(run, row, withRun) {
   const texts = [withRun ? run.name : null, `generation ${run.c.generation[row]}`, madeBy(run.operators(row))];
   const badge = (text, kind) => element("span", { class: `badge ${kind}` }, text);
-  return element("p", { class: "badges" },
+  return element(
+    "p",
+    { class: "badges" },
     run.onFront.has(row) ? badge("on the front", "good") : null,
     run.scored(row) ? null : badge(run.failure(row), "bad"),
-    ...texts.filter(Boolean).map((text) => badge(text, "")));
+    ...texts.filter(Boolean).map((text) => badge(text, "")),
+  );
 }
 
 function scores(run, row) {
   const { c } = run;
-  const facts = [["mult-adds", `${giga(c.mult_adds[row])} G`], ["parameters", c.params[row].toLocaleString("en")], ["links", String(run.linkCount(row))]];
+  const facts = [
+    ["mult-adds", `${giga(c.mult_adds[row])} G`],
+    ["parameters", c.params[row].toLocaleString("en")],
+    ["links", String(run.linkCount(row))],
+  ];
   if (run.scored(row)) facts.unshift(["PSNR", `${c.psnr[row].toFixed(3)} dB`], ["MSE", significant(run.mse(row))]);
   if (c.seconds[row]) facts.push(["took", `${significant(c.seconds[row])} s`]);
   if (c.log_prob[row] !== undefined) facts.push(["log p of the policy", c.log_prob[row].toFixed(2)]);
-  return element("dl", { class: "facts" }, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  return element(
+    "dl",
+    { class: "facts" },
+    ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
 }
 
 // Fill in the blank drawing (architecture.py). What no parent has is marked; a link that all parents had and this one lost stays, faint.
 function draw(run, row) {
   const svg = document.getElementById(`drawing-${run.n}`).content.firstElementChild.cloneNode(true);
-  const parents = run.parents(row), text = run.text(row);
+  const parents = run.parents(row),
+    text = run.text(row);
   svg.setAttribute("aria-label", text);
   svg.prepend(shape("title", {}, text));
   run.cells(row).forEach((cell, i) => {
@@ -48,7 +60,8 @@ function draw(run, row) {
     block.classList.toggle("new", parents.length > 0 && parents.every((parent) => run.cells(parent)[i] !== cell));
   });
   run.places.forEach(([node, target], place) => {
-    const link = svg.querySelector(`[data-link="${node}-${target}"]`), had = parents.filter((parent) => run.hasLink(parent, place)).length;
+    const link = svg.querySelector(`[data-link="${node}-${target}"]`),
+      had = parents.filter((parent) => run.hasLink(parent, place)).length;
     if (run.hasLink(row, place)) link.classList.toggle("new", parents.length > 0 && had === 0);
     else if (parents.length > 0 && had === parents.length) link.classList.add("gone");
     else link.remove();
@@ -63,45 +76,76 @@ function explanation(run, row) {
 }
 
 function genomeText(text) {
-  const copy = element("button", { type: "button", onclick: async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(code); // the browser forbids it: ready for Ctrl-C
-      copy.textContent = "Selected";
-    }
-  } }, "Copy");
+  const copy = element(
+    "button",
+    {
+      type: "button",
+      onclick: async () => {
+        try {
+          await navigator.clipboard.writeText(text);
+          copy.textContent = "Copied";
+        } catch {
+          getSelection().selectAllChildren(code); // the browser forbids it: ready for Ctrl-C
+          copy.textContent = "Selected";
+        }
+      },
+    },
+    "Copy",
+  );
   const code = element("code", {}, text);
   return element("div", { class: "genome" }, code, copy);
 }
 
 function lineage(run, row, onChoose) {
-  const parents = run.c.parents[row], children = run.children.get(row) ?? [], line = run.line(row);
+  const parents = run.c.parents[row],
+    children = run.children.get(row) ?? [],
+    line = run.line(row);
   const found = [element("h3", {}, "Where it comes from")];
   if (!parents.length) {
     found.push(element("p", {}, `It was not made from others: ${madeBy(run.operators(row))}.`));
   } else {
-    found.push(element("p", {}, `${capital(madeBy(run.operators(row)))} of ${parents.length === 1 ? "its parent" : "its parents"}:`), chips(run, parents, onChoose));
+    found.push(
+      element("p", {}, `${capital(madeBy(run.operators(row)))} of ${parents.length === 1 ? "its parent" : "its parents"}:`),
+      chips(run, parents, onChoose),
+    );
   }
   const ancestors = run.ancestors(row);
   if (ancestors.size) {
     const founders = [...ancestors].filter((one) => run.c.parents[one].length === 0).length;
-    found.push(element("p", {}, `${plural(ancestors.size, "ancestor")}, ${founders} of them with no parents. Every line is a descent; click a point to see it.`));
+    found.push(
+      element(
+        "p",
+        {},
+        `${plural(ancestors.size, "ancestor")}, ${founders} of them with no parents. Every line is a descent; click a point to see it.`,
+      ),
+    );
     const chart = element("div", { class: "chart" });
     found.push(chart);
     requestAnimationFrame(() => drawLineage(chart, run, row, ancestors, onChoose));
   }
   if (line.length > 2) {
-    const steps = line.map((one) => element("li", {}, chip(run, one, onChoose), ` generation ${run.c.generation[one]}, ${madeBy(run.operators(one))}`));
-    found.push(element("details", {}, element("summary", {}, `First parents, ${plural(line.length - 1, "step")} back`), element("ol", { class: "line" }, ...steps)));
+    const steps = line.map((one) =>
+      element("li", {}, chip(run, one, onChoose), ` generation ${run.c.generation[one]}, ${madeBy(run.operators(one))}`),
+    );
+    found.push(
+      element(
+        "details",
+        {},
+        element("summary", {}, `First parents, ${plural(line.length - 1, "step")} back`),
+        element("ol", { class: "line" }, ...steps),
+      ),
+    );
   }
   found.push(element("h3", {}, "What came of it"));
   if (!children.length) found.push(element("p", {}, "No children."));
   else {
     const stood = children.filter((child) => run.onFront.has(child));
     const shown = [...stood, ...children.filter((child) => !run.onFront.has(child))].slice(0, MOST_CHIPS);
-    found.push(element("p", {}, `${plural(children.length, "child", "children")}, ${stood.length} on the front${shown.length < children.length ? `; ${shown.length} of them` : ""}:`), chips(run, shown, onChoose));
+    const some = shown.length < children.length ? `; ${shown.length} of them` : "";
+    found.push(
+      element("p", {}, `${plural(children.length, "child", "children")}, ${stood.length} on the front${some}:`),
+      chips(run, shown, onChoose),
+    );
   }
   return found;
 }
@@ -117,34 +161,63 @@ function chip(run, row, onChoose) {
   if (typeof row !== "number") return element("span", { class: "chip" }, element("code", {}, row));
   const score = run.scored(row) ? `${run.c.psnr[row].toFixed(2)} dB` : "failed";
   const title = `generation ${run.c.generation[row]}: ${run.cells(row).map(shortName).join(", ")}`;
-  return element("button", { type: "button", class: `chip ${run.onFront.has(row) ? "good" : ""}`, title, onclick: () => onChoose(run, row) },
-    element("code", {}, run.c.key[row].slice(0, 8)), ` ${score}, ${giga(run.c.mult_adds[row])} G`);
+  return element(
+    "button",
+    { type: "button", class: `chip ${run.onFront.has(row) ? "good" : ""}`, title, onclick: () => onChoose(run, row) },
+    element("code", {}, run.c.key[row].slice(0, 8)),
+    ` ${score}, ${giga(run.c.mult_adds[row])} G`,
+  );
 }
 
 function drawLineage(container, run, row, ancestors, onChoose) {
-  const width = container.clientWidth, height = 190;
+  const width = container.clientWidth,
+    height = 190;
   const all = [...ancestors, row].filter((one) => run.scored(one));
   const quality = all.map((one) => run.c.psnr[one]).sort((a, b) => a - b);
-  const low = quality[0], high = quality[quality.length - 1], margin = 0.08 * (high - low) || 0.5;
+  const low = quality[0],
+    high = quality[quality.length - 1],
+    margin = 0.08 * (high - low) || 0.5;
   const box = { left: 40, right: width - 12, top: 24, bottom: height - 42 };
   const x = linear([0, Math.max(1, run.c.generation[row])], [box.left + 4, box.right - 4]);
   const y = linear([low - margin, high + margin], [box.bottom, box.top]);
-  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "PSNR of the ancestors by generation" });
+  const svg = shape("svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": "PSNR of the ancestors by generation",
+  });
   const plot = axes(svg, x, y, box, { xLabel: "generation", yLabel: "PSNR (dB)", xTicks: 5, yTicks: 4 });
+  const place = (one) => `${x(run.c.generation[one]).toFixed(1)} ${y(run.c.psnr[one]).toFixed(1)}`;
   let descents = "";
   for (const one of all) {
     for (const parent of run.parents(one)) {
-      if (run.scored(parent)) descents += `M${x(run.c.generation[parent]).toFixed(1)} ${y(run.c.psnr[parent]).toFixed(1)}L${x(run.c.generation[one]).toFixed(1)} ${y(run.c.psnr[one]).toFixed(1)}`;
+      if (run.scored(parent)) descents += `M${place(parent)}L${place(one)}`;
     }
   }
   plot.append(shape("path", { class: "descents", d: descents, "stroke-opacity": String(Math.max(0.28, 0.8 - all.length / 400)) }));
   const line = run.line(row).filter((one) => run.scored(one));
-  plot.append(shape("path", { class: "first-parents", d: `M${line.map((one) => `${x(run.c.generation[one]).toFixed(1)} ${y(run.c.psnr[one]).toFixed(1)}`).join("L")}` }));
+  plot.append(
+    shape("path", {
+      class: "first-parents",
+      d: `M${line.map(place).join("L")}`,
+    }),
+  );
   for (const one of all) {
-    plot.append(shape("circle", {
-      class: `ancestor ${one === row ? "self" : ""} ${run.c.parents[one].length ? "" : "founder"}`, cx: x(run.c.generation[one]).toFixed(1), cy: y(run.c.psnr[one]).toFixed(1), r: one === row ? 5 : 3,
-      onpointerenter: (event) => tip.show(event, ...describeCandidate(run, one, false)), onpointerleave: () => tip.hide(), onclick: () => { tip.hide(); onChoose(run, one); },
-    }));
+    plot.append(
+      shape("circle", {
+        class: `ancestor ${one === row ? "self" : ""} ${run.c.parents[one].length ? "" : "founder"}`,
+        cx: x(run.c.generation[one]).toFixed(1),
+        cy: y(run.c.psnr[one]).toFixed(1),
+        r: one === row ? 5 : 3,
+        onpointerenter: (event) => tip.show(event, ...describeCandidate(run, one, false)),
+        onpointerleave: () => tip.hide(),
+        onclick: () => {
+          tip.hide();
+          onChoose(run, one);
+        },
+      }),
+    );
   }
   container.append(svg);
 }

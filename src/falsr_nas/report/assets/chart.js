@@ -26,7 +26,8 @@ function linear([low, high], [from, to]) {
   const scale = (value) => from + ((value - low) / span) * (to - from);
   scale.invert = (at) => low + ((at - from) / (to - from)) * span;
   scale.ticks = (count) => {
-    const rough = span / count, power = 10 ** Math.floor(Math.log10(rough));
+    const rough = span / count,
+      power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
     const found = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * span; i++) found.push(Number((i * step).toPrecision(12)));
@@ -86,17 +87,27 @@ const tip = {
     node.style.left = `${Math.max(4, right ? event.clientX + 16 : event.clientX - width - 12)}px`;
     node.style.top = `${Math.max(4, below ? event.clientY + 16 : event.clientY - height - 12)}px`;
   },
-  hide() { document.getElementById("tip").hidden = true; },
+  hide() {
+    document.getElementById("tip").hidden = true;
+  },
 };
 
 // A row of buttons of which one is pressed.
 function choice(label, options, chosen, onChoose) {
-  const buttons = options.map(([value, text]) => element("button", {
-    type: "button", "aria-pressed": String(value === chosen), onclick: () => {
-      buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i][0] === value)));
-      onChoose(value);
-    },
-  }, text));
+  const buttons = options.map(([value, text]) =>
+    element(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(value === chosen),
+        onclick: () => {
+          buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i][0] === value)));
+          onChoose(value);
+        },
+      },
+      text,
+    ),
+  );
   return element("div", { class: "choice", role: "group", "aria-label": label }, ...buttons);
 }
 
@@ -119,9 +130,15 @@ function rove(nodes, { previous, next }) {
 const drawings = [];
 function keepDrawn(container, draw) {
   let width = 0;
-  const redraw = () => { width = container.clientWidth; container.replaceChildren(); draw(container, Math.max(width, 240)); };
+  const redraw = () => {
+    width = container.clientWidth;
+    container.replaceChildren();
+    draw(container, Math.max(width, 240));
+  };
   drawings.push(redraw);
-  new ResizeObserver(() => { if (container.clientWidth !== width) redraw(); }).observe(container);
+  new ResizeObserver(() => {
+    if (container.clientWidth !== width) redraw();
+  }).observe(container);
   redraw();
   return redraw;
 }

@@ -12,7 +12,9 @@ class FrontChart {
     this.redraw = keepDrawn(container, (node, width) => this.draw(node, width));
   }
 
-  get visible() { return this.runs.filter((run) => !this.hidden.has(run)); }
+  get visible() {
+    return this.runs.filter((run) => !this.hidden.has(run));
+  }
 
   draw(container, width) {
     const height = Math.round(Math.min(520, Math.max(320, width * 0.58)));
@@ -25,7 +27,8 @@ class FrontChart {
       container.append(element("p", { class: "empty" }, "No candidate has a score yet."));
       return;
     }
-    let low = Infinity, high = 0;
+    let low = Infinity,
+      high = 0;
     for (const [run, row] of all) {
       const spent = run.c[this.cost][row] / unit;
       low = Math.min(low, spent);
@@ -34,17 +37,33 @@ class FrontChart {
     this.x = logarithmic([low / 1.12, high * 1.12], [left, right]);
     const psnr = this.psnrDomain(points);
     this.y = linear(psnr, [bottom, top]);
-    this.points = points.map(([run, row]) => ({ run, row, x: this.x(run.c[this.cost][row] / unit), y: this.y(run.c.psnr[row]) }))
+    this.points = points
+      .map(([run, row]) => ({ run, row, x: this.x(run.c[this.cost][row] / unit), y: this.y(run.c.psnr[row]) }))
       .filter((point) => point.y <= bottom + 1);
 
     const canvas = element("canvas", { "aria-hidden": "true" });
-    const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The Pareto front: arrow keys go along it, Enter shows a network" });
+    const svg = shape("svg", {
+      width,
+      height,
+      viewBox: `0 0 ${width} ${height}`,
+      role: "group",
+      "aria-label": "The Pareto front: arrow keys go along it, Enter shows a network",
+    });
     container.append(canvas, svg);
-    axes(svg, this.x, this.y, this.box, { xLabel: label, yLabel: "PSNR (dB)", xTicks: width / 90, yTicks: 6, yFormat: (value) => value.toFixed(psnr[1] - psnr[0] < 2 ? 1 : 0) });
+    axes(svg, this.x, this.y, this.box, {
+      xLabel: label,
+      yLabel: "PSNR (dB)",
+      xTicks: width / 90,
+      yTicks: 6,
+      yFormat: (value) => value.toFixed(psnr[1] - psnr[0] < 2 ? 1 : 0),
+    });
     this.drawPeers(svg);
     this.drawCloud(canvas, width, height, all);
     const below = points.length - this.points.length;
-    if (below) svg.append(shape("text", { class: "quiet", x: right, y: bottom - 6, "text-anchor": "end" }, `${plural(below, "more candidate")} below`));
+    if (below)
+      svg.append(
+        shape("text", { class: "quiet", x: right, y: bottom - 6, "text-anchor": "end" }, `${plural(below, "more candidate")} below`),
+      );
     for (const run of this.visible) svg.append(this.steps(run));
     this.marks = shape("g", { class: "marks" });
     svg.append(this.marks, ...this.frontPoints());
@@ -58,7 +77,8 @@ class FrontChart {
     const quantile = (share) => values[Math.floor(share * (values.length - 1))];
     const fence = quantile(0.25) - 3 * (quantile(0.75) - quantile(0.25));
     const fronts = this.visible.flatMap((run) => run.front.map((row) => run.c.psnr[row]));
-    const low = Math.min(Math.max(values[0], fence), ...fronts), high = values[values.length - 1];
+    const low = Math.min(Math.max(values[0], fence), ...fronts),
+      high = values[values.length - 1];
     const margin = 0.05 * (high - low) || 0.5;
     return [low - margin, high + margin];
   }
@@ -70,7 +90,12 @@ class FrontChart {
     for (const peer of [...this.peers].sort((a, b) => a[this.cost] - b[this.cost])) {
       const at = this.x(peer[this.cost] / unit);
       if (at < left || at > right) continue;
-      const mark = shape("g", { class: "peer" }, shape("path", { d: `M${at} ${top}v-6` }), shape("title", {}, `what ${peer.name} costs: ${tidy(peer[this.cost] / unit)}`));
+      const mark = shape(
+        "g",
+        { class: "peer" },
+        shape("path", { d: `M${at} ${top}v-6` }),
+        shape("title", {}, `what ${peer.name} costs: ${tidy(peer[this.cost] / unit)}`),
+      );
       if (at > end + 2) {
         const anchor = at + 70 > right ? "end" : "start";
         mark.append(shape("text", { x: at + (anchor === "end" ? 3 : -3), y: top - 10, "text-anchor": anchor }, peer.name));
@@ -95,14 +120,19 @@ class FrontChart {
     for (const point of this.points) {
       const last = point.run.periods[point.run.periods.length - 1].last || 1;
       const step = Math.round((point.run.c.generation[point.row] / last) * (GENERATION_COLORS - 1));
-      const color = one ? `color-mix(in oklab, var(--late) ${Math.round((100 * step) / (GENERATION_COLORS - 1))}%, var(--early))` : point.run.color;
+      const color = one
+        ? `color-mix(in oklab, var(--late) ${Math.round((100 * step) / (GENERATION_COLORS - 1))}%, var(--early))`
+        : point.run.color;
       if (!colors.has(color)) colors.set(color, []);
       colors.get(color).push(point);
     }
     for (const [color, points] of colors) {
       paint.fillStyle = resolved(color);
       paint.beginPath();
-      for (const { x, y } of points) { paint.moveTo(x + radius, y); paint.arc(x, y, radius, 0, 2 * Math.PI); }
+      for (const { x, y } of points) {
+        paint.moveTo(x + radius, y);
+        paint.arc(x, y, radius, 0, 2 * Math.PI);
+      }
       paint.fill();
     }
     paint.globalAlpha = 0.8;
@@ -115,7 +145,8 @@ class FrontChart {
   // The best PSNR that so much buys.
   steps(run) {
     const front = this.points.filter((point) => point.run === run && run.onFront.has(point.row)).sort((a, b) => a.x - b.x || a.y - b.y);
-    let path = "", best = Infinity;
+    let path = "",
+      best = Infinity;
     for (const { x, y } of front) {
       if (y >= best) continue;
       path += path ? `H${x}V${y}` : `M${x} ${y}`;
@@ -127,17 +158,25 @@ class FrontChart {
   frontPoints() {
     return this.visible.map((run) => {
       const points = this.points.filter((point) => point.run === run && run.onFront.has(point.row)).sort((a, b) => a.x - b.x);
-      const circles = points.map((point) => shape("circle", {
-        class: "front", cx: point.x, cy: point.y, r: points.length > 120 ? 3.4 : 4.4, color: run.color, role: "button", "data-key": run.c.key[point.row],
-        "aria-label": `${run.c.psnr[point.row].toFixed(2)} dB, ${giga(run.c.mult_adds[point.row])} G mult-adds, ${kilo(run.c.params[point.row])} K parameters`,
-        onfocus: (event) => this.describe(point, event.target.getBoundingClientRect()),
-        onblur: () => tip.hide(),
-        onkeydown: (event) => {
-          if (event.key !== "Enter" && event.key !== " ") return;
-          event.preventDefault();
-          this.onChoose(run, point.row);
-        },
-      }));
+      const circles = points.map((point) =>
+        shape("circle", {
+          class: "front",
+          cx: point.x,
+          cy: point.y,
+          r: points.length > 120 ? 3.4 : 4.4,
+          color: run.color,
+          role: "button",
+          "data-key": run.c.key[point.row],
+          "aria-label": inWords(run, point.row),
+          onfocus: (event) => this.describe(point, event.target.getBoundingClientRect()),
+          onblur: () => tip.hide(),
+          onkeydown: (event) => {
+            if (event.key !== "Enter" && event.key !== " ") return;
+            event.preventDefault();
+            this.onChoose(run, point.row);
+          },
+        }),
+      );
       rove(circles, { previous: "ArrowLeft", next: "ArrowRight" });
       return shape("g", {}, ...circles);
     });
@@ -145,12 +184,18 @@ class FrontChart {
 
   listen(svg) {
     const nearest = (event) => {
-      const edge = svg.getBoundingClientRect(), x = event.clientX - edge.left, y = event.clientY - edge.top;
-      let found = null, least = 14 ** 2;
+      const edge = svg.getBoundingClientRect(),
+        x = event.clientX - edge.left,
+        y = event.clientY - edge.top;
+      let found = null,
+        least = 14 ** 2;
       for (const point of this.points) {
         // A point of the front is found from further away than one of the crowd around it.
         const distance = ((point.x - x) ** 2 + (point.y - y) ** 2) * (point.run.onFront.has(point.row) ? 0.35 : 1);
-        if (distance < least) { found = point; least = distance; }
+        if (distance < least) {
+          found = point;
+          least = distance;
+        }
       }
       return found;
     };
@@ -162,7 +207,11 @@ class FrontChart {
       else tip.hide();
       this.mark();
     });
-    svg.addEventListener("pointerleave", () => { this.hovered = null; tip.hide(); this.mark(); });
+    svg.addEventListener("pointerleave", () => {
+      this.hovered = null;
+      tip.hide();
+      this.mark();
+    });
     svg.addEventListener("click", (event) => {
       const point = nearest(event);
       if (point) this.onChoose(point.run, point.row);
@@ -174,7 +223,10 @@ class FrontChart {
     tip.show(where, ...describeCandidate(run, row, this.runs.length > 1));
   }
 
-  choose(run, row) { this.chosen = { run, row }; this.mark(); }
+  choose(run, row) {
+    this.chosen = { run, row };
+    this.mark();
+  }
 
   place(run, row) {
     return { x: this.x(run.c[this.cost][row] / COSTS[this.cost].unit), y: Math.min(this.y(run.c.psnr[row]), this.box.bottom) };
@@ -190,7 +242,10 @@ class FrontChart {
       for (const parent of chosen.run.parents(chosen.row)) {
         if (!chosen.run.scored(parent)) continue;
         const from = this.place(chosen.run, parent);
-        found.push(shape("path", { class: "descent", d: `M${from.x} ${from.y}L${at.x} ${at.y}` }), shape("circle", { class: "parent", cx: from.x, cy: from.y, r: 4 }));
+        found.push(
+          shape("path", { class: "descent", d: `M${from.x} ${from.y}L${at.x} ${at.y}` }),
+          shape("circle", { class: "parent", cx: from.x, cy: from.y, r: 4 }),
+        );
       }
       found.push(shape("circle", { class: "chosen", cx: at.x, cy: at.y, r: 8 }));
     }
@@ -198,6 +253,8 @@ class FrontChart {
     this.marks.replaceChildren(...found);
   }
 }
+
+const inWords = ({ c }, row) => `${c.psnr[row].toFixed(2)} dB, ${giga(c.mult_adds[row])} G mult-adds, ${kilo(c.params[row])} K parameters`;
 
 // What a tip says of a candidate.
 function describeCandidate(run, row, withRun) {

@@ -8,8 +8,11 @@ const at = (selector) => document.querySelector(selector);
 
 function header() {
   at("h1").textContent = RUNS.map((run) => run.name).join(" and ");
-  const total = RUNS.reduce((sum, run) => sum + run.size, 0), space = [...new Set(RUNS.map((run) => `${run.n} cells`))].join(", ");
-  at(".lead").textContent = `${plural(total, "candidate")}${MANY ? ` of ${RUNS.length} searches` : ""} for ×2 super-resolution, ${space}${MANY ? "" : settingsInShort(RUNS[0])}`;
+  const total = RUNS.reduce((sum, run) => sum + run.size, 0),
+    space = [...new Set(RUNS.map((run) => `${run.n} cells`))].join(", ");
+  at(".lead").textContent =
+    `${plural(total, "candidate")}${MANY ? ` of ${RUNS.length} searches` : ""} for ×2 super-resolution, ${space}` +
+    (MANY ? "" : settingsInShort(RUNS[0]));
   at("#tiles").replaceChildren(...(MANY ? runTable() : tiles(RUNS[0])));
 }
 
@@ -32,15 +35,36 @@ function facts(run) {
   ];
 }
 
-const tiles = (run) => facts(run).map(([name, value]) => element("div", { class: "tile" }, element("b", {}, value), element("span", {}, name)));
+const tiles = (run) =>
+  facts(run).map(([name, value]) => element("div", { class: "tile" }, element("b", {}, value), element("span", {}, name)));
 
 function runTable() {
-  const rows = RUNS.map((run) => element("tr", {}, element("th", { scope: "row" },
-    element("label", {}, element("input", { type: "checkbox", checked: true, onchange: (event) => {
-      if (event.target.checked) front.hidden.delete(run);
-      else front.hidden.add(run);
-      front.redraw();
-    } }), colorPatch(run.color), run.name)), ...facts(run).map(([, value]) => element("td", {}, value))));
+  const rows = RUNS.map((run) =>
+    element(
+      "tr",
+      {},
+      element(
+        "th",
+        { scope: "row" },
+        element(
+          "label",
+          {},
+          element("input", {
+            type: "checkbox",
+            checked: true,
+            onchange: (event) => {
+              if (event.target.checked) front.hidden.delete(run);
+              else front.hidden.add(run);
+              front.redraw();
+            },
+          }),
+          colorPatch(run.color),
+          run.name,
+        ),
+      ),
+      ...facts(run).map(([, value]) => element("td", {}, value)),
+    ),
+  );
   const head = element("tr", {}, element("th", {}, "search"), ...facts(RUNS[0]).map(([name]) => element("th", { scope: "col" }, name)));
   return [element("table", { class: "runs" }, element("thead", {}, head), element("tbody", {}, ...rows))];
 }
@@ -52,7 +76,8 @@ function choose(run, row, fromUser = true) {
   at(`#front-table tr[data-key="${run.c.key[row]}"]`)?.classList.add("is-chosen");
   if (!fromUser) return;
   history.replaceState(null, "", `#${MANY ? `${run.index}-` : ""}${run.c.key[row]}`);
-  const panel = at("#candidate"), edge = panel.getBoundingClientRect();
+  const panel = at("#candidate"),
+    edge = panel.getBoundingClientRect();
   if (matchMedia("(min-width: 1080px)").matches) panel.scrollTop = 0;
   else if (edge.top > innerHeight * 0.6 || edge.top < 0) panel.scrollIntoView({ behavior: "smooth", block: "start" });
 }
@@ -60,27 +85,68 @@ function choose(run, row, fromUser = true) {
 // A link to the page may name a network; else the middle of the front is shown.
 function chooseFirst() {
   const [, index, key] = /^#(?:(\d+)-)?([0-9a-f]{16})$/.exec(location.hash) ?? [];
-  const run = RUNS[Number(index ?? 0)], row = run?.rowOf.get(key);
+  const run = RUNS[Number(index ?? 0)],
+    row = run?.rowOf.get(key);
   if (row !== undefined) return choose(run, row, false);
   const first = RUNS.find((one) => one.front.length) ?? RUNS.find((one) => one.size);
   if (first) choose(first, first.front[first.front.length >> 1] ?? 0, false);
   return undefined;
 }
 
-function note(section, text) { at(`#${section} .note`).textContent = text; }
+function note(section, text) {
+  at(`#${section} .note`).textContent = text;
+}
 
 function runChoice() {
-  return MANY ? [choice("Search", RUNS.map((run) => [run, run.name]), state.run, (run) => { state.run = run; drawRun(); })] : [];
+  return MANY
+    ? [
+        choice(
+          "Search",
+          RUNS.map((run) => [run, run.name]),
+          state.run,
+          (run) => {
+            state.run = run;
+            drawRun();
+          },
+        ),
+      ]
+    : [];
 }
 
 function growth() {
-  at("#growth .controls").replaceChildren(choice("Along", [["evaluations", "evaluations"], ["generations", "generations"]], state.axis, (axis) => { state.axis = axis; redraws.forEach((redraw) => redraw()); }));
+  at("#growth .controls").replaceChildren(
+    choice(
+      "Along",
+      [
+        ["evaluations", "evaluations"],
+        ["generations", "generations"],
+      ],
+      state.axis,
+      (axis) => {
+        state.axis = axis;
+        redraws.forEach((redraw) => redraw());
+      },
+    ),
+  );
   const { psnr, heaviest } = RUNS[0].scale;
-  note("growth", `Hypervolume: the share of a fixed cube that the front dominates, from ${psnr[0]} dB at ${giga(heaviest.mult_adds)} G and ${kilo(heaviest.params)} K to ${psnr[1]} dB at the lightest network; costs on a log scale.${comparable(RUNS) ? "" : " These searches have different spaces: their hypervolumes do not compare."}`);
+  note(
+    "growth",
+    `Hypervolume: the share of a fixed cube that the front dominates, from ${psnr[0]} dB at ${giga(heaviest.mult_adds)} G ` +
+      `and ${kilo(heaviest.params)} K to ${psnr[1]} dB at the lightest network; costs on a log scale.` +
+      (comparable(RUNS) ? "" : " These searches have different spaces: their hypervolumes do not compare."),
+  );
   const redraws = MEASURES.map((measure) => {
     const container = element("div", { class: "chart" });
     at("#growth .charts").append(container);
-    return keepDrawn(container, (node, width) => lineChart(node, width, RUNS.filter((run) => run.size), measure, state.axis));
+    return keepDrawn(container, (node, width) =>
+      lineChart(
+        node,
+        width,
+        RUNS.filter((run) => run.size),
+        measure,
+        state.axis,
+      ),
+    );
   });
 }
 
@@ -94,30 +160,92 @@ function drawRun() {
 }
 
 function composition() {
-  at("#traits .controls").replaceChildren(...runChoice(), choice("Networks", [["made", "made then"], ["front", "on the front then"]], state.of, (of) => { state.of = of; runDrawings.forEach((redraw) => redraw()); }));
-  note("traits", "Shares of the cells' operators, channels, kernels, repeats and in-cell residuals, generation by generation; beside each name its share at the end.");
-  note("links", "The share of the networks that have each link, from the first generation (left of each square) to the last (right, and in figures). A block always reads the one before it; those links are not shown.");
-  note("operators", "Entered the front: no earlier candidate was as good in PSNR, mult-adds and parameters. Became parents: survived the controller's selection and had children.");
+  at("#traits .controls").replaceChildren(
+    ...runChoice(),
+    choice(
+      "Networks",
+      [
+        ["made", "made then"],
+        ["front", "on the front then"],
+      ],
+      state.of,
+      (of) => {
+        state.of = of;
+        runDrawings.forEach((redraw) => redraw());
+      },
+    ),
+  );
+  note(
+    "traits",
+    "Shares of the cells' operators, channels, kernels, repeats and in-cell residuals, generation by generation; " +
+      "beside each name its share at the end.",
+  );
+  note(
+    "links",
+    "The share of the networks that have each link, from the first generation (left of each square) to the last (right, " +
+      "and in figures). A block always reads the one before it; those links are not shown.",
+  );
+  note(
+    "operators",
+    "Entered the front: no earlier candidate was as good in PSNR, mult-adds and parameters. " +
+      "Became parents: survived the controller's selection and had children.",
+  );
   for (const trait of Object.keys(RUNS[0].traits)) {
     const container = element("div", { class: "chart" });
     at("#traits .charts").append(container);
-    runDrawings.push(keepDrawn(container, (node, width) => { if (state.run.size) shareChart(node, width, state.run, trait, state.of); }));
+    runDrawings.push(
+      keepDrawn(container, (node, width) => {
+        if (state.run.size) shareChart(node, width, state.run, trait, state.of);
+      }),
+    );
   }
-  runDrawings.push(keepDrawn(at("#links .chart"), (node, width) => { if (state.run.size) linkMatrix(node, width, state.run, state.of); }));
+  runDrawings.push(
+    keepDrawn(at("#links .chart"), (node, width) => {
+      if (state.run.size) linkMatrix(node, width, state.run, state.of);
+    }),
+  );
 }
 
 function frontSection() {
-  at("#front .controls").append(choice("Cost", [["mult_adds", "mult-adds"], ["params", "parameters"]], "mult_adds", (cost) => { front.cost = cost; front.redraw(); }));
+  at("#front .controls").append(
+    choice(
+      "Cost",
+      [
+        ["mult_adds", "mult-adds"],
+        ["params", "parameters"],
+      ],
+      "mult_adds",
+      (cost) => {
+        front.cost = cost;
+        front.redraw();
+      },
+    ),
+  );
   const colors = MANY ? "Colours: searches." : "Colours: from the first generation (pale) to the last.";
-  note("front", `Every candidate, and what no other one beats in PSNR, mult-adds and parameters together. ${colors} Point at a network to see its cells, click for its drawing; Tab and the arrow keys go along the front.`);
+  note(
+    "front",
+    `Every candidate, and what no other one beats in PSNR, mult-adds and parameters together. ${colors} ` +
+      "Point at a network to see its cells, click for its drawing; Tab and the arrow keys go along the front.",
+  );
 }
 
 function theme() {
-  const button = at("#theme"), dark = matchMedia("(prefers-color-scheme: dark)");
+  const button = at("#theme"),
+    dark = matchMedia("(prefers-color-scheme: dark)");
   let now = dark.matches;
-  const show = () => { button.textContent = now ? "Light" : "Dark"; drawings.forEach((redraw) => redraw()); };
-  button.addEventListener("click", () => { now = !now; document.documentElement.style.colorScheme = now ? "dark" : "light"; show(); });
-  dark.addEventListener("change", () => { now = dark.matches; show(); });
+  const show = () => {
+    button.textContent = now ? "Light" : "Dark";
+    drawings.forEach((redraw) => redraw());
+  };
+  button.addEventListener("click", () => {
+    now = !now;
+    document.documentElement.style.colorScheme = now ? "dark" : "light";
+    show();
+  });
+  dark.addEventListener("change", () => {
+    now = dark.matches;
+    show();
+  });
   button.textContent = now ? "Light" : "Dark";
 }
 

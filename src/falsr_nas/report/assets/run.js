@@ -23,14 +23,22 @@ class Run {
     });
   }
 
-  get color() { return `var(--run-${this.index % 6})`; }
+  get color() {
+    return `var(--run-${this.index % 6})`;
+  }
 
-  scored(row) { return this.c.psnr[row] !== null; }
+  scored(row) {
+    return this.c.psnr[row] !== null;
+  }
 
   // Why it has no score.
-  failure(row) { return (this.c.failed[row] ?? "").replaceAll("_", " "); }
+  failure(row) {
+    return (this.c.failed[row] ?? "").replaceAll("_", " ");
+  }
 
-  mse(row) { return 65025 / 10 ** (this.c.psnr[row] / 10); }
+  mse(row) {
+    return 65025 / 10 ** (this.c.psnr[row] / 10);
+  }
 
   cells(row) {
     const names = [];
@@ -38,9 +46,13 @@ class Run {
     return names;
   }
 
-  hasLink(row, place) { return (parseInt(this.c.links[row][place >> 2], 16) >> (3 - (place & 3)) & 1) === 1; }
+  hasLink(row, place) {
+    return ((parseInt(this.c.links[row][place >> 2], 16) >> (3 - (place & 3))) & 1) === 1;
+  }
 
-  linkCount(row) { return this.places.reduce((count, _, place) => count + this.hasLink(row, place), 0); }
+  linkCount(row) {
+    return this.places.reduce((count, _, place) => count + this.hasLink(row, place), 0);
+  }
 
   // The genome's text, as pareto.csv and the commands have it.
   text(row) {
@@ -52,17 +64,24 @@ class Run {
     return `stem_f${this.stem} ${this.cells(row).join(" ")} | ${links.join(" ")}`.trim();
   }
 
-  operators(row) { return this.c.combinations[this.c.made_by[row]]; }
+  operators(row) {
+    return this.c.combinations[this.c.made_by[row]];
+  }
 
   // Parents that the search still holds.
-  parents(row) { return [...new Set(this.c.parents[row])].filter((parent) => typeof parent === "number"); }
+  parents(row) {
+    return [...new Set(this.c.parents[row])].filter((parent) => typeof parent === "number");
+  }
 
   ancestors(row) {
     const found = new Set();
     const open = [row];
     while (open.length) {
       for (const parent of this.parents(open.pop())) {
-        if (!found.has(parent)) { found.add(parent); open.push(parent); }
+        if (!found.has(parent)) {
+          found.add(parent);
+          open.push(parent);
+        }
       }
     }
     return found;
