@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, FailureKind, Fate, Origin, Score
-from falsr_nas.errors import SearchError
+from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.retrying import Retrying
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
 from falsr_nas.space.cost import cost
@@ -89,3 +89,10 @@ def test_many_in_a_row_stop_the_search_and_others_between_do_not() -> None:
 def test_every_kind_has_a_policy() -> None:
     for kind in FailureKind:
         assert isinstance(FailurePolicies().of(kind), FailurePolicy)
+
+
+def test_policies_that_make_no_sense_are_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"execution\.failures\.timeout\.retries is -1"):
+        FailurePolicies(timeout=FailurePolicy(retries=-1))
+    with pytest.raises(UserError, match=r"execution\.failures\.bug\.in_a_row is 0"):
+        FailurePolicies(bug=FailurePolicy(in_a_row=0))

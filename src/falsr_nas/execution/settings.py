@@ -34,12 +34,6 @@ class FailurePolicy:
     then: Then = Then.infeasible
     in_a_row: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.retries < 0:
-            raise UserError(f"execution.failures: retries is {self.retries}: it must not be negative")
-        if self.in_a_row is not None and self.in_a_row < 1:
-            raise UserError(f"execution.failures: in_a_row is {self.in_a_row}: it must be at least 1, or null for any number")
-
 
 @dataclass(frozen=True)
 class FailurePolicies:
@@ -52,6 +46,14 @@ class FailurePolicies:
     node_lost: FailurePolicy = FailurePolicy(retries=3, then=Then.stop)
     bad_data: FailurePolicy = FailurePolicy(then=Then.stop)
     bug: FailurePolicy = FailurePolicy(in_a_row=3)
+
+    def __post_init__(self) -> None:
+        for kind in FailureKind:
+            policy, where = self.of(kind), f"execution.failures.{kind.value}"
+            if policy.retries < 0:
+                raise UserError(f"{where}.retries is {policy.retries}: it must not be negative")
+            if policy.in_a_row is not None and policy.in_a_row < 1:
+                raise UserError(f"{where}.in_a_row is {policy.in_a_row}: it must be at least 1, or null for any number")
 
     def of(self, kind: FailureKind) -> FailurePolicy:
         """The policy for failures of this kind."""
