@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from backends import nodes_that_see_the_tests
 from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Fate, Origin, Score
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
-from falsr_nas.errors import UserError
+from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import FailurePolicies, RaySettings
@@ -127,6 +128,20 @@ def test_an_actor_that_dies_costs_its_candidate_and_is_replaced(cluster: SimpleN
     assert isinstance(outcomes[0], Failure)
     assert outcomes[0].kind is FailureKind.WORKER_DIED
     assert all(isinstance(outcomes[number], Score) for number in (1, 2, 3))
+
+
+class NotOnTheNodes(FaultyEvaluator):
+    """Of a module that no node can import."""
+
+    def __reduce__(self) -> tuple:
+        return import_module, ("no_such_module",)
+
+
+@pytest.mark.slow
+def test_workers_that_never_start_end_the_search_with_the_reason(cluster: SimpleNamespace) -> None:
+    executor = RayExecutor(RaySettings(address=cluster.address), NotOnTheNodes())
+    with pytest.raises(SearchError, match=r"(?s)could not be started, 3 times in a row.*ModuleNotFoundError"), executor:
+        pytest.fail("entered")
 
 
 @pytest.mark.slow

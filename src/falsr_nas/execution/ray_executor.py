@@ -126,18 +126,25 @@ class RayExecutor:
     def _hire(self) -> None:
         """Have as many actors as there is room for."""
         self._looked = time.monotonic()
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        nodes = self._nodes()
+        for host in list(self._hosts.values()):
+            if host.idle and host.node not in nodes:
+                self._dismiss(host)
         if self._num_gpus is None:
-            self._num_gpus = float(self._settings.devices_per_candidate) if any(node.get("GPU") for node in nodes) else 0.0
+            self._num_gpus = float(self._settings.devices_per_candidate) if any(node.get("GPU") for node in nodes.values()) else 0.0
         # A given number is asked for whatever there is: that is what makes an autoscaling cluster grow.
-        wanted = self._settings.workers or sum(self._room(node) for node in nodes)
-        for number in [number for number, host in self._hosts.items() if not host.ready][: max(0, len(self._hosts) - wanted)]:
-            self._dismiss(number)  # the room that it was to have is gone
+        wanted = self._settings.workers or sum(map(self._room, nodes.values()))
+        for host in [host for host in self._hosts.values() if not host.ready][: max(0, len(self._hosts) - wanted)]:
+            self._dismiss(host)  # the room that it was to have is gone
         for number in itertools.count():
             if len(self._hosts) >= wanted:
                 return
             if number not in self._hosts:
                 self._hosts[number] = self._start(number)
+
+    def _nodes(self) -> dict[str, dict[str, float]]:
+        """The resources of each node that is alive, by its id."""
+        return {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
 
     def _room(self, resources: dict[str, float]) -> int:
         room = resources.get("CPU", 0.0) / self._num_cpus
@@ -165,16 +172,16 @@ class RayExecutor:
         answer = host.actor.evaluate.remote(host.candidate) if host.candidate else host.actor.start.remote()
         answer.future().add_done_callback(lambda future: self._heard.put((host, future)))
 
-    def _dismiss(self, number: int) -> Host:
-        host = self._hosts.pop(number)
+    def _dismiss(self, host: Host) -> None:
+        del self._hosts[host.number]
         with suppress(Exception):  # it may be gone already
             self._ray.kill(host.actor)
-        return host
 
     def _await_hosts(self) -> None:
         until = time.monotonic() + PATIENCE
         warned = False
-        while not all(host.ready for host in self._hosts.values()):
+        while not self._hosts or not all(host.ready for host in self._hosts.values()):
+            self._hand_out()
             self._hear()
             if time.monotonic() < until:
                 continue
@@ -187,9 +194,9 @@ class RayExecutor:
     def _hand_out(self) -> None:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._hire()
-        idle = {host.name: host for host in self._hosts.values() if host.ready}
-        for name, host in idle.items():
-            if host.candidate is None and (candidate := self._waiting.take(name, idle)):
+        places = {host.name: host for host in self._hosts.values() if host.ready}
+        for name, host in places.items():
+            if host.idle and (candidate := self._waiting.take(name, places)):
                 host.candidate = candidate
                 self._ask(host)
 
@@ -207,7 +214,8 @@ class RayExecutor:
             self._ask(host)  # again: either it answers, now that it can be reached, or Ray knows by now what became of it
             return None
         except self._ray.exceptions.RayError as error:
-            return self._lost(self._dismiss(host.number), error)
+            self._dismiss(host)
+            return self._lost(host, error)
         match answer:
             case UserError() | SearchError():
                 raise answer
@@ -231,13 +239,13 @@ class RayExecutor:
         text = str(error)
         if isinstance(error, self._ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
             return Failure(FailureKind.OUT_OF_MEMORY, "Ray ended the worker: its node ran out of memory", text, host.name)
-        if "node has died" in text or not any(node["NodeID"] == host.node and node["Alive"] for node in self._ray.nodes()):
+        if "node has died" in text or (host.node and host.node not in self._nodes()):
             return Failure(FailureKind.NODE_LOST, "the node is gone", text, host.name)
         return Failure(FailureKind.WORKER_DIED, "the worker's actor died", text, host.name)
 
     def _stop(self) -> None:
-        for number in list(self._hosts):
-            self._dismiss(number)
+        for host in list(self._hosts.values()):
+            self._dismiss(host)
         self._waiting.clear()
         self._connection.close()
 
@@ -264,6 +272,11 @@ class Host:
     def name(self) -> str:
         """Its place as failures name it."""
         return f"worker {self.number} on node {self.node[:8]}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can take a candidate."""
+        return self.ready and self.candidate is None
 
 
 class HostActor:
@@ -310,7 +323,7 @@ def _knock(address: str) -> None:
 def _quiet(ray: Any) -> Iterator[None]:
     """Ray prints what befalls its processes on standard output, whatever it is told; failures say it, too, so it goes to the log."""
     worker = ray._private.worker
-    before = worker.print_to_stdstream
+    before = getattr(worker, "print_to_stdstream", None)
     worker.print_to_stdstream = lambda data, **_: _log.info("%s", "\n".join(data["lines"]))
     try:
         yield
