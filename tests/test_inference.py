@@ -12,7 +12,7 @@ from torch import Tensor
 
 from falsr_nas.errors import UserError
 from falsr_nas.image_quality import quantise
-from falsr_nas.inference import side_by_side, super_resolve, tile_size, upscale
+from falsr_nas.inference import side_by_side, super_resolve, tile_size, tiles, upscale
 from falsr_nas.networks.baselines import BASELINES, Bicubic, bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.network import BilinearResidual, Network
@@ -49,12 +49,12 @@ def test_tiled_equals_whole(name: str, size: tuple[int, int]) -> None:
     x = torch.rand(1, network.planes, *size, generator=torch.Generator().manual_seed(1))
     side = 2 * network.footprint.margin + 7
     limit = 10 * network.footprint.floats * side**2
-    tiles: list[tuple[int, ...]] = []
-    hook = network.register_forward_pre_hook(lambda module, inputs: tiles.append(tuple(inputs[0].shape)))
+    shapes: list[tuple[int, ...]] = []
+    hook = network.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape)))
     tiled = upscale(network, x, limit)
     hook.remove()
-    assert len(tiles) > 1
-    assert all(10 * network.footprint.floats * h * w <= limit for _, _, h, w in tiles)
+    assert len(shapes) > 1
+    assert all(10 * network.footprint.floats * h * w <= limit for _, _, h, w in shapes)
     torch.testing.assert_close(tiled, upscale(network, x), rtol=0, atol=1e-5)
 
 
@@ -187,3 +187,23 @@ def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
         output = subprocess.run([sys.executable, str(script), str(genome)], capture_output=True, text=True, check=True).stdout
         measured, bound = map(float, output.split())
         assert bound / 4 < measured <= bound
+
+
+@pytest.mark.parametrize("margin", [0, 1, 5])
+def test_tiles_are_of_one_size_and_keep_what_they_see_whole(margin: int) -> None:
+    """Every size of image and tile: tiles cover the image once, fit, and leave out what depends on where they were cut."""
+    footprint = Footprint(margin, floats=1)
+    for length in range(1, 40):
+        for tile in range(2 * margin + 1, 45):
+            found = tiles(footprint, length, 1, 10 * tile)
+            assert len({one.source[0].stop - one.source[0].start for one in found}) == 1
+            end = 0
+            for one in found:
+                (source, _), (kept, _), (target, _) = one.source, one.kept, one.target
+                assert source.stop - source.start <= tile
+                assert target.start == end < target.stop
+                assert target.start - kept.start == target.stop - kept.stop == 2 * source.start
+                assert source.start == 0 or kept.start >= 2 * margin
+                assert source.stop == length or kept.stop <= 2 * (source.stop - source.start - margin)
+                end = target.stop
+            assert end == 2 * length

@@ -191,14 +191,21 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
 
 
 def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice]]:
-    """Source, kept and target of the tiles along one side: even spans, each of at most ``tile`` with its margins."""
-    count = 1 if tile >= length else -(-length // (tile - 2 * margin))
-    cuts = []
-    for start, end in pairwise(length * i // count for i in range(count + 1)):
-        before = min(margin, start)  # surroundings inside the image; beyond it the network pads, as on the whole
-        source = slice(start - before, min(end + margin, length))
-        cuts.append((source, slice(SCALE * before, SCALE * (before + end - start)), slice(SCALE * start, SCALE * end)))
-    return cuts
+    """Source, kept and target of the tiles along one side, all of one size, at most ``tile``.
+
+    Of one size, because an allocator that gets the same blocks again finds room for them where they were, and does not grow.
+    """
+    if tile >= length:
+        return [(slice(0, length), slice(0, SCALE * length), slice(0, SCALE * length))]
+    # Each tile keeps what is a margin away from its cut sides; at the image's border, where the network pads as on the whole, all.
+    count = max(2, -(-(length - 2 * margin) // (tile - 2 * margin)))
+    size = -(-(length + 2 * margin * (count - 1)) // count)
+    starts = [(length - size) * i // (count - 1) for i in range(count)]
+    edges = [0, *((start + before + size) // 2 for before, start in pairwise(starts)), length]
+    return [
+        (slice(start, start + size), slice(SCALE * (left - start), SCALE * (right - start)), slice(SCALE * left, SCALE * right))
+        for start, (left, right) in zip(starts, pairwise(edges), strict=True)
+    ]
 
 
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
