@@ -1,7 +1,7 @@
 """Which short training ranks networks as a long one does?
 
     python experiments/proxy_fidelity/study.py run --train T91 BSDS200 --val Kodak24 [--workers 2]     # resumes; a line a training
-    python experiments/proxy_fidelity/study.py report                                              # tables.md from trainings.jsonl
+    python experiments/proxy_fidelity/study.py report                          # the tables of README.md, from trainings.jsonl
 
 Trains GENOMES random networks by every recipe of RECIPES, through the module and trainer that searches use, and keeps their PSNR at
 several lengths, and the seconds. The report sets Kendall's tau of each recipe with the long trainings beside what a second seed of the
@@ -30,7 +30,7 @@ from falsr_nas.data.settings import FolderSettings
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.training.settings import Decay, Initialization, Precision, Target, TrainingSettings
+from falsr_nas.training.settings import Decay, Precision, Target, TrainingSettings
 
 HERE = Path(__file__).parent
 COSTS = (0.0, 4e9, 8e9, 12e9)
@@ -40,25 +40,28 @@ GENOMES = 24
 MORE_GENOMES = 40
 """For the comparison of precisions, the GENOMES among them."""
 
-SHORT = TrainingSettings(epochs=3, steps_per_epoch=40, decay=Decay.constant, precision=Precision.fp32)
-LONG = replace(SHORT, epochs=30, warmup=40, decay=Decay.cosine)
-PAPER = replace(SHORT, rate=1e-4, target=Target.image, initialization=Initialization.normal, zero_output=False)
+CONSTANT = TrainingSettings(
+    epochs=3, steps_per_epoch=40, batch=16, patch=24, rate=1e-3, warmup=0, decay=Decay.constant, precision=Precision.fp32
+)
+LONG = replace(CONSTANT, epochs=30, warmup=40, decay=Decay.cosine)
+SMALL = replace(CONSTANT, batch=4, patch=16, steps_per_epoch=160, warmup=20, decay=Decay.linear)
+"""A ninth of the pixels a step, four times the steps."""
 
 RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
     # name: settings, seed, genomes
     "long": (LONG, 1, GENOMES),
-    "constant": (SHORT, 1, MORE_GENOMES),
-    "linear": (replace(SHORT, decay=Decay.linear), 1, GENOMES),
-    "paper": (PAPER, 1, GENOMES),
-    "constant, seed 2": (SHORT, 2, MORE_GENOMES),
-    "constant, bf16": (replace(SHORT, precision=Precision.bf16), 1, MORE_GENOMES),
-    "long, seed 2": (LONG, 2, GENOMES // 2),
-    "patch 16, linear": (replace(SHORT, patch=16, decay=Decay.linear), 1, GENOMES),
-    "image target": (replace(SHORT, target=Target.image), 1, GENOMES),
-    "rate 3e-4": (replace(SHORT, rate=3e-4), 1, GENOMES),
-    "rate 3e-3, linear": (replace(SHORT, rate=3e-3, decay=Decay.linear), 1, GENOMES),
-    "normal initialisation": (replace(SHORT, initialization=Initialization.normal), 1, GENOMES),
+    "constant": (CONSTANT, 1, MORE_GENOMES),
+    "linear": (replace(CONSTANT, decay=Decay.linear), 1, GENOMES),
+    "small batches": (SMALL, 1, MORE_GENOMES),
+    "rate 3e-3": (replace(CONSTANT, rate=3e-3, warmup=20, decay=Decay.linear), 1, GENOMES),
+    "batch 8": (replace(SMALL, batch=8, steps_per_epoch=100), 1, GENOMES),
+    "small batches, seed 2": (SMALL, 2, MORE_GENOMES),
+    "small batches, bf16": (replace(SMALL, precision=Precision.bf16), 1, MORE_GENOMES),
+    "small batches, average": (replace(SMALL, decay=Decay.constant, ema=0.98), 1, GENOMES),
+    "long, seed 2": (LONG, 2, 10),
+    "small batches, image target": (replace(SMALL, target=Target.image), 1, GENOMES),
 }
+
 
 def genomes(count: int) -> list[Genome]:
     """Random cells, links of a random density, the classes of COSTS in turn; the first ones do not depend on ``count``."""
@@ -172,6 +175,48 @@ def tau(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(np.sign((a[i] - a[j]) * (b[i] - b[j])) for i, j in pairs) / len(pairs)
 
 
+def report(options: argparse.Namespace) -> None:
+    by_recipe: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in rows(options.file):
+        by_recipe.setdefault(row["recipe"], {})[row["number"]] = row
+    long = by_recipe["long"]
+    print("| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB | processor seconds |")
+    print("|---|---|---|---|---|---|")
+    for recipe, found in by_recipe.items():
+        shared = sorted(found.keys() & long.keys())
+        for steps in sorted(map(int, found[0]["psnr"])):
+            if recipe == "long" and steps == LONG.steps:
+                continue
+            psnr = [found[number]["psnr"][str(steps)] for number in shared]
+            if any(map(math.isnan, psnr)):
+                continue
+            seconds = np.mean([found[number]["processor_seconds"] for number in shared]) * steps / RECIPES[recipe][0].steps
+            fidelity = tau(psnr, final(long, shared))
+            size = tau(psnr, [long[number]["mult_adds"] for number in shared])
+            name = recipe if len(shared) == len(long) else f"{recipe} ({len(shared)} genomes)"
+            print(f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} | {seconds:.1f} |")
+    shared = sorted(long)
+    seeds = [by_recipe[name] for name in ("small batches", "small batches, seed 2")]
+    mean = [np.mean([found[number]["psnr"][str(SMALL.steps)] for found in seeds]) for number in shared]
+    spent = sum(found[number]["processor_seconds"] for found in seeds for number in shared) / len(shared)
+    fidelity = tau(mean, final(long, shared))
+    print(f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | | {np.mean(mean):.2f} | {spent:.1f} |")
+    for name in ("params", "mult_adds"):
+        print(f"| {name}, no training | 0 | {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |")
+    print("\n| precisions and seeds | steps | genomes | tau |\n|---|---|---|---|")
+    for a, b in (("small batches", "small batches, bf16"), ("small batches", "small batches, seed 2"), ("long", "long, seed 2")):
+        if a not in by_recipe or b not in by_recipe:
+            continue
+        shared = sorted(by_recipe[a].keys() & by_recipe[b].keys())
+        for steps in sorted(map(int, by_recipe[b][0]["psnr"])):
+            pair = [[by_recipe[recipe][number]["psnr"][str(steps)] for number in shared] for recipe in (a, b)]
+            print(f"| {a} / {b} | {steps} | {len(shared)} | {tau(*pair):.2f} |")
+
+
+def final(long: dict[int, dict[str, Any]], numbers: Sequence[int]) -> list[float]:
+    return [long[number]["psnr"][str(LONG.steps)] for number in numbers]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=HERE / "trainings.jsonl")
@@ -182,6 +227,7 @@ def main() -> None:
     runner.add_argument("--workers", type=int, default=2)
     runner.add_argument("--recipes", nargs="*", default=[])
     runner.set_defaults(act=run)
+    commands.add_parser("report").set_defaults(act=report)
     options = parser.parse_args()
     act: Callable[[argparse.Namespace], None] = options.act
     act(options)
