@@ -141,3 +141,4 @@ def test_rows_that_were_never_written_here_are_one_clear_line(damage: str, tmp_p
     database.close()
     with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"), Store(path) as store:
         store.config, store.state(), store.evaluations(), store.failures(), store.count()
+    assert [one.name for one in tmp_path.iterdir()] == ["search.db"]  # let go of at once

@@ -91,11 +91,15 @@ class Store:
             raise StoreError(f"{path}: there is no such file")
         with self._plain_errors():
             self._db = sqlite3.connect(path, isolation_level=None)
-            # WAL with NORMAL loses nothing when the process dies; when the machine loses power, at most the last evaluations.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA busy_timeout = 60000")
-            self._open(config)
+            try:
+                # WAL with NORMAL loses nothing when the process dies; when the machine loses power, at most the last evaluations.
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("PRAGMA busy_timeout = 60000")
+                self._open(config)
+            except BaseException:
+                self._db.close()  # a file that is refused is let go at once
+                raise
 
     def _open(self, config: dict[str, Any] | None) -> None:
         text = None if config is None else json.dumps(config, sort_keys=True)
