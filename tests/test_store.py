@@ -142,3 +142,13 @@ def test_rows_that_were_never_written_here_are_one_clear_line(damage: str, tmp_p
     with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"), Store(path) as store:
         store.config, store.state(), store.evaluations(), store.failures(), store.count()
     assert [one.name for one in tmp_path.iterdir()] == ["search.db"]  # let go of at once
+
+
+def test_a_schema_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "search.db"
+    Store(path, CONFIG).close()
+    content = path.read_bytes()
+    assert content.count(b"CREATE TABLE evaluations") == 1
+    path.write_bytes(content.replace(b"CREATE TABLE evaluations", b"CREATE \x80ABLE evaluations"))
+    with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"):
+        Store(path)

@@ -264,6 +264,8 @@ class Store:
             if "not a database" in str(error) or "malformed" in str(error) or "no such" in str(error):
                 raise StoreError(f"{self.path}: not a search's file, or damaged ({error}). Give another run_dir") from error
             raise StoreError(f"{self.path}: {error}") from error
+        except UnicodeDecodeError as error:  # SQLite's message quotes a schema that is no text
+            raise StoreError(f"{self.path}: not a search's file, or damaged. Give another run_dir") from error
 
     @contextmanager
     def _whole_rows(self) -> Iterator[None]:
