@@ -104,7 +104,7 @@ def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -
     """(h, w, channels) -> (2h, 2w, channels)."""
     peak = np.iinfo(pixels.dtype).max
     levels = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / peak
-    opaque = levels.shape[1] - 1 + levels.shape[1] % 2
+    opaque = 3 if levels.shape[1] > 2 else 1
     colours, alpha = levels[:, :opaque], levels[:, opaque:]
     if alpha.shape[1]:
         output = torch.cat([_upscale_colours(network, _cover(colours, alpha), self_ensemble), bicubic(alpha)], dim=1)
