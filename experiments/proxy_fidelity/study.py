@@ -57,7 +57,6 @@ RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
     "batch 8": (replace(SMALL, batch=8, steps_per_epoch=100), 1, GENOMES),
     "small batches, seed 2": (SMALL, 2, MORE_GENOMES),
     "small batches, bf16": (replace(SMALL, precision=Precision.bf16), 1, MORE_GENOMES),
-    "small batches, average": (replace(SMALL, decay=Decay.constant, ema=0.98), 1, GENOMES),
     "long, seed 2": (LONG, 2, 10),
     "small batches, image target": (replace(SMALL, target=Target.image), 1, GENOMES),
 }
