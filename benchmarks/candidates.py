@@ -67,7 +67,7 @@ def watch() -> None:
     pl.Trainer.validate = watched("validation", pl.Trainer.validate)
     Store.add = watched("store", Store.add)
     batches = SuperResolutionData.batches
-    SuperResolutionData.batches = lambda self, generator: watched("batches", batches(self, generator))
+    SuperResolutionData.batches = lambda self, *shares: watched("batches", batches(self, *shares))
 
 
 def fixed_genomes(count: int) -> list[Genome]:
@@ -114,10 +114,12 @@ def main() -> None:
         with Store(Path(folder) / "search.db", {}) as store:
             began = time.perf_counter()
             for candidate in candidates:
-                store.add(attempt(evaluator, candidate))
+                evaluation = attempt(evaluator, candidate)
+                assert evaluation.score is not None, evaluation.outcome
+                store.add(evaluation)
             whole = time.perf_counter() - began
         write_pngs(Path(folder))
-        plain = [plain_step(genome, training.patch, Path(folder), options.plain) for genome in genomes] if options.plain else []
+        plain = [plain_step(genome, training.patch, Path(folder), options.plain, training.batch) for genome in genomes if options.plain]
     steps = training.epochs * training.steps_per_epoch
     parts = {name: SPENT[name] for name in ("build", "batches", "validation", "store")}
     parts["steps"] = SPENT["steps and batches"] - SPENT["batches"]

@@ -127,12 +127,12 @@ class PlainLoop(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
 
-def plain_step(genome: Genome, patch: int, folder: Path, steps: int) -> float:
+def plain_step(genome: Genome, patch: int, folder: Path, steps: int, batch: int = BATCH) -> float:
     module = PlainLoop(genome)
     trainer = pl.Trainer(
         max_steps=steps + 1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, devices=1
     )
-    trainer.fit(module, DataLoader(PngPatches(folder, patch), batch_size=BATCH, shuffle=True))
+    trainer.fit(module, DataLoader(PngPatches(folder, patch), batch_size=batch, shuffle=True))
     return statistics.median(np.diff(module.times))
 
 
