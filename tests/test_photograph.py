@@ -132,7 +132,8 @@ def test_the_process_stays_within_its_memory(tmp_path: Path) -> None:
         "upscale.main()\n"
         "print('peak', int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1024)\n"
     )
-    arguments = [f"model={tmp_path / 'm.safetensors'}", f"input={tmp_path / 'in.jpg'}", f"output={tmp_path / 'out.jpg'}", "memory_limit=600"]
+    files = [f"model={tmp_path / 'm.safetensors'}", f"input={tmp_path / 'in.jpg'}", f"output={tmp_path / 'out.jpg'}"]
+    arguments = [*files, "memory_limit=600"]
     output = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert float(output.split("peak ")[1]) <= 600  # a whole pass would take 2.8 GB
     with Image.open(tmp_path / "out.jpg") as image:
