@@ -1,7 +1,6 @@
 """The hybrid controller by itself, and through loop and store, broken and resumed in both modes."""
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -152,20 +151,14 @@ def test_what_was_in_flight_at_a_kill_is_evaluated_and_nothing_else_again(tmp_pa
     assert set(pending) <= {candidate.number for candidate, _ in whole if candidate.key in last.keys}
 
 
-def test_the_state_is_written_within_5_ms(tmp_path: Path) -> None:
+def test_the_state_does_not_grow_with_the_search() -> None:
+    """It is written with every evaluation in steady mode."""
     hybrid, evaluator = controller(population=64, policy=PolicySettings()), Watched().inner
-    with Store(tmp_path / "a.db", {}) as store:
-        for _ in range(4):
-            evaluations = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)]
-            hybrid.tell(evaluations)
-            store.commit_state({"controller": hybrid.state(), "pending": []}, evaluations)
-        (candidate,) = hybrid.ask(1)
-        spent = []
-        for _ in range(15):
-            began = time.perf_counter()
-            store.commit_state({"controller": hybrid.state(), "pending": []}, [Evaluation(candidate, evaluator.evaluate(candidate))])
-            spent.append(time.perf_counter() - began)
-    assert min(spent) < 0.005  # the quickest of several: the machine may be busy with something else
+    sizes = []
+    for _ in range(6):
+        hybrid.tell([Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)])
+        sizes.append(len(json.dumps(hybrid.state())))
+    assert sizes[-1] < 1.1 * sizes[1]
 
 
 def test_mutations_are_mixed_as_set() -> None:

@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -110,17 +109,6 @@ def test_a_restored_front_rewards_as_the_saved_one_to_the_bit(kind: RewardKind) 
     assert restored.front.tolist() == saved.front.tolist()
     assert restored.front.tolist() == sorted(objective_matrix(pareto_front(told)).tolist())
     assert restored(new).tolist() == saved(new).tolist()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_is_quick_with_ten_thousand_in_the_archive(kind: RewardKind) -> None:
-    rng = np.random.default_rng(8)
-    known = reward(kind)
-    points = np.column_stack([255**2 / 10 ** (rng.normal(30, 1, 10_000) / 10), *10 ** rng.uniform([[9], [4]], [[11], [6]], (2, 10_000))])
-    known._join(points)
-    began = time.perf_counter()
-    known(crowd(64, 9))
-    assert time.perf_counter() - began < 0.2
 
 
 def test_functions_take_empty_batches() -> None:

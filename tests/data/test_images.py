@@ -5,7 +5,6 @@ import os
 import resource
 import struct
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -96,13 +95,16 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [9_000, 50_000, 2**31 - 1])
-def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
+def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
-    began = time.perf_counter()
+
+    def decoded(*_: object) -> None:
+        pytest.fail("a pixel was decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decoded)
     with pytest.raises(DataError, match=r"bomb\.png"):
         read_image(path)
-    assert time.perf_counter() - began < 1
 
 
 def test_the_pixel_limit_is_exact(tmp_path: Path) -> None:

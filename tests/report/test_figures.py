@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +98,6 @@ def test_the_png_is_drawn_whatever_there_is(tmp_path: Path, evaluations: list[Ev
         levels = np.asarray(image.convert("L"))
     assert levels[0, 0] == 255
     assert (levels < 200).mean() > 0.002
-
-
-def test_10_000_candidates_take_seconds_at_most(tmp_path: Path, evaluations: list[Evaluation]) -> None:
-    many = evaluations * 34
-    start = time.process_time()  # of this process alone, however busy the machine is
-    write_pareto_png(tmp_path / "pareto.png", many)
-    assert time.process_time() - start < 5  # 0.7 s on one core
 
 
 def test_no_global_state_of_pyplot_is_touched() -> None:
