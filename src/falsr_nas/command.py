@@ -128,4 +128,6 @@ def _explain(error: Exception, schemas: Schemas) -> str:
 
 def _no_setting(key: str, schemas: Schemas) -> str:
     nearest = schemas.nearest(key)
+    if nearest == key:
+        return f"there is no setting {key!r} with the {key.partition('.')[0]} that was chosen"
     return f"there is no setting {key!r}" + (f": did you mean {nearest!r}?" if nearest else "; see --help")
