@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np  # nothing larger in the parent: on Linux a process inherits its parent's peak
 
+from turns import Side
+
 HEIGHT, WIDTH = 360, 640
 SIDES = ("falsr_nas", "onnxruntime")
 AGREEMENT = 1e-4
@@ -92,48 +94,18 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-class Side:
-    """A worker process, seen from the parent."""
-
-    def __init__(self, name: str, folder: Path, arguments: list[str], threads: int) -> None:
-        self.name, self.output = name, folder / f"{name}.npy"
-        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), *arguments]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        self._read()
-        self.passes: list[float] = []
-        self.work: list[float] = []
-
-    def run(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        clock, work = map(float, self._read().split())
-        self.passes.append(clock)
-        self.work.append(work)
-
-    def finish(self) -> dict[str, float]:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        loaded, peak = map(float, self._read().split())
-        if self.process.wait() != 0:
-            sys.exit(f"{self.name} failed")
-        return {
-            "first_ms": round(self.passes[0], 1),
-            "median_ms": round(statistics.median(self.passes[1:]), 1),
-            "least_ms": round(min(self.passes[1:]), 1),
-            "most_ms": round(max(self.passes[1:]), 1),
-            "cpu_ms": round(statistics.median(self.work[1:]), 1),
-            "peak_mib": round(peak),
-            "passes_mib": round(peak - loaded),
-        }
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name} ended early: see above")
-        return line
+def figures(turns: list[list[float]], loaded: float, peak: float) -> dict[str, float]:
+    """What a side took: milliseconds of its passes by the clock and of all threads, MiB."""
+    first, *passes = [clock for clock, _ in turns]
+    return {
+        "first_ms": round(first, 1),
+        "median_ms": round(statistics.median(passes), 1),
+        "least_ms": round(min(passes), 1),
+        "most_ms": round(max(passes), 1),
+        "cpu_ms": round(statistics.median(work for _, work in turns[1:]), 1),
+        "peak_mib": round(peak),
+        "passes_mib": round(peak - loaded),
+    }
 
 
 def compare(options: argparse.Namespace, arguments: list[str]) -> None:
@@ -143,12 +115,14 @@ def compare(options: argparse.Namespace, arguments: list[str]) -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             sys.exit(done.returncode)
-        sides = [Side(name, folder, arguments, options.threads) for name in SIDES]
+        threads = {"OMP_NUM_THREADS": str(options.threads)}
+        commands = {name: [sys.executable, __file__, "--worker", name, "--folder", place, *arguments] for name in SIDES}
+        sides = [Side(name, command, threads) for name, command in commands.items()]
         for _ in range(1 + options.passes):
             for side in sides:
                 side.run()
-        rows = {side.name: side.finish() for side in sides}
-        ours, theirs = (np.load(side.output) for side in sides)
+        rows = {side.name: figures(side.turns, *side.finish()) for side in sides}
+        ours, theirs = (np.load(folder / f"{name}.npy") for name in SIDES)
     difference = float(np.abs(ours - theirs).max())
     if not difference <= AGREEMENT:
         sys.exit(f"the outputs differ by {difference:.1e}: what was measured is not the same model")

@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from turns import Side
+
 SIDES = ("falsr_nas", "tensorflow")
 Upscale = Callable[[list[np.ndarray]], list[np.ndarray]]  # (H, W, 3) uint8 -> (2H, 2W, 3) uint8, each
 
@@ -84,41 +86,11 @@ def work(side: str, model: Path, images: Path, outputs: Path, threads: int) -> N
     np.savez(outputs, **high)
 
 
-class Side:
-    """A worker process, seen from the parent."""
-
-    def __init__(self, name: str, python: str, options: argparse.Namespace, folder: Path) -> None:
-        self.name, self.outputs = name, folder / f"{name}.npz"
-        began = time.perf_counter()
-        command = [python, __file__, "--worker", name, "--model", options.model, "--threads", str(options.threads), "--data", str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
-        self._read()
-        self.start = time.perf_counter() - began
-        self.passes: list[float] = []
-        self.work: list[float] = []
-
-    def run(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        seconds, work = map(float, self._read().split())
-        self.passes.append(seconds)
-        self.work.append(work)
-
-    def finish(self) -> dict[str, np.ndarray]:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        if self.process.wait() != 0:
-            sys.exit(f"{self.name} failed")
-        with np.load(self.outputs) as archive:
-            return {name: archive[name] for name in archive.files}
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name} did not start: is everything it needs installed for its interpreter?")
-        return line
+def finish(side: Side, outputs: Path) -> dict[str, np.ndarray]:
+    """End a side; the outputs of its last pass."""
+    side.finish()
+    with np.load(outputs) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -134,13 +106,16 @@ def compare(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         np.savez(folder / "images.npz", **{name: read_image(file.lr).permute(1, 2, 0).numpy() for name, file in files.items() if file.lr})
-        sides = [Side(name, python, options, folder) for name, python in zip(SIDES, (sys.executable, options.tensorflow), strict=True)]
+        arguments = ["--model", options.model, "--threads", str(options.threads), "--data", place]
+        pythons = zip(SIDES, (sys.executable, options.tensorflow), strict=True)
+        sides = [Side(name, [python, __file__, "--worker", name, *arguments], {}, subprocess.DEVNULL) for name, python in pythons]
         for _ in range(options.passes):
             for side in sides:
                 side.run()
-        outputs = [side.finish() for side in sides]
+        outputs = [finish(side, folder / f"{side.name}.npz") for side in sides]
     rows = {}
     for side, high in zip(sides, outputs, strict=True):
+        passes, work_of_passes = zip(*side.turns, strict=True)
         scores = [
             score(torch.from_numpy(high[name]).permute(2, 0, 1)[None], read_image(file.hr)[None], Protocol.falsr)[0]
             for name, file in files.items()
@@ -148,10 +123,10 @@ def compare(options: argparse.Namespace) -> None:
         ]
         rows[side.name] = {
             "start_s": round(side.start, 2),
-            "first_pass_s": round(side.passes[0], 2),
-            "evaluation_s": round(side.start + side.passes[0], 2),
-            "best_pass_s": round(min(side.passes[1:] or side.passes), 2),
-            "best_cpu_s": round(min(side.work[1:] or side.work), 2),
+            "first_pass_s": round(passes[0], 2),
+            "evaluation_s": round(side.start + passes[0], 2),
+            "best_pass_s": round(min(passes[1:] or passes), 2),
+            "best_cpu_s": round(min(work_of_passes[1:] or work_of_passes), 2),
             "psnr": round(mean_score(scores).psnr, 4),
         }
     print(f"{'':12}{'start':>12}{'first pass':>12}{'together':>12}{'best pass':>12}{'CPU time':>12}{'PSNR, protocol falsr':>24}")

@@ -9,11 +9,12 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/falsr_nas"
 
-COMMON = {"errors", "candidate"}
+COMMON = {"errors", "candidate", "files"}
 """Plain words that anyone may use."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
     "space": {"errors"},
     "candidate": {"space"},
     "objectives": {"space"},
@@ -23,12 +24,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "image_quality": {"protocol"},
     "metrics": {"image_quality", "protocol"},
     "protocol": set(),
-    "training": {"networks", "data", "space", "report.files"},
+    "training": {"networks", "data", "space"},
     "evaluation": {"training", "networks", "data", "metrics", "space"},
     "execution": {"evaluation.evaluator", "space"},
     "store": {"space"},
     "report": {"space", "objectives", "store"},
-    "tracking": {"space", "objectives", "report.files"},
+    "tracking": {"space", "objectives"},
     "progress": {"space", "objectives", "tracking"},
     "loop": {
         "controller.controller",

@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import logging
 import math
 import multiprocessing
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -88,10 +86,9 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     from falsr_nas.evaluation.evaluator import evaluation_seed
     from falsr_nas.training.initialization import initialized_network
     from falsr_nas.training.module import SuperResolution
+    from falsr_nas.training.trainer import quiet_trainer
 
     torch.set_num_threads(1)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
     recipe, number, text = work
     settings, run_seed, _ = RECIPES[recipe]
     genome = Genome.parse(text)
@@ -102,20 +99,14 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     curve: dict[int, float] = {}
 
     class Curve(pl.Callback):
-        def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-            steps = (trainer.current_epoch + 1) * settings.steps_per_epoch
-            errors = torch.cat(module._errors).double().mean()  # callbacks come before the module's own hook
-            curve[steps] = 10 * math.log10(255**2 / float(errors)) if errors.isfinite() else float("nan")
+        def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+            curve[(trainer.current_epoch + 1) * settings.steps_per_epoch] = module.psnr
 
-    trainer = pl.Trainer(
+    trainer = quiet_trainer(
         max_epochs=settings.epochs,
         check_val_every_n_epoch=max(1, settings.epochs // 6),
         accelerator="cpu",
         devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         callbacks=[Curve()],
     )

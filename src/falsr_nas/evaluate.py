@@ -62,8 +62,8 @@ def evaluate(config: EvaluateConfig) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from falsr_nas.files import write_atomically
     from falsr_nas.inference import keep_freed_memory
-    from falsr_nas.report.files import write_atomically
     from falsr_nas.scoring import benchmark_files, find_model, score_model, score_table, to_json
 
     keep_freed_memory()

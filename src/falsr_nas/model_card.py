@@ -34,6 +34,7 @@ def model_card(name: str, genome: Genome, recipe: Mapping[str, Any], curve: Sequ
         "## Training",
         "\n".join(["| setting | value |", "|---|---|", *(f"| `{key}` | {value} |" for key, value in recipe.items())]),
         "## Use",
+        "From the folder that this one lies in:",
         f"    python -m falsr_nas.upscale model={name} input=photograph.jpg output=larger.png\n"
         f"    python -m falsr_nas.evaluate model={name} data_root=benchmark 'sets=[Set5]'",
     ]

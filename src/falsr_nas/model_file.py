@@ -23,11 +23,11 @@ from torch import Tensor
 
 from falsr_nas import __version__
 from falsr_nas.errors import UserError
+from falsr_nas.files import write_atomically
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
-from falsr_nas.report.files import write_atomically
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import SCALE, Genome, GenomeError
 

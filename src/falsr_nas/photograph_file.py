@@ -13,8 +13,8 @@ from PIL.ImageFile import ImageFile
 
 from falsr_nas.data.images import MAX_PIXELS, open_image
 from falsr_nas.errors import UserError
+from falsr_nas.files import open_atomically
 from falsr_nas.photograph import Photograph, Pixels
-from falsr_nas.report.files import open_atomically
 from falsr_nas.sixteen_bits import is_deep, read_deep, write_deep_png
 from falsr_nas.tiff_file import write_tiff
 

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from falsr_nas.errors import UserError
+from falsr_nas.files import write_atomically
 from falsr_nas.inference import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.layout import Layout
 from falsr_nas.model_file import Model, about
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.report.files import write_atomically
 
 if TYPE_CHECKING:
     import onnx_ir

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from falsr_nas.errors import UserError
+from falsr_nas.files import write_atomically
 from falsr_nas.model_file import CONFIG, WEIGHTS, Model, ModelFileError, about, load_model, save_model
-from falsr_nas.report.files import write_atomically
 
 CARD = "README.md"
 """The model card of a folder."""

@@ -108,7 +108,7 @@ class Progress:
             "generation": str(max(self._generation, 0)),
             "candidates": f"{self._done}/{self._total}",
             "per hour": "-" if rate is None else f"{rate:.0f}",
-            "left": "-" if left is None else _hours(left),
+            "left": "-" if left is None else hours(left),
             "hypervolume": "-" if self._hypervolume is None else f"{self._hypervolume:.4f}",
             "best PSNR": "-" if self._best is None else f"{self._best:.2f} dB",
             "failures": str(self._failures),
@@ -139,7 +139,8 @@ class Progress:
         return panel
 
 
-def _hours(seconds: float) -> str:
+def hours(seconds: float) -> str:
+    """A duration as hours, minutes and seconds, e.g. ``1:02:03``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 

@@ -148,7 +148,7 @@ def search(config: SearchConfig) -> None:
 
 
 def _search(config: SearchConfig, folder: Path) -> None:
-    from falsr_nas.report.files import write_atomically
+    from falsr_nas.files import write_atomically
     from falsr_nas.store import Store, wait_for_room
 
     controller = build_controller(config)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from falsr_nas.candidate import Evaluation, Score
 from falsr_nas.errors import UserError
-from falsr_nas.report.files import write_atomically
+from falsr_nas.files import write_atomically
 
 if TYPE_CHECKING:
     import wandb

@@ -160,12 +160,15 @@ def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> N
 
 
 def point_to_best(output: Path) -> None:
-    """A link ``best`` to the trained model of the highest validation PSNR, so that its name need not be known."""
+    """A link ``best`` to the trained model of the highest validation PSNR, so that its name need not be known.
+
+    Models in the folder that were not trained here have no such PSNR and come last.
+    """
     from falsr_nas.model_file import WEIGHTS
     from falsr_nas.pretrained import from_pretrained
 
     trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
-    best = max(trained, key=lambda folder: float(from_pretrained(folder).provenance["validation_psnr"]))
+    best = max(trained, key=lambda folder: float(from_pretrained(folder).provenance.get("validation_psnr", "-inf")))
     draft, link = output / ".best", output / "best"
     draft.unlink(missing_ok=True)
     draft.symlink_to(best.name)
@@ -213,8 +216,10 @@ class TrainingProgress:
 
     def show(self, point: CurvePoint, steps: int) -> None:
         """A validation has ended, of a training of ``steps`` steps."""
+        from falsr_nas.progress import hours
+
         left = point.seconds / point.step * (steps - point.step)
-        text = f"step {point.step:,} of {steps:,}: {point.psnr:.3f} dB, {_duration(left)} left"
+        text = f"step {point.step:,} of {steps:,}: {point.psnr:.3f} dB, {hours(left)} left"
         if self._status:
             self._status.update(text)
         else:
@@ -222,7 +227,7 @@ class TrainingProgress:
 
 
 def _write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
-    from falsr_nas.report.files import write_atomically
+    from falsr_nas.files import write_atomically
 
     lines = ["step,psnr,seconds", *(f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve)]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
@@ -232,11 +237,6 @@ def _name(genome: Genome) -> str:
     from falsr_nas.space.published import PUBLISHED
 
     return next((name for name, published in PUBLISHED.items() if published.key == genome.key), genome.key[:12])
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60:02} min" if hours else f"{rest // 60} min {rest % 60:02} s"
 
 
 def main() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-import warnings
 
-import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
@@ -21,8 +18,7 @@ from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainingSettings
-
-PEAK = 255.0
+from falsr_nas.training.trainer import quiet_trainer
 
 
 class IncompleteTraining:
@@ -45,10 +41,6 @@ class IncompleteTraining:
         """Decode the images, once for all candidates. Raises DataError, also where a batch cannot be shared by the devices."""
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
-        # Lightning tells each of hundreds of trainers' devices and advises workers for a loader that reads nothing.
-        for library in ("pytorch_lightning", "lightning_fabric"):
-            logging.getLogger(library).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
         self.data.setup()
         self.data.batches(torch.Generator(), 0, self.devices)
         prepare_to_stay_flat()
@@ -63,22 +55,18 @@ class IncompleteTraining:
     def _outcome(self, candidate: Candidate) -> Score | Failure:
         began = time.perf_counter()
         module = self._train(candidate)
-        if module.diverged or not math.isfinite(module.mse):
+        if module.diverged or math.isnan(module.psnr):
             return Failure(FailureKind.DIVERGED, "the loss or the output stopped being a number")
-        return Score(module.mse, 10 * math.log10(PEAK**2 / module.mse), time.perf_counter() - began)
+        return Score(module.mse, module.psnr, time.perf_counter() - began)
 
     def _train(self, candidate: Candidate) -> SuperResolution:
         training, seed = self.training, evaluation_seed(self.seed, candidate.key)
-        trainer = pl.Trainer(
+        trainer = quiet_trainer(
             max_epochs=training.epochs,
             accelerator="auto",
             devices=self.devices,
             # Lightning launches no process where LOCAL_RANK is set, and leaves the group of processes to the next candidate.
             strategy="auto" if self.devices == 1 else SharedBatches(cluster_environment=LightningEnvironment()),
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             limit_val_batches=0,
         )
         network = initialized_network(candidate.genome, training.initialization, training.zero_output, seed)

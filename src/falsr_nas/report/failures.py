@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from falsr_nas.candidate import FailedAttempt, FailureKind, Fate
-from falsr_nas.report.files import write_atomically
+from falsr_nas.files import write_atomically
 
 COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "traceback")
 """Columns of ``failures.csv``: the candidate's number and key, which attempt failed, how, what became of the candidate, on which worker."""

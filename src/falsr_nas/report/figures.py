@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.files import write_atomically
 from falsr_nas.objectives import pareto_front, scored
-from falsr_nas.report.files import write_atomically
 from falsr_nas.report.peers import PEERS
 
 if TYPE_CHECKING:

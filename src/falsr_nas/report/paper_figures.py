@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.candidate import Evaluation
+from falsr_nas.files import write_atomically
 from falsr_nas.objectives import objective_matrix, pareto_front, scored
 from falsr_nas.report.figures import label_decades
-from falsr_nas.report.files import write_atomically
 from falsr_nas.report.peers import PEERS
 
 if TYPE_CHECKING:

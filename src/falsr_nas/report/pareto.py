@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.files import write_atomically
 from falsr_nas.objectives import ObjectiveScale, pareto_front, summarise
-from falsr_nas.report.files import write_atomically
 
 COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
 """Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input."""

@@ -50,7 +50,7 @@ class StepEngine:
 
     Args:
         model: low-resolution luma to high-resolution luma; its trainable parameters are what is trained.
-        betas: Adam's decay rates.
+        optimizer: Adam over those parameters.
         rates: learning rate of each step, (steps,) float32, on the model's device.
         batches: draws each step's batch, on the model's device.
         dtype: arithmetic of the forward and backward passes; weights, loss and optimiser are float32.
@@ -59,7 +59,6 @@ class StepEngine:
         processes: how many processes share each batch; their gradients are averaged.
 
     Attributes:
-        optimizer: Adam.
         position: steps taken so far, (1,) on the device.
     """
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import multiprocessing
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +20,13 @@ import torch
 
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.errors import UserError
-from falsr_nas.report.files import write_atomically
+from falsr_nas.files import write_atomically
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
-
-PEAK = 255.0
+from falsr_nas.training.trainer import quiet_trainer
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,10 @@ class Milestones(pl.Callback):
         curve: the points so far.
     """
 
-    def __init__(self, folder: Path, on_point: OnPoint) -> None:
+    def __init__(self, folder: Path, every: int, on_point: OnPoint) -> None:
         self.curve: list[CurvePoint] = []
         self._folder = folder
+        self._every = every
         self._on_point = on_point
         self._spent = 0.0
         self._began = time.monotonic()
@@ -86,13 +84,12 @@ class Milestones(pl.Callback):
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After the epochs that end with a validation: take down the point and keep the state."""
+        """After each ``every`` epochs, which end with a validation: take down the point and keep the state, as long as it is of use."""
         assert isinstance(pl_module, SuperResolution)
-        validated = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0 if trainer.check_val_every_n_epoch else False
-        if not validated or pl_module.diverged:
+        if (trainer.current_epoch + 1) % self._every or pl_module.diverged or math.isnan(pl_module.psnr):
             return
         seconds = self._spent + time.monotonic() - self._began
-        self.curve.append(CurvePoint(pl_module.position, 10 * math.log10(PEAK**2 / pl_module.mse), seconds))
+        self.curve.append(CurvePoint(pl_module.position, pl_module.psnr, seconds))
         draft = self._folder / ".last.ckpt.tmp"
         trainer.save_checkpoint(draft)  # by every process: some strategies gather
         if trainer.is_global_zero:
@@ -127,25 +124,20 @@ def train_fully(
     Raises:
         UserError: the loss stopped being a number, or a batch cannot be shared by the devices.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
     folder.mkdir(parents=True, exist_ok=True)
     data.batches(torch.Generator(), 0, trainer_settings.devices)  # said here, before any process is started
     module = SuperResolution(initialized_network(genome, settings.initialization, settings.zero_output, seed), settings, data, seed)
     checkpoint = folder / "last.ckpt"
+    every = math.gcd(settings.epochs, trainer_settings.validate_every)  # so that the last epoch is validated
     with _heard_across_processes(on_point, trainer_settings.devices) as told:
-        trainer = pl.Trainer(
+        trainer = quiet_trainer(
             max_epochs=settings.epochs,
-            check_val_every_n_epoch=math.gcd(settings.epochs, trainer_settings.validate_every),  # so that the last epoch is validated
+            check_val_every_n_epoch=every,
             accelerator=trainer_settings.accelerator,
             devices=trainer_settings.devices,
             strategy=SharedBatches(start_method="spawn") if trainer_settings.devices > 1 else "auto",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             num_sanity_val_steps=0,
-            callbacks=[Milestones(folder, told)],
+            callbacks=[Milestones(folder, every, told)],
         )
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     curve = _stored_curve(checkpoint)

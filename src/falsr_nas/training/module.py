@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,6 +20,9 @@ from falsr_nas.training.settings import Target, TrainingSettings
 
 STUDIO_RANGE = 219.0
 """8-bit levels between black and white of the luma in which super-resolution is scored (ITU-R BT.601)."""
+
+PEAK = 255.0
+"""8-bit white, as PSNR has it."""
 
 SHAVE = SCALE
 """High-resolution border pixels that scores leave out."""
@@ -56,6 +60,11 @@ class SuperResolution(pl.LightningModule):
     def upscaler(self) -> SuperResolver:
         """What the training has made: low-resolution luma (N, 1, H, W) to high-resolution luma (N, 1, 2H, 2W), not clipped."""
         return self._with_target(self.network if self.average is None else self.average)
+
+    @property
+    def psnr(self) -> float:
+        """After validation, in dB; not a number where the error is none."""
+        return 10 * math.log10(PEAK**2 / self.mse) if math.isfinite(self.mse) else math.nan
 
     @property
     def position(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.errors import UserError
-from falsr_nas.report.files import open_atomically, write_atomically
+from falsr_nas.files import open_atomically, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:

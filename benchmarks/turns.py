@@ -1,0 +1,53 @@
+"""Two programs that take turns, each a process of its own, so that what else the machine does meets both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+
+class Side:
+    """A worker, seen from the parent: it writes a line when it is ready, a line of numbers for each line that it reads, and one at its end.
+
+    Attributes:
+        name: what people call it.
+        start: seconds until it was ready.
+        turns: the numbers of each turn.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], stderr: int | None = None) -> None:
+        self.name = name
+        began = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **environment}
+        )
+        self._read()
+        self.start = time.perf_counter() - began
+        self.turns: list[list[float]] = []
+
+    def run(self) -> None:
+        """Let it have a turn."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        self.turns.append([float(number) for number in self._read().split()])
+
+    def finish(self) -> list[float]:
+        """Let it end; the numbers that it says last, if any."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        last = [float(number) for number in self.process.stdout.read().split()]
+        if self.process.wait() != 0:
+            sys.exit(f"{self.name} failed")
+        return last
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended early: is everything it needs installed for its interpreter?")
+        return line
