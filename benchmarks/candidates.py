@@ -28,7 +28,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from falsr_nas.candidate import Candidate, Origin
+from falsr_nas.archive.candidate import Candidate, Origin
+from falsr_nas.archive.store import Store
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation import incomplete_training
@@ -40,7 +41,6 @@ from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 from falsr_nas.training.engine import StepEngine
 from falsr_nas.training.settings import TrainingSettings
 from train_step import plain_step, write_pngs
@@ -62,7 +62,9 @@ def watched(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch() -> None:
-    incomplete_training.initialized_network = watched("build", incomplete_training.initialized_network)
+    incomplete_training.initialized_network = watched(
+        "build", incomplete_training.initialized_network
+    )
     StepEngine.run = watched("steps and batches", StepEngine.run)
     pl.Trainer.validate = watched("validation", pl.Trainer.validate)
     Store.add = watched("store", Store.add)
@@ -95,19 +97,35 @@ def side_by_side(candidates: list[Candidate], training: TrainingSettings, worker
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--candidates", type=int, default=32)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--workers", type=int, default=2, help="evaluations at a time; 0 leaves this part out")
-    parser.add_argument("--plain", type=int, default=3, help="steps of the plain loop for each genome; 0 leaves it out")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="evaluations at a time; 0 leaves this part out"
+    )
+    parser.add_argument(
+        "--plain",
+        type=int,
+        default=3,
+        help="steps of the plain loop for each genome; 0 leaves it out",
+    )
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     genomes = fixed_genomes(options.candidates)
-    candidates = [Candidate(genome, cost(genome), Origin(("sampled",)), 0, number) for number, genome in enumerate(genomes)]
-    training = TrainingSettings(epochs=max(1, options.steps // 50), steps_per_epoch=min(50, options.steps))
-    evaluator = IncompleteTraining(IncompleteTrainingSettings(threads=options.threads), training, PhotographsSettings(), seed=1)
+    candidates = [
+        Candidate(genome, cost(genome), Origin(("sampled",)), 0, number)
+        for number, genome in enumerate(genomes)
+    ]
+    training = TrainingSettings(
+        epochs=max(1, options.steps // 50), steps_per_epoch=min(50, options.steps)
+    )
+    evaluator = IncompleteTraining(
+        IncompleteTrainingSettings(threads=options.threads), training, PhotographsSettings(), seed=1
+    )
     evaluator.prepare()
     watch()
     with tempfile.TemporaryDirectory() as folder:
@@ -119,12 +137,21 @@ def main() -> None:
                 store.add(evaluation)
             whole = time.perf_counter() - began
         write_pngs(Path(folder))
-        plain = [plain_step(genome, training.patch, Path(folder), options.plain, training.batch) for genome in genomes if options.plain]
+        plain = [
+            plain_step(genome, training.patch, Path(folder), options.plain, training.batch)
+            for genome in genomes
+            if options.plain
+        ]
     steps = training.epochs * training.steps_per_epoch
     parts = {name: SPENT[name] for name in ("build", "batches", "validation", "store")}
     parts["steps"] = SPENT["steps and batches"] - SPENT["batches"]
     parts["all else"] = whole - sum(parts.values())
-    table = Table("part", "s a candidate", "share", title=f"{len(genomes)} candidates of {steps} steps, {options.threads} threads")
+    table = Table(
+        "part",
+        "s a candidate",
+        "share",
+        title=f"{len(genomes)} candidates of {steps} steps, {options.threads} threads",
+    )
     for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
         table.add_row(name, f"{seconds / len(genomes):.3f}", f"{seconds / whole:.1%}")
     Console(width=120).print(table)
@@ -133,20 +160,32 @@ def main() -> None:
         "share_beside_steps": 1 - parts["steps"] / whole,
         "seconds": {name: seconds / len(genomes) for name, seconds in parts.items()},
     }
-    print(f"{result['candidates_per_hour']:.0f} candidates an hour; everything but the steps: {result['share_beside_steps']:.1%}")
+    print(
+        f"{result['candidates_per_hour']:.0f} candidates an hour; everything but the steps: {result['share_beside_steps']:.1%}"
+    )
     best = result["candidates_per_hour"]
     if options.workers:
         result["workers"] = options.workers
-        result["candidates_per_hour_side_by_side"] = side_by_side(candidates, training, options.workers)
+        result["candidates_per_hour_side_by_side"] = side_by_side(
+            candidates, training, options.workers
+        )
         best = max(best, result["candidates_per_hour_side_by_side"])
-        print(f"{options.workers} workers of one thread: {result['candidates_per_hour_side_by_side']:.0f} an hour")
+        print(
+            f"{options.workers} workers of one thread: {result['candidates_per_hour_side_by_side']:.0f} an hour"
+        )
     result["hours_for_10000"] = 10_000 / best
     print(f"10,000 such candidates: {result['hours_for_10000']:.1f} hours")
     if plain:
         result["plain_candidates_per_hour"] = 3600 * len(genomes) / (steps * sum(plain))
         result["times_plain"] = best / result["plain_candidates_per_hour"]
-        print(f"plain loop: {result['plain_candidates_per_hour']:.0f} an hour, so {result['times_plain']:.1f} times")
-    print(json.dumps(result | {"steps": steps, "threads": options.threads, "torch": torch.__version__}))
+        print(
+            f"plain loop: {result['plain_candidates_per_hour']:.0f} an hour, so {result['times_plain']:.1f} times"
+        )
+    print(
+        json.dumps(
+            result | {"steps": steps, "threads": options.threads, "torch": torch.__version__}
+        )
+    )
 
 
 if __name__ == "__main__":

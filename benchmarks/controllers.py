@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from scipy.stats import wilcoxon
 
-from falsr_nas.candidate import Evaluation
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume
 from falsr_nas.controller.build import build
 from falsr_nas.controller.hybrid import Hybrid
 from falsr_nas.controller.reward import Reward
@@ -38,7 +39,6 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.objectives import ObjectiveScale, hypervolume
 from falsr_nas.space.search_space import SearchSpace
 
 CONTROLLERS: dict[str, ControllerSettings] = {
@@ -64,7 +64,10 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
     told: list[Evaluation] = []
     curve: dict[int, float] = {}
     while len(told) < evaluations:
-        outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in controller.ask(settings.population)]
+        outcomes = [
+            Evaluation(candidate, evaluator.evaluate(candidate))
+            for candidate in controller.ask(settings.population)
+        ]
         controller.tell(outcomes)
         told = (told + outcomes)[:evaluations]
         curve[len(told)] = hypervolume(told, scale)
@@ -82,7 +85,9 @@ def read(path: Path) -> Curves:
     if path.exists():
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
-                curves[row["controller"]][int(row["seed"])][int(row["evaluations"])] = float(row["hypervolume"])
+                curves[row["controller"]][int(row["seed"])][int(row["evaluations"])] = float(
+                    row["hypervolume"]
+                )
     return curves
 
 
@@ -92,20 +97,33 @@ def write(path: Path, curves: Curves) -> None:
         writer.writerow(["controller", "seed", "evaluations", "hypervolume"])
         for name in sorted(curves):
             for seed in sorted(curves[name]):
-                writer.writerows([name, seed, count, f"{value:.6f}"] for count, value in sorted(curves[name][seed].items()))
+                writer.writerows(
+                    [name, seed, count, f"{value:.6f}"]
+                    for count, value in sorted(curves[name][seed].items())
+                )
 
 
 def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int | None]]:
     """For each controller its result, how soon it reaches the target, and Wilcoxon's signed-rank test against the reference."""
-    final = {name: {seed: curve[evaluations] for seed, curve in runs.items()} for name, runs in curves.items()}
+    final = {
+        name: {seed: curve[evaluations] for seed, curve in runs.items()}
+        for name, runs in curves.items()
+    }
     target = float(np.median(list(final[REFERENCE].values())))
     table: dict[str, dict[str, float | int | None]] = {}
     for name, runs in final.items():
         values = list(runs.values())
         low, middle, high = np.percentile(values, [25, 50, 75])
-        reached = [next((n for n, v in sorted(curve.items()) if v >= target), None) for curve in curves[name].values()]
+        reached = [
+            next((n for n, v in sorted(curve.items()) if v >= target), None)
+            for curve in curves[name].values()
+        ]
         soon = np.median([np.inf if count is None else count for count in reached])
-        paired = [(value, final[REFERENCE][seed]) for seed, value in runs.items() if seed in final[REFERENCE]]
+        paired = [
+            (value, final[REFERENCE][seed])
+            for seed, value in runs.items()
+            if seed in final[REFERENCE]
+        ]
         differences = np.array([a - b for a, b in paired])
         table[name] = {
             "seeds": len(values),
@@ -134,7 +152,11 @@ def draw(path: Path, curves: Curves, order: list[str]) -> None:
         low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
         (line,) = axes.plot(counts, middle, label=name)
         axes.fill_between(counts, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
-    axes.set(xlabel="evaluations", ylabel="hypervolume", title="Synthetic landscape: median and quartiles")
+    axes.set(
+        xlabel="evaluations",
+        ylabel="hypervolume",
+        title="Synthetic landscape: median and quartiles",
+    )
     axes.legend(loc="center right")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
@@ -151,7 +173,9 @@ def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
         began = time.process_time()
         candidates = controller.ask(settings.population)
         asked = time.process_time()
-        outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates]
+        outcomes = [
+            Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates
+        ]
         ready = time.process_time()
         controller.tell(outcomes)
         spent.append(asked - began + time.process_time() - ready)
@@ -168,10 +192,16 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
     rewards: dict[str, list[float]] = defaultdict(list)
     entropies: list[float] = []
     for seed in seeds:
-        evaluator, rank = SyntheticEvaluator(SyntheticSettings(), seed), Reward(RewardSettings(RewardKind.rank), scale, Constraints())
+        evaluator, rank = (
+            SyntheticEvaluator(SyntheticSettings(), seed),
+            Reward(RewardSettings(RewardKind.rank), scale, Constraints()),
+        )
         controller = Hybrid(settings, space, Constraints(), np.random.default_rng(seed))
         while controller.admission.asked < evaluations:
-            outcomes = [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in controller.ask(settings.population)]
+            outcomes = [
+                Evaluation(candidate, evaluator.evaluate(candidate))
+                for candidate in controller.ask(settings.population)
+            ]
             controller.tell(outcomes)
             for outcome, reward in zip(outcomes, rank(outcomes), strict=True):
                 if outcome.candidate.number >= evaluations // 4:
@@ -179,11 +209,18 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
         chances = controller.reinforced.policy.cell_logits.detach().softmax(1).numpy()
         entropies.append(float(-(chances * np.log(chances)).sum(1).mean()))
     table = {
-        name: {"children": len(won), "joined_front": round(float(np.mean(np.array(won) >= 1)), 3), "reward": round(float(np.mean(won)), 3)}
+        name: {
+            "children": len(won),
+            "joined_front": round(float(np.mean(np.array(won) >= 1)), 3),
+            "reward": round(float(np.mean(won)), 3),
+        }
         for name, won in sorted(rewards.items())
     }
     return table | {
-        "cells": {"entropy": round(float(np.mean(entropies)), 2), "uniform": round(float(np.log(len(space.distinct_cells))), 2)}
+        "cells": {
+            "entropy": round(float(np.mean(entropies)), 2),
+            "uniform": round(float(np.log(len(space.distinct_cells))), 2),
+        }
     }
 
 
@@ -192,32 +229,52 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--controllers", nargs="+", default=list(CONTROLLERS), choices=list(CONTROLLERS))
+    parser.add_argument(
+        "--controllers", nargs="+", default=list(CONTROLLERS), choices=list(CONTROLLERS)
+    )
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
     parser.add_argument(
-        "--time", action="store_true", help="time ask and tell of hybrid and nsga2 with 10,000 evaluations, and nothing else"
+        "--time",
+        action="store_true",
+        help="time ask and tell of hybrid and nsga2 with 10,000 evaluations, and nothing else",
     )
     parser.add_argument(
-        "--operators", type=float, metavar="RATE", help="what becomes of the hybrid's children at this rate, and nothing else"
+        "--operators",
+        type=float,
+        metavar="RATE",
+        help="what becomes of the hybrid's children at this rate, and nothing else",
     )
     options = parser.parse_args()
     if options.operators is not None:
-        print(json.dumps(operators(range(2000, 2000 + options.seeds), options.evaluations, options.operators)))
+        print(
+            json.dumps(
+                operators(range(2000, 2000 + options.seeds), options.evaluations, options.operators)
+            )
+        )
         return
     if options.time:
-        print(json.dumps({f"{name}_ask_tell_ms": ask_tell_ms(name) for name in ("nsga2", "hybrid")}))
+        print(
+            json.dumps({f"{name}_ask_tell_ms": ask_tell_ms(name) for name in ("nsga2", "hybrid")})
+        )
         return
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "curves.csv"
     curves = read(path)
-    wanted = [(name, seed, options.evaluations) for name in options.controllers for seed in range(1, options.seeds + 1)]
+    wanted = [
+        (name, seed, options.evaluations)
+        for name in options.controllers
+        for seed in range(1, options.seeds + 1)
+    ]
     tasks = [task for task in wanted if task[2] not in curves[task[0]][task[1]]]
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for name, seed, curve in pool.imap_unordered(job, tasks):
             curves[name][seed] = curve
             write(path, curves)
     seeds = range(1, options.seeds + 1)
-    curves = {name: {seed: runs[seed] for seed in seeds if options.evaluations in runs[seed]} for name, runs in curves.items()}
+    curves = {
+        name: {seed: runs[seed] for seed in seeds if options.evaluations in runs[seed]}
+        for name, runs in curves.items()
+    }
     if not curves.get(REFERENCE):
         return
     table = summary(curves, options.evaluations)

@@ -36,8 +36,9 @@ Upscale = Callable[[np.ndarray], np.ndarray]  # (1, 1, H, W) float32 -> (1, 1, 2
 def this_project(folder: Path, options: argparse.Namespace) -> Upscale:
     import torch
 
-    from falsr_nas.inference import keep_freed_memory, upscale
-    from falsr_nas.model_file import load_model
+    from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.inference.tiling import upscale
+    from falsr_nas.models.model_file import load_model
 
     keep_freed_memory()  # as the commands do
     torch.set_num_threads(options.threads)
@@ -50,7 +51,9 @@ def exported_model(folder: Path, options: argparse.Namespace) -> Upscale:
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
-    session = onnxruntime.InferenceSession(folder / "model.onnx", settings, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", settings, providers=["CPUExecutionProvider"]
+    )
     return lambda image: session.run(None, {"input": image})[0]  # type: ignore[no-any-return]
 
 
@@ -58,19 +61,26 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
     """The same weights for both sides."""
     import torch
 
-    from falsr_nas.layout import Layout
-    from falsr_nas.model_file import Model, load_model, save_model
+    from falsr_nas.models.export import export_model
+    from falsr_nas.models.layout import Layout
+    from falsr_nas.models.model_file import Model, load_model, save_model
     from falsr_nas.networks.network import Network
-    from falsr_nas.portable import export_model
     from falsr_nas.space.published import PUBLISHED
 
     torch.manual_seed(0)
-    model = load_model(Path(options.model)) if options.model else Model(Network(PUBLISHED["FALSR-A"]).eval(), "FALSR-A, random weights", {})
+    model = (
+        load_model(Path(options.model))
+        if options.model
+        else Model(Network(PUBLISHED["FALSR-A"]).eval(), "FALSR-A, random weights", {})
+    )
     if model.network.planes != 1:
         sys.exit(f"{options.model}: only networks on luma are compared")
     save_model(folder / "model.safetensors", model.network, model.provenance)
     export_model(model, folder / "model.onnx", Layout.y)
-    np.save(folder / "image.npy", np.random.default_rng(0).random((1, 1, HEIGHT, WIDTH), dtype=np.float32))
+    np.save(
+        folder / "image.npy",
+        np.random.default_rng(0).random((1, 1, HEIGHT, WIDTH), dtype=np.float32),
+    )
     print(model.name)
 
 
@@ -116,7 +126,10 @@ def compare(options: argparse.Namespace, arguments: list[str]) -> None:
         if done.returncode != 0:
             sys.exit(done.returncode)
         threads = {"OMP_NUM_THREADS": str(options.threads)}
-        commands = {name: [sys.executable, __file__, "--worker", name, "--folder", place, *arguments] for name in SIDES}
+        commands = {
+            name: [sys.executable, __file__, "--worker", name, "--folder", place, *arguments]
+            for name in SIDES
+        }
         sides = [Side(name, command, threads) for name, command in commands.items()]
         for _ in range(1 + options.passes):
             for side in sides:
@@ -127,10 +140,19 @@ def compare(options: argparse.Namespace, arguments: list[str]) -> None:
     if not difference <= AGREEMENT:
         sys.exit(f"the outputs differ by {difference:.1e}: what was measured is not the same model")
     model = done.stdout.strip().splitlines()[-1]
-    print_table(f"{model}: {WIDTH}x{HEIGHT} to {2 * WIDTH}x{2 * HEIGHT}, {options.threads} threads, {options.passes} passes", rows)
+    print_table(
+        f"{model}: {WIDTH}x{HEIGHT} to {2 * WIDTH}x{2 * HEIGHT}, {options.threads} threads, {options.passes} passes",
+        rows,
+    )
     print(f"the outputs differ by {difference:.1e} at most")
     ratio = round(rows["onnxruntime"]["median_ms"] / rows["falsr_nas"]["median_ms"], 2)
-    setting = {"model": model, "input": [WIDTH, HEIGHT], "threads": options.threads, "passes": options.passes, "memory_mib": options.memory}
+    setting = {
+        "model": model,
+        "input": [WIDTH, HEIGHT],
+        "threads": options.threads,
+        "passes": options.passes,
+        "memory_mib": options.memory,
+    }
     print(json.dumps({**setting, **rows, "times_faster": ratio, "largest_difference": difference}))
 
 
@@ -138,18 +160,44 @@ def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "first ms", "median ms", "least", "most", "CPU ms", "peak MiB", "of it for the passes", title=title)
+    table = Table(
+        "",
+        "first ms",
+        "median ms",
+        "least",
+        "most",
+        "CPU ms",
+        "peak MiB",
+        "of it for the passes",
+        title=title,
+    )
     for name, row in rows.items():
         table.add_row(name, *(f"{value:,.0f}" for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a model of this project or a frozen graph; default: FALSR-A with random weights")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model",
+        help="a model of this project or a frozen graph; default: FALSR-A with random weights",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+    )
     parser.add_argument("--passes", type=int, default=9, help="of each side, after a first one")
-    parser.add_argument("--memory", type=int, default=3072, help="MiB that a pass of this project may take; larger images go in tiles")
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=3072,
+        help="MiB that a pass of this project may take; larger images go in tiles",
+    )
     parser.add_argument("--worker", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()

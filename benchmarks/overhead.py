@@ -17,7 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from falsr_nas.candidate import Candidate, Score
+from falsr_nas.archive.candidate import Candidate, Score
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -25,7 +26,6 @@ from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 
 
 class TimedEvaluator(SyntheticEvaluator):
@@ -60,13 +60,25 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=64)
     options = parser.parse_args()
     controller = NSGA2(
-        NSGA2Settings(population=options.population), SearchSpace(), Constraints(max_mult_adds=250), np.random.default_rng(1)
+        NSGA2Settings(population=options.population),
+        SearchSpace(),
+        Constraints(max_mult_adds=250),
+        np.random.default_rng(1),
     )
     evaluator = TimedEvaluator(SyntheticSettings(), seed=1)
-    with tempfile.TemporaryDirectory() as folder, TimedStore(Path(folder) / "search.db", {}) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        TimedStore(Path(folder) / "search.db", {}) as store,
+    ):
         with InlineExecutor(lambda: evaluator) as executor:
             began = time.perf_counter()
-            run_search(controller, executor, store, budget=options.candidates, population=options.population)
+            run_search(
+                controller,
+                executor,
+                store,
+                budget=options.candidates,
+                population=options.population,
+            )
             whole = time.perf_counter() - began
         began = time.perf_counter()
         store.evaluations()
@@ -77,11 +89,23 @@ def main() -> None:
         "store": store.seconds / options.candidates * 1e3,
         "together": search / options.candidates * 1e3,
     }
-    table = Table("part", "ms a candidate", title=f"{options.candidates:,} candidates, {options.population} a generation")
+    table = Table(
+        "part",
+        "ms a candidate",
+        title=f"{options.candidates:,} candidates, {options.population} a generation",
+    )
     for name, milliseconds in each.items():
         table.add_row(name, f"{milliseconds:.3f}")
     Console().print(table)
-    print(json.dumps({"candidates": options.candidates, "ms_per_candidate": each, "seconds_to_read_all": read}))
+    print(
+        json.dumps(
+            {
+                "candidates": options.candidates,
+                "ms_per_candidate": each,
+                "seconds_to_read_all": read,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -20,16 +20,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from falsr_nas.candidate import Candidate, Evaluation, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
+from falsr_nas.archive.objectives import ObjectiveScale
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.build import build
 from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
 from falsr_nas.evaluation.synthetic import PEAK, synthetic_psnr
-from falsr_nas.objectives import ObjectiveScale
-from falsr_nas.progress import Progress, SearchMonitor
 from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
-from falsr_nas.tracking import NoTracker
+from falsr_nas.tracking.progress import Progress, SearchMonitor
+from falsr_nas.tracking.tracker import NoTracker
 
 SPACE = SearchSpace()
 
@@ -37,7 +37,10 @@ SPACE = SearchSpace()
 def timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     wall, processor = time.perf_counter(), time.process_time()
     result = action()
-    return result, {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
+    return result, {
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": time.process_time() - processor,
+    }
 
 
 def evaluations(count: int) -> list[Evaluation]:
@@ -48,7 +51,9 @@ def evaluations(count: int) -> list[Evaluation]:
         psnr = synthetic_psnr(genome)
         origin = Origin(("crossover", "random"), ("0" * 16, "1" * 16))
         candidate = Candidate(genome, cost(genome), origin, number // 64, number)
-        made.setdefault(genome.key, Evaluation(candidate, Score(PEAK**2 / 10 ** (psnr / 10), psnr, 1.0)))
+        made.setdefault(
+            genome.key, Evaluation(candidate, Score(PEAK**2 / 10 ** (psnr / 10), psnr, 1.0))
+        )
     return list(made.values())
 
 
@@ -60,9 +65,13 @@ def resume(path: Path) -> dict[str, dict[str, float]]:
     for settings in (NSGA2Settings(population=64), HybridSettings(population=64)):
         controller = build(settings, SPACE, Constraints(), np.random.default_rng(1))
         state = controller.state() | {"population": population, "asked": len(told)}
-        _, spent[f"restore {type(controller).__name__}"] = timed(lambda c=controller, s=state: c.restore(s, told))
+        _, spent[f"restore {type(controller).__name__}"] = timed(
+            lambda c=controller, s=state: c.restore(s, told)
+        )
     progress, scale = Progress(Console(file=io.StringIO())), ObjectiveScale.of_space(SPACE)
-    _, spent["sum up"] = timed(lambda: SearchMonitor(progress, NoTracker(), scale, total=len(told), evaluations=told))
+    _, spent["sum up"] = timed(
+        lambda: SearchMonitor(progress, NoTracker(), scale, total=len(told), evaluations=told)
+    )
     return spent
 
 

@@ -21,7 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 SEARCH = (sys.executable, "-m", "falsr_nas.search")
-SMALL = ("+experiment=demo", "training.epochs=1", "training.steps_per_epoch=1", "tracking=none", "candidates=2", "controller.population=2")
+SMALL = (
+    "+experiment=demo",
+    "training.epochs=1",
+    "training.steps_per_epoch=1",
+    "tracking=none",
+    "candidates=2",
+    "controller.population=2",
+)
 
 
 def seconds_of(*command: str) -> float:
@@ -34,7 +41,11 @@ def seconds_to_first_candidate() -> float:
     """From the start of the process until an evaluation of one step is in the store."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        process = subprocess.Popen([*SEARCH, *SMALL, f"run_dir={folder}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*SEARCH, *SMALL, f"run_dir={folder}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while process.poll() is None and not stored(Path(folder) / "search.db"):
             time.sleep(0.02)
         waited = time.perf_counter() - began
@@ -53,12 +64,16 @@ def stored(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     measures = {
         "search --help": lambda: seconds_of(*SEARCH, "--help"),
-        "describe genome=FALSR-A": lambda: seconds_of(sys.executable, "-m", "falsr_nas.describe", "genome=FALSR-A"),
+        "describe genome=FALSR-A": lambda: seconds_of(
+            sys.executable, "-m", "falsr_nas.describe", "genome=FALSR-A"
+        ),
         "first candidate": seconds_to_first_candidate,
     }
     table, result = Table("what", "seconds", "least", "most"), {}

@@ -26,22 +26,28 @@ from PIL import Image
 from turns import Side
 
 SIDES = ("falsr_nas", "tensorflow")
-Upscale = Callable[[list[np.ndarray]], list[np.ndarray]]  # (H, W, 3) uint8 -> (2H, 2W, 3) uint8, each
+Upscale = Callable[
+    [list[np.ndarray]], list[np.ndarray]
+]  # (H, W, 3) uint8 -> (2H, 2W, 3) uint8, each
 
 
 def this_project(model: Path, threads: int) -> Upscale:
     import torch
 
-    from falsr_nas.inference import keep_freed_memory, side_by_side, super_resolve
-    from falsr_nas.model_file import load_model
-    from falsr_nas.protocol import Protocol
+    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.super_resolution import super_resolve
+    from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.inference.threads import side_by_side
+    from falsr_nas.models.model_file import load_model
 
     keep_freed_memory()  # this and images side by side: as the command evaluate does
     torch.set_num_threads(threads)
     network = load_model(model).network
 
     def upscale(image: np.ndarray) -> np.ndarray:
-        output = super_resolve(network, torch.from_numpy(image).permute(2, 0, 1).contiguous(), Protocol.falsr)
+        output = super_resolve(
+            network, torch.from_numpy(image).permute(2, 0, 1).contiguous(), Protocol.falsr
+        )
         return output.permute(1, 2, 0).numpy()
 
     return lambda images: list(side_by_side(upscale, images, threads))
@@ -56,13 +62,21 @@ def authors_graph(model: Path, threads: int) -> Upscale:
     definition = v1.GraphDef()
     definition.ParseFromString(model.read_bytes())
     tf.import_graph_def(definition, name="")
-    session = v1.Session(config=v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads))
+    session = v1.Session(
+        config=v1.ConfigProto(
+            intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+        )
+    )
     target = next(node.name for node in definition.node if node.name.endswith("/target"))
-    matrix = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    matrix = np.array(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+    )
 
     def upscale(image: np.ndarray) -> np.ndarray:
         height, width, _ = image.shape
-        larger = np.asarray(Image.fromarray(image).resize((2 * width, 2 * height), Image.Resampling.BICUBIC))
+        larger = np.asarray(
+            Image.fromarray(image).resize((2 * width, 2 * height), Image.Resampling.BICUBIC)
+        )
         feed = {
             "input_image_evaluate_y:0": (image / 255 @ matrix[0])[None, :, :, None],
             "input_image_evaluate_pbpr:0": (larger / 255 @ matrix[1:].T)[None],
@@ -96,19 +110,33 @@ def finish(side: Side, outputs: Path) -> dict[str, np.ndarray]:
 def compare(options: argparse.Namespace) -> None:
     import torch
 
+    from falsr_nas.benchmark.image_quality import mean_score, score
+    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.scoring import benchmark_files
     from falsr_nas.data.images import read_image
-    from falsr_nas.image_quality import mean_score, score
-    from falsr_nas.protocol import Protocol
-    from falsr_nas.scoring import benchmark_files
 
-    files = {f"{name}/{file.hr.stem}": file for name in options.sets for file in benchmark_files(Path(options.data) / name)}
+    files = {
+        f"{name}/{file.hr.stem}": file
+        for name in options.sets
+        for file in benchmark_files(Path(options.data) / name)
+    }
     files = dict(sorted(files.items(), key=lambda item: item[1].hr.stat().st_size, reverse=True))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        np.savez(folder / "images.npz", **{name: read_image(file.lr).permute(1, 2, 0).numpy() for name, file in files.items() if file.lr})
+        np.savez(
+            folder / "images.npz",
+            **{
+                name: read_image(file.lr).permute(1, 2, 0).numpy()
+                for name, file in files.items()
+                if file.lr
+            },
+        )
         arguments = ["--model", options.model, "--threads", str(options.threads), "--data", place]
         pythons = zip(SIDES, (sys.executable, options.tensorflow), strict=True)
-        sides = [Side(name, [python, __file__, "--worker", name, *arguments], {}, subprocess.DEVNULL) for name, python in pythons]
+        sides = [
+            Side(name, [python, __file__, "--worker", name, *arguments], {}, subprocess.DEVNULL)
+            for name, python in pythons
+        ]
         for _ in range(options.passes):
             for side in sides:
                 side.run()
@@ -117,7 +145,11 @@ def compare(options: argparse.Namespace) -> None:
     for side, high in zip(sides, outputs, strict=True):
         passes, work_of_passes = zip(*side.turns, strict=True)
         scores = [
-            score(torch.from_numpy(high[name]).permute(2, 0, 1)[None], read_image(file.hr)[None], Protocol.falsr)[0]
+            score(
+                torch.from_numpy(high[name]).permute(2, 0, 1)[None],
+                read_image(file.hr)[None],
+                Protocol.falsr,
+            )[0]
             for name, file in files.items()
             if file.lr
         ]
@@ -129,32 +161,57 @@ def compare(options: argparse.Namespace) -> None:
             "best_cpu_s": round(min(work_of_passes[1:] or work_of_passes), 2),
             "psnr": round(mean_score(scores).psnr, 4),
         }
-    print(f"{'':12}{'start':>12}{'first pass':>12}{'together':>12}{'best pass':>12}{'CPU time':>12}{'PSNR, protocol falsr':>24}")
+    print(
+        f"{'':12}{'start':>12}{'first pass':>12}{'together':>12}{'best pass':>12}{'CPU time':>12}{'PSNR, protocol falsr':>24}"
+    )
     for name, row in rows.items():
-        seconds = "".join(f"{row[key]:>10} s" for key in ("start_s", "first_pass_s", "evaluation_s", "best_pass_s", "best_cpu_s"))
+        seconds = "".join(
+            f"{row[key]:>10} s"
+            for key in ("start_s", "first_pass_s", "evaluation_s", "best_pass_s", "best_cpu_s")
+        )
         print(f"{name:12}{seconds}{row['psnr']:>21} dB")
     ours, theirs = outputs
     pixels = sum(image.size for image in ours.values())
     different = sum(int((image != theirs[name]).sum()) for name, image in ours.items()) / pixels
-    ratio = {key: round(rows["tensorflow"][key] / rows["falsr_nas"][key], 2) for key in ("evaluation_s", "best_pass_s", "best_cpu_s")}
-    print(f"{len(ours)} images, {options.threads} threads, {different:.2e} of the output's values differ")
-    setting = {"model": Path(options.model).name, "sets": options.sets, "threads": options.threads, "passes": options.passes}
+    ratio = {
+        key: round(rows["tensorflow"][key] / rows["falsr_nas"][key], 2)
+        for key in ("evaluation_s", "best_pass_s", "best_cpu_s")
+    }
+    print(
+        f"{len(ours)} images, {options.threads} threads, {different:.2e} of the output's values differ"
+    )
+    setting = {
+        "model": Path(options.model).name,
+        "sets": options.sets,
+        "threads": options.threads,
+        "passes": options.passes,
+    }
     print(json.dumps({**setting, **rows, "times_faster": ratio, "values_that_differ": different}))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True, help="a frozen graph, FALSR-A.pb")
     parser.add_argument("--data", required=True, help="folder that holds the sets of HR/LR pairs")
     parser.add_argument("--sets", nargs="+", default=["Set5", "Set14"])
-    parser.add_argument("--tensorflow", default=sys.executable, help="interpreter that has TensorFlow")
+    parser.add_argument(
+        "--tensorflow", default=sys.executable, help="interpreter that has TensorFlow"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         folder = Path(options.data)
-        work(options.worker, Path(options.model), folder / "images.npz", folder / f"{options.worker}.npz", options.threads)
+        work(
+            options.worker,
+            Path(options.model),
+            folder / "images.npz",
+            folder / f"{options.worker}.npz",
+            options.threads,
+        )
     else:
         compare(options)
 

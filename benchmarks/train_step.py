@@ -51,8 +51,12 @@ STEPS_A_CALL = {"cpu": 2, "cuda": 100}
 def fixed_genomes() -> dict[str, Genome]:
     """FALSR-A, FALSR-B, and six of 200 random genomes by their mult-adds, the smallest and the largest among them."""
     rng, space = np.random.default_rng(0), SearchSpace()
-    drawn = sorted((space.sample(rng) for _ in range(200)), key=lambda genome: cost(genome).mult_adds)
-    return PUBLISHED | {f"random {place}%": drawn[min(199, 2 * place)] for place in (0, 20, 40, 60, 80, 100)}
+    drawn = sorted(
+        (space.sample(rng) for _ in range(200)), key=lambda genome: cost(genome).mult_adds
+    )
+    return PUBLISHED | {
+        f"random {place}%": drawn[min(199, 2 * place)] for place in (0, 20, 40, 60, 80, 100)
+    }
 
 
 def step_flops(genome: Genome, patch: int) -> float:
@@ -79,14 +83,27 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> flo
     return 2 * side**3 / timed(lambda: a @ b, device, seconds)
 
 
-def our_step(genome: Genome, patch: int, device: torch.device, data: SuperResolutionData, seconds: float) -> float:
-    network = initialized_network(genome, Initialization.he, True, 1).to(device=device, memory_format=torch.channels_last)
+def our_step(
+    genome: Genome, patch: int, device: torch.device, data: SuperResolutionData, seconds: float
+) -> float:
+    network = initialized_network(genome, Initialization.he, True, 1).to(
+        device=device, memory_format=torch.channels_last
+    )
     model = BilinearResidual(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True, capturable=device.type == "cuda")
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=1e-3, fused=True, capturable=device.type == "cuda"
+    )
     pool, generator = data.pool(device), torch.Generator(device).manual_seed(1)
     rates = torch.full((1_000_000,), 1e-3, device=device)
     dtype = step_dtype(Precision.auto, device)
-    engine = StepEngine(model, optimizer, rates, lambda: pool.sample(BATCH, patch, generator), dtype, generator=generator)
+    engine = StepEngine(
+        model,
+        optimizer,
+        rates,
+        lambda: pool.sample(BATCH, patch, generator),
+        dtype,
+        generator=generator,
+    )
     steps = STEPS_A_CALL[device.type]
     return timed(lambda: engine.run(steps), device, seconds) / steps
 
@@ -107,7 +124,10 @@ class PngPatches(Dataset[tuple[Tensor, Tensor]]):
         low = np.asarray(Image.open(high_file.with_name(high_file.name.replace("_HR", "_LR"))))
         top, left = (np.random.randint(side - self.patch + 1) for side in low.shape[:2])  # noqa: NPY002
         p = self.patch
-        cut = low[top : top + p, left : left + p], high[2 * top : 2 * (top + p), 2 * left : 2 * (left + p)]
+        cut = (
+            low[top : top + p, left : left + p],
+            high[2 * top : 2 * (top + p), 2 * left : 2 * (left + p)],
+        )
         return tuple(luma(torch.from_numpy(part.copy())).unsqueeze(0) for part in cut)
 
 
@@ -130,7 +150,12 @@ class PlainLoop(pl.LightningModule):
 def plain_step(genome: Genome, patch: int, folder: Path, steps: int, batch: int = BATCH) -> float:
     module = PlainLoop(genome)
     trainer = pl.Trainer(
-        max_steps=steps + 1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, devices=1
+        max_steps=steps + 1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        devices=1,
     )
     trainer.fit(module, DataLoader(PngPatches(folder, patch), batch_size=batch, shuffle=True))
     return statistics.median(np.diff(module.times))
@@ -145,11 +170,17 @@ def write_pngs(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patches", type=int, nargs="+", default=[32, 64])
-    parser.add_argument("--seconds", type=float, default=3.0, help="about how long each figure is measured")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="about how long each figure is measured"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--plain", type=int, default=3, help="steps of the plain loop; 0 leaves it out")
+    parser.add_argument(
+        "--plain", type=int, default=3, help="steps of the plain loop; 0 leaves it out"
+    )
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -161,10 +192,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_pngs(Path(folder))
         for patch in options.patches:
-            data = SuperResolutionData(PhotographsSettings(), batch=BATCH, patch=patch, steps_per_epoch=1)
+            data = SuperResolutionData(
+                PhotographsSettings(), batch=BATCH, patch=patch, steps_per_epoch=1
+            )
             for name, genome in fixed_genomes().items():
                 ours = our_step(genome, patch, device, data, options.seconds)
-                plain = plain_step(genome, patch, Path(folder), options.plain) if options.plain else None
+                plain = (
+                    plain_step(genome, patch, Path(folder), options.plain)
+                    if options.plain
+                    else None
+                )
                 flops = step_flops(genome, patch) / ours
                 rows.append(
                     {
@@ -178,12 +215,34 @@ def main() -> None:
                         "times_plain": None if plain is None else plain / ours,
                     }
                 )
-    title = f"{device}, {options.threads} threads, {dtype}: matrix product {rate / 1e9:,.0f} GFLOP/s"
-    table = Table("network", "G", "LR patch", "ms a step", "GFLOP/s", "of matrix rate", "plain ms", "times plain", title=title)
+    title = (
+        f"{device}, {options.threads} threads, {dtype}: matrix product {rate / 1e9:,.0f} GFLOP/s"
+    )
+    table = Table(
+        "network",
+        "G",
+        "LR patch",
+        "ms a step",
+        "GFLOP/s",
+        "of matrix rate",
+        "plain ms",
+        "times plain",
+        title=title,
+    )
     for row in rows:
-        plain = ("-", "-") if row["plain_ms"] is None else (f"{row['plain_ms']:.1f}", f"{row['times_plain']:.1f}")
-        figures = (f"{row['ms']:.1f}", f"{row['gflops']:,.0f}", f"{row['share_of_matrix_rate']:.2f}")
-        table.add_row(row["network"], f"{row['mult_adds_g']:.1f}", str(row["patch"]), *figures, *plain)
+        plain = (
+            ("-", "-")
+            if row["plain_ms"] is None
+            else (f"{row['plain_ms']:.1f}", f"{row['times_plain']:.1f}")
+        )
+        figures = (
+            f"{row['ms']:.1f}",
+            f"{row['gflops']:,.0f}",
+            f"{row['share_of_matrix_rate']:.2f}",
+        )
+        table.add_row(
+            row["network"], f"{row['mult_adds_g']:.1f}", str(row["patch"]), *figures, *plain
+        )
     Console(width=120).print(table)
     about = {
         "device": str(device),

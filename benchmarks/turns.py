@@ -18,11 +18,22 @@ class Side:
         turns: the numbers of each turn.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], stderr: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        stderr: int | None = None,
+    ) -> None:
         self.name = name
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **environment}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **environment},
         )
         self._read()
         self.start = time.perf_counter() - began
@@ -49,5 +60,7 @@ class Side:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.name} ended early: is everything it needs installed for its interpreter?")
+            sys.exit(
+                f"{self.name} ended early: is everything it needs installed for its interpreter?"
+            )
         return line

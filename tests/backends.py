@@ -39,9 +39,17 @@ def _processes(make: MakeEvaluator, time_limit: float | None = None) -> Executor
 
 def _ray(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
     ray = pytest.importorskip("ray")
-    if not ray.is_initialized():  # one for all tests: it takes seconds to start, and ends with the process
+    if (
+        not ray.is_initialized()
+    ):  # one for all tests: it takes seconds to start, and ends with the process
         with nodes_that_see_the_tests():
-            ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=LOCAL_OBJECT_STORE)
+            ray.init(
+                "local",
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=LOCAL_OBJECT_STORE,
+            )
     return RayExecutor(RaySettings(workers=2, time_limit=time_limit), make)
 
 
@@ -66,4 +74,6 @@ every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend:
 def needs_isolation(backend: Backend) -> None:
     """Skip where the fault under test would end the test run itself."""
     if not backend.isolated:
-        pytest.skip(f"{backend.name} evaluates in the search's own process, which dies or hangs with its candidate")
+        pytest.skip(
+            f"{backend.name} evaluates in the search's own process, which dies or hangs with its candidate"
+        )

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Mapping
 
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 
 
 class DistributedEvaluator:

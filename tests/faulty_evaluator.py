@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.errors import DataError
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -23,7 +23,11 @@ class FaultyEvaluator:
     """
 
     def __init__(
-        self, faults: Mapping[int, str] | None = None, marks: Path | None = None, refuse: bool = False, seconds: float = 0
+        self,
+        faults: Mapping[int, str] | None = None,
+        marks: Path | None = None,
+        refuse: bool = False,
+        seconds: float = 0,
     ) -> None:
         self.faults = dict(faults or {})
         self.marks = marks

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from falsr_nas.candidate import Candidate, Score
+from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "docs" / "search.md",
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("train", "evaluate", "upscale", "export", "report", "cluster")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("train", "evaluate", "upscale", "export", "report", "cluster")
+    ),
 ]
 """In an order in which each finds what those before it have made."""
 
@@ -60,7 +63,11 @@ def commands(page: Path) -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     words = [shlex.split(line, comments=True) for line in lines]
-    return [line[line.index("-m") + 1 :] for line in words if line[1:2] == ["-m"] and line[2].startswith("falsr_nas.")]
+    return [
+        line[line.index("-m") + 1 :]
+        for line in words
+        if line[1:2] == ["-m"] and line[2].startswith("falsr_nas.")
+    ]
 
 
 def photograph(path: Path, seed: int, side: int = 48) -> None:
@@ -74,7 +81,9 @@ def photograph(path: Path, seed: int, side: int = 48) -> None:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that the pages speak of."""
     folder = tmp_path_factory.mktemp("docs")
-    for seed, name in enumerate(("T91", "BSDS200", "Kodak24", "holiday", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR")):
+    for seed, name in enumerate(
+        ("T91", "BSDS200", "Kodak24", "holiday", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR")
+    ):
         for number in (1, 2):
             photograph(folder / name / f"{number:04}.png", seed + 10 * number)
     for name in ("Set5", "Set14", "B100"):
@@ -98,26 +107,39 @@ def test_every_command_of_the_pages_runs(workspace: Path) -> None:
                 continue  # the published graph is not ours to ship: FALSR_NAS_DATA has it
             smaller = SMALLER.get(module.removeprefix("falsr_nas."), ())
             if any(argument.startswith("execution") for argument in arguments):
-                smaller = tuple(setting for setting in smaller if not setting.startswith("execution"))
+                smaller = tuple(
+                    setting for setting in smaller if not setting.startswith("execution")
+                )
             ran.append((page.name, module, *arguments))
             driver.stdin.write(json.dumps([module, *arguments, *smaller]) + "\n")
     output, errors = driver.communicate(timeout=500)
     codes = re.findall(r"=== exit (\S+)", output)
     told = errors.split("\n=== exit ")
-    failed = [f"{command}: exit {code}\n{text[-1500:]}" for command, code, text in zip(ran, codes, told, strict=False) if code != "0"]
+    failed = [
+        f"{command}: exit {code}\n{text[-1500:]}"
+        for command, code, text in zip(ran, codes, told, strict=False)
+        if code != "0"
+    ]
     assert not failed, "\n\n".join(failed)
     assert len(codes) == len(ran), errors[-2000:]
     assert {command[1] for command in ran} >= {
-        f"falsr_nas.{name}" for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
+        f"falsr_nas.{name}"
+        for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
     }
-    python = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    python = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL
+    )
     for code in python:
         subprocess.run([sys.executable, "-c", code], cwd=workspace, check=True, capture_output=True)
 
 
 def test_every_page_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"docs/{page.name}" not in readme] == []
+    assert [
+        page.name
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        if f"docs/{page.name}" not in readme
+    ] == []
 
 
 def test_links_lead_somewhere() -> None:

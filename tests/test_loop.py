@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.errors import SearchError, UserError
@@ -14,7 +15,6 @@ from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 
 
 class Watched:
@@ -29,7 +29,9 @@ class Watched:
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         if len(self.keys) == self.dies_at:
-            raise UserError("the power fails")  # the one kind of exception that an executor lets through
+            raise UserError(
+                "the power fails"
+            )  # the one kind of exception that an executor lets through
         self.keys.append(candidate.key)
         return self.inner.evaluate(candidate)
 
@@ -47,12 +49,29 @@ class Watcher:
 
 
 def search(
-    path: Path, evaluator: Watched, budget: int = 40, observer: Watcher | None = None, policies: FailurePolicies | None = None
+    path: Path,
+    evaluator: Watched,
+    budget: int = 40,
+    observer: Watcher | None = None,
+    policies: FailurePolicies | None = None,
 ) -> list[Evaluation]:
-    controller = NSGA2(NSGA2Settings(population=8), SearchSpace(), Constraints(max_mult_adds=60), np.random.default_rng(1))
+    controller = NSGA2(
+        NSGA2Settings(population=8),
+        SearchSpace(),
+        Constraints(max_mult_adds=60),
+        np.random.default_rng(1),
+    )
     observers = [observer] if observer else []
     with Store(path, {}) as store, InlineExecutor(lambda: evaluator) as executor:
-        run_search(controller, executor, store, budget=budget, population=8, policies=policies, observers=observers)
+        run_search(
+            controller,
+            executor,
+            store,
+            budget=budget,
+            population=8,
+            policies=policies,
+            observers=observers,
+        )
         return store.evaluations()
 
 
@@ -67,7 +86,9 @@ def test_a_search_spends_its_budget_and_tells_each_generation(tmp_path: Path) ->
     assert watcher.generations == [0, 1, 2, 3, 4]
 
 
-def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(
+    tmp_path: Path,
+) -> None:
     whole = search(tmp_path / "whole.db", Watched())
     broken: list[str] = []
     for moment in (0, 1, 5, 8, 3, 9):
@@ -90,7 +111,9 @@ def test_a_larger_budget_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
     assert len(evaluator.keys) == 19
 
 
-def test_the_same_exception_again_and_again_ends_the_search_with_its_traceback(tmp_path: Path) -> None:
+def test_the_same_exception_again_and_again_ends_the_search_with_its_traceback(
+    tmp_path: Path,
+) -> None:
     class Broken(Watched):
         def evaluate(self, candidate: Candidate) -> Score | Failure:
             self.keys.append(candidate.key)
@@ -115,6 +138,10 @@ def test_a_failed_candidate_does_not_end_the_search(tmp_path: Path) -> None:
                     return score
 
     policies = FailurePolicies(out_of_memory=FailurePolicy(retries=0))
-    kinds = [e.outcome.kind for e in search(tmp_path / "a.db", Flaky(), policies=policies) if isinstance(e.outcome, Failure)]
+    kinds = [
+        e.outcome.kind
+        for e in search(tmp_path / "a.db", Flaky(), policies=policies)
+        if isinstance(e.outcome, Failure)
+    ]
     assert kinds.count(FailureKind.DIVERGED) == 10
     assert kinds.count(FailureKind.OUT_OF_MEMORY) == 10

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from falsr_nas.model_file import Model
-from falsr_nas.pretrained import save_pretrained
+from falsr_nas.models.model_file import Model
+from falsr_nas.models.pretrained import save_pretrained
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import Initialization
@@ -27,15 +27,25 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
-    arguments = ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=48", f"run_dir={folder}")
-    subprocess.run([sys.executable, "-m", "falsr_nas.search", *arguments], check=True, capture_output=True)
+    arguments = (
+        "evaluator=synthetic",
+        "execution=inline",
+        "tracking=none",
+        "candidates=48",
+        f"run_dir={folder}",
+    )
+    subprocess.run(
+        [sys.executable, "-m", "falsr_nas.search", *arguments], check=True, capture_output=True
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    network = initialized_network(Genome.parse("stem_f16 conv_f16_k3_b1_noskip |"), Initialization.he, False, seed=1)
+    network = initialized_network(
+        Genome.parse("stem_f16 conv_f16_k3_b1_noskip |"), Initialization.he, False, seed=1
+    )
     save_pretrained(Model(network, "model", {}), folder)
     return folder
 
@@ -44,8 +54,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_cell_runs(notebook: Path, run_dir: Path, model: Path) -> None:
     cells = json.loads(notebook.read_text())["cells"]
     code = "\n\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
-    environment = os.environ | {"RUN_DIR": str(run_dir), "RUN_DIRS": os.pathsep.join([str(run_dir)] * 2), "MODEL": str(model)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "RUN_DIR": str(run_dir),
+        "RUN_DIRS": os.pathsep.join([str(run_dir)] * 2),
+        "MODEL": str(model),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert SAYS[notebook.stem] in done.stdout
     assert all(not cell.get("outputs") for cell in cells), "notebooks are kept without outputs"

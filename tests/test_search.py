@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from backends import Backend, every_backend
-from falsr_nas.objectives import pareto_front
-from falsr_nas.store import Store
+from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.store import Store
 
 SYNTHETIC = ("evaluator=synthetic", "execution=inline", "tracking=none")
 
@@ -29,7 +29,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def search(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False, **options)
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=300, check=False, **options
+    )
 
 
 def succeeds(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -54,7 +56,9 @@ def rows(run_dir: Path) -> list[tuple]:
         return []
     with sqlite3.connect(run_dir / "search.db") as db:
         try:
-            return db.execute("SELECT number, key, psnr, seconds FROM evaluations ORDER BY number").fetchall()
+            return db.execute(
+                "SELECT number, key, psnr, seconds FROM evaluations ORDER BY number"
+            ).fetchall()
         except sqlite3.OperationalError:
             return []  # killed before the tables were made
 
@@ -69,9 +73,12 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
 
 @every_backend
 @pytest.mark.parametrize(
-    ("controller", "rounds"), [("nsga2", 4), pytest.param("hybrid", 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    ("controller", "rounds"),
+    [("nsga2", 4), pytest.param("hybrid", 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
-def test_a_search_killed_again_and_again_ends_as_one_never_killed(tmp_path: Path, backend: Backend, controller: str, rounds: int) -> None:
+def test_a_search_killed_again_and_again_ends_as_one_never_killed(
+    tmp_path: Path, backend: Backend, controller: str, rounds: int
+) -> None:
     rng, candidates = random.Random(11), 9 * rounds + 20
     arguments = (
         "evaluator=synthetic",
@@ -86,16 +93,26 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(tmp_path: Path
     succeeds(*arguments, f"run_dir={whole}")
     finished: dict[int, tuple] = {}
     for _ in range(rounds):
-        process = subprocess.Popen(command(*arguments, f"run_dir={broken}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(*arguments, f"run_dir={broken}"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         until = time.monotonic() + 120
         before = len(rows(broken))
-        while len(rows(broken)) < before + rng.randint(1, 6) and process.poll() is None and time.monotonic() < until:
+        while (
+            len(rows(broken)) < before + rng.randint(1, 6)
+            and process.poll() is None
+            and time.monotonic() < until
+        ):
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.08))
         process.kill()
         assert process.wait() in (-signal.SIGKILL, 0)
         for row in rows(broken):
-            assert finished.setdefault(row[0], row) == row, "a finished evaluation was repeated or lost"
+            assert finished.setdefault(row[0], row) == row, (
+                "a finished evaluation was repeated or lost"
+            )
     assert rounds < len(finished) < candidates, "the kills should land inside the search"
     succeeds(*arguments, f"run_dir={broken}")
     final = rows(broken)
@@ -121,8 +138,16 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
 
 def test_a_signal_to_the_whole_group_fails_no_candidate(tmp_path: Path) -> None:
     """As Ctrl-C in a terminal and a cluster's preemption send it: to the workers, too."""
-    arguments = ("evaluator=synthetic", "evaluator.seconds=0.3", "execution.workers=2", "tracking=none", f"run_dir={tmp_path}")
-    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    arguments = (
+        "evaluator=synthetic",
+        "evaluator.seconds=0.3",
+        "execution.workers=2",
+        "tracking=none",
+        f"run_dir={tmp_path}",
+    )
+    process = subprocess.Popen(
+        command(*arguments), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while len(rows(tmp_path)) < 4:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGTERM)
@@ -137,8 +162,19 @@ def test_a_signal_to_the_whole_group_fails_no_candidate(tmp_path: Path) -> None:
 def test_a_training_in_the_searchs_own_process_stops_as_well(tmp_path: Path) -> None:
     """Lightning, which handles both signals in its own way, is in between."""
     train, val = paint(tmp_path / "train", 2), paint(tmp_path / "val", 1)
-    images = ("data=folder", f"data.train_dirs=[{train}]", f"data.val_dir={val}", "data.val_crop=64")
-    endless = ("training.epochs=100000", "training.steps_per_epoch=1", "execution=inline", "tracking=none", f"run_dir={tmp_path / 'run'}")
+    images = (
+        "data=folder",
+        f"data.train_dirs=[{train}]",
+        f"data.val_dir={val}",
+        "data.val_crop=64",
+    )
+    endless = (
+        "training.epochs=100000",
+        "training.steps_per_epoch=1",
+        "execution=inline",
+        "tracking=none",
+        f"run_dir={tmp_path / 'run'}",
+    )
     process = subprocess.Popen(command(*images, *endless), stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run/config.yaml").exists():
         time.sleep(0.02)
@@ -150,8 +186,16 @@ def test_a_training_in_the_searchs_own_process_stops_as_well(tmp_path: Path) -> 
 
 
 def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path) -> None:
-    arguments = (*SYNTHETIC, "evaluator.seconds=0.02", "candidates=120", "controller.population=8", f"run_dir={tmp_path}")
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    arguments = (
+        *SYNTHETIC,
+        "evaluator.seconds=0.02",
+        "candidates=120",
+        "controller.population=8",
+        f"run_dir={tmp_path}",
+    )
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while not rows(tmp_path):
         time.sleep(0.02)
     fronts = []
@@ -167,7 +211,13 @@ def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path)
 
 
 def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
-    small = ("+experiment=demo", "candidates=6", "controller.population=4", "training.epochs=1", "training.steps_per_epoch=3")
+    small = (
+        "+experiment=demo",
+        "candidates=6",
+        "controller.population=4",
+        "training.epochs=1",
+        "training.steps_per_epoch=3",
+    )
     for place in ("a", "b"):
         succeeds(*small, f"run_dir={tmp_path / place}", "seed=1")
     assert (tmp_path / "a/pareto.csv").read_bytes() == (tmp_path / "b/pareto.csv").read_bytes()
@@ -223,7 +273,13 @@ def test_folders_of_images_with_a_broken_one(tmp_path: Path) -> None:
 
 def test_the_experiments_run(tmp_path: Path) -> None:
     """Each with its own settings but for the length; `demo` runs in the test of seeds."""
-    short = ("candidates=2", "controller.population=2", "training.epochs=1", "training.steps_per_epoch=1", "data.val_crop=64")
+    short = (
+        "candidates=2",
+        "controller.population=2",
+        "training.epochs=1",
+        "training.steps_per_epoch=1",
+        "data.val_crop=64",
+    )
     brief = (*short, "execution=inline", "tracking=none")
     train, val = paint(tmp_path / "train", 2), paint(tmp_path / "val", 1, side=65)
     folders = (f"data.train_dirs=[{train}]", f"data.val_dir={val}")
@@ -233,7 +289,9 @@ def test_the_experiments_run(tmp_path: Path) -> None:
         folder = paint(div2k / f"DIV2K_{name}_HR", 2, side=66)
         for i in range(2):
             (folder / f"{i}.png").rename(folder / f"{first + i:04}.png")
-    succeeds("+experiment=x2_paper", f"data.root={div2k}", *brief, f"run_dir={tmp_path / 'x2_paper'}")
+    succeeds(
+        "+experiment=x2_paper", f"data.root={div2k}", *brief, f"run_dir={tmp_path / 'x2_paper'}"
+    )
     assert "target: image" in (tmp_path / "x2_paper/config.yaml").read_text()
 
 
@@ -264,7 +322,9 @@ def test_mistakes_get_one_line(tmp_path: Path, arguments: list[str], says: str) 
 def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path) -> None:
     succeeds(*SYNTHETIC, "candidates=8", f"run_dir={tmp_path}")
     before = rows(tmp_path)
-    said = refused(*SYNTHETIC, "candidates=8", "seed=2", "controller.p_crossover=0.5", f"run_dir={tmp_path}")
+    said = refused(
+        *SYNTHETIC, "candidates=8", "seed=2", "controller.p_crossover=0.5", f"run_dir={tmp_path}"
+    )
     assert "controller.p_crossover is 0.8 there and 0.5 here; seed is 1 there and 2 here" in said
     assert rows(tmp_path) == before
     succeeds(*SYNTHETIC, "candidates=20", f"run_dir={tmp_path}")
@@ -273,7 +333,9 @@ def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path) -
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     arguments = (*SYNTHETIC, f"run_dir={tmp_path}", "candidates=1000", "evaluator.seconds=0.05")
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while not rows(tmp_path):
             time.sleep(0.02)
@@ -283,9 +345,19 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         process.wait()
 
 
-def stuck(arguments: tuple[str, ...], limit: int | None = None) -> tuple[subprocess.Popen[str], str]:
+def stuck(
+    arguments: tuple[str, ...], limit: int | None = None
+) -> tuple[subprocess.Popen[str], str]:
     """A search that has said that it waits for room, and the line."""
-    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))} if limit else {}
+    limited = (
+        {
+            "preexec_fn": lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+            )
+        }
+        if limit
+        else {}
+    )
     process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, **limited)
     assert process.stderr is not None
     for line in process.stderr:
@@ -299,7 +371,11 @@ def test_on_a_full_disk_the_search_waits_and_goes_on_when_there_is_room(tmp_path
     disk.mkdir()
     if os.geteuid() or not shutil.which("mount"):
         pytest.skip("needs root, to mount a small disk")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", str(disk)],
+        check=False,
+        capture_output=True,
+    ).returncode:
         pytest.skip("cannot mount a small disk here")
     try:
         process, line = stuck((*SYNTHETIC, "candidates=600", f"run_dir={disk}"))
@@ -319,11 +395,15 @@ def test_so_it_does_when_its_share_of_the_disk_is_used_up(tmp_path: Path) -> Non
     """A limit on the size of its files, which is lifted while it waits; and one that waits can be stopped, with all it has readable."""
     arguments = (*SYNTHETIC, "candidates=300")
     process, _ = stuck((*arguments, f"run_dir={tmp_path / 'lifted'}"), limit=200_000)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.prlimit(
+        process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    )
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     succeeds(*arguments, f"run_dir={tmp_path / 'whole'}")
-    assert (tmp_path / "lifted/pareto.csv").read_bytes() == (tmp_path / "whole/pareto.csv").read_bytes()
+    assert (tmp_path / "lifted/pareto.csv").read_bytes() == (
+        tmp_path / "whole/pareto.csv"
+    ).read_bytes()
 
     process, _ = stuck((*arguments, f"run_dir={tmp_path / 'stopped'}"), limit=200_000)
     process.send_signal(signal.SIGINT)
@@ -341,6 +421,12 @@ def test_unreachable_quality_is_said(tmp_path: Path) -> None:
 
 
 def test_a_paper_sized_search_costs_little_beside_its_trainings(tmp_path: Path) -> None:
-    arguments = (*SYNTHETIC, "candidates=10000", "controller.population=64", "constraints.max_mult_adds=250", f"run_dir={tmp_path}")
+    arguments = (
+        *SYNTHETIC,
+        "candidates=10000",
+        "controller.population=64",
+        "constraints.max_mult_adds=250",
+        f"run_dir={tmp_path}",
+    )
     succeeds(*arguments)
     assert len(rows(tmp_path)) == 10_000

@@ -13,10 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from falsr_nas.model_file import load_model
+from falsr_nas.models.model_file import load_model
 
 GENOME = "stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k1_b1_noskip | 0->3"
-SMALL = ("training.steps_per_epoch=4", "training.batch=4", "training.patch=8", "training.warmup=2", "tracking=none", "data.val_crop=32")
+SMALL = (
+    "training.steps_per_epoch=4",
+    "training.batch=4",
+    "training.patch=8",
+    "training.warmup=2",
+    "tracking=none",
+    "data.val_crop=32",
+)
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -25,7 +32,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def succeeds(*arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=ONE_THREAD, check=False)
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, env=ONE_THREAD, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -41,7 +50,12 @@ def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path)
     broken = tmp_path / "broken" / whole.name
     for sign in (signal.SIGKILL, signal.SIGTERM):
         kept = checkpoint_time(broken)
-        process = subprocess.Popen(command(*recipe, f"output={tmp_path / 'broken'}"), stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+        process = subprocess.Popen(
+            command(*recipe, f"output={tmp_path / 'broken'}"),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ONE_THREAD,
+        )
         while checkpoint_time(broken) == kept and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(sign)
@@ -53,7 +67,10 @@ def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path)
     assert weights(whole).keys() == weights(broken).keys()
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(broken)[name]), name
-    curves = [[line.rsplit(",", 1)[0] for line in (folder / "curve.csv").read_text().splitlines()] for folder in (whole, broken)]
+    curves = [
+        [line.rsplit(",", 1)[0] for line in (folder / "curve.csv").read_text().splitlines()]
+        for folder in (whole, broken)
+    ]
     assert curves[0] == curves[1]
     assert len(curves[0]) == 1 + 12
 
@@ -65,17 +82,42 @@ def checkpoint_time(folder: Path) -> int:
 
 def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
     run_dir = tmp_path / "search"
-    synthetic = ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=16", "controller.population=8")
+    synthetic = (
+        "evaluator=synthetic",
+        "execution=inline",
+        "tracking=none",
+        "candidates=16",
+        "controller.population=8",
+    )
     subprocess.run(
-        [sys.executable, "-m", "falsr_nas.search", *synthetic, "constraints.max_mult_adds=12", f"run_dir={run_dir}"],
+        [
+            sys.executable,
+            "-m",
+            "falsr_nas.search",
+            *synthetic,
+            "constraints.max_mult_adds=12",
+            f"run_dir={run_dir}",
+        ],
         check=True,
         capture_output=True,
     )
-    brief = (f"run_dir={run_dir}", "select=crowding", "n=2", "training.epochs=1", "training.steps_per_epoch=3", "tracking=offline")
+    brief = (
+        f"run_dir={run_dir}",
+        "select=crowding",
+        "n=2",
+        "training.epochs=1",
+        "training.steps_per_epoch=3",
+        "tracking=offline",
+    )
     done = succeeds(*brief)
-    folders = sorted(folder for folder in (run_dir / "trained").iterdir() if not folder.is_symlink())
+    folders = sorted(
+        folder for folder in (run_dir / "trained").iterdir() if not folder.is_symlink()
+    )
     assert len(folders) == 2
-    last = {folder: float((folder / "curve.csv").read_text().splitlines()[-1].split(",")[1]) for folder in folders}
+    last = {
+        folder: float((folder / "curve.csv").read_text().splitlines()[-1].split(",")[1])
+        for folder in folders
+    }
     assert (run_dir / "trained" / "best").resolve() == max(folders, key=last.__getitem__)
     front = {row["key"] for row in json.loads((run_dir / "pareto.json").read_text())["front"]}
     for folder in folders:
@@ -86,7 +128,9 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
         assert "| `training.steps_per_epoch` | 3 |" in card
         assert list((folder / "wandb").glob("offline-run-*")), "W&B's offline run"
         checkpoint = load_model(folder / "last.ckpt").network.state_dict()
-        assert all(torch.equal(tensor, checkpoint[name]) for name, tensor in weights(folder).items())
+        assert all(
+            torch.equal(tensor, checkpoint[name]) for name, tensor in weights(folder).items()
+        )
     assert done.stdout.count("dB on the validation images") == 2
     before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in folders]
     assert succeeds(*brief).stderr.count("is trained already") == 2
@@ -96,7 +140,10 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tracking=none"], "give run_dir=... of a search to choose from, or genome=..., and not both"),
+        (
+            ["tracking=none"],
+            "give run_dir=... of a search to choose from, or genome=..., and not both",
+        ),
         (["run_dir=nowhere"], "search.db: there is no such file"),
         (["genome=FALSR-Z"], "neither a published network"),
         (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
@@ -113,20 +160,38 @@ def test_a_users_mistake_is_one_line(arguments: list[str], message: str) -> None
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
     succeeds(*recipe)
-    done = subprocess.run(command(*recipe, "training.rate=0.002"), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(*recipe, "training.rate=0.002"), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "holds a training with training.rate=0.001, not 0.002" in done.stderr
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     """Each takes half of every batch: the sums differ in their order only, so the weights by rounding, which Adam's steps of 1e-3 bound."""
-    recipe = (f"genome={GENOME}", "training.epochs=2", "training.ema=null", "training.precision=fp32", "trainer.validate_every=1")
+    recipe = (
+        f"genome={GENOME}",
+        "training.epochs=2",
+        "training.ema=null",
+        "training.precision=fp32",
+        "trainer.validate_every=1",
+    )
     for devices in (1, 2):
-        told = succeeds(*recipe, "trainer.accelerator=cpu", f"trainer.devices={devices}", f"output={tmp_path / str(devices)}").stderr
+        told = succeeds(
+            *recipe,
+            "trainer.accelerator=cpu",
+            f"trainer.devices={devices}",
+            f"output={tmp_path / str(devices)}",
+        ).stderr
         assert told.count("dB") == 2
     alone, together = (tmp_path / str(devices) / "best" for devices in (1, 2))
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
-    done = subprocess.run(command(*recipe, "trainer.devices=3", f"output={tmp_path / '3'}"), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(*recipe, "trainer.devices=3", f"output={tmp_path / '3'}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "a batch of 4 patches cannot be shared by 3 devices" in done.stderr

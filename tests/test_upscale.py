@@ -14,18 +14,20 @@ import torch
 from PIL import Image
 
 from falsr_nas import upscale
+from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
-from falsr_nas.inference import super_resolve
-from falsr_nas.model_file import load_model, save_model
+from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
-from falsr_nas.protocol import Protocol
 from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import UpscaleConfig, find_jobs
 
 
 def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ).save(path)
     return path
 
 
@@ -33,7 +35,11 @@ def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model, and a folder of two photographs, a damaged one and a note."""
     torch.manual_seed(0)
-    save_model(tmp_path / "m.safetensors", Network(Genome.parse("stem_f8 conv_f8_k3_b1_noskip groupConG2_f8_k3_b1_noskip | 0->2")), {})
+    save_model(
+        tmp_path / "m.safetensors",
+        Network(Genome.parse("stem_f8 conv_f8_k3_b1_noskip groupConG2_f8_k3_b1_noskip | 0->2")),
+        {},
+    )
     folder = tmp_path / "holiday, 2024"
     folder.mkdir()
     noise(folder / "b.png", seed=1)
@@ -57,7 +63,9 @@ def stamps(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, target = place / "holiday, 2024", place / "out" / "larger"
     assert run(monkeypatch, "input=holiday, 2024", "output=out/larger") == 2
     said = capsys.readouterr()
@@ -68,10 +76,15 @@ def test_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert sorted(stamps(target)) == ["a.png", "b.png"]
     network = load_model(place / "m.safetensors").network
     for name in ("a.png", "b.png"):
-        assert torch.equal(read_image(target / name), super_resolve(network, read_image(source / name), Protocol.standard))
+        assert torch.equal(
+            read_image(target / name),
+            super_resolve(network, read_image(source / name), Protocol.standard),
+        )
 
 
-def test_what_is_done_is_left_alone(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_is_left_alone(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, target = place / "holiday, 2024", place / "larger"
     (source / "broken.png").unlink()
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
@@ -93,13 +106,30 @@ def test_one_image_to_a_file_or_a_folder(place: Path, monkeypatch: pytest.Monkey
     noise(place / "in.png")
     assert run(monkeypatch, "input=in.png", "output=out.webp") == 0
     assert run(monkeypatch, "input=in.png", "output=new/folder") == 0
-    assert run(monkeypatch, "input=in.png", "output=new/folder", "format=JPG", "quality=20", "self_ensemble=true", "threads=1") == 0
-    for name, kind in (("out.webp", "WEBP"), ("new/folder/in.png", "PNG"), ("new/folder/in.jpg", "JPEG")):
+    assert (
+        run(
+            monkeypatch,
+            "input=in.png",
+            "output=new/folder",
+            "format=JPG",
+            "quality=20",
+            "self_ensemble=true",
+            "threads=1",
+        )
+        == 0
+    )
+    for name, kind in (
+        ("out.webp", "WEBP"),
+        ("new/folder/in.png", "PNG"),
+        ("new/folder/in.jpg", "JPEG"),
+    ):
         with Image.open(place / name) as image:
             assert (image.size, image.format) == ((48, 40), kind)
 
 
-def test_one_image_that_fails_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_image_that_fails_is_one_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "input=holiday, 2024/broken.png", "output=out.png") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -117,10 +147,19 @@ def test_one_image_that_fails_is_one_line(place: Path, monkeypatch: pytest.Monke
         (["input=none.png", "output=out.png"], "no input none.png"),
         (["input=none", "output=out"], "no input none"),
         (["input=holiday, 2024", "output=holiday, 2024"], "among the images of the input"),
-        (["input=holiday, 2024", "output=holiday, 2024", "format=jpg"], "among the images of the input"),
-        (["input=holiday, 2024/a.png", "output=holiday, 2024/a.png"], "among the images of the input"),
+        (
+            ["input=holiday, 2024", "output=holiday, 2024", "format=jpg"],
+            "among the images of the input",
+        ),
+        (
+            ["input=holiday, 2024/a.png", "output=holiday, 2024/a.png"],
+            "among the images of the input",
+        ),
         (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the images of the input"),
-        (["input=holiday, 2024/notes.txt", "output=out"], "cannot tell the format of out/notes.txt"),
+        (
+            ["input=holiday, 2024/notes.txt", "output=out"],
+            "cannot tell the format of out/notes.txt",
+        ),
         (["input=holiday, 2024", "output=out", "format=gif"], "format is gif"),
         (["input=holiday, 2024/a.png", "output=out.jpg", "format=png"], "give one ending"),
         (["input=holiday, 2024", "output=m.safetensors"], "cannot make the folder m.safetensors"),
@@ -132,7 +171,11 @@ def test_one_image_that_fails_is_one_line(place: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_mistakes_are_one_line(
-    arguments: list[str], says: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    says: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = stamps(place / "holiday, 2024")
     assert run(monkeypatch, *arguments) == 2
@@ -149,7 +192,9 @@ def test_two_images_of_one_name(place: Path) -> None:
     assert len(find_jobs(place / "holiday, 2024", place / "out", None)) == 4
 
 
-def test_a_file_that_a_kill_left_half_written_does_not_count(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_a_kill_left_half_written_does_not_count(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The process dies, for real, in the midst of writing the second result."""
     (place / "holiday, 2024" / "broken.png").unlink()
     code = (
@@ -168,7 +213,10 @@ def test_a_file_that_a_kill_left_half_written_does_not_count(place: Path, monkey
         "upscale.main()\n"
     )
     arguments = ["model=m.safetensors", "input=holiday, 2024", "output=larger"]
-    assert subprocess.run([sys.executable, "-c", code, *arguments], cwd=place, check=False).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", code, *arguments], cwd=place, check=False).returncode
+        == -signal.SIGKILL
+    )
     done = (place / "larger" / "a.png").stat().st_mtime_ns
     assert not (place / "larger" / "b.png").exists()
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0

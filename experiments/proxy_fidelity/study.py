@@ -39,7 +39,14 @@ MORE_GENOMES = 40
 """For the comparison of precisions, the GENOMES among them."""
 
 CONSTANT = TrainingSettings(
-    epochs=3, steps_per_epoch=40, batch=16, patch=24, rate=1e-3, warmup=0, decay=Decay.constant, precision=Precision.fp32
+    epochs=3,
+    steps_per_epoch=40,
+    batch=16,
+    patch=24,
+    rate=1e-3,
+    warmup=0,
+    decay=Decay.constant,
+    precision=Precision.fp32,
 )
 LONG = replace(CONSTANT, epochs=30, warmup=40, decay=Decay.cosine)
 SMALL = replace(CONSTANT, batch=4, patch=16, steps_per_epoch=160, warmup=20, decay=Decay.linear)
@@ -68,7 +75,10 @@ def genomes(count: int) -> list[Genome]:
     while len(found) < count:
         cells = space.sample(rng).cells
         density = rng.random()
-        links = tuple(tuple(node for node in range(target - 1) if rng.random() < density) for target in range(2, space.n + 2))
+        links = tuple(
+            tuple(node for node in range(target - 1) if rng.random() < density)
+            for target in range(2, space.n + 2)
+        )
         genome = Genome(cells, links)
         place = int(np.searchsorted(COSTS, cost(genome).mult_adds)) - 1
         if place < len(waiting):
@@ -94,7 +104,10 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     genome = Genome.parse(text)
     seed = evaluation_seed(run_seed, genome.key)
     module = SuperResolution(
-        initialized_network(genome, settings.initialization, settings.zero_output, seed), settings, images(data, settings), seed
+        initialized_network(genome, settings.initialization, settings.zero_output, seed),
+        settings,
+        images(data, settings),
+        seed,
     )
     curve: dict[int, float] = {}
 
@@ -133,12 +146,18 @@ def images(data: FolderSettings, settings: TrainingSettings) -> Any:
 
     shape = (settings.batch, settings.patch, settings.steps_per_epoch)
     if shape not in _IMAGES:
-        _IMAGES[shape] = SuperResolutionData(data, batch=shape[0], patch=shape[1], steps_per_epoch=shape[2])
+        _IMAGES[shape] = SuperResolutionData(
+            data, batch=shape[0], patch=shape[1], steps_per_epoch=shape[2]
+        )
     return _IMAGES[shape]
 
 
 def run(options: argparse.Namespace) -> None:
-    done = {(row["recipe"], row["number"]) for row in rows(options.file)} if options.file.exists() else set()
+    done = (
+        {(row["recipe"], row["number"]) for row in rows(options.file)}
+        if options.file.exists()
+        else set()
+    )
     drawn = genomes(MORE_GENOMES)
     work = [
         (recipe, number, str(drawn[number]))
@@ -152,7 +171,10 @@ def run(options: argparse.Namespace) -> None:
         for row in pool.imap_unordered(partial(train, data=data), work):
             file.write(json.dumps(row) + "\n")
             file.flush()
-            print(f"{row['recipe']}, genome {row['number']}: {row['psnr']}, {row['processor_seconds']} s", flush=True)
+            print(
+                f"{row['recipe']}, genome {row['number']}: {row['psnr']}, {row['processor_seconds']} s",
+                flush=True,
+            )
 
 
 def rows(file: Path) -> list[dict[str, Any]]:
@@ -170,7 +192,9 @@ def report(options: argparse.Namespace) -> None:
     for row in rows(options.file):
         by_recipe.setdefault(row["recipe"], {})[row["number"]] = row
     long = by_recipe["long"]
-    print("| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB | processor seconds |")
+    print(
+        "| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB | processor seconds |"
+    )
     print("|---|---|---|---|---|---|")
     for recipe, found in by_recipe.items():
         shared = sorted(found.keys() & long.keys())
@@ -180,26 +204,47 @@ def report(options: argparse.Namespace) -> None:
             psnr = [found[number]["psnr"][str(steps)] for number in shared]
             if any(map(math.isnan, psnr)):
                 continue
-            seconds = np.mean([found[number]["processor_seconds"] for number in shared]) * steps / RECIPES[recipe][0].steps
+            seconds = (
+                np.mean([found[number]["processor_seconds"] for number in shared])
+                * steps
+                / RECIPES[recipe][0].steps
+            )
             fidelity = tau(psnr, final(long, shared))
             size = tau(psnr, [long[number]["mult_adds"] for number in shared])
             name = recipe if len(shared) == len(long) else f"{recipe} ({len(shared)} genomes)"
-            print(f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} | {seconds:.1f} |")
+            print(
+                f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} | {seconds:.1f} |"
+            )
     shared = sorted(long)
     seeds = [by_recipe[name] for name in ("small batches", "small batches, seed 2")]
-    mean = [np.mean([found[number]["psnr"][str(SMALL.steps)] for found in seeds]) for number in shared]
-    spent = sum(found[number]["processor_seconds"] for found in seeds for number in shared) / len(shared)
+    mean = [
+        np.mean([found[number]["psnr"][str(SMALL.steps)] for found in seeds]) for number in shared
+    ]
+    spent = sum(found[number]["processor_seconds"] for found in seeds for number in shared) / len(
+        shared
+    )
     fidelity = tau(mean, final(long, shared))
-    print(f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | | {np.mean(mean):.2f} | {spent:.1f} |")
+    print(
+        f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | | {np.mean(mean):.2f} | {spent:.1f} |"
+    )
     for name in ("params", "mult_adds"):
-        print(f"| {name}, no training | 0 | {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |")
+        print(
+            f"| {name}, no training | 0 | {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |"
+        )
     print("\n| precisions and seeds | steps | genomes | tau |\n|---|---|---|---|")
-    for a, b in (("small batches", "small batches, bf16"), ("small batches", "small batches, seed 2"), ("long", "long, seed 2")):
+    for a, b in (
+        ("small batches", "small batches, bf16"),
+        ("small batches", "small batches, seed 2"),
+        ("long", "long, seed 2"),
+    ):
         if a not in by_recipe or b not in by_recipe:
             continue
         shared = sorted(by_recipe[a].keys() & by_recipe[b].keys())
         for steps in sorted(map(int, by_recipe[b][0]["psnr"])):
-            pair = [[by_recipe[recipe][number]["psnr"][str(steps)] for number in shared] for recipe in (a, b)]
+            pair = [
+                [by_recipe[recipe][number]["psnr"][str(steps)] for number in shared]
+                for recipe in (a, b)
+            ]
             print(f"| {a} / {b} | {steps} | {len(shared)} | {tau(*pair):.2f} |")
 
 
@@ -208,7 +253,9 @@ def final(long: dict[int, dict[str, Any]], numbers: Sequence[int]) -> list[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--file", type=Path, default=HERE / "trainings.jsonl")
     commands = parser.add_subparsers(required=True)
     runner = commands.add_parser("run")

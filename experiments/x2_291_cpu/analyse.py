@@ -11,10 +11,10 @@ from statistics import mean
 
 from scipy.stats import kendalltau
 
-from falsr_nas.candidate import Evaluation, Score
-from falsr_nas.objectives import pareto_front, scored
+from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objectives import pareto_front, scored
+from falsr_nas.archive.store import Store
 from falsr_nas.space.genome import Cell
-from falsr_nas.store import Store
 
 TRAITS: dict[str, Callable[[Cell], Hashable]] = {
     "operator": lambda cell: cell.operator.name,
@@ -35,7 +35,9 @@ def psnr(evaluation: Evaluation) -> float:
 
 
 def shares(group: Sequence[Evaluation], trait: Callable[[Cell], Hashable]) -> dict[Hashable, float]:
-    counts = Counter(trait(cell) for evaluation in group for cell in evaluation.candidate.genome.cells)
+    counts = Counter(
+        trait(cell) for evaluation in group for cell in evaluation.candidate.genome.cells
+    )
     counts.pop(None, None)
     return {name: count / counts.total() for name, count in counts.items()}
 
@@ -45,22 +47,56 @@ def print_shares(groups: dict[str, Sequence[Evaluation]]) -> None:
     for title, trait in TRAITS.items():
         columns = [shares(group, trait) for group in groups.values()]
         for name in sorted(columns[0], key=str):
-            print(f"| {title} {name} | {' | '.join(f'{column.get(name, 0):.0%}' for column in columns)} |")
-    different = [mean(len(set(e.candidate.genome.cells)) for e in group) for group in groups.values()]
-    print(f"| different cells in a network, of 7 | {' | '.join(f'{count:.1f}' for count in different)} |")
-    print(f"| links, of 28 (mean) | {' | '.join(f'{mean(map(links, group)):.1f}' for group in groups.values())} |")
+            print(
+                f"| {title} {name} | {' | '.join(f'{column.get(name, 0):.0%}' for column in columns)} |"
+            )
+    different = [
+        mean(len(set(e.candidate.genome.cells)) for e in group) for group in groups.values()
+    ]
+    print(
+        f"| different cells in a network, of 7 | {' | '.join(f'{count:.1f}' for count in different)} |"
+    )
+    print(
+        f"| links, of 28 (mean) | {' | '.join(f'{mean(map(links, group)):.1f}' for group in groups.values())} |"
+    )
 
 
 def write_candidates(path: Path, evaluations: Sequence[Evaluation]) -> None:
     with path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("number", "generation", "key", "genome", "psnr", "mse", "mult_adds", "params", "seconds", "operators", "parents"))
+        table.writerow(
+            (
+                "number",
+                "generation",
+                "key",
+                "genome",
+                "psnr",
+                "mse",
+                "mult_adds",
+                "params",
+                "seconds",
+                "operators",
+                "parents",
+            )
+        )
         for e in evaluations:
             c, o = e.candidate, e.outcome
             score = (o.psnr, o.mse) if isinstance(o, Score) else ("", "")
             seconds = round(o.seconds, 1) if isinstance(o, Score) else ""
             origin = (" ".join(c.origin.operators), " ".join(c.origin.parents))
-            table.writerow((c.number, c.generation, c.key, c.genome, *score, c.cost.mult_adds, c.cost.params, seconds, *origin))
+            table.writerow(
+                (
+                    c.number,
+                    c.generation,
+                    c.key,
+                    c.genome,
+                    *score,
+                    c.cost.mult_adds,
+                    c.cost.params,
+                    seconds,
+                    *origin,
+                )
+            )
 
 
 def main() -> None:
@@ -69,14 +105,18 @@ def main() -> None:
     write_candidates(Path(__file__).with_name("candidates.csv"), everyone)
     ranked, front = scored(everyone), pareto_front(everyone)
     best = sorted(ranked, key=psnr)[-len(ranked) // 10 :]
-    print(f"{len(everyone)} candidates, {len(everyone) - len(ranked)} failed, {len(front)} on the front\n")
+    print(
+        f"{len(everyone)} candidates, {len(everyone) - len(ranked)} failed, {len(front)} on the front\n"
+    )
     print_shares({"all": ranked, "the front": front, "the tenth of highest PSNR": best})
     made = Counter(" + ".join(e.candidate.origin.operators) for e in everyone)
     stood = Counter(" + ".join(e.candidate.origin.operators) for e in front)
     print("\n| made by | candidates | on the front |\n|---|---|---|")
     for name, count in made.most_common():
         print(f"| {name} | {count} | {stood[name]} |")
-    print("\n| generation | best PSNR so far, dB | mean PSNR of it, dB | mean G of it |\n|---|---|---|---|")
+    print(
+        "\n| generation | best PSNR so far, dB | mean PSNR of it, dB | mean G of it |\n|---|---|---|---|"
+    )
     for generation in range(max(e.candidate.generation for e in everyone) + 1):
         of_it = [e for e in ranked if e.candidate.generation == generation]
         so_far = max(psnr(e) for e in ranked if e.candidate.generation <= generation)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class ConvertConfig:
 
 def convert(config: ConvertConfig) -> None:
     """Read, write, and print what it was."""
-    from falsr_nas.model_file import load_model, save_model
+    from falsr_nas.models.model_file import load_model, save_model
+    from falsr_nas.models.pretrained import save_pretrained
     from falsr_nas.networks.baselines import network_cost
-    from falsr_nas.pretrained import save_pretrained
 
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())
@@ -37,7 +37,9 @@ def convert(config: ConvertConfig) -> None:
     else:
         save_model(target, model.network, model.provenance)
     cost = network_cost(model.network)
-    print(f"{target}: {cost.params:,} parameters, {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input")
+    print(
+        f"{target}: {cost.params:,} parameters, {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input"
+    )
 
 
 def main() -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
 from falsr_nas.report.architecture import architecture_svg
 from falsr_nas.space.cost import LR_PIXELS, cost, parts
-from falsr_nas.space.genome import Genome, GenomeError
-from falsr_nas.space.published import PUBLISHED
-
-MOST_CHARACTERS = 1_000_000
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.lookup import find_genome
 
 
 @dataclass(frozen=True)
@@ -33,25 +30,6 @@ class DescribeConfig:
     format: str = "table"
 
 
-def find_genome(name: str) -> Genome:
-    """The genome that a user means by a published name, a file's path, a text or a JSON text. Raises GenomeError."""
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    if "{" in name or "_f" in name.split("|", maxsplit=1)[0].split(".", maxsplit=1)[0]:
-        return Genome.parse(name)
-    path = Path(name)
-    try:
-        with path.open(encoding="utf-8") as file:
-            return Genome.parse(file.read(MOST_CHARACTERS))
-    except GenomeError as error:
-        raise GenomeError(f"{path}: {error}") from None
-    except UnicodeDecodeError:
-        raise GenomeError(f"{path}: not a text file") from None
-    except OSError:
-        known = ", ".join(PUBLISHED)
-        raise GenomeError(f"{name!r} is neither a published network ({known}), a file that can be read, nor a genome") from None
-
-
 def describe(config: DescribeConfig) -> None:
     """Print the network."""
     if config.format not in ("table", "json", "svg"):
@@ -62,7 +40,13 @@ def describe(config: DescribeConfig) -> None:
         return
     if config.format == "json":
         price = cost(genome)
-        about = {"key": genome.key, "genome": genome.to_json(), "text": str(genome), "params": price.params, "mult_adds": price.mult_adds}
+        about = {
+            "key": genome.key,
+            "genome": genome.to_json(),
+            "text": str(genome),
+            "params": price.params,
+            "mult_adds": price.mult_adds,
+        }
         print(json.dumps(about, indent=2))
         return
     _print_table(genome)
@@ -72,20 +56,42 @@ def _print_table(genome: Genome) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("target", "block", "reads nodes", "channels in", "params", "G mult-adds", title=f"network {genome.key}")
+    table = Table(
+        "target",
+        "block",
+        "reads nodes",
+        "channels in",
+        "params",
+        "G mult-adds",
+        title=f"network {genome.key}",
+    )
     for part in parts(genome):
         params = sum(conv.params for conv in part.convs)
         giga = LR_PIXELS * sum(conv.mult_adds for conv in part.convs) / 1e9
         table.add_row(
-            str(part.target), part.block, ", ".join(map(str, part.reads)), str(part.convs[0].inputs), f"{params:,}", f"{giga:.4f}"
+            str(part.target),
+            part.block,
+            ", ".join(map(str, part.reads)),
+            str(part.convs[0].inputs),
+            f"{params:,}",
+            f"{giga:.4f}",
         )
     price = cost(genome)
     links = sum(map(len, genome.links))
     table.add_section()
-    table.add_row("", f"{genome.n} cells, {links} links", "", "", f"{price.params:,}", f"{price.mult_adds / 1e9:.4f}")
+    table.add_row(
+        "",
+        f"{genome.n} cells, {links} links",
+        "",
+        "",
+        f"{price.params:,}",
+        f"{price.mult_adds / 1e9:.4f}",
+    )
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    console.print("mult-adds at 480x480 input, which is 1280x720 pixels' worth of x2 output", style="dim")
+    console.print(
+        "mult-adds at 480x480 input, which is 1280x720 pixels' worth of x2 output", style="dim"
+    )
     print(genome)
 
 

@@ -1,11 +1,20 @@
-"""What a user can mend: errors whose message is the one line that people see."""
+"""Errors that are shown to users as one line, and the exit codes of the commands."""
 
 from __future__ import annotations
 
+USER_ERROR = 2
+"""Exit code after a mistake in the command, the configuration or the input files."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM."""
+
 
 class UserError(ValueError):
-    """A user's mistake. The message says what was wrong, where, and what to do; commands print it and exit with 2."""
+    """A mistake that the user can correct.
+
+    The message says what is wrong, where, and what to do. Commands print it and exit with 2.
+    """
 
 
 class SearchError(Exception):
-    """The search cannot go on; the message says why. What was finished is stored. Commands print it and exit with 1."""
+    """The search cannot continue. Finished evaluations are stored. Commands print the message and exit with 1."""

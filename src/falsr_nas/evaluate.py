@@ -9,10 +9,10 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
+from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
-from falsr_nas.protocol import Protocol
 
 MIB = 2**20
 
@@ -47,7 +47,9 @@ class EvaluateConfig:
         object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
         names = [Path(name).name for name in self.sets]
         if not names or not all(names):
-            raise UserError("sets is empty: name at least one folder in data_root, e.g. sets=[Set5,Set14]")
+            raise UserError(
+                "sets is empty: name at least one folder in data_root, e.g. sets=[Set5,Set14]"
+            )
         if len(set(names)) < len(names):
             raise UserError(f"sets names a folder twice: {list(self.sets)}")
         if self.memory_limit < 1:
@@ -62,9 +64,15 @@ def evaluate(config: EvaluateConfig) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from falsr_nas.benchmark.scoring import (
+        benchmark_files,
+        find_model,
+        score_model,
+        score_table,
+        to_json,
+    )
     from falsr_nas.files import write_atomically
-    from falsr_nas.inference import keep_freed_memory
-    from falsr_nas.scoring import benchmark_files, find_model, score_model, score_table, to_json
+    from falsr_nas.inference.memory import keep_freed_memory
 
     keep_freed_memory()
     if config.threads is not None:
@@ -81,7 +89,9 @@ def evaluate(config: EvaluateConfig) -> None:
             config.protocol,
             memory_limit=config.memory_limit * MIB,
             self_ensemble=config.self_ensemble,
-            save_images=None if config.save_images is None else Path(config.save_images).expanduser(),
+            save_images=None
+            if config.save_images is None
+            else Path(config.save_images).expanduser(),
             on_image=lambda name: progress.update(bar, advance=1, description=name),
         )
     if config.output is not None:
@@ -92,7 +102,12 @@ def evaluate(config: EvaluateConfig) -> None:
 
 def main() -> None:
     """The command."""
-    run_command("evaluate", Schemas(EvaluateConfig, {}), evaluate, free_text=("model", "data_root", "output", "save_images"))
+    run_command(
+        "evaluate",
+        Schemas(EvaluateConfig, {}),
+        evaluate,
+        free_text=("model", "data_root", "output", "save_images"),
+    )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
-from falsr_nas.layout import Layout
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
+from falsr_nas.models.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class ExportConfig:
 
 def export(config: ExportConfig) -> None:
     """Export, compare with PyTorch, write, and say so."""
-    from falsr_nas.portable import CHECKED, FORMS, export_model
-    from falsr_nas.scoring import find_model
+    from falsr_nas.benchmark.scoring import find_model
+    from falsr_nas.models.export import CHECKED, FORMS, export_model
 
     target = Path(config.output).expanduser()
     difference = export_model(find_model(config.model), target, config.layout)
     sizes = ", ".join("x".join(map(str, size)) for size in CHECKED)
-    print(f"{target}: in {FORMS[target.suffix].runtime} at most {difference:.1e} from PyTorch (N x H x W of {sizes})")
+    print(
+        f"{target}: in {FORMS[target.suffix].runtime} at most {difference:.1e} from PyTorch (N x H x W of {sizes})"
+    )
 
 
 def main() -> None:

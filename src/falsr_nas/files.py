@@ -39,5 +39,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink()
         if isinstance(error, OSError):
-            raise UserError(f"cannot write {path}: {error.strerror or error}; what was there is untouched") from error
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}; what was there is untouched"
+            ) from error
         raise

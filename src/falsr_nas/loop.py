@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.store import Store, candidate_from_json, candidate_to_json
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import Mode
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.retrying import Retrying
 from falsr_nas.execution.settings import FailurePolicies
-from falsr_nas.store import Store, candidate_from_json, candidate_to_json
 
 
 class Observer(Protocol):
@@ -51,7 +51,12 @@ def run_search(
     if (state := store.state()) is not None:
         pending = [candidate_from_json(text) for text in state["pending"]]
         controller.restore(state["controller"], told, pending)
-    run = _Run(controller, Retrying(executor, policies or FailurePolicies(), store.add_failure), store, observers)
+    run = _Run(
+        controller,
+        Retrying(executor, policies or FailurePolicies(), store.add_failure),
+        store,
+        observers,
+    )
     if mode is Mode.steady:
         run.steadily(len(told), pending, budget, population)
     else:
@@ -81,14 +86,18 @@ class _Run:
                 return
             affordable = candidates[: budget - asked]
             asked += len(affordable)
-            done |= self._evaluate([candidate for candidate in affordable if candidate.key not in done])
+            done |= self._evaluate(
+                [candidate for candidate in affordable if candidate.key not in done]
+            )
             if len(affordable) < len(candidates):
                 return
             self.controller.tell([done.pop(candidate.key) for candidate in candidates])
             self.store.commit_state(self._state())
             self._generation_ended(candidates[-1].generation)
 
-    def steadily(self, told: int, pending: Sequence[Candidate], budget: int, population: int) -> None:
+    def steadily(
+        self, told: int, pending: Sequence[Candidate], budget: int, population: int
+    ) -> None:
         """Keep every worker busy, and tell each evaluation as it ends.
 
         The evaluation, the state that has learnt from it and the candidates still in flight are stored at once. A restored search
@@ -129,7 +138,10 @@ class _Run:
         return evaluations
 
     def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
-        return {"controller": self.controller.state(), "pending": [candidate_to_json(candidate) for candidate in pending]}
+        return {
+            "controller": self.controller.state(),
+            "pending": [candidate_to_json(candidate) for candidate in pending],
+        }
 
     def _ended(self, evaluation: Evaluation) -> None:
         for observer in self.observers:

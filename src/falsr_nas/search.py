@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omegaconf import OmegaConf
 
-from falsr_nas.command import run_command, run_dir
-from falsr_nas.config import Schemas, flatten
+from falsr_nas.cli.command import run_command, run_dir
+from falsr_nas.cli.config import Schemas, flatten
+from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.controller.settings import (
     AgingSettings,
     Constraints,
@@ -31,20 +32,29 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import SearchError, UserError
-from falsr_nas.evaluation.settings import EvaluatorSettings, IncompleteTrainingSettings, SyntheticSettings
-from falsr_nas.execution.settings import ExecutionSettings, InlineSettings, ProcessesSettings, RaySettings, WorkersSettings
-from falsr_nas.interruption import Interrupted, interruptible
+from falsr_nas.evaluation.settings import (
+    EvaluatorSettings,
+    IncompleteTrainingSettings,
+    SyntheticSettings,
+)
+from falsr_nas.execution.settings import (
+    ExecutionSettings,
+    InlineSettings,
+    ProcessesSettings,
+    RaySettings,
+    WorkersSettings,
+)
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.tracking import TrackingSettings
+from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.candidate import Evaluation
+    from falsr_nas.archive.candidate import Evaluation
+    from falsr_nas.archive.objectives import ObjectiveScale
+    from falsr_nas.archive.store import Store
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
-    from falsr_nas.objectives import ObjectiveScale
-    from falsr_nas.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +112,11 @@ SCHEMAS = Schemas(
         },
         "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
         "training": {"training": TrainingSettings},
-        "data": {"photographs": PhotographsSettings, "folder": FolderSettings, "div2k": Div2kSettings},
+        "data": {
+            "photographs": PhotographsSettings,
+            "folder": FolderSettings,
+            "div2k": Div2kSettings,
+        },
         "execution": {"inline": InlineSettings, "processes": ProcessesSettings, "ray": RaySettings},
         "tracking": {"tracking": TrackingSettings},
     },
@@ -133,28 +147,39 @@ def search(config: SearchConfig) -> None:
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the command that goes on has been printed.
         SystemExit: with 1 when the search cannot go on; why has been printed.
     """
-    from falsr_nas.lock import exclusive
+    from falsr_nas.cli.lock import exclusive
 
     folder = Path(run_dir())
     with exclusive(folder), interruptible():
         try:
             _search(config, folder)
         except Interrupted:
-            print(f"stopped; {_count(folder)} candidates are stored. To go on: {_resume_command(folder)}", file=sys.stderr)
+            print(
+                f"stopped; {_count(folder)} candidates are stored. To go on: {_resume_command(folder)}",
+                file=sys.stderr,
+            )
             raise KeyboardInterrupt from None
         except SearchError as error:
-            print(f"the search cannot go on: {error}\nOnce that is mended: {_resume_command(folder)}", file=sys.stderr)
+            print(
+                f"the search cannot go on: {error}\nOnce that is mended: {_resume_command(folder)}",
+                file=sys.stderr,
+            )
             sys.exit(1)
 
 
 def _search(config: SearchConfig, folder: Path) -> None:
+    from falsr_nas.archive.store import Store, wait_for_room
     from falsr_nas.files import write_atomically
-    from falsr_nas.store import Store, wait_for_room
 
     controller = build_controller(config)
     # The executor first: what is wrong with the images is said before a store is made, and can still be mended.
-    with build_executor(config) as executor, Store(folder / "search.db", identity(config), on_full=wait_for_room) as store:
-        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)).encode())
+    with (
+        build_executor(config) as executor,
+        Store(folder / "search.db", identity(config), on_full=wait_for_room) as store,
+    ):
+        write_atomically(
+            folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)).encode()
+        )
         _run(config, folder, controller, executor, store)
 
 
@@ -164,7 +189,9 @@ def build_controller(config: SearchConfig) -> Controller:
 
     from falsr_nas.controller.build import build
 
-    return build(config.controller, config.space, config.constraints, np.random.default_rng(config.seed))
+    return build(
+        config.controller, config.space, config.constraints, np.random.default_rng(config.seed)
+    )
 
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
@@ -176,7 +203,11 @@ def build_evaluator(config: SearchConfig) -> Evaluator:
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 
     assert isinstance(config.evaluator, IncompleteTrainingSettings)
-    devices = config.execution.devices_per_candidate if isinstance(config.execution, WorkersSettings) else 1
+    devices = (
+        config.execution.devices_per_candidate
+        if isinstance(config.execution, WorkersSettings)
+        else 1
+    )
     return IncompleteTraining(config.evaluator, config.training, config.data, config.seed, devices)
 
 
@@ -196,21 +227,30 @@ def build_executor(config: SearchConfig) -> Executor:
     return InlineExecutor(make_evaluator)
 
 
-def _run(config: SearchConfig, folder: Path, controller: Controller, executor: Executor, store: Store) -> None:
+def _run(
+    config: SearchConfig, folder: Path, controller: Controller, executor: Executor, store: Store
+) -> None:
     from rich.console import Console
 
+    from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
     from falsr_nas.loop import run_search
-    from falsr_nas.objectives import ObjectiveScale, pareto_front
-    from falsr_nas.progress import Progress, SearchMonitor
     from falsr_nas.report.failures import failures_table
     from falsr_nas.report.terminal import front_table
-    from falsr_nas.tracking import open_tracker
+    from falsr_nas.tracking.progress import Progress, SearchMonitor
+    from falsr_nas.tracking.tracker import open_tracker
 
     scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
     tracker = open_tracker(config.tracking, folder, identity(config))
     with report, tracker as tracking, Progress() as progress:
-        monitor = SearchMonitor(progress, tracking, scale, total=config.candidates, evaluations=store.evaluations(), min_psnr=min_psnr)
+        monitor = SearchMonitor(
+            progress,
+            tracking,
+            scale,
+            total=config.candidates,
+            evaluations=store.evaluations(),
+            min_psnr=min_psnr,
+        )
         run_search(
             controller,
             executor,
@@ -226,7 +266,9 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, executor: E
     front = pareto_front(evaluations, min_psnr)
     if not front:
         limit = "" if min_psnr is None else f" of {min_psnr:g} dB"
-        print(f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr)
+        print(
+            f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr
+        )
     console = Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH)
     console.print(front_table(front))
     if failures := store.failures():
@@ -238,14 +280,21 @@ def _run(config: SearchConfig, folder: Path, controller: Controller, executor: E
 class ReportWriter:
     """Keeps the front's files up to date: every REPORT_SECONDS at most while the search runs, and when it ends, however it ends."""
 
-    def __init__(self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None) -> None:
+    def __init__(
+        self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None
+    ) -> None:
         self._folder, self._store, self._scale, self._min_psnr = folder, store, scale, min_psnr
         self._written = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self._write()
         except UserError:
@@ -270,7 +319,10 @@ class ReportWriter:
         from falsr_nas.report.run_dir import write_report
 
         name = self._folder.resolve().name
-        write_report(self._folder, Run(name, self._store.evaluations(), self._scale, self._min_psnr, self._store.config))
+        write_report(
+            self._folder,
+            Run(name, self._store.evaluations(), self._scale, self._min_psnr, self._store.config),
+        )
         if failures := self._store.failures():
             write_failures_csv(self._folder / "failures.csv", failures)
         self._written = time.monotonic()
@@ -278,7 +330,7 @@ class ReportWriter:
 
 def _count(folder: Path) -> int:
     """Candidates that are stored; none where the search was stopped before it had a store."""
-    from falsr_nas.store import Store
+    from falsr_nas.archive.store import Store
 
     with suppress(UserError), Store(folder / "search.db") as store:
         return store.count()
@@ -296,4 +348,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import_module("falsr_nas.search").main()  # what travels to other processes is found there by that name, not as __main__
+    import_module(
+        "falsr_nas.search"
+    ).main()  # what travels to other processes is found there by that name, not as __main__

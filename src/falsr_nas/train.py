@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from falsr_nas.command import INTERRUPTED, run_command
-from falsr_nas.config import Schemas, flatten
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas, flatten
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
-from falsr_nas.errors import UserError
+from falsr_nas.errors import INTERRUPTED, UserError
 from falsr_nas.space.genome import Genome
-from falsr_nas.tracking import TrackingSettings
+from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.model_file import Model
-    from falsr_nas.scoring import ModelScore
+    from falsr_nas.benchmark.scoring import ModelScore
+    from falsr_nas.models.model_file import Model
     from falsr_nas.training.full_training import CurvePoint
 
 
@@ -58,7 +58,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
-            raise UserError("give run_dir=... of a search to choose from, or genome=..., and not both")
+            raise UserError(
+                "give run_dir=... of a search to choose from, or genome=..., and not both"
+            )
         if self.n < 1:
             raise UserError(f"n is {self.n}: it must be at least 1")
         if self.seed < 0:
@@ -71,7 +73,11 @@ SCHEMAS = Schemas(
     {
         "training": {"training": TrainingSettings},
         "trainer": {"trainer": TrainerSettings},
-        "data": {"photographs": PhotographsSettings, "folder": FolderSettings, "div2k": Div2kSettings},
+        "data": {
+            "photographs": PhotographsSettings,
+            "folder": FolderSettings,
+            "div2k": Div2kSettings,
+        },
         "tracking": {"tracking": TrackingSettings},
     },
 )
@@ -84,13 +90,18 @@ def train(config: TrainConfig) -> None:
         UserError: for what a user can mend.
         SystemExit: with 130 when stopped by Ctrl-C or SIGTERM.
     """
+    from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.data.datamodule import SuperResolutionData
-    from falsr_nas.interruption import Interrupted, interruptible
 
     chosen = choose(config)
     output = output_folder(config)
     settings = config.training
-    data = SuperResolutionData(config.data, batch=settings.batch, patch=settings.patch, steps_per_epoch=settings.steps_per_epoch)
+    data = SuperResolutionData(
+        config.data,
+        batch=settings.batch,
+        patch=settings.patch,
+        steps_per_epoch=settings.steps_per_epoch,
+    )
     data.setup()  # what is wrong with the images is said before anything else
     try:
         with interruptible():
@@ -99,19 +110,22 @@ def train(config: TrainConfig) -> None:
                 train_one(config, genome, data, output / name)
             point_to_best(output)
     except Interrupted:
-        print(f"stopped; what was validated is kept in {output}. The same command goes on from there", file=sys.stderr)
+        print(
+            f"stopped; what was validated is kept in {output}. The same command goes on from there",
+            file=sys.stderr,
+        )
         sys.exit(INTERRUPTED)
 
 
 def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
     """The networks to train, each with the name of its folder."""
     if config.genome is not None:
-        from falsr_nas.describe import find_genome
+        from falsr_nas.space.lookup import find_genome
 
         genome = find_genome(config.genome)
         return [(_name(genome), genome)]
-    from falsr_nas.selection import select
-    from falsr_nas.store import Store
+    from falsr_nas.archive.selection import select
+    from falsr_nas.archive.store import Store
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(Path(config.run_dir).expanduser() / "search.db") as store:
@@ -123,15 +137,19 @@ def output_folder(config: TrainConfig) -> Path:
     """Where the trained models go."""
     if config.output is not None:
         return Path(config.output).expanduser()
-    return Path(config.run_dir).expanduser() / "trained" if config.run_dir is not None else Path("outputs/trained")
+    return (
+        Path(config.run_dir).expanduser() / "trained"
+        if config.run_dir is not None
+        else Path("outputs/trained")
+    )
 
 
 def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> None:
     """Train a network into its folder: the state, the curve, at last the model and its card."""
-    from falsr_nas.model_card import model_card
-    from falsr_nas.model_file import WEIGHTS, Model, load_model
-    from falsr_nas.pretrained import save_pretrained
-    from falsr_nas.tracking import open_training_tracker
+    from falsr_nas.models.model_file import WEIGHTS, Model, load_model
+    from falsr_nas.models.pretrained import save_pretrained
+    from falsr_nas.report.model_card import model_card
+    from falsr_nas.tracking.tracker import open_training_tracker
     from falsr_nas.training.full_training import keep_recipe, train_fully
 
     recipe = recipe_of(config)
@@ -140,21 +158,40 @@ def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> N
     if model_path.exists():
         print(f"{folder} is trained already", file=sys.stderr)
         return
-    tracking = replace(config.tracking, group=config.tracking.group or folder.parent.parent.name) if config.run_dir else config.tracking
-    with open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker, TrainingProgress() as progress:
+    tracking = (
+        replace(config.tracking, group=config.tracking.group or folder.parent.parent.name)
+        if config.run_dir
+        else config.tracking
+    )
+    with (
+        open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
+        TrainingProgress() as progress,
+    ):
 
         def on_point(point: CurvePoint, steps: int) -> None:
             progress.show(point, steps)
             tracker.validated(point.psnr, point.step)
 
         curve = train_fully(
-            genome, config.training, data, trainer_settings=config.trainer, seed=config.seed, folder=folder, on_point=on_point
+            genome,
+            config.training,
+            data,
+            trainer_settings=config.trainer,
+            seed=config.seed,
+            folder=folder,
+            on_point=on_point,
         )
         _write_curve(folder / "curve.csv", curve)
-        provenance = {"recipe": "recipe.json", "validation_psnr": f"{curve[-1].psnr:.3f}", "steps": str(config.training.steps)}
+        provenance = {
+            "recipe": "recipe.json",
+            "validation_psnr": f"{curve[-1].psnr:.3f}",
+            "steps": str(config.training.steps),
+        }
         model = Model(load_model(folder / "last.ckpt").network, folder.name, provenance)
         card = model_card(folder.name, genome, recipe, curve, score(config, model))
-        save_pretrained(model, folder, card)  # the weights last: their presence says that all is done
+        save_pretrained(
+            model, folder, card
+        )  # the weights last: their presence says that all is done
         tracker.trained(model_path, folder.name, provenance)
     print(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
 
@@ -164,11 +201,14 @@ def point_to_best(output: Path) -> None:
 
     Models in the folder that were not trained here have no such PSNR and come last.
     """
-    from falsr_nas.model_file import WEIGHTS
-    from falsr_nas.pretrained import from_pretrained
+    from falsr_nas.models.model_file import WEIGHTS
+    from falsr_nas.models.pretrained import from_pretrained
 
     trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
-    best = max(trained, key=lambda folder: float(from_pretrained(folder).provenance.get("validation_psnr", "-inf")))
+    best = max(
+        trained,
+        key=lambda folder: float(from_pretrained(folder).provenance.get("validation_psnr", "-inf")),
+    )
     draft, link = output / ".best", output / "best"
     draft.unlink(missing_ok=True)
     draft.symlink_to(best.name)
@@ -187,8 +227,8 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     """The model's scores on the benchmark sets that the config names, under ``standard``."""
     if config.benchmark_root is None:
         return None
-    from falsr_nas.protocol import Protocol
-    from falsr_nas.scoring import benchmark_files, score_model
+    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.scoring import benchmark_files, score_model
 
     root = Path(config.benchmark_root).expanduser()
     sets = {Path(one).name: benchmark_files(root / one) for one in config.sets}
@@ -203,7 +243,11 @@ class TrainingProgress:
         from rich.status import Status
 
         self._console = Console(stderr=True)
-        self._status = Status("first validation pending", console=self._console) if self._console.is_terminal else None
+        self._status = (
+            Status("first validation pending", console=self._console)
+            if self._console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> TrainingProgress:
         if self._status:
@@ -216,7 +260,7 @@ class TrainingProgress:
 
     def show(self, point: CurvePoint, steps: int) -> None:
         """A validation has ended, of a training of ``steps`` steps."""
-        from falsr_nas.progress import hours
+        from falsr_nas.tracking.progress import hours
 
         left = point.seconds / point.step * (steps - point.step)
         text = f"step {point.step:,} of {steps:,}: {point.psnr:.3f} dB, {hours(left)} left"
@@ -229,14 +273,20 @@ class TrainingProgress:
 def _write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
     from falsr_nas.files import write_atomically
 
-    lines = ["step,psnr,seconds", *(f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve)]
+    lines = [
+        "step,psnr,seconds",
+        *(f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve),
+    ]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
 def _name(genome: Genome) -> str:
     from falsr_nas.space.published import PUBLISHED
 
-    return next((name for name, published in PUBLISHED.items() if published.key == genome.key), genome.key[:12])
+    return next(
+        (name for name, published in PUBLISHED.items() if published.key == genome.key),
+        genome.key[:12],
+    )
 
 
 def main() -> None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from falsr_nas.model_file import Model
-    from falsr_nas.photograph import Photograph
+    from falsr_nas.inference.photograph import Photograph
+    from falsr_nas.models.model_file import Model
 
 MIB = 2**20
 
@@ -76,14 +76,16 @@ def upscale(config: UpscaleConfig) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.inference import keep_freed_memory
-    from falsr_nas.photograph_file import save_photograph
-    from falsr_nas.scoring import find_model
+    from falsr_nas.benchmark.scoring import find_model
+    from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.inference.photograph_file import save_photograph
 
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    jobs = find_jobs(Path(config.input).expanduser(), Path(config.output).expanduser(), config.format)
+    jobs = find_jobs(
+        Path(config.input).expanduser(), Path(config.output).expanduser(), config.format
+    )
     open_jobs = [job for job in jobs if config.overwrite or not job.done]
     model = find_model(config.model)
     failed = 0
@@ -102,7 +104,9 @@ def upscale(config: UpscaleConfig) -> None:
             else:
                 save_photograph(result, job.target, config.quality)
                 del result  # before the next one is read
-    print(f"{len(open_jobs) - failed} upscaled, {len(jobs) - len(open_jobs)} there already, {failed} failed")
+    print(
+        f"{len(open_jobs) - failed} upscaled, {len(jobs) - len(open_jobs)} there already, {failed} failed"
+    )
     if failed:
         raise UserError(f"{failed} of {len(jobs)} images could not be upscaled: see above")
 
@@ -114,7 +118,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
         UserError: when there is no image, an output has no known ending, would replace its input, or is that of two images.
     """
     from falsr_nas.data.images import list_images
-    from falsr_nas.photograph_file import FORMAT_OF
+    from falsr_nas.inference.photograph_file import FORMAT_OF
 
     known = ", ".join(FORMAT_OF)
     suffix = None if ending is None else f".{ending.lower().removeprefix('.')}"
@@ -126,37 +130,57 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
     images = list_images(source) if source.is_dir() else [source]
     if not images[0].exists():
         raise UserError(f"there is no input {source}")
-    jobs = [Job(image, target if to_file else target / f"{image.stem}{suffix or image.suffix}") for image in images]
+    jobs = [
+        Job(image, target if to_file else target / f"{image.stem}{suffix or image.suffix}")
+        for image in images
+    ]
     sources: dict[Path, Path] = {}
     for job in jobs:
         if job.target.suffix.lower() not in FORMAT_OF:
-            raise UserError(f"cannot tell the format of {job.target}: its ending must be one of {known}")
-        if job.target.resolve() == job.source.resolve() or job.target.parent.resolve() == source.resolve():
-            raise UserError(f"output {job.target} would lie among the images of the input: give another folder")
+            raise UserError(
+                f"cannot tell the format of {job.target}: its ending must be one of {known}"
+            )
+        if (
+            job.target.resolve() == job.source.resolve()
+            or job.target.parent.resolve() == source.resolve()
+        ):
+            raise UserError(
+                f"output {job.target} would lie among the images of the input: give another folder"
+            )
         if sources.setdefault(job.target, job.source) != job.source:
-            raise UserError(f"{sources[job.target].name} and {job.source.name} would both become {job.target}")
+            raise UserError(
+                f"{sources[job.target].name} and {job.source.name} would both become {job.target}"
+            )
     try:
         jobs[0].target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {jobs[0].target.parent}: {error.strerror or error}") from error
+        raise UserError(
+            f"cannot make the folder {jobs[0].target.parent}: {error.strerror or error}"
+        ) from error
     return jobs
 
 
-def _result(job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]) -> Photograph:
-    from falsr_nas.photograph import upscale_photograph
-    from falsr_nas.photograph_file import FORMAT_OF, for_format, read_photograph
+def _result(
+    job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
+) -> Photograph:
+    from falsr_nas.inference.photograph import upscale_photograph
+    from falsr_nas.inference.photograph_file import FORMAT_OF, for_format, read_photograph
 
     photograph = read_photograph(job.source)
     try:
         photograph = for_format(photograph, FORMAT_OF[job.target.suffix.lower()])
-        return upscale_photograph(model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile)
+        return upscale_photograph(
+            model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
+        )
     except UserError as error:
         raise UserError(f"image {job.source}: {error}") from None
 
 
 def main() -> None:
     """The command."""
-    run_command("upscale", Schemas(UpscaleConfig, {}), upscale, free_text=("model", "input", "output"))
+    run_command(
+        "upscale", Schemas(UpscaleConfig, {}), upscale, free_text=("model", "input", "output")
+    )
 
 
 if __name__ == "__main__":

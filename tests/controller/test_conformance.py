@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.controller.build import build
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
@@ -27,11 +27,16 @@ from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
-TINY = SearchSpace(n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8)
+TINY = SearchSpace(
+    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+)
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
 
 needs = {
-    name: pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed") for name in ("pymoo", "optuna")
+    name: pytest.mark.skipif(
+        importlib.util.find_spec(name) is None, reason=f"{name} is not installed"
+    )
+    for name in ("pymoo", "optuna")
 }
 EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
@@ -46,21 +51,34 @@ ALL = [*EXACT, *INEXACT]
 
 
 def made(
-    kind: type[ControllerSettings], population: int = 8, seed: int = 0, space: SearchSpace = PAPER, **constraints: float
+    kind: type[ControllerSettings],
+    population: int = 8,
+    seed: int = 0,
+    space: SearchSpace = PAPER,
+    **constraints: float,
 ) -> Controller:
-    return build(kind(population=population), space, Constraints(**constraints), np.random.default_rng(seed))
+    return build(
+        kind(population=population), space, Constraints(**constraints), np.random.default_rng(seed)
+    )
 
 
 def evaluate(candidates: list[Candidate], failing: int = 0) -> list[Evaluation]:
     """Evaluations, of which every ``failing``-th failed."""
     return [
-        Evaluation(one, Failure(FailureKind.DIVERGED, "nan") if failing and one.number % failing == 0 else EVALUATOR.evaluate(one))
+        Evaluation(
+            one,
+            Failure(FailureKind.DIVERGED, "nan")
+            if failing and one.number % failing == 0
+            else EVALUATOR.evaluate(one),
+        )
         for one in candidates
     ]
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_candidates_are_new_affordable_numbered_and_explained(kind: type[ControllerSettings]) -> None:
+def test_candidates_are_new_affordable_numbered_and_explained(
+    kind: type[ControllerSettings],
+) -> None:
     search, known = made(kind, max_mult_adds=60, min_psnr=29), set()
     for generation in range(8):
         candidates = search.ask(8)
@@ -81,9 +99,16 @@ def test_candidates_are_new_affordable_numbered_and_explained(kind: type[Control
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("limit", [None, 0.5])
-def test_a_tiny_space_is_exhausted(kind: type[ControllerSettings], count: int, limit: float | None) -> None:
-    wanted = {genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)}
-    search, found = made(kind, 4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})), []
+def test_a_tiny_space_is_exhausted(
+    kind: type[ControllerSettings], count: int, limit: float | None
+) -> None:
+    wanted = {
+        genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)
+    }
+    search, found = (
+        made(kind, 4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})),
+        [],
+    )
     while candidates := search.ask(count):
         found += [one.key for one in candidates]
         search.tell(evaluate(candidates))
@@ -106,7 +131,9 @@ def test_failures_alone_end_nothing(kind: type[ControllerSettings]) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_the_same_seed_asks_for_the_same_and_another_for_others(kind: type[ControllerSettings]) -> None:
+def test_the_same_seed_asks_for_the_same_and_another_for_others(
+    kind: type[ControllerSettings],
+) -> None:
     def keys(seed: int) -> list[str]:
         search, found = made(kind, seed=seed), []
         for _ in range(4):
@@ -133,7 +160,9 @@ def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings])
 
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("in_flight", [0, 3])
-def test_a_restored_controller_goes_on_as_the_saved_one(kind: type[ControllerSettings], in_flight: int) -> None:
+def test_a_restored_controller_goes_on_as_the_saved_one(
+    kind: type[ControllerSettings], in_flight: int
+) -> None:
     saved, told = made(kind, max_mult_adds=80), []
     for _ in range(12):
         told += evaluate(saved.ask(8), failing=6)
@@ -154,7 +183,9 @@ def test_a_restored_controller_goes_on_as_the_saved_one(kind: type[ControllerSet
 
 
 @pytest.mark.parametrize("kind", INEXACT)
-def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated(kind: type[ControllerSettings]) -> None:
+def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated(
+    kind: type[ControllerSettings],
+) -> None:
     saved, told = made(kind), []
     for _ in range(5):
         told += evaluate(saved.ask(8), failing=6)
@@ -168,7 +199,9 @@ def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated
     assert not {one.key for one in candidates} & {one.key for one in (*told, *pending)}
     # they descend from what was told: uniform draws would share one cell in 192 with the best
     genes = {(place, cell) for one in told for place, cell in enumerate(one.candidate.genome.cells)}
-    inherited = [(place, cell) in genes for one in candidates for place, cell in enumerate(one.genome.cells)]
+    inherited = [
+        (place, cell) in genes for one in candidates for place, cell in enumerate(one.genome.cells)
+    ]
     assert np.mean(inherited) > 0.6
 
 
@@ -178,12 +211,22 @@ def test_impossible_limits_are_refused(kind: type[ControllerSettings]) -> None:
         made(kind, max_mult_adds=0.5)
 
 
-@pytest.mark.parametrize(("kind", "library"), [(PymooSettings, "pymoo"), (OptunaSettings, "optuna")])
-def test_a_missing_library_is_named_with_its_extra(kind: type[ControllerSettings], library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "library"), [(PymooSettings, "pymoo"), (OptunaSettings, "optuna")]
+)
+def test_a_missing_library_is_named_with_its_extra(
+    kind: type[ControllerSettings], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
-    for name in [name for name in sys.modules if name.split(".")[0] == library or name == f"falsr_nas.controller.{library}_nsga2"]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.split(".")[0] == library or name == f"falsr_nas.controller.{library}_nsga2"
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=rf"controller={library} .*pip install 'falsr-nas\[compare\]'"):
+    with pytest.raises(
+        UserError, match=rf"controller={library} .*pip install 'falsr-nas\[compare\]'"
+    ):
         made(kind)

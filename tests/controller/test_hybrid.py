@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Score
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.hybrid import Hybrid
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
@@ -27,7 +28,6 @@ from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 
 PAPER = SearchSpace()
 POPULATION = 8
@@ -55,7 +55,9 @@ class Watched:
 
     def evaluate(self, candidate: Candidate) -> Score:
         if len(self.keys) == self.dies_at:
-            raise UserError("the power fails")  # the one kind of exception that an executor lets through
+            raise UserError(
+                "the power fails"
+            )  # the one kind of exception that an executor lets through
         self.keys.append(candidate.key)
         return self.inner.evaluate(candidate)
 
@@ -83,10 +85,25 @@ class Watcher:
         self.generations.append(generation)
 
 
-def search(path: Path, mode: Mode, evaluator: Watched, budget: int = 60, executor=InlineExecutor, observer: Watcher | None = None) -> list:
+def search(
+    path: Path,
+    mode: Mode,
+    evaluator: Watched,
+    budget: int = 60,
+    executor=InlineExecutor,
+    observer: Watcher | None = None,
+) -> list:
     with Store(path, {}) as store, executor(lambda: evaluator) as workers:
         observers = [observer] if observer else []
-        run_search(controller(), workers, store, budget=budget, population=POPULATION, mode=mode, observers=observers)
+        run_search(
+            controller(),
+            workers,
+            store,
+            budget=budget,
+            population=POPULATION,
+            mode=mode,
+            observers=observers,
+        )
         return [(e.candidate, e.score and e.score.mse) for e in store.evaluations()]
 
 
@@ -96,7 +113,9 @@ def state(path: Path) -> dict:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(tmp_path: Path, mode: Mode) -> None:
+def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(
+    tmp_path: Path, mode: Mode
+) -> None:
     whole = search(tmp_path / "whole.db", mode, Watched())
     broken: list[str] = []
     for moment in (0, 1, 13, 8, 3, 21):
@@ -148,7 +167,9 @@ def test_what_was_in_flight_at_a_kill_is_evaluated_and_nothing_else_again(tmp_pa
     assert sorted(finished + last.keys) == sorted(keys)
     assert [candidate.number for candidate, _ in whole] == list(range(45))
     assert len(set(keys)) == 45
-    assert set(pending) <= {candidate.number for candidate, _ in whole if candidate.key in last.keys}
+    assert set(pending) <= {
+        candidate.number for candidate, _ in whole if candidate.key in last.keys
+    }
 
 
 def test_the_state_does_not_grow_with_the_search() -> None:
@@ -156,7 +177,9 @@ def test_the_state_does_not_grow_with_the_search() -> None:
     hybrid, evaluator = controller(population=64, policy=PolicySettings()), Watched().inner
     sizes = []
     for _ in range(6):
-        hybrid.tell([Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)])
+        hybrid.tell(
+            [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)]
+        )
         sizes.append(len(json.dumps(hybrid.state())))
     assert sizes[-1] < 1.1 * sizes[1]
 
@@ -165,7 +188,9 @@ def test_mutations_are_mixed_as_set() -> None:
     explore = ExplorationSettings(p_random=0.5, p_flops=0.7)
     hybrid = controller(population=64, p_exploit=0.4, p_crossover=0.0, exploration=explore)
     evaluator, last = Watched().inner, Counter()
-    hybrid.tell([Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)])
+    hybrid.tell(
+        [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)]
+    )
     for _ in range(4000):
         last[hybrid._child()[1].operators[-1]] += 1
     shares = {"policy": 0.4, "random": 0.3, "roulette_flops": 0.12, "roulette_params": 0.18}
@@ -184,15 +209,22 @@ def test_children_of_the_policy_say_their_probability_and_no_others_do() -> None
             assert (candidate.origin.log_prob is not None) == by_policy
             assert not by_policy or candidate.origin.log_prob < 0
             seen[by_policy] += 1
-        hybrid.tell([Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates])
+        hybrid.tell(
+            [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates]
+        )
     assert seen[True] > 20
     assert seen[False] > 20
 
 
 @pytest.mark.parametrize("kind", list(RewardKind))
 @pytest.mark.parametrize("learn_from", list(LearnFrom))
-def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(kind: RewardKind, learn_from: LearnFrom) -> None:
-    settings = {"policy": PolicySettings(batch=4, learn_from=learn_from), "reward": RewardSettings(kind=kind)}
+def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(
+    kind: RewardKind, learn_from: LearnFrom
+) -> None:
+    settings = {
+        "policy": PolicySettings(batch=4, learn_from=learn_from),
+        "reward": RewardSettings(kind=kind),
+    }
     saved, told, evaluator = controller(**settings), [], Watched().inner
     for _ in range(8):
         told += [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in saved.ask(8)]
@@ -205,9 +237,16 @@ def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(kind:
 
 def test_policy_off_is_plain_nsga2() -> None:
     hybrid, evaluator = controller(p_exploit=0.0), Watched().inner
-    plain = NSGA2(NSGA2Settings(population=POPULATION), PAPER, Constraints(max_mult_adds=60), np.random.default_rng(1))
+    plain = NSGA2(
+        NSGA2Settings(population=POPULATION),
+        PAPER,
+        Constraints(max_mult_adds=60),
+        np.random.default_rng(1),
+    )
     for _ in range(6):
         candidates = plain.ask(POPULATION)
         assert hybrid.ask(POPULATION) == candidates
         for one in (plain, hybrid):
-            one.tell([Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates])
+            one.tell(
+                [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates]
+            )

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.controller.nsga2 import NSGA2, ConstrainedFitness, Individual, select, tournament
 from falsr_nas.controller.settings import Constraints, ControllerSettings, NSGA2Settings
 from falsr_nas.errors import UserError
@@ -16,7 +16,9 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
-TINY = SearchSpace(n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8)
+TINY = SearchSpace(
+    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+)
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
 
 
@@ -24,13 +26,27 @@ def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
     return [Evaluation(candidate, EVALUATOR.evaluate(candidate)) for candidate in candidates]
 
 
-def controller(population: int = 16, seed: int = 0, space: SearchSpace = PAPER, **constraints: float) -> NSGA2:
-    return NSGA2(NSGA2Settings(population=population), space, Constraints(**constraints), np.random.default_rng(seed))
+def controller(
+    population: int = 16, seed: int = 0, space: SearchSpace = PAPER, **constraints: float
+) -> NSGA2:
+    return NSGA2(
+        NSGA2Settings(population=population),
+        space,
+        Constraints(**constraints),
+        np.random.default_rng(seed),
+    )
 
 
-def individual(psnr: float, mult_adds: int, params: int, constraints: Constraints | None = None) -> Individual:
-    candidate = Candidate(Genome.parse("conv_f16_k3_b1_noskip"), Cost(params, mult_adds), Origin(("initial",)), 0, 0)
-    return Individual(Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 0.0)), constraints or Constraints())
+def individual(
+    psnr: float, mult_adds: int, params: int, constraints: Constraints | None = None
+) -> Individual:
+    candidate = Candidate(
+        Genome.parse("conv_f16_k3_b1_noskip"), Cost(params, mult_adds), Origin(("initial",)), 0, 0
+    )
+    return Individual(
+        Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 0.0)),
+        constraints or Constraints(),
+    )
 
 
 def test_no_candidate_twice_and_none_over_the_limit() -> None:
@@ -51,10 +67,15 @@ def test_no_candidate_twice_and_none_over_the_limit() -> None:
 
 @pytest.mark.parametrize("limit", [None, 0.5])
 def test_a_small_space_is_searched_to_its_last_network(limit: float | None) -> None:
-    wanted = {genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)}
+    wanted = {
+        genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)
+    }
     assert 0 < len(wanted) <= TINY.distinct_size
     assert (len(wanted) == TINY.distinct_size) == (limit is None)
-    search, found = controller(4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})), []
+    search, found = (
+        controller(4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})),
+        [],
+    )
     while candidates := search.ask(4):
         found += [candidate.key for candidate in candidates]
         search.tell(evaluate(candidates))
@@ -102,15 +123,21 @@ def test_impossible_limits_are_refused_at_once() -> None:
 def test_failures_never_enter_the_population() -> None:
     search = controller(8)
     candidates = search.ask(8)
-    failed = [Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan")) for candidate in candidates[:5]]
+    failed = [
+        Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan")) for candidate in candidates[:5]
+    ]
     search.tell(failed + evaluate(candidates[5:]))
-    assert {member.evaluation.key for member in search.population} == {candidate.key for candidate in candidates[5:]}
+    assert {member.evaluation.key for member in search.population} == {
+        candidate.key for candidate in candidates[5:]
+    }
     assert len(search.ask(8)) == 8
 
 
 def test_a_generation_without_any_score_begins_anew() -> None:
     search = controller(8)
-    search.tell([Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan")) for candidate in search.ask(8)])
+    search.tell(
+        [Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan")) for candidate in search.ask(8)]
+    )
     assert all(candidate.origin.operators == ("initial",) for candidate in search.ask(8))
 
 
@@ -133,7 +160,10 @@ def dominates(a: ConstrainedFitness, b: ConstrainedFitness) -> bool:
 
 def test_selection_keeps_the_first_front_against_a_plain_reference() -> None:
     rng = np.random.default_rng(5)
-    crowd = [individual(float(p), int(m), int(q)) for p, m, q in zip(rng.normal(30, 1, 80), *rng.integers(1, 1000, (2, 80)), strict=True)]
+    crowd = [
+        individual(float(p), int(m), int(q))
+        for p, m, q in zip(rng.normal(30, 1, 80), *rng.integers(1, 1000, (2, 80)), strict=True)
+    ]
     front = {id(a) for a in crowd if not any(dominates(b.fitness, a.fitness) for b in crowd)}
     chosen = select(crowd, 60)
     assert front <= {id(member) for member in chosen}
@@ -147,7 +177,9 @@ def test_the_tournament_prefers_rank_then_room() -> None:
     a, b, c = individual(30, 1, 1), individual(30, 1, 1), individual(30, 1, 1)
     a.rank, b.rank, c.rank = 0, 0, 1
     a.fitness.crowding_dist, b.fitness.crowding_dist, c.fitness.crowding_dist = 0.1, 2.0, 9.0
-    wins = Counter(id(tournament([a, b, c], rng)) for rng in [np.random.default_rng(0)] for _ in range(9000))
+    wins = Counter(
+        id(tournament([a, b, c], rng)) for rng in [np.random.default_rng(0)] for _ in range(9000)
+    )
     # of nine ordered pairs: b wins every one that it is in (5), a those without b (3), c only against itself (1)
     for member, share in ((b, 5 / 9), (a, 3 / 9), (c, 1 / 9)):
         assert abs(wins[id(member)] / 9000 - share) < 0.02
@@ -162,5 +194,7 @@ def test_every_child_says_how_it_came_to_be() -> None:
         *crossed, last = candidate.origin.operators
         assert crossed in ([], ["crossover"])
         assert last in ("crossover", "random", "roulette_flops", "roulette_params")
-        assert len(candidate.origin.parents) == (2 if "crossover" in candidate.origin.operators else 1)
+        assert len(candidate.origin.parents) == (
+            2 if "crossover" in candidate.origin.operators else 1
+        )
         assert set(candidate.origin.parents) <= keys

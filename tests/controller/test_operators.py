@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from falsr_nas.controller.crossover import single_point
 from falsr_nas.controller.initialization import InitialDesign
-from falsr_nas.controller.mutation import cell_mult_adds, cell_params, exploration, random_mutation, roulette, roulette_weights
+from falsr_nas.controller.mutation import (
+    cell_mult_adds,
+    cell_params,
+    exploration,
+    random_mutation,
+    roulette,
+    roulette_weights,
+)
 from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Cell, Genome
@@ -54,7 +61,9 @@ def test_random_mutation_changes_something_and_stays_in_the_space(seed: int) -> 
     genome = PAPER.sample(rng)
     flipped = random_mutation(PAPER, p_cell=0.0, p_link=1.0)(genome, rng).genome
     assert flipped.cells == genome.cells
-    assert [a != b for a, b in zip(PAPER.encode(flipped)[1], PAPER.encode(genome)[1], strict=True)] == [True] * 28
+    assert [
+        a != b for a, b in zip(PAPER.encode(flipped)[1], PAPER.encode(genome)[1], strict=True)
+    ] == [True] * 28
     assert random_mutation(PAPER)(genome, rng).genome in PAPER
 
 
@@ -90,7 +99,12 @@ def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(price
 
 
 def test_exploration_splits_as_the_paper_says() -> None:
-    chances = {name: chance for name, (chance, _) in exploration(ExplorationSettings(p_random=0.5, p_flops=0.7), PAPER).items()}
+    chances = {
+        name: chance
+        for name, (chance, _) in exploration(
+            ExplorationSettings(p_random=0.5, p_flops=0.7), PAPER
+        ).items()
+    }
     assert chances == pytest.approx({"random": 0.5, "roulette_flops": 0.2, "roulette_params": 0.3})
     with pytest.raises(UserError, match="at least p_random"):
         ExplorationSettings(p_random=0.5, p_flops=0.4)

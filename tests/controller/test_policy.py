@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin
 from falsr_nas.controller.policy import Policy, reinforce_loss, returns
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
@@ -16,7 +16,15 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
-SMALL = SearchSpace(n=3, operators=("conv", "groupConG2"), channels=(8, 16), kernels=(1, 3), residuals=(True,), repeats=(2,), stem=8)
+SMALL = SearchSpace(
+    n=3,
+    operators=("conv", "groupConG2"),
+    channels=(8, 16),
+    kernels=(1, 3),
+    residuals=(True,),
+    repeats=(2,),
+    stem=8,
+)
 
 
 class Told:
@@ -31,21 +39,29 @@ class Told:
     def restore(self, told: Sequence[Evaluation]) -> None: ...
 
 
-def mutation(space: SearchSpace = SMALL, rule: Callable[[Genome], float] = lambda genome: 0.0, **settings) -> ReinforcedMutation:
-    return ReinforcedMutation(PolicySettings(**settings), Told(rule), space, np.random.default_rng(0))
+def mutation(
+    space: SearchSpace = SMALL, rule: Callable[[Genome], float] = lambda genome: 0.0, **settings
+) -> ReinforcedMutation:
+    return ReinforcedMutation(
+        PolicySettings(**settings), Told(rule), space, np.random.default_rng(0)
+    )
 
 
 def candidate(genome: Genome, number: int = 0) -> Candidate:
     return Candidate(genome, cost(genome), Origin(("policy",)), 0, number)
 
 
-def teach(learner: ReinforcedMutation, parent: Genome, rng: np.random.Generator, count: int) -> list[Genome]:
+def teach(
+    learner: ReinforcedMutation, parent: Genome, rng: np.random.Generator, count: int
+) -> list[Genome]:
     """Drawn, rewarded and learnt from, one by one."""
     genomes = []
     for _ in range(count):
         genome = learner.mutate(parent, rng).genome
         learner.asked([candidate(genome)])
-        learner.learn([Evaluation(candidate(genome), Failure(FailureKind.BUG, "the rule rewards all"))])
+        learner.learn(
+            [Evaluation(candidate(genome), Failure(FailureKind.BUG, "the rule rewards all"))]
+        )
         genomes.append(genome)
     return genomes
 
@@ -65,7 +81,9 @@ def test_it_starts_uniform() -> None:
     of_cells, of_links = policy.log_probs(cells, torch.ones(5, 28))
     assert torch.allclose(of_cells, torch.full((5, 7), -math.log(160)))
     assert torch.equal(of_links, torch.full((5, 28), -math.log(2)))
-    assert float(policy.entropy(cells).detach()) == pytest.approx((7 * math.log(160) + 28 * math.log(2)) / 35)
+    assert float(policy.entropy(cells).detach()) == pytest.approx(
+        (7 * math.log(160) + 28 * math.log(2)) / 35
+    )
 
 
 def test_making_a_policy_leaves_the_global_generators_alone() -> None:
@@ -89,19 +107,26 @@ def test_equation_6_by_hand() -> None:
     by_hand_links = -((links - outputs) * reward[:, None]).mean(0)
     assert torch.allclose(policy.cell_logits.grad, by_hand_cells, atol=1e-6)
     assert torch.allclose(policy.biases[-1].grad, by_hand_links, atol=1e-6)
-    log_p = [math.log(3 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5), math.log(2 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5)]
+    log_p = [
+        math.log(3 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5),
+        math.log(2 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5),
+    ]
     assert float(loss.detach()) == pytest.approx(-(2.0 * log_p[0] - 0.5 * log_p[1]) / 2, rel=1e-6)
 
 
 def test_equation_6_of_the_whole_network_equals_finite_differences() -> None:
-    policy = Policy(PolicySettings(embedding=3, hidden=5), 2, 4, 3, np.random.default_rng(2)).double()
+    policy = Policy(
+        PolicySettings(embedding=3, hidden=5), 2, 4, 3, np.random.default_rng(2)
+    ).double()
     with torch.no_grad():
         policy.weights[-1].copy_(torch.linspace(-1, 1, 15).view(3, 5))
     cells, links = torch.tensor([[3, 1]]), torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
 
     def loss() -> torch.Tensor:
         one = torch.ones(1, dtype=torch.float64)
-        return reinforce_loss(policy, cells, links, drawn=torch.ones(1, 5), advantage=1.7 * one, gamma=0.8)
+        return reinforce_loss(
+            policy, cells, links, drawn=torch.ones(1, 5), advantage=1.7 * one, gamma=0.8
+        )
 
     loss().backward()
     for parameter in policy.parameters():
@@ -124,7 +149,9 @@ def test_returns_of_a_reward_at_the_end() -> None:
 def test_genes_that_were_kept_teach_nothing() -> None:
     policy = linear_policy()
     drawn = torch.tensor([[1.0, 0.0, 0.0, 1.0, 0.0]])
-    reinforce_loss(policy, torch.tensor([[2, 0]]), torch.ones(1, 3), drawn=drawn, advantage=torch.ones(1)).backward()
+    reinforce_loss(
+        policy, torch.tensor([[2, 0]]), torch.ones(1, 3), drawn=drawn, advantage=torch.ones(1)
+    ).backward()
     assert policy.cell_logits.grad[0].abs().min() > 0
     assert policy.cell_logits.grad[1].abs().max() == 0
     assert policy.biases[-1].grad[1] != 0
@@ -136,7 +163,9 @@ def test_a_parent_is_kept_gene_by_gene_or_resampled_whole() -> None:
     learner = mutation(PAPER, keep_cells=0.7, keep_links=0.8)
     parent = PAPER.sample(rng).canonical()
     mutants = [learner.mutate(parent, rng).genome for _ in range(2000)]
-    kept = np.mean([[a == b for a, b in zip(m.canonical().cells, parent.cells, strict=True)] for m in mutants])
+    kept = np.mean(
+        [[a == b for a, b in zip(m.canonical().cells, parent.cells, strict=True)] for m in mutants]
+    )
     same = np.mean([np.array(PAPER.encode(m)[1]) == PAPER.encode(parent)[1] for m in mutants])
     # a drawn cell is the old one in 1 of 160 cases, a drawn link in 1 of 2
     assert abs(kept - (1 - 0.3 * 159 / 160)) < 0.01
@@ -144,12 +173,26 @@ def test_a_parent_is_kept_gene_by_gene_or_resampled_whole() -> None:
     one = mutation(PAPER, keep_cells=1.0, keep_links=1.0)  # never nothing
     for mutant in (one.mutate(parent, rng).genome.canonical() for _ in range(50)):
         changed = [
-            a != b for a, b in zip((*mutant.cells, *PAPER.encode(mutant)[1]), (*parent.cells, *PAPER.encode(parent)[1]), strict=True)
+            a != b
+            for a, b in zip(
+                (*mutant.cells, *PAPER.encode(mutant)[1]),
+                (*parent.cells, *PAPER.encode(parent)[1]),
+                strict=True,
+            )
         ]
         assert sum(changed) <= 1
     whole = mutation(PAPER, keep_cells=0.0, keep_links=0.0)
     resampled = [whole.mutate(parent, rng).genome for _ in range(500)]
-    assert np.mean([a == b for m in resampled for a, b in zip(m.canonical().cells, parent.cells, strict=True)]) < 0.02
+    assert (
+        np.mean(
+            [
+                a == b
+                for m in resampled
+                for a, b in zip(m.canonical().cells, parent.cells, strict=True)
+            ]
+        )
+        < 0.02
+    )
 
 
 def test_draws_follow_the_probabilities_and_say_them() -> None:
@@ -161,7 +204,9 @@ def test_draws_follow_the_probabilities_and_say_them() -> None:
     p_cells = learner.policy.cell_logits.detach().softmax(1).numpy()
     p_links = learner.policy.biases[-1].detach().sigmoid().numpy()
     mutants = [learner.mutate(SMALL.sample(rng), rng) for _ in range(4000)]
-    cells = np.array([[SMALL.distinct_cells.index(cell) for cell in m.genome.canonical().cells] for m in mutants])
+    cells = np.array(
+        [[SMALL.distinct_cells.index(cell) for cell in m.genome.canonical().cells] for m in mutants]
+    )
     links = np.array([SMALL.encode(m.genome)[1] for m in mutants])
     for place in range(3):
         expected = 4000 * p_cells[place]
@@ -169,7 +214,9 @@ def test_draws_follow_the_probabilities_and_say_them() -> None:
         assert ((counts - expected) ** 2 / expected).sum() < 7 + 4 * math.sqrt(14)
     assert np.abs(links.mean(0) - p_links).max() < 0.03
     for m, c, bits in list(zip(mutants, cells, links, strict=True))[:50]:
-        chances = [p_cells[i, x] for i, x in enumerate(c)] + [p if bit else 1 - p for p, bit in zip(p_links, bits, strict=True)]
+        chances = [p_cells[i, x] for i, x in enumerate(c)] + [
+            p if bit else 1 - p for p, bit in zip(p_links, bits, strict=True)
+        ]
         assert m.log_prob == pytest.approx(np.log(chances).sum(), abs=1e-4)
 
 
@@ -194,7 +241,11 @@ def test_a_bandit_is_learnt_to_95_percent_of_the_best_reward(seed: int) -> None:
 def test_a_parent_that_is_kept_in_part_is_learnt_from_too() -> None:
     want = SMALL.distinct_cells[2]
     rng = np.random.default_rng(6)
-    learner = mutation(rule=lambda genome: sum(cell == want for cell in genome.cells) / 3, keep_cells=0.6, keep_links=0.9)
+    learner = mutation(
+        rule=lambda genome: sum(cell == want for cell in genome.cells) / 3,
+        keep_cells=0.6,
+        keep_links=0.9,
+    )
     for _ in range(1500):
         teach(learner, SMALL.sample(rng), rng, 1)
     assert (learner.policy.cell_logits.detach().argmax(1) == 2).all()
@@ -209,7 +260,12 @@ def test_equal_rewards_teach_nothing() -> None:
 def test_the_entropy_bonus_keeps_it_open() -> None:
     def left(entropy: float) -> float:
         rng = np.random.default_rng(7)
-        learner = mutation(rule=lambda genome: float(genome.cells[0].channels == 16), keep_cells=0.0, keep_links=0.0, entropy=entropy)
+        learner = mutation(
+            rule=lambda genome: float(genome.cells[0].channels == 16),
+            keep_cells=0.0,
+            keep_links=0.0,
+            entropy=entropy,
+        )
         teach(learner, SMALL.sample(rng), rng, 1600)
         return float(learner.policy.entropy(torch.zeros(1, 3, dtype=torch.long)).detach())
 
@@ -219,10 +275,14 @@ def test_the_entropy_bonus_keeps_it_open() -> None:
 def test_what_others_proposed_is_learnt_from_only_on_demand() -> None:
     rng = np.random.default_rng(8)
     for learn_from, learns in ((LearnFrom.policy, False), (LearnFrom.all, True)):
-        learner = mutation(rule=lambda genome: float(genome.cells[0].channels), learn_from=learn_from)
+        learner = mutation(
+            rule=lambda genome: float(genome.cells[0].channels), learn_from=learn_from
+        )
         strangers = [candidate(SMALL.sample(rng).canonical()) for _ in range(64)]
         learner.asked(strangers)
-        learner.learn([Evaluation(stranger, Failure(FailureKind.BUG, "")) for stranger in strangers])
+        learner.learn(
+            [Evaluation(stranger, Failure(FailureKind.BUG, "")) for stranger in strangers]
+        )
         assert bool(learner.policy.cell_logits.abs().max() > 0) == learns
 
 
@@ -248,7 +308,12 @@ def test_a_restored_policy_is_the_saved_one_to_the_bit() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"keep_cells": 2}, "keep_cells is 2"), ({"batch": 0}, "batch is 0"), ({"rate": 0}, "rate is 0"), ({"entropy": -1}, "entropy is -1")],
+    [
+        ({"keep_cells": 2}, "keep_cells is 2"),
+        ({"batch": 0}, "batch is 0"),
+        ({"rate": 0}, "rate is 0"),
+        ({"entropy": -1}, "entropy is -1"),
+    ],
 )
 def test_impossible_settings_are_refused(settings: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):

@@ -3,11 +3,11 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, objective_matrix, pareto_front
 from falsr_nas.controller.reward import Reward, attainment, hypervolume_gain, rank_and_crowding
 from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
 from falsr_nas.errors import UserError
-from falsr_nas.objectives import ObjectiveScale, hypervolume, objective_matrix, pareto_front
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.search_space import SearchSpace
 
@@ -19,23 +19,38 @@ KINDS = list(RewardKind)
 
 
 def evaluation(number: int, psnr: float, mult_adds: float, params: float) -> Evaluation:
-    candidate = Candidate(GENOMES[number], Cost(int(params), int(mult_adds)), Origin(("initial",)), 0, number)
+    candidate = Candidate(
+        GENOMES[number], Cost(int(params), int(mult_adds)), Origin(("initial",)), 0, number
+    )
     return Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 0.0))
 
 
 def failure(number: int) -> Evaluation:
-    return Evaluation(evaluation(number, 30, 1e9, 1e4).candidate, Failure(FailureKind.DIVERGED, "nan"))
+    return Evaluation(
+        evaluation(number, 30, 1e9, 1e4).candidate, Failure(FailureKind.DIVERGED, "nan")
+    )
 
 
 def crowd(count: int, seed: int) -> list[Evaluation]:
     rng = np.random.default_rng(seed)
     return [
         evaluation(i, *row)
-        for i, row in enumerate(zip(rng.normal(30, 1, count), *10 ** rng.uniform([[9], [4]], [[11], [6]], (2, count)), strict=True))
+        for i, row in enumerate(
+            zip(
+                rng.normal(30, 1, count),
+                *10 ** rng.uniform([[9], [4]], [[11], [6]], (2, count)),
+                strict=True,
+            )
+        )
     ]
 
 
-def reward(kind: RewardKind, told: Iterable[Evaluation] = (), min_psnr: float | None = None, clip: float = 1.0) -> Reward:
+def reward(
+    kind: RewardKind,
+    told: Iterable[Evaluation] = (),
+    min_psnr: float | None = None,
+    clip: float = 1.0,
+) -> Reward:
     made = Reward(RewardSettings(kind=kind, clip=clip), SCALE, Constraints(min_psnr=min_psnr))
     made(list(told))
     return made
@@ -45,7 +60,9 @@ def test_hypervolume_gain_is_what_the_candidate_adds() -> None:
     told, new = crowd(80, 1)[:60], crowd(80, 1)[60:]
     gains = reward(RewardKind.hypervolume, told)(new)
     before = hypervolume(told, SCALE)
-    assert gains == pytest.approx([hypervolume([*told, one], SCALE) - before for one in new], abs=1e-12)
+    assert gains == pytest.approx(
+        [hypervolume([*told, one], SCALE) - before for one in new], abs=1e-12
+    )
     assert (gains > 0).any()
     assert (gains == 0).any()
 
@@ -54,14 +71,27 @@ def test_attainment_is_the_distance_to_the_best_that_costs_no_more() -> None:
     told, new = crowd(100, 2)[:60], crowd(100, 2)[60:]
     for one, got in zip(new, reward(RewardKind.attainment, told, clip=0.8)(new), strict=True):
         price = one.candidate.cost
-        rivals = [t for t in told if t.candidate.cost.mult_adds <= price.mult_adds and t.candidate.cost.params <= price.params]
+        rivals = [
+            t
+            for t in told
+            if t.candidate.cost.mult_adds <= price.mult_adds
+            and t.candidate.cost.params <= price.params
+        ]
         gap = one.score.psnr - max(t.score.psnr for t in rivals) if rivals else 0.0
         assert got == pytest.approx(np.clip(gap, -0.8, 0.8), abs=1e-9)
 
 
 def test_attainment_pays_nothing_for_being_tiny() -> None:
-    known = reward(RewardKind.attainment, [evaluation(0, 30, 1e10, 1e5), evaluation(1, 24, 1e9, 1e4)])
-    tiny, useless, good = known([evaluation(2, 23, 9e8, 9e3), evaluation(3, 23, 1.1e9, 1.1e4), evaluation(4, 24.5, 1.1e9, 1.1e4)])
+    known = reward(
+        RewardKind.attainment, [evaluation(0, 30, 1e10, 1e5), evaluation(1, 24, 1e9, 1e4)]
+    )
+    tiny, useless, good = known(
+        [
+            evaluation(2, 23, 9e8, 9e3),
+            evaluation(3, 23, 1.1e9, 1.1e4),
+            evaluation(4, 24.5, 1.1e9, 1.1e4),
+        ]
+    )
     assert tiny == 0
     assert useless == pytest.approx(-1)
     assert good == pytest.approx(0.5)
@@ -82,11 +112,16 @@ def test_dominating_beats_joining_beats_failing(kind: RewardKind) -> None:
     worse = evaluation(52, best.score.psnr - 3, price.mult_adds * 2, price.params * 2)
     rewards = known([better, worse, failure(53)])
     assert rewards[0] > rewards[1] >= rewards[2]
-    assert rewards[2] == {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}[kind]
+    assert (
+        rewards[2]
+        == {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}[kind]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_score_below_the_least_psnr_is_as_bad_as_a_failure_and_never_joins(kind: RewardKind) -> None:
+def test_a_score_below_the_least_psnr_is_as_bad_as_a_failure_and_never_joins(
+    kind: RewardKind,
+) -> None:
     known = reward(kind, crowd(20, 4), min_psnr=29)
     below, failed = known([evaluation(21, 28.9, 1e8, 1e3), failure(22)])
     assert below == failed

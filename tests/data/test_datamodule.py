@@ -22,11 +22,18 @@ def folders(tmp_path: Path, save_noise) -> FolderSettings:
 
 
 def data(settings: FolderSettings, **changes: int) -> SuperResolutionData:
-    return SuperResolutionData(settings, **{"batch": 4, "patch": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes)
+    return SuperResolutionData(
+        settings, **{"batch": 4, "patch": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes
+    )
 
 
-@pytest.mark.parametrize(("steps", "per_call", "calls"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 3, [2]), (3, 1, [1, 1, 1])])
-def test_calls_share_out_the_steps_of_an_epoch(folders: FolderSettings, steps: int, per_call: int, calls: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("steps", "per_call", "calls"),
+    [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 3, [2]), (3, 1, [1, 1, 1])],
+)
+def test_calls_share_out_the_steps_of_an_epoch(
+    folders: FolderSettings, steps: int, per_call: int, calls: list[int]
+) -> None:
     loader = data(folders, steps_per_epoch=steps, steps_per_call=per_call).train_dataloader()
     assert list(loader) == calls and len(loader) == len(calls)
 
@@ -60,9 +67,13 @@ class Counting(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_trainers_share_one_decoding(folders: FolderSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_trainers_share_one_decoding(
+    folders: FolderSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(pairs_module, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(
+        pairs_module, "read_image", lambda path: read.append(path) or read_image(path)
+    )
     module_data = data(folders)
     for _ in range(2):
         module = Counting()
@@ -103,7 +114,9 @@ def test_images_smaller_than_the_patch_stop_before_training(folders: FolderSetti
         data(folders, patch=19).setup()
 
 
-@pytest.mark.parametrize("name", ["batch", "patch", "steps_per_epoch", "steps_per_call", "val_pixels"])
+@pytest.mark.parametrize(
+    "name", ["batch", "patch", "steps_per_epoch", "steps_per_call", "val_pixels"]
+)
 def test_numbers_below_one_are_named(folders: FolderSettings, name: str) -> None:
     with pytest.raises(DataError, match=f"^{name} is 0"):
         data(folders, **{name: 0})

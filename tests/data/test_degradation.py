@@ -49,13 +49,19 @@ def test_extremes_of_both_passes_are_clipped_alike() -> None:
 @given(level=st.integers(0, 255), height=SIDES, width=SIDES)
 def test_constant_images_stay_constant(level: int, height: int, width: int) -> None:
     image = torch.full((3, height, width), level, dtype=torch.uint8)
-    assert torch.equal(downscale(image), torch.full((3, height // 2, width // 2), level, dtype=torch.uint8))
+    assert torch.equal(
+        downscale(image), torch.full((3, height // 2, width // 2), level, dtype=torch.uint8)
+    )
 
 
 def test_channels_and_batches_are_degraded_each_by_itself() -> None:
-    images = torch.randint(0, 256, (2, 3, 10, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (2, 3, 10, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     together = downscale(images)
-    assert all(torch.equal(together[i, c], downscale(images[i, c])) for i in range(2) for c in range(3))
+    assert all(
+        torch.equal(together[i, c], downscale(images[i, c])) for i in range(2) for c in range(3)
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4), (3, 4, 5), (3, 0, 4)])
@@ -71,7 +77,9 @@ def test_crop_even_drops_the_last_row_and_column() -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("Set5", 5), ("Set14", 14), ("B100", 100)])
-def test_benchmark_lr_images_are_equal_in_every_pixel(research_images, name: str, count: int) -> None:
+def test_benchmark_lr_images_are_equal_in_every_pixel(
+    research_images, name: str, count: int
+) -> None:
     files = sorted((research_images / "benchmark" / name).glob("*_HR.png"))
     assert len(files) == count
     for path in files:

@@ -43,12 +43,18 @@ def test_grey_has_three_equal_channels(tmp_path: Path, mode: str) -> None:
 
 def test_alpha_is_dropped(tmp_path: Path) -> None:
     rgba = np.dstack([NOISE, RNG.integers(0, 256, NOISE.shape[:2], dtype=np.uint8)])
-    assert np.array_equal(read_image(save(tmp_path / "a.png", Image.fromarray(rgba))).numpy(), NOISE.transpose(2, 0, 1))
+    assert np.array_equal(
+        read_image(save(tmp_path / "a.png", Image.fromarray(rgba))).numpy(),
+        NOISE.transpose(2, 0, 1),
+    )
 
 
 def test_palette_and_cmyk_become_rgb(tmp_path: Path) -> None:
     palette = Image.fromarray(NOISE).quantize(16)
-    assert np.array_equal(read_image(save(tmp_path / "a.png", palette)).numpy(), np.asarray(palette.convert("RGB")).transpose(2, 0, 1))
+    assert np.array_equal(
+        read_image(save(tmp_path / "a.png", palette)).numpy(),
+        np.asarray(palette.convert("RGB")).transpose(2, 0, 1),
+    )
     red = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
     assert read_image(save(tmp_path / "a.tif", red))[:, 0, 0].tolist() == [255, 0, 0]
 
@@ -91,11 +97,18 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that promises width x height pixels and holds none."""
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [9_000, 50_000, 2**31 - 1])
-def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+def test_decompression_bombs_are_refused_by_their_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
 
@@ -116,7 +129,9 @@ def test_the_pixel_limit_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "webp"])
 def test_a_truncated_file_is_named(tmp_path: Path, kind: str) -> None:
-    path = save(tmp_path / f"cut.{kind}", Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    path = save(
+        tmp_path / f"cut.{kind}", Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"^image .*cut\.{kind} cannot be read: [^\n]+$"):
         read_image(path)
@@ -139,7 +154,9 @@ def encoded(kind: str) -> bytes:
 ENCODED = {kind: encoded(kind) for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     kind=st.sampled_from(sorted(ENCODED)),
     edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
@@ -147,7 +164,9 @@ ENCODED = {kind: encoded(kind) for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"
     keep=st.floats(0, 1),
 )
 @pytest.mark.filterwarnings("ignore")
-def test_whatever_the_bytes_an_image_or_a_data_error_comes_out(tmp_path: Path, kind, edits, tail, keep) -> None:
+def test_whatever_the_bytes_an_image_or_a_data_error_comes_out(
+    tmp_path: Path, kind, edits, tail, keep
+) -> None:
     content = bytearray(ENCODED[kind])
     for place, value in edits:
         content[place % len(content)] = value
@@ -183,13 +202,19 @@ def test_luma_is_the_full_range_weighted_sum_unrounded_even_under_autocast() -> 
             y = luma(rgb)
         assert y.dtype == torch.float32
         np.testing.assert_allclose(y.numpy(), expected, atol=2e-7)
-    assert luma(torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8), LUMA).tolist() == pytest.approx([1, 0], abs=2e-7)
+    assert luma(
+        torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8), LUMA
+    ).tolist() == pytest.approx([1, 0], abs=2e-7)
 
 
 def text_bomb() -> bytes:
     """A PNG of 9 x 6 pixels, and a comment of 50 MB in 50 KB."""
     content = encoded("PNG")
-    return content[:33] + chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(50 * 2**20))) + content[33:]
+    return (
+        content[:33]
+        + chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(50 * 2**20)))
+        + content[33:]
+    )
 
 
 def tiff(tags: dict[int, int | tuple[int, ...]]) -> bytes:
@@ -228,7 +253,9 @@ def many_scans() -> bytes:
         (lambda: b"P6 8000 8000 255\n", "truncated"),
     ],
 )
-def test_what_is_cheap_to_send_and_dear_to_decode_is_refused(tmp_path: Path, make, says: str) -> None:
+def test_what_is_cheap_to_send_and_dear_to_decode_is_refused(
+    tmp_path: Path, make, says: str
+) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(make())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,7 +22,10 @@ def test_lr_is_made_from_the_even_part_of_hr(tmp_path: Path, save_noise) -> None
 
 
 def test_given_lr_is_read(tmp_path: Path, save_noise) -> None:
-    hr, lr = save_noise(tmp_path / "a.png", 41, 37), save_noise(tmp_path / "ax2.png", 20, 18, seed=1)
+    hr, lr = (
+        save_noise(tmp_path / "a.png", 41, 37),
+        save_noise(tmp_path / "ax2.png", 20, 18, seed=1),
+    )
     (pair,) = load_pairs([ImageFile(hr, lr)], least=8)
     assert torch.equal(pair.lr, read_image(lr))
 
@@ -34,7 +37,10 @@ def test_given_lr_of_another_size_is_refused(tmp_path: Path, save_noise) -> None
 
 
 def test_images_come_in_order_however_many_threads_decode(tmp_path: Path, save_noise) -> None:
-    files = [ImageFile(save_noise(tmp_path / f"{i}.png", 16 + 2 * (i % 5), 16 + 10 * (i % 3), seed=i)) for i in range(30)]
+    files = [
+        ImageFile(save_noise(tmp_path / f"{i}.png", 16 + 2 * (i % 5), 16 + 10 * (i % 3), seed=i))
+        for i in range(30)
+    ]
     assert [pair.path for pair in load_pairs(files, least=8)] == [file.hr for file in files]
 
 
@@ -42,28 +48,49 @@ def test_images_come_in_order_however_many_threads_decode(tmp_path: Path, save_n
 def test_crops_are_central_and_aligned(tmp_path: Path, save_noise, width: int, height: int) -> None:
     path = save_noise(tmp_path / "a.png", width, height)
     (whole,), (crop,) = load_pairs([ImageFile(path)], 8), load_pairs([ImageFile(path)], 8, crop=20)
-    top, left = (whole.lr.shape[1] - crop.lr.shape[1]) // 2, (whole.lr.shape[2] - crop.lr.shape[2]) // 2
+    top, left = (
+        (whole.lr.shape[1] - crop.lr.shape[1]) // 2,
+        (whole.lr.shape[2] - crop.lr.shape[2]) // 2,
+    )
     assert crop.hr.shape[1:] == (min(20, height), min(20, width))
-    assert torch.equal(crop.lr, whole.lr[:, top : top + crop.lr.shape[1], left : left + crop.lr.shape[2]])
-    assert torch.equal(crop.hr, whole.hr[:, 2 * top : 2 * top + crop.hr.shape[1], 2 * left : 2 * left + crop.hr.shape[2]])
+    assert torch.equal(
+        crop.lr, whole.lr[:, top : top + crop.lr.shape[1], left : left + crop.lr.shape[2]]
+    )
+    assert torch.equal(
+        crop.hr,
+        whole.hr[:, 2 * top : 2 * top + crop.hr.shape[1], 2 * left : 2 * left + crop.hr.shape[2]],
+    )
 
 
-def test_too_small_an_image_is_named_with_its_size_and_the_patch(tmp_path: Path, save_noise) -> None:
+def test_too_small_an_image_is_named_with_its_size_and_the_patch(
+    tmp_path: Path, save_noise
+) -> None:
     path = save_noise(tmp_path / "small.png", 40, 36)
-    with pytest.raises(DataError, match=r"small\.png is 40x36: a patch of 19 LR pixels needs 38x38"):
+    with pytest.raises(
+        DataError, match=r"small\.png is 40x36: a patch of 19 LR pixels needs 38x38"
+    ):
         load_pairs([ImageFile(path)], least=19)
     assert len(load_pairs([ImageFile(path)], least=18)) == 1
 
 
-def test_skip_leaves_out_what_is_bad_and_names_it(tmp_path: Path, save_noise, caplog: pytest.LogCaptureFixture) -> None:
+def test_skip_leaves_out_what_is_bad_and_names_it(
+    tmp_path: Path, save_noise, caplog: pytest.LogCaptureFixture
+) -> None:
     good, small = save_noise(tmp_path / "good.png"), save_noise(tmp_path / "small.png", 10, 10)
     broken = tmp_path / "broken.png"
     broken.write_bytes(good.read_bytes()[:300])
-    files = [ImageFile(broken), ImageFile(good), ImageFile(small), ImageFile(good, tmp_path / "missing.png")]
+    files = [
+        ImageFile(broken),
+        ImageFile(good),
+        ImageFile(small),
+        ImageFile(good, tmp_path / "missing.png"),
+    ]
     with caplog.at_level(logging.WARNING):
         assert [pair.path for pair in load_pairs(files, least=8, on_error="skip")] == [good]
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
-    for name, record in zip(("broken.png", "small.png", "missing.png"), caplog.records, strict=True):
+    for name, record in zip(
+        ("broken.png", "small.png", "missing.png"), caplog.records, strict=True
+    ):
         assert name in record.message
 
 
@@ -73,10 +100,14 @@ def test_nothing_left_is_an_error(tmp_path: Path, save_noise) -> None:
         load_pairs([ImageFile(path)], least=8, on_error="skip")
 
 
-def test_the_first_bad_image_stops_the_reading(tmp_path: Path, save_noise, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_bad_image_stops_the_reading(
+    tmp_path: Path, save_noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = save_noise(tmp_path / "good.png")
     read = []
-    monkeypatch.setattr(pairs_module, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(
+        pairs_module, "read_image", lambda path: read.append(path) or read_image(path)
+    )
     with pytest.raises(DataError, match=r"none\.png"):
         load_pairs([ImageFile(tmp_path / "none.png")] + [ImageFile(good)] * 3000, least=8)
     assert len(read) < 3000

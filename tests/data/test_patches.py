@@ -23,7 +23,10 @@ def coordinates(image: int, height: int, width: int) -> Tensor:
 
 
 def pairs(sizes: tuple[tuple[int, int], ...] = SIZES) -> list[Pair]:
-    return [Pair(Path(f"{i}"), coordinates(i, h, w), coordinates(i, 2 * h, 2 * w)) for i, (h, w) in enumerate(sizes)]
+    return [
+        Pair(Path(f"{i}"), coordinates(i, h, w), coordinates(i, 2 * h, 2 * w))
+        for i, (h, w) in enumerate(sizes)
+    ]
 
 
 def decode(y: Tensor) -> Tensor:
@@ -45,7 +48,11 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_every_pixel_lies_where_it_should() -> None:
     """LR and HR patches are squares of the same image under one symmetry, HR at exactly twice LR's coordinates."""
     lr_luma, hr_luma = PatchPool.pack(pairs()).sample(500, 5, generator())
-    assert lr_luma.shape == (500, 1, 5, 5) and hr_luma.shape == (500, 1, 10, 10) and lr_luma.dtype == hr_luma.dtype == torch.float32
+    assert (
+        lr_luma.shape == (500, 1, 5, 5)
+        and hr_luma.shape == (500, 1, 10, 10)
+        and lr_luma.dtype == hr_luma.dtype == torch.float32
+    )
     lr, hr = decode(lr_luma), decode(hr_luma)
     assert (lr[:, 0] == lr[:, 0, :1, :1]).all()
     # HR pixels halved are the LR coordinates, each four times.
@@ -56,7 +63,9 @@ def test_every_pixel_lies_where_it_should() -> None:
     for image in (lr, hr):
         down, right = image[:, 1:].diff(dim=2), image[:, 1:].diff(dim=3)
         assert (down == down[:, :, :1, :1]).all() and (right == right[:, :, :1, :1]).all()
-        assert (down[..., 0, 0].abs().sum(1) == 1).all() and (right[..., 0, 0].abs().sum(1) == 1).all()
+        assert (down[..., 0, 0].abs().sum(1) == 1).all() and (
+            right[..., 0, 0].abs().sum(1) == 1
+        ).all()
         assert ((down[..., 0, 0] * right[..., 0, 0]).sum(1) == 0).all()  # at right angles
     assert torch.equal(lr[:, 1:].diff(dim=2)[..., 0, 0], hr[:, 1:].diff(dim=2)[..., 0, 0])
     assert torch.equal(lr[:, 1:].diff(dim=3)[..., 0, 0], hr[:, 1:].diff(dim=3)[..., 0, 0])
@@ -74,7 +83,9 @@ def test_images_positions_and_symmetries_are_uniform() -> None:
         position = (corner[:, 0] * columns + corner[:, 1])[image == i]
         assert chisquare(position.bincount(minlength=rows * columns)).pvalue > 1e-3
         assert position.max() < rows * columns
-    steps = torch.cat([places[:, 1:].diff(dim=d)[..., 0, 0] for d in (2, 3)], 1)  # (N, 4): how rows and columns walk
+    steps = torch.cat(
+        [places[:, 1:].diff(dim=d)[..., 0, 0] for d in (2, 3)], 1
+    )  # (N, 4): how rows and columns walk
     walks, counts = steps.unique(dim=0, return_counts=True)
     assert len(walks) == 8
     assert chisquare(counts).pvalue > 1e-3
@@ -82,7 +93,9 @@ def test_images_positions_and_symmetries_are_uniform() -> None:
 
 @pytest.mark.parametrize("patch", [1, 6])
 def test_extreme_draws_stay_inside_their_image(patch: int) -> None:
-    places = torch.cartesian_prod(*[torch.tensor([0.0, BELOW_ONE])] * 4).t()  # both ends of every choice
+    places = torch.cartesian_prod(
+        *[torch.tensor([0.0, BELOW_ONE])] * 4
+    ).t()  # both ends of every choice
     lr_luma, hr_luma = PatchPool.pack(pairs()).cut(places, patch)
     lr, hr = decode(lr_luma), decode(hr_luma)
     for places_of, scale in ((lr, 1), (hr, 2)):
@@ -91,12 +104,23 @@ def test_extreme_draws_stay_inside_their_image(patch: int) -> None:
             assert (places_of[i, 0] == image).all()
             rows, columns = places_of[i, 1], places_of[i, 2]
             height, width, side = SIZES[image][0] * scale, SIZES[image][1] * scale, patch * scale
-            assert (rows.min(), rows.max()) == ((0, side - 1) if places[1, i] == 0 else (height - side, height - 1))
-            assert (columns.min(), columns.max()) == ((0, side - 1) if places[2, i] == 0 else (width - side, width - 1))
+            assert (rows.min(), rows.max()) == (
+                (0, side - 1) if places[1, i] == 0 else (height - side, height - 1)
+            )
+            assert (columns.min(), columns.max()) == (
+                (0, side - 1) if places[2, i] == 0 else (width - side, width - 1)
+            )
 
 
 def test_the_largest_draw_never_rounds_up_to_a_choice_too_many() -> None:
-    choices = torch.cat([torch.arange(1, 70_000), 2 ** torch.arange(1, 24), 2 ** torch.arange(2, 24) - 1, 2 ** torch.arange(2, 24) + 1])
+    choices = torch.cat(
+        [
+            torch.arange(1, 70_000),
+            2 ** torch.arange(1, 24),
+            2 ** torch.arange(2, 24) - 1,
+            2 ** torch.arange(2, 24) + 1,
+        ]
+    )
     assert torch.equal(_pick(torch.full(choices.shape, BELOW_ONE), choices), choices - 1)
 
 
@@ -139,7 +163,9 @@ def test_a_patch_larger_than_an_image_is_refused() -> None:
     pool = PatchPool.pack(pairs())
     assert pool.sample(2, 6, generator())[0].shape == (2, 1, 6, 6)
     for patch in (7, 0):
-        with pytest.raises(DataError, match=f"patch is {patch}: the smallest training image allows 1 to 6"):
+        with pytest.raises(
+            DataError, match=f"patch is {patch}: the smallest training image allows 1 to 6"
+        ):
             pool.sample(2, patch, generator())
 
 

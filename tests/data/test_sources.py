@@ -33,7 +33,11 @@ def test_photographs_are_in_colour() -> None:
 def test_folders_are_read_in_their_order(tmp_path: Path, save_noise) -> None:
     for name in ("two/a.png", "one/c.png", "one/b.png", "val/a.png"):
         save_noise(tmp_path / name)
-    split = find_images(FolderSettings(train_dirs=(str(tmp_path / "two"), str(tmp_path / "one")), val_dir=str(tmp_path / "val")))
+    split = find_images(
+        FolderSettings(
+            train_dirs=(str(tmp_path / "two"), str(tmp_path / "one")), val_dir=str(tmp_path / "val")
+        )
+    )
     assert names(split.train) == ["a.png", "b.png", "c.png"]
     assert names(split.val) == ["a.png"]
 
@@ -42,8 +46,12 @@ def test_an_image_in_training_and_validation_is_refused(tmp_path: Path, save_noi
     save_noise(tmp_path / "train/a.png")
     (tmp_path / "val").mkdir()
     (tmp_path / "val/other_name.png").symlink_to(tmp_path / "train/a.png")
-    with pytest.raises(DataError, match=r"train/a\.png is both in data\.train_dirs and in data\.val_dir"):
-        find_images(FolderSettings(train_dirs=(str(tmp_path / "train"),), val_dir=str(tmp_path / "val")))
+    with pytest.raises(
+        DataError, match=r"train/a\.png is both in data\.train_dirs and in data\.val_dir"
+    ):
+        find_images(
+            FolderSettings(train_dirs=(str(tmp_path / "train"),), val_dir=str(tmp_path / "val"))
+        )
 
 
 def test_div2k_takes_the_official_lr_images_where_they_are(tmp_path: Path, save_noise) -> None:
@@ -52,13 +60,17 @@ def test_div2k_takes_the_official_lr_images_where_they_are(tmp_path: Path, save_
     (tmp_path / "DIV2K_train_LR_bicubic/X2").mkdir(parents=True)
     split = find_images(Div2kSettings(root=str(tmp_path)))
     assert names(split.train) == ["0001.png", "0002.png"]
-    assert [file.lr for file in split.train] == [tmp_path / f"DIV2K_train_LR_bicubic/X2/000{i}x2.png" for i in (1, 2)]
+    assert [file.lr for file in split.train] == [
+        tmp_path / f"DIV2K_train_LR_bicubic/X2/000{i}x2.png" for i in (1, 2)
+    ]
     assert [file.lr for file in split.val] == [None]
 
 
 def test_missing_div2k_says_what_to_put_where(tmp_path: Path) -> None:
     (tmp_path / "DIV2K_train_HR").mkdir()
-    with pytest.raises(DataError, match=rf"no DIV2K_valid_HR in {tmp_path}: put there DIV2K_train_HR .*0801\.png"):
+    with pytest.raises(
+        DataError, match=rf"no DIV2K_valid_HR in {tmp_path}: put there DIV2K_train_HR .*0801\.png"
+    ):
         find_images(Div2kSettings(root=str(tmp_path)))
 
 

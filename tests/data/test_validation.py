@@ -19,7 +19,10 @@ def pairs() -> list[Pair]:
     def noise(height: int, width: int) -> torch.Tensor:
         return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=random)
 
-    return [Pair(Path(f"dir/{i}.png"), noise(h, w), noise(2 * h, 2 * w)) for i, (h, w) in enumerate(SIZES)]
+    return [
+        Pair(Path(f"dir/{i}.png"), noise(h, w), noise(2 * h, 2 * w))
+        for i, (h, w) in enumerate(SIZES)
+    ]
 
 
 def test_images_are_luma_planes(pairs: list[Pair]) -> None:
@@ -30,12 +33,22 @@ def test_images_are_luma_planes(pairs: list[Pair]) -> None:
         assert torch.equal(hr[0, 0], luma(pair.hr.permute(1, 2, 0)))
 
 
-@pytest.mark.parametrize(("max_pixels", "sizes"), [(1, [1] * 5), (47, [1] * 5), (48, [2, 1, 1, 1]), (10_000, [3, 1, 1])])
-def test_batches_hold_each_image_once_within_the_limit(pairs: list[Pair], max_pixels: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("max_pixels", "sizes"), [(1, [1] * 5), (47, [1] * 5), (48, [2, 1, 1, 1]), (10_000, [3, 1, 1])]
+)
+def test_batches_hold_each_image_once_within_the_limit(
+    pairs: list[Pair], max_pixels: int, sizes: list[int]
+) -> None:
     images = ValidationSet.of(pairs)
     batches = images.batches(max_pixels)
     assert [len(lr) for lr, _ in batches] == sizes
     assert all(hr.shape == (len(lr), 1, 2 * lr.shape[2], 2 * lr.shape[3]) for lr, hr in batches)
-    served = sorted(((lr, hr) for batch in batches for lr, hr in zip(*batch, strict=True)), key=lambda pair: float(pair[0].sum()))
+    served = sorted(
+        ((lr, hr) for batch in batches for lr, hr in zip(*batch, strict=True)),
+        key=lambda pair: float(pair[0].sum()),
+    )
     expected = sorted(zip(images.lr, images.hr, strict=True), key=lambda pair: float(pair[0].sum()))
-    assert all(torch.equal(a, c[0]) and torch.equal(b, d[0]) for (a, b), (c, d) in zip(served, expected, strict=True))
+    assert all(
+        torch.equal(a, c[0]) and torch.equal(b, d[0])
+        for (a, b), (c, d) in zip(served, expected, strict=True)
+    )

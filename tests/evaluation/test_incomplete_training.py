@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
 from falsr_nas.data.settings import FolderSettings, PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt
@@ -23,7 +23,9 @@ def candidate(text: str = "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3") 
 
 
 def evaluator(training: TrainingSettings = SMALL, seed: int = 1) -> IncompleteTraining:
-    made = IncompleteTraining(IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), seed)
+    made = IncompleteTraining(
+        IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), seed
+    )
     made.prepare()
     return made
 
@@ -44,8 +46,14 @@ def test_a_score_depends_on_seed_and_genome_alone() -> None:
 
 
 def test_training_helps() -> None:
-    untrained = psnr(evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12)).evaluate(candidate()))
-    trained = psnr(evaluator(replace(SMALL, epochs=4, steps_per_epoch=50, decay=Decay.constant)).evaluate(candidate()))
+    untrained = psnr(
+        evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12)).evaluate(candidate())
+    )
+    trained = psnr(
+        evaluator(replace(SMALL, epochs=4, steps_per_epoch=50, decay=Decay.constant)).evaluate(
+            candidate()
+        )
+    )
     assert trained > untrained + 0.2
 
 
@@ -53,7 +61,9 @@ def test_an_untrained_residual_scores_as_bilinear_interpolation_does() -> None:
     made = evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12))
     errors = []
     for low, high in made.data.val_dataloader():
-        bilinear = torch.nn.functional.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
+        bilinear = torch.nn.functional.interpolate(
+            low, scale_factor=2, mode="bilinear", align_corners=False
+        )
         difference = (219 * (bilinear - high))[..., 2:-2, 2:-2].numpy().astype(np.float64)
         errors += list((difference**2).mean(axis=(1, 2, 3)))
     outcome = made.evaluate(candidate())
@@ -62,14 +72,26 @@ def test_an_untrained_residual_scores_as_bilinear_interpolation_does() -> None:
 
 
 def test_a_diverged_training_stops_at_once() -> None:
-    wild = replace(SMALL, epochs=10_000, rate=1e30, target=Target.image, initialization=Initialization.normal, zero_output=False)
+    wild = replace(
+        SMALL,
+        epochs=10_000,
+        rate=1e30,
+        target=Target.image,
+        initialization=Initialization.normal,
+        zero_output=False,
+    )
     outcome = evaluator(wild).evaluate(candidate())
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.DIVERGED
 
 
 def test_missing_images_are_a_users_mistake() -> None:
-    made = IncompleteTraining(IncompleteTrainingSettings(), SMALL, FolderSettings(train_dirs=("nowhere",), val_dir="nowhere"), 1)
+    made = IncompleteTraining(
+        IncompleteTrainingSettings(),
+        SMALL,
+        FolderSettings(train_dirs=("nowhere",), val_dir="nowhere"),
+        1,
+    )
     with pytest.raises(UserError, match="nowhere"):
         made.prepare()
 
@@ -87,7 +109,10 @@ def test_exceptions_become_failures_of_their_kind() -> None:
     for error, kind in (
         (MemoryError(), FailureKind.OUT_OF_MEMORY),
         (RuntimeError("CUDA out of memory. Tried to allocate"), FailureKind.OUT_OF_MEMORY),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), FailureKind.OUT_OF_MEMORY),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            FailureKind.OUT_OF_MEMORY,
+        ),
         (ZeroDivisionError("x"), FailureKind.BUG),
     ):
         outcome = attempt(Raises(error), candidate()).outcome

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from falsr_nas.candidate import Candidate, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Origin, Score
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
@@ -24,13 +24,17 @@ WARM = 20
 """Candidates until a worker has loaded what it needs, and has seen most shapes."""
 
 
-@pytest.mark.parametrize("candidates", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize(
+    "candidates", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
 def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) -> None:
     for folder in ("train", "val"):
         (tmp_path / folder).mkdir()
         pixels = np.random.default_rng(len(folder)).integers(0, 255, (96, 96, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / folder / "0.png")
-    data = FolderSettings(train_dirs=(str(tmp_path / "train"),), val_dir=str(tmp_path / "val"), val_crop=64)
+    data = FolderSettings(
+        train_dirs=(str(tmp_path / "train"),), val_dir=str(tmp_path / "val"), val_crop=64
+    )
     make = partial(IncompleteTraining, IncompleteTrainingSettings(), TINY, data, 1)
     space, rng, held = SearchSpace(), np.random.default_rng(3), []
     with ProcessesExecutor(ProcessesSettings(workers=1), make) as executor:
@@ -43,4 +47,6 @@ def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) 
             assert isinstance(executor.collect().outcome, Score)
             assert worker.pid is not None
             held.append(resident(worker.pid))
-    assert max(held[WARM:]) < 1.05 * held[WARM - 1], [round(gib, 3) for gib in held[:: len(held) // 20]]
+    assert max(held[WARM:]) < 1.05 * held[WARM - 1], [
+        round(gib, 3) for gib in held[:: len(held) // 20]
+    ]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Origin
+from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator, synthetic_psnr
 from falsr_nas.space.cost import cost
@@ -19,7 +19,10 @@ def candidate(genome: Genome) -> Candidate:
 
 def test_scores_are_fixed_by_seed_and_genome() -> None:
     genome = SPACE.sample(np.random.default_rng(0))
-    one, again, other = (SyntheticEvaluator(SyntheticSettings(), seed).evaluate(candidate(genome)).psnr for seed in (1, 1, 2))
+    one, again, other = (
+        SyntheticEvaluator(SyntheticSettings(), seed).evaluate(candidate(genome)).psnr
+        for seed in (1, 1, 2)
+    )
     assert one == again != other
 
 
@@ -27,7 +30,9 @@ def test_noise_has_the_deviation_that_was_asked_for() -> None:
     rng = np.random.default_rng(1)
     genomes = [SPACE.sample(rng) for _ in range(800)]
     evaluator = SyntheticEvaluator(SyntheticSettings(noise=0.2), seed=1)
-    noise = [evaluator.evaluate(candidate(genome)).psnr - synthetic_psnr(genome) for genome in genomes]
+    noise = [
+        evaluator.evaluate(candidate(genome)).psnr - synthetic_psnr(genome) for genome in genomes
+    ]
     assert np.std(noise) == pytest.approx(0.2, rel=0.1)
     assert abs(np.mean(noise)) < 0.03
 
@@ -41,7 +46,10 @@ def test_the_landscape_is_in_its_range_and_blind_to_spelling() -> None:
 
 def test_dense_links_are_not_best_and_neighbours_matter() -> None:
     chain = SPACE.genome([SPACE.cells[i] for i in range(7)], [0] * 28)
-    some, dense = (replace(chain, links=SPACE.genome(chain.cells, bits).links) for bits in ([1] * 11 + [0] * 17, [1] * 28))
+    some, dense = (
+        replace(chain, links=SPACE.genome(chain.cells, bits).links)
+        for bits in ([1] * 11 + [0] * 17, [1] * 28)
+    )
     assert synthetic_psnr(some) > synthetic_psnr(chain)
     price = 0.9 * np.log1p(cost(dense).params / 20_000) - 0.9 * np.log1p(cost(some).params / 20_000)
     assert synthetic_psnr(dense) - price < synthetic_psnr(some)

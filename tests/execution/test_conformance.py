@@ -10,17 +10,25 @@ import numpy as np
 import pytest
 
 from backends import Backend, every_backend, needs_isolation
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Fate, Origin, Score
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Fate,
+    Origin,
+    Score,
+)
+from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, Then
 from falsr_nas.loop import run_search
-from falsr_nas.objectives import pareto_front
 from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 from faulty_evaluator import KINDS, FaultyEvaluator
 
 TIME_LIMIT = 2.0
@@ -44,11 +52,19 @@ def run(executor: Executor, candidates: list[Candidate]) -> dict[int, Score | Fa
     for one in candidates:
         executor.submit(one)
     ended = [executor.collect() for _ in candidates]
-    assert sorted(evaluation.candidate.number for evaluation in ended) == sorted(one.number for one in candidates)
+    assert sorted(evaluation.candidate.number for evaluation in ended) == sorted(
+        one.number for one in candidates
+    )
     return {e.candidate.number: e.outcome for e in ended}
 
 
-def search(backend: Backend, make: partial[FaultyEvaluator], path: Path, policies: FailurePolicies, budget: int = 24) -> list[Evaluation]:
+def search(
+    backend: Backend,
+    make: partial[FaultyEvaluator],
+    path: Path,
+    policies: FailurePolicies,
+    budget: int = 24,
+) -> list[Evaluation]:
     controller = NSGA2(NSGA2Settings(population=8), SPACE, Constraints(), np.random.default_rng(1))
     with Store(path, {}) as store, backend.build(make, TIME_LIMIT) as executor:
         run_search(controller, executor, store, budget=budget, population=8, policies=policies)
@@ -76,23 +92,33 @@ def test_every_candidate_comes_back_once_with_its_outcome(backend: Backend) -> N
 
 @every_backend
 def test_a_users_mistake_is_raised_before_anything_runs(backend: Backend) -> None:
-    with pytest.raises(UserError, match="no images in nowhere"), backend.build(partial(FaultyEvaluator, refuse=True), None):
+    with (
+        pytest.raises(UserError, match="no images in nowhere"),
+        backend.build(partial(FaultyEvaluator, refuse=True), None),
+    ):
         pytest.fail("entered")
     assert not multiprocessing.active_children()
 
 
 @every_backend
-def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_one(backend: Backend, tmp_path: Path) -> None:
+def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_one(
+    backend: Backend, tmp_path: Path
+) -> None:
     faults = FAULTS | (FATAL_FAULTS if backend.isolated else {})
     whole = search(backend, partial(FaultyEvaluator), tmp_path / "whole.db", FailurePolicies())
     (tmp_path / "marks").mkdir()
     faulty = search(
-        backend, partial(FaultyEvaluator, faults, tmp_path / "marks"), tmp_path / "faulty.db", every_kind(FailurePolicy(retries=1))
+        backend,
+        partial(FaultyEvaluator, faults, tmp_path / "marks"),
+        tmp_path / "faulty.db",
+        every_kind(FailurePolicy(retries=1)),
     )
     assert len(list((tmp_path / "marks").iterdir())) == len(faults)
     assert found(faulty) == found(whole)
     assert [e.key for e in pareto_front(faulty)] == [e.key for e in pareto_front(whole)]
-    assert {e.candidate.number: e.attempts for e in faulty if e.attempts > 1} == dict.fromkeys(faults, 2)
+    assert {e.candidate.number: e.attempts for e in faulty if e.attempts > 1} == dict.fromkeys(
+        faults, 2
+    )
     with Store(tmp_path / "faulty.db") as store:
         failures = {attempt.number: attempt for attempt in store.failures()}
     assert {number: attempt.failure.kind for number, attempt in failures.items()} == {
@@ -103,11 +129,20 @@ def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_o
 
 
 @every_backend
-def test_a_search_without_retries_completes_with_the_faults_infeasible(backend: Backend, tmp_path: Path) -> None:
+def test_a_search_without_retries_completes_with_the_faults_infeasible(
+    backend: Backend, tmp_path: Path
+) -> None:
     faults = FAULTS | (FATAL_FAULTS if backend.isolated else {})
-    evaluations = search(backend, partial(FaultyEvaluator, faults), tmp_path / "search.db", every_kind(FailurePolicy()))
+    evaluations = search(
+        backend,
+        partial(FaultyEvaluator, faults),
+        tmp_path / "search.db",
+        every_kind(FailurePolicy()),
+    )
     assert len(evaluations) == 24
-    failed = {e.candidate.number: e.outcome.kind for e in evaluations if isinstance(e.outcome, Failure)}
+    failed = {
+        e.candidate.number: e.outcome.kind for e in evaluations if isinstance(e.outcome, Failure)
+    }
     assert failed == {number: KINDS[fault] for number, fault in faults.items()}
 
 
@@ -117,20 +152,35 @@ def test_a_kind_whose_policy_is_stop_stops_the_search_and_its_candidate_is_evalu
 ) -> None:
     (tmp_path / "marks").mkdir()
     make = partial(FaultyEvaluator, {10: "exception"}, tmp_path / "marks")
-    with pytest.raises(SearchError, match=r"(?s)candidate 10 failed \(bug\): ZeroDivisionError: a bug\nTraceback"):
+    with pytest.raises(
+        SearchError, match=r"(?s)candidate 10 failed \(bug\): ZeroDivisionError: a bug\nTraceback"
+    ):
         search(backend, make, tmp_path / "search.db", every_kind(FailurePolicy(then=Then.stop)))
     with Store(tmp_path / "search.db") as store:
         assert 10 not in [e.candidate.number for e in store.evaluations()]
         assert [(a.number, a.fate) for a in store.failures()] == [(10, Fate.STOPPED)]
-    resumed = search(backend, make, tmp_path / "search.db", every_kind(FailurePolicy(then=Then.stop)))
-    assert found(resumed) == found(search(backend, partial(FaultyEvaluator), tmp_path / "whole.db", FailurePolicies()))
+    resumed = search(
+        backend, make, tmp_path / "search.db", every_kind(FailurePolicy(then=Then.stop))
+    )
+    assert found(resumed) == found(
+        search(backend, partial(FaultyEvaluator), tmp_path / "whole.db", FailurePolicies())
+    )
     assert resumed[10].attempts == 2
 
 
 @every_backend
-def test_a_lost_image_stops_the_search_as_something_to_mend(backend: Backend, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"bad_data\): image lost\.png cannot be read.*mend the images"):
-        search(backend, partial(FaultyEvaluator, {2: "image"}), tmp_path / "search.db", FailurePolicies())
+def test_a_lost_image_stops_the_search_as_something_to_mend(
+    backend: Backend, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"bad_data\): image lost\.png cannot be read.*mend the images"
+    ):
+        search(
+            backend,
+            partial(FaultyEvaluator, {2: "image"}),
+            tmp_path / "search.db",
+            FailurePolicies(),
+        )
 
 
 @every_backend
@@ -139,7 +189,9 @@ def test_a_fatal_candidate_costs_itself_only(backend: Backend, fault: str) -> No
     needs_isolation(backend)
     with backend.build(partial(FaultyEvaluator, {1: fault, 4: fault}), 1.0) as executor:
         outcomes = run(executor, [candidate(i) for i in range(8)])
-    failed = {number: outcome.kind for number, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    failed = {
+        number: outcome.kind for number, outcome in outcomes.items() if isinstance(outcome, Failure)
+    }
     assert failed == {1: KINDS[fault], 4: KINDS[fault]}
 
 

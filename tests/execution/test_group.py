@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from distributed_evaluator import DistributedEvaluator
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import Evaluator
@@ -19,7 +19,10 @@ from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Precision, TrainingSettings
 
-TEXTS = ("conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3", "invertBotConE2_f16_k3_b2_isskip groupConG4_f32_k3_b2_isskip")
+TEXTS = (
+    "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3",
+    "invertBotConE2_f16_k3_b2_isskip groupConG4_f32_k3_b2_isskip",
+)
 
 
 def candidate(number: int, text: str = TEXTS[0]) -> Candidate:
@@ -28,14 +31,20 @@ def candidate(number: int, text: str = TEXTS[0]) -> Candidate:
 
 
 def pairs(make: MakeEvaluator, time_limit: float | None = None) -> ProcessesExecutor:
-    return ProcessesExecutor(ProcessesSettings(workers=1, devices_per_candidate=2, time_limit=time_limit), make)
+    return ProcessesExecutor(
+        ProcessesSettings(workers=1, devices_per_candidate=2, time_limit=time_limit), make
+    )
 
 
 def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 
-    training = TrainingSettings(epochs=2, steps_per_epoch=15, batch=batch, patch=12, warmup=0, precision=Precision.fp32)
-    return IncompleteTraining(IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices)
+    training = TrainingSettings(
+        epochs=2, steps_per_epoch=15, batch=batch, patch=12, warmup=0, precision=Precision.fp32
+    )
+    return IncompleteTraining(
+        IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices
+    )
 
 
 def test_two_devices_train_a_candidate_as_one_does() -> None:
@@ -45,39 +54,53 @@ def test_two_devices_train_a_candidate_as_one_does() -> None:
     Thirty of Adam's steps have made twice that of it in the score (measured).
     """
     scores = {}
-    for devices, executor in ((1, InlineExecutor(partial(incomplete_training, 1))), (2, pairs(partial(incomplete_training, 2)))):
+    for devices, executor in (
+        (1, InlineExecutor(partial(incomplete_training, 1))),
+        (2, pairs(partial(incomplete_training, 2))),
+    ):
         with executor:
             for number, text in enumerate((*TEXTS, TEXTS[0])):
                 executor.submit(candidate(number, text))
                 outcome = executor.collect().outcome
                 assert isinstance(outcome, Score), outcome
                 scores[devices, number] = outcome.mse
-    assert scores[2, 0] == scores[2, 2]  # to the bit, by a group that has trained another in between
+    assert (
+        scores[2, 0] == scores[2, 2]
+    )  # to the bit, by a group that has trained another in between
     for number in (0, 1):
         assert scores[2, number] == pytest.approx(scores[1, number], rel=1e-5)
 
 
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_a_users_mistake() -> None:
-    with pytest.raises(UserError, match="batch of 5 .* 2 devices"), pairs(partial(incomplete_training, 2, 5)):
+    with (
+        pytest.raises(UserError, match="batch of 5 .* 2 devices"),
+        pairs(partial(incomplete_training, 2, 5)),
+    ):
         pytest.fail("entered")
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
 def test_a_group_dies_as_one_and_is_replaced_as_one() -> None:
-    with pairs(partial(DistributedEvaluator, {2: "kill", 4: "memory", 5: "nan", 7: "loop"}), time_limit=5) as executor:
+    with pairs(
+        partial(DistributedEvaluator, {2: "kill", 4: "memory", 5: "nan", 7: "loop"}), time_limit=5
+    ) as executor:
         for number in range(9):
             executor.submit(candidate(number))
         outcomes = {e.candidate.number: e.outcome for e in (executor.collect() for _ in range(9))}
-    failed = {number: outcome.kind for number, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    failed = {
+        number: outcome.kind for number, outcome in outcomes.items() if isinstance(outcome, Failure)
+    }
     assert failed == {
         2: FailureKind.WORKER_DIED,
         4: FailureKind.OUT_OF_MEMORY,
         5: FailureKind.DIVERGED,
         7: FailureKind.TIMEOUT,
     }
-    groups = [{outcomes[number].seconds for number in numbers} for numbers in ((0, 1), (3,), (6,), (8,))]  # rank 0's process
+    groups = [
+        {outcomes[number].seconds for number in numbers} for numbers in ((0, 1), (3,), (6,), (8,))
+    ]  # rank 0's process
     assert all(len(group) == 1 for group in groups)
     assert len(set.union(*groups)) == 4
     assert not multiprocessing.active_children()
@@ -88,7 +111,10 @@ def test_a_reserved_port_is_given_to_nobody_and_can_be_listened_on() -> None:
     address = reserved.getsockname()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(address)
-    with socket.create_server(address) as listening, socket.create_connection(address, timeout=10):  # with SO_REUSEADDR, as rank 0 does
+    with (
+        socket.create_server(address) as listening,
+        socket.create_connection(address, timeout=10),
+    ):  # with SO_REUSEADDR, as rank 0 does
         listening.accept()[0].close()
     reserved.close()
 
@@ -105,12 +131,16 @@ def test_a_reserved_port_is_given_to_nobody_and_can_be_listened_on() -> None:
         ("", ProcessesSettings(devices_per_candidate=64), 1),
     ],
 )
-def test_as_many_workers_as_fit(monkeypatch: pytest.MonkeyPatch, gpus: str, settings: ProcessesSettings, capacity: int) -> None:
+def test_as_many_workers_as_fit(
+    monkeypatch: pytest.MonkeyPatch, gpus: str, settings: ProcessesSettings, capacity: int
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     assert ProcessesExecutor(settings, partial(incomplete_training, 1)).capacity == capacity
 
 
 def test_too_few_gpus_are_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(UserError, match=r"devices_per_candidate is 2, but this machine has 1 GPU\b"):
+    with pytest.raises(
+        UserError, match=r"devices_per_candidate is 2, but this machine has 1 GPU\b"
+    ):
         pairs(partial(incomplete_training, 2))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator
@@ -48,15 +48,24 @@ def test_a_worker_that_dies_while_idle_is_replaced_at_no_cost() -> None:
 
 
 def test_a_candidate_that_takes_more_memory_than_the_limit_is_out_of_memory() -> None:
-    with processes(partial(FaultyEvaluator, {1: "greed", 4: "greed"}), memory_limit=0.7) as executor:
+    with processes(
+        partial(FaultyEvaluator, {1: "greed", 4: "greed"}), memory_limit=0.7
+    ) as executor:
         outcomes = run(executor, range(6))
-    failed = {number: outcome for number, outcome in outcomes.items() if isinstance(outcome, Failure)}
-    assert {number: failure.kind for number, failure in failed.items()} == dict.fromkeys((1, 4), FailureKind.OUT_OF_MEMORY)
+    failed = {
+        number: outcome for number, outcome in outcomes.items() if isinstance(outcome, Failure)
+    }
+    assert {number: failure.kind for number, failure in failed.items()} == dict.fromkeys(
+        (1, 4), FailureKind.OUT_OF_MEMORY
+    )
     assert "execution.memory_limit is 0.7" in failed[1].message
 
 
 def test_a_memory_limit_that_no_worker_could_keep_is_a_users_mistake() -> None:
-    with pytest.raises(UserError, match="memory_limit is 0.001 GiB, but a worker holds"), processes(FaultyEvaluator, memory_limit=0.001):
+    with (
+        pytest.raises(UserError, match="memory_limit is 0.001 GiB, but a worker holds"),
+        processes(FaultyEvaluator, memory_limit=0.001),
+    ):
         pytest.fail("entered")
     assert not multiprocessing.active_children()
 
@@ -90,15 +99,29 @@ def test_a_replacement_that_dies_while_it_starts_is_replaced(tmp_path: Path) -> 
     assert len(list(tmp_path.glob("start-*"))) == 1 + STARTS
 
 
-@pytest.mark.parametrize(("how", "says"), [("kill", r"the worker died \(SIGKILL\)"), ("raise", r"ZeroDivisionError: a bug in preparation")])
-def test_replacements_that_always_die_end_the_search_with_what_to_do(tmp_path: Path, how: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("kill", r"the worker died \(SIGKILL\)"),
+        ("raise", r"ZeroDivisionError: a bug in preparation"),
+    ],
+)
+def test_replacements_that_always_die_end_the_search_with_what_to_do(
+    tmp_path: Path, how: str, says: str
+) -> None:
     with alone(partial(DiesAtStart, tmp_path, 1, 99, how)) as executor:
         executor.submit(candidate(0))
         executor.submit(candidate(1))
         assert isinstance(executor.collect().outcome, Failure)
-        with pytest.raises(SearchError, match=rf"worker 0 could not be started, 3 times in a row: {says}.*execution\.workers"):
+        with pytest.raises(
+            SearchError,
+            match=rf"worker 0 could not be started, 3 times in a row: {says}.*execution\.workers",
+        ):
             executor.collect()
-    with pytest.raises(SearchError, match="could not be started"), alone(partial(DiesAtStart, tmp_path, 0, 99, how)):
+    with (
+        pytest.raises(SearchError, match="could not be started"),
+        alone(partial(DiesAtStart, tmp_path, 0, 99, how)),
+    ):
         pytest.fail("entered")
     assert not multiprocessing.active_children()
 
@@ -124,7 +147,9 @@ def test_workers_die_with_the_search() -> None:
         "    os.kill(os.getpid(), 9)\n"
     )
     here = str(Path(__file__).parents[1])
-    done = subprocess.run([sys.executable, "-c", code, here], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, here], capture_output=True, text=True, check=False, timeout=60
+    )
     workers = [int(pid) for pid in done.stdout.split()]
     assert len(workers) == 2, done.stderr
     assert done.returncode == -signal.SIGKILL

@@ -18,7 +18,17 @@ import numpy as np
 import pytest
 
 from backends import nodes_that_see_the_tests
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Fate, Origin, Score
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Fate,
+    Origin,
+    Score,
+)
+from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.errors import SearchError, UserError
@@ -26,15 +36,17 @@ from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import FailurePolicies, RaySettings
 from falsr_nas.loop import run_search
-from falsr_nas.objectives import pareto_front
 from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.store import Store
 from faulty_evaluator import FaultyEvaluator
 from stranded_evaluator import StrandedEvaluator
 
 SPACE = SearchSpace()
-WATCHFUL = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
+WATCHFUL = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+}
 """For Ray to find within seconds that a node is gone, as it does within half a minute by itself."""
 
 
@@ -84,7 +96,9 @@ def wait_until(condition, seconds: float = 60) -> bool:
     return condition()
 
 
-def test_a_search_outlives_a_node_and_takes_up_a_new_one(cluster: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_search_outlives_a_node_and_takes_up_a_new_one(
+    cluster: SimpleNamespace, tmp_path: Path
+) -> None:
     doomed = cluster.add()
     raylet = doomed.all_processes["raylet"][0].process
     (tmp_path / "marks").mkdir()
@@ -121,7 +135,9 @@ def test_a_search_outlives_a_node_and_takes_up_a_new_one(cluster: SimpleNamespac
 
 @pytest.mark.slow
 def test_an_actor_that_dies_costs_its_candidate_and_is_replaced(cluster: SimpleNamespace) -> None:
-    with RayExecutor(RaySettings(address=cluster.address, workers=1), partial(FaultyEvaluator, {0: "kill host"})) as executor:
+    with RayExecutor(
+        RaySettings(address=cluster.address, workers=1), partial(FaultyEvaluator, {0: "kill host"})
+    ) as executor:
         for number in range(4):
             executor.submit(candidate(number))
         outcomes = {e.candidate.number: e.outcome for e in (executor.collect() for _ in range(4))}
@@ -140,7 +156,12 @@ class NotOnTheNodes(FaultyEvaluator):
 @pytest.mark.slow
 def test_workers_that_never_start_end_the_search_with_the_reason(cluster: SimpleNamespace) -> None:
     executor = RayExecutor(RaySettings(address=cluster.address), NotOnTheNodes())
-    with pytest.raises(SearchError, match=r"(?s)could not be started, 3 times in a row.*ModuleNotFoundError"), executor:
+    with (
+        pytest.raises(
+            SearchError, match=r"(?s)could not be started, 3 times in a row.*ModuleNotFoundError"
+        ),
+        executor,
+    ):
         pytest.fail("entered")
 
 
@@ -150,7 +171,13 @@ def test_nothing_outlives_a_killed_search(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     mark = f"FALSR_NAS_TEST={uuid.uuid4()}"
     name, _, value = mark.partition("=")
-    arguments = ("execution=ray", "execution.workers=2", "evaluator=synthetic", "evaluator.seconds=1", "tracking=none")
+    arguments = (
+        "execution=ray",
+        "execution.workers=2",
+        "evaluator=synthetic",
+        "evaluator.seconds=1",
+        "tracking=none",
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "falsr_nas.search", *arguments, f"run_dir={tmp_path}"],
         env=os.environ | {name: value},
@@ -158,14 +185,20 @@ def test_nothing_outlives_a_killed_search(tmp_path: Path) -> None:
     )
 
     def left() -> list[int]:
-        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark.encode() in _read(path)]
+        return [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/environ")
+            if mark.encode() in _read(path)
+        ]
 
     assert process.stderr is not None
     assert b"generation 0" in process.stderr.readline()
     assert len(left()) > 5
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert wait_until(lambda: not left(), 150), [_read(Path(f"/proc/{pid}/cmdline")) for pid in left()]
+    assert wait_until(lambda: not left(), 150), [
+        _read(Path(f"/proc/{pid}/cmdline")) for pid in left()
+    ]
 
 
 def _read(path: Path) -> bytes:
@@ -187,7 +220,9 @@ def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
         deaf.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         with (
-            pytest.raises(UserError, match=f"execution.address={address}: no Ray cluster lets us in"),
+            pytest.raises(
+                UserError, match=f"execution.address={address}: no Ray cluster lets us in"
+            ),
             RayExecutor(RaySettings(address=address), FaultyEvaluator),
         ):
             pytest.fail("entered")
@@ -196,7 +231,10 @@ def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"address": "ray://head:10001"}, "execution.address is 'ray://head:10001': give auto, or host:port"),
+        (
+            {"address": "ray://head:10001"},
+            "execution.address is 'ray://head:10001': give auto, or host:port",
+        ),
         ({"num_cpus": 0}, "execution.num_cpus is 0"),
         ({"num_gpus": 1.5}, "execution.num_gpus is 1.5"),
         ({"num_gpus": 0.5, "devices_per_candidate": 2}, "must agree"),

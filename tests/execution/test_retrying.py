@@ -5,7 +5,16 @@ from collections.abc import Collection
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, FailureKind, Fate, Origin, Score
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    FailedAttempt,
+    Failure,
+    FailureKind,
+    Fate,
+    Origin,
+    Score,
+)
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.retrying import Retrying
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
@@ -35,7 +44,9 @@ class Scripted:
         kinds = self.script.get(candidate.number)
         if not kinds:
             return Evaluation(candidate, SCORE)
-        return Evaluation(candidate, Failure(kinds.pop(0), "told to", "where", f"place {len(self.avoided)}"))
+        return Evaluation(
+            candidate, Failure(kinds.pop(0), "told to", "where", f"place {len(self.avoided)}")
+        )
 
 
 def candidate(number: int) -> Candidate:
@@ -56,22 +67,31 @@ def run(
 
 
 def test_a_candidate_is_tried_again_where_it_has_not_failed() -> None:
-    [ended], log, executor = run({0: [MEMORY, MEMORY]}, FailurePolicies(out_of_memory=FailurePolicy(retries=2)))
+    [ended], log, executor = run(
+        {0: [MEMORY, MEMORY]}, FailurePolicies(out_of_memory=FailurePolicy(retries=2))
+    )
     assert ended.outcome == SCORE
     assert ended.attempts == 3
-    assert [(a.number, a.attempt, a.failure.kind, a.fate) for a in log] == [(0, 1, MEMORY, Fate.RETRIED), (0, 2, MEMORY, Fate.RETRIED)]
+    assert [(a.number, a.attempt, a.failure.kind, a.fate) for a in log] == [
+        (0, 1, MEMORY, Fate.RETRIED),
+        (0, 2, MEMORY, Fate.RETRIED),
+    ]
     assert executor.avoided == [set(), {"place 1"}, {"place 1", "place 2"}]
 
 
 def test_when_retries_are_spent_the_last_failure_is_the_outcome() -> None:
-    [ended], log, _ = run({0: [MEMORY] * 9}, FailurePolicies(out_of_memory=FailurePolicy(retries=2)))
+    [ended], log, _ = run(
+        {0: [MEMORY] * 9}, FailurePolicies(out_of_memory=FailurePolicy(retries=2))
+    )
     assert isinstance(ended.outcome, Failure)
     assert ended.attempts == 3
     assert len(log) == 2
 
 
 def test_each_kind_has_retries_of_its_own() -> None:
-    policies = FailurePolicies(out_of_memory=FailurePolicy(retries=1), timeout=FailurePolicy(retries=1))
+    policies = FailurePolicies(
+        out_of_memory=FailurePolicy(retries=1), timeout=FailurePolicy(retries=1)
+    )
     [ended], _, _ = run({0: [MEMORY, TIMEOUT]}, policies)
     assert ended.outcome == SCORE
     [ended], _, _ = run({0: [MEMORY, TIMEOUT, MEMORY]}, policies)
@@ -80,7 +100,11 @@ def test_each_kind_has_retries_of_its_own() -> None:
 
 def test_many_in_a_row_stop_the_search_and_others_between_do_not() -> None:
     policies = FailurePolicies(bug=FailurePolicy(in_a_row=3))
-    ended, _, _ = run({0: [BUG], 1: [BUG], 3: [BUG], 4: [BUG], 5: [TIMEOUT, TIMEOUT], 6: [BUG], 7: [BUG]}, policies, 9)
+    ended, _, _ = run(
+        {0: [BUG], 1: [BUG], 3: [BUG], 4: [BUG], 5: [TIMEOUT, TIMEOUT], 6: [BUG], 7: [BUG]},
+        policies,
+        9,
+    )
     assert sum(isinstance(evaluation.outcome, Failure) for evaluation in ended) == 7
     with pytest.raises(SearchError, match=r"3 candidates in a row failed \(bug\): told to\nwhere"):
         run({0: [BUG], 2: [BUG], 3: [BUG], 4: [BUG]}, policies, 9)

@@ -44,7 +44,9 @@ def check_memory(before: int) -> None:
 
 def peak_memory() -> int:
     """Bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _apply(seed: bytes, edits: list[Edit]) -> bytes:

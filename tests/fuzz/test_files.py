@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
-from falsr_nas.model_file import load_model, save_model
+from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
-from falsr_nas.store import Store
 from fuzz.mutations import fuzz, mutated
 
 GENOME = Genome.parse("stem_f4 conv_f4_k1_b1_noskip groupConG2_f4_k3_b1_noskip | 0->2")
@@ -27,7 +27,13 @@ def model(folder: Path, ending: str) -> bytes:
         save_model(path, network, {"source": "a test"})
     else:
         state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-        torch.save({"hyper_parameters": {"genome": GENOME.to_json(), "target": "image"}, "state_dict": state}, path)
+        torch.save(
+            {
+                "hyper_parameters": {"genome": GENOME.to_json(), "target": "image"},
+                "state_dict": state,
+            },
+            path,
+        )
     return path.read_bytes()
 
 
@@ -53,8 +59,12 @@ def test_damaged_model_files(ending: str, tmp_path: Path) -> None:
 def database(folder: Path) -> bytes:
     path = folder / "whole.db"
     with Store(path, {"seed": 1}) as store:
-        for number, outcome in enumerate([Score(1.0, 30.0, 2.0), Failure(FailureKind.DIVERGED, "nan", "")]):
-            store.add(Evaluation(Candidate(GENOME, cost(GENOME), Origin(("random",)), 0, number), outcome))
+        for number, outcome in enumerate(
+            [Score(1.0, 30.0, 2.0), Failure(FailureKind.DIVERGED, "nan", "")]
+        ):
+            store.add(
+                Evaluation(Candidate(GENOME, cost(GENOME), Origin(("random",)), 0, number), outcome)
+            )
             store.commit_state({"rng": [1, 2, 3]})
     return path.read_bytes()
 

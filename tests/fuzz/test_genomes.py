@@ -11,7 +11,9 @@ from falsr_nas.space.genome import Genome, GenomeError
 from falsr_nas.space.published import PUBLISHED
 from fuzz.mutations import fuzz, mutated
 
-SEEDS = [str(genome).encode() for genome in PUBLISHED.values()] + [json.dumps(genome.to_json()).encode() for genome in PUBLISHED.values()]
+SEEDS = [str(genome).encode() for genome in PUBLISHED.values()] + [
+    json.dumps(genome.to_json()).encode() for genome in PUBLISHED.values()
+]
 
 
 def check(text: str) -> None:

@@ -19,18 +19,40 @@ def small_graph() -> bytes:
     nodes: list = []
 
     def node(name: str, op: str, inputs: tuple[str, ...] = (), **values: object) -> str:
-        nodes.append(TYPES["NodeDef"](name=name, op=op, input=inputs, attr=[{"key": key, "value": value} for key, value in values.items()]))
+        nodes.append(
+            TYPES["NodeDef"](
+                name=name,
+                op=op,
+                input=inputs,
+                attr=[{"key": key, "value": value} for key, value in values.items()],
+            )
+        )
         return name
 
     def constant(name: str, *shape: int) -> str:
         content = np.linspace(-1, 1, int(np.prod(shape)), dtype="<f4").tobytes()
         dims = [{"size": side} for side in shape]
-        return node(name, "Const", value={"tensor": {"dtype": 1, "tensor_shape": {"dim": dims}, "tensor_content": content}})
+        return node(
+            name,
+            "Const",
+            value={
+                "tensor": {"dtype": 1, "tensor_shape": {"dim": dims}, "tensor_content": content}
+            },
+        )
 
     def conv(name: str, source: str, inputs: int, outputs: int, side: int) -> str:
-        kernel = node(f"{name}/read", "Identity", (constant(f"{name}/kernel", side, side, inputs, outputs),))
+        kernel = node(
+            f"{name}/read", "Identity", (constant(f"{name}/kernel", side, side, inputs, outputs),)
+        )
         ones = {"list": {"i": [1, 1, 1, 1]}}
-        wire = node(f"{name}/Conv2D", "Conv2D", (source, kernel), strides=ones, dilations=ones, padding={"s": b"SAME"})
+        wire = node(
+            f"{name}/Conv2D",
+            "Conv2D",
+            (source, kernel),
+            strides=ones,
+            dilations=ones,
+            padding={"s": b"SAME"},
+        )
         return node(f"{name}/BiasAdd", "BiasAdd", (wire, constant(f"{name}/bias", outputs)))
 
     def active(name: str, *layer: object) -> str:
@@ -74,15 +96,21 @@ def test_any_bytes(data: bytes) -> None:
     check(data)
 
 
-name = st.sampled_from(NAMES) | st.sampled_from(["cell0/conv_f9999_k9_b9_isskip_b0/kernel", "cell63/groupConG2_f4_k1_b1_noskip_b0", ""])
+name = st.sampled_from(NAMES) | st.sampled_from(
+    ["cell0/conv_f9999_k9_b9_isskip_b0/kernel", "cell63/groupConG2_f4_k1_b1_noskip_b0", ""]
+)
 wire = name | name.map("^{}".format) | name.map("{}:1".format)
-op = st.sampled_from(sorted({node.op for node in NODES} | {"ConcatV2", "Split", "AddV2", "DepthwiseConv2dNative"}))
+op = st.sampled_from(
+    sorted({node.op for node in NODES} | {"ConcatV2", "Split", "AddV2", "DepthwiseConv2dNative"})
+)
 number = st.sampled_from([-(2**63), -1, 0, 1, 2, 2**31, 2**63 - 1])
 change = st.one_of(
     st.tuples(st.just("name"), st.integers(0, len(NODES) - 1), name),
     st.tuples(st.just("op"), st.integers(0, len(NODES) - 1), op),
     st.tuples(
-        st.just("input"), st.integers(0, len(NODES) - 1), st.lists(name | name.map("^{}".format) | name.map("{}:1".format), max_size=4)
+        st.just("input"),
+        st.integers(0, len(NODES) - 1),
+        st.lists(name | name.map("^{}".format) | name.map("{}:1".format), max_size=4),
     ),
     st.tuples(st.just("size"), st.integers(0, len(NODES) - 1), number),
     st.tuples(st.just("drop"), st.integers(0, len(NODES) - 1), st.none()),
@@ -109,4 +137,8 @@ def test_damaged_nodes(changes: list[tuple]) -> None:
                     dim.size = value
         else:
             setattr(nodes[where], what, value)
-    check(TYPES["GraphDef"](node=[node.SerializeToString() for i, node in enumerate(nodes) if i not in dropped]).SerializeToString())
+    check(
+        TYPES["GraphDef"](
+            node=[node.SerializeToString() for i, node in enumerate(nodes) if i not in dropped]
+        ).SerializeToString()
+    )

@@ -16,9 +16,9 @@ from PIL import Image
 
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import FORMATS, read_image
-from falsr_nas.photograph import Photograph
-from falsr_nas.photograph_file import read_photograph
-from falsr_nas.sixteen_bits import write_deep_png
+from falsr_nas.inference.photograph import Photograph
+from falsr_nas.inference.photograph_file import read_photograph
+from falsr_nas.inference.sixteen_bits import write_deep_png
 from fuzz.mutations import fuzz, mutated
 
 MOST_PIXELS = 2**16
@@ -26,7 +26,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def noise(channels: int, dtype: type = np.uint8) -> np.ndarray:
-    return np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, (9, 14, channels), dtype=dtype)
+    return np.random.default_rng(channels).integers(
+        0, np.iinfo(dtype).max + 1, (9, 14, channels), dtype=dtype
+    )
 
 
 def notes() -> Image.Exif:
@@ -47,13 +49,31 @@ def seeds() -> dict[str, list[bytes]]:
     rgb, rgba, grey = (Image.fromarray(noise(channels).squeeze()) for channels in (3, 4, 1))
     found = {kind: [encoded(rgb, kind)] for kind in FORMATS}
     about = {"exif": notes(), "icc_profile": bytes(200)}
-    found["PNG"] += [encoded(rgba, "PNG", **about), encoded(rgb.quantize(7), "PNG", transparency=3), encoded(grey, "PNG")]
+    found["PNG"] += [
+        encoded(rgba, "PNG", **about),
+        encoded(rgb.quantize(7), "PNG", transparency=3),
+        encoded(grey, "PNG"),
+    ]
     deep = io.BytesIO()
     write_deep_png(deep, noise(3, np.uint16), bytes(200), notes().tobytes()[6:])
-    found["PNG"] += [deep.getvalue(), encoded(rgb, "PNG", save_all=True, append_images=[rgb.rotate(180)])]
-    found["JPEG"] += [encoded(rgb, "JPEG", progressive=True, **about), encoded(rgb.convert("CMYK"), "JPEG"), encoded(grey, "MPO", **about)]
-    found["TIFF"] += [encoded(rgba, "TIFF", compression=kind, exif=notes()) for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits")]
-    for options in ({}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16), "byteorder": ">"}):
+    found["PNG"] += [
+        deep.getvalue(),
+        encoded(rgb, "PNG", save_all=True, append_images=[rgb.rotate(180)]),
+    ]
+    found["JPEG"] += [
+        encoded(rgb, "JPEG", progressive=True, **about),
+        encoded(rgb.convert("CMYK"), "JPEG"),
+        encoded(grey, "MPO", **about),
+    ]
+    found["TIFF"] += [
+        encoded(rgba, "TIFF", compression=kind, exif=notes())
+        for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits")
+    ]
+    for options in (
+        {},
+        {"compression": "zlib", "predictor": True},
+        {"tile": (16, 16), "byteorder": ">"},
+    ):
         deep = io.BytesIO()
         tifffile.imwrite(deep, noise(3, np.uint16), photometric="rgb", **options)
         found["TIFF"].append(deep.getvalue())

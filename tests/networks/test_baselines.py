@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.networks.baselines import BASELINES, bicubic, network_cost
 from falsr_nas.networks.network import Network
-from falsr_nas.report.peers import PEERS
 from falsr_nas.space.cost import LR_PIXELS, cost
 from falsr_nas.space.search_space import SearchSpace
 
 EXPLAINED = {
     ("FSRCNN", "params"): 12.464 - 12.809,  # biases and slopes, in K
-    ("FSRCNN", "mult_adds"): 3 * 56 * 81 * LR_PIXELS / 1e9,  # the literature charges the transposed convolution four times
+    ("FSRCNN", "mult_adds"): 3
+    * 56
+    * 81
+    * LR_PIXELS
+    / 1e9,  # the literature charges the transposed convolution four times
     ("CARN", "params"): (64 * 9 + 1) * 64 * (9 + 4 + 4) / 1e3,  # upsamplers for x3 and x4
-    ("CARN-M", "params"): ((16 * 9 + 1) * 64 * (9 + 4 + 4) - 2755) / 1e3,  # the same, grouped; and without any bias
+    ("CARN-M", "params"): ((16 * 9 + 1) * 64 * (9 + 4 + 4) - 2755)
+    / 1e3,  # the same, grouped; and without any bias
 }
 
 
@@ -31,7 +36,11 @@ def test_costs_are_the_papers(name: str) -> None:
 
 
 def test_bicubic_costs_nothing() -> None:
-    assert network_cost(BASELINES["bicubic"]()).params == network_cost(BASELINES["bicubic"]()).mult_adds == 0
+    assert (
+        network_cost(BASELINES["bicubic"]()).params
+        == network_cost(BASELINES["bicubic"]()).mult_adds
+        == 0
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -49,19 +58,27 @@ def test_outputs_are_twice_the_input(name: str) -> None:
 
 def test_bicubic_is_keys_interpolation() -> None:
     x = torch.rand(2, 3, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    taps = np.array([-0.0234375, 0.2265625, 0.8671875, -0.0703125])  # a = -0.5 at the distances 1.75, 0.75, 0.25, 1.25
+    taps = np.array(
+        [-0.0234375, 0.2265625, 0.8671875, -0.0703125]
+    )  # a = -0.5 at the distances 1.75, 0.75, 0.25, 1.25
     planes = x.numpy()
     for axis in (2, 3):
         padded = np.pad(planes, [(2, 2) if i == axis else (0, 0) for i in range(4)], mode="edge")
         size = planes.shape[axis]
         even = sum(t * np.take(padded, range(i, i + size), axis) for i, t in enumerate(taps))
-        odd = sum(t * np.take(padded, range(i + 1, i + 1 + size), axis) for i, t in enumerate(taps[::-1]))
-        planes = np.stack([even, odd], axis + 1).reshape([2 * s if i == axis else s for i, s in enumerate(planes.shape)])
+        odd = sum(
+            t * np.take(padded, range(i + 1, i + 1 + size), axis) for i, t in enumerate(taps[::-1])
+        )
+        planes = np.stack([even, odd], axis + 1).reshape(
+            [2 * s if i == axis else s for i, s in enumerate(planes.shape)]
+        )
     np.testing.assert_allclose(bicubic(x).numpy(), planes, atol=1e-12)
 
 
 def test_bicubic_keeps_what_is_flat() -> None:
-    torch.testing.assert_close(bicubic(torch.full((1, 1, 3, 3), 0.7)), torch.full((1, 1, 6, 6), 0.7))
+    torch.testing.assert_close(
+        bicubic(torch.full((1, 1, 3, 3), 0.7)), torch.full((1, 1, 6, 6), 0.7)
+    )
 
 
 def test_carn_m_shares_the_weights_of_a_block() -> None:

@@ -25,7 +25,10 @@ SIDE = 24
 NETWORKS: dict[str, Callable[[], SuperResolver]] = {
     **BASELINES,
     **{name: lambda genome=genome: Network(genome) for name, genome in PUBLISHED.items()},
-    **{f"random {i}": lambda i=i: Network(SearchSpace(n=5).sample(np.random.default_rng(i))) for i in range(12)},
+    **{
+        f"random {i}": lambda i=i: Network(SearchSpace(n=5).sample(np.random.default_rng(i)))
+        for i in range(12)
+    },
     "residual": lambda: BilinearResidual(Network(Genome.parse("stem_f4 conv_f4_k1_b1_noskip"))),
 }
 
@@ -38,7 +41,9 @@ class LiveTensors(TorchDispatchMode):
         self.live = self.most = 0
         self.known: set[int] = set()
 
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
         outputs = function(*arguments, **(options or {}))
         for tensor in tree_leaves(outputs):
             storage = tensor.untyped_storage()
@@ -87,4 +92,7 @@ def test_nodes_are_let_go_after_their_last_reader() -> None:
 
 def test_letting_go_saves_memory() -> None:
     chain = " ".join(["conv_f64_k1_b1_noskip"] * 7)
-    assert footprint(Genome.parse(chain)).floats < footprint(Genome.parse(f"{chain} | 1,2,3,4,5,6->8")).floats
+    assert (
+        footprint(Genome.parse(chain)).floats
+        < footprint(Genome.parse(f"{chain} | 1,2,3,4,5,6->8")).floats
+    )

@@ -15,7 +15,15 @@ from torch import Tensor
 from torch.nn.functional import conv2d, relu
 
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.tf_import import LUMA_INPUT, GraphError, _Graph, _Importer, import_graph, load_graph, message_types
+from falsr_nas.networks.tf_import import (
+    LUMA_INPUT,
+    GraphError,
+    _Graph,
+    _Importer,
+    import_graph,
+    load_graph,
+    message_types,
+)
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -44,15 +52,28 @@ class GraphWriter:
             wires.append(self.cell(f"cell{i}/{cell.name}", cell, source, genome.in_channels(i + 1)))
         target = genome.n + 1
         merge = self.conv(
-            f"n{genome.stem}s1/2/0", self.join([wires[j] for j in genome.inputs(target)]), genome.in_channels(target), genome.stem, 3
+            f"n{genome.stem}s1/2/0",
+            self.join([wires[j] for j in genome.inputs(target)]),
+            genome.in_channels(target),
+            genome.stem,
+            3,
         )
-        shuffle = self.node("pixelshufflerx2/2/0/DepthToSpace", "DepthToSpace", [self.add(merge, stem)], block_size=2)
+        shuffle = self.node(
+            "pixelshufflerx2/2/0/DepthToSpace",
+            "DepthToSpace",
+            [self.add(merge, stem)],
+            block_size=2,
+        )
         self.output = self.conv("yout", shuffle, genome.stem // 4, 1, 3, activated=False)
 
     def bytes(self) -> bytes:
-        return self.types["GraphDef"](node=[node.SerializeToString() for node in self.nodes]).SerializeToString()
+        return self.types["GraphDef"](
+            node=[node.SerializeToString() for node in self.nodes]
+        ).SerializeToString()
 
-    def node(self, name: str, op: str, inputs: list[str] | None = None, **attributes: object) -> str:
+    def node(
+        self, name: str, op: str, inputs: list[str] | None = None, **attributes: object
+    ) -> str:
         if name != LUMA_INPUT:
             name = f"{SCOPE}/{name}"
         pairs = []
@@ -64,29 +85,58 @@ class GraphWriter:
 
     def constant(self, name: str, value: np.ndarray) -> str:
         kind = FLOAT if value.dtype == np.float32 else INT32
-        tensor = self.types["TensorProto"](dtype=kind, tensor_shape={"dim": [{"size": side} for side in value.shape]})
+        tensor = self.types["TensorProto"](
+            dtype=kind, tensor_shape={"dim": [{"size": side} for side in value.shape]}
+        )
         if value.size > 1 and not self.compact:
             tensor.tensor_content = value.astype(value.dtype.newbyteorder("<")).tobytes()
         else:
-            getattr(tensor, "float_val" if kind == FLOAT else "int_val").append(value[(0,) * value.ndim].item())
+            getattr(tensor, "float_val" if kind == FLOAT else "int_val").append(
+                value[(0,) * value.ndim].item()
+            )
         return self.node(name, "Const", value=tensor)
 
     def weight(self, name: str, *shape: int) -> str:
         scale = np.sqrt(1 / max(1, np.prod(shape[:-1])))
-        value = (self.rng.standard_normal((1,) if self.compact else shape) * scale).astype(np.float32)
+        value = (self.rng.standard_normal((1,) if self.compact else shape) * scale).astype(
+            np.float32
+        )
         value = np.broadcast_to(value, shape)
         return self.node(f"{name}/read", "Identity", [self.constant(name, value)])
 
     def plain(self, name: str, op: str, source: str, kernel: str) -> str:
-        return self.node(name, op, [source, kernel], strides=[1, 1, 1, 1], dilations=[1, 1, 1, 1], padding=b"SAME", data_format=b"NHWC")
+        return self.node(
+            name,
+            op,
+            [source, kernel],
+            strides=[1, 1, 1, 1],
+            dilations=[1, 1, 1, 1],
+            padding=b"SAME",
+            data_format=b"NHWC",
+        )
 
-    def conv(self, name: str, source: str, inputs: int, outputs: int, kernel: int, *, activated: bool = True) -> str:
+    def conv(
+        self,
+        name: str,
+        source: str,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        activated: bool = True,
+    ) -> str:
         weight = self.weight(f"{name}/kernel", kernel, kernel, inputs, outputs)
         bias = self.weight(f"{name}/bias", outputs)
-        end = self.node(f"{name}/BiasAdd", "BiasAdd", [self.plain(f"{name}/Conv2D", "Conv2D", source, weight), bias])
+        end = self.node(
+            f"{name}/BiasAdd",
+            "BiasAdd",
+            [self.plain(f"{name}/Conv2D", "Conv2D", source, weight), bias],
+        )
         return self.node(f"{name}/Relu", "Relu", [end]) if activated else end
 
-    def grouped(self, name: str, source: str, inputs: int, outputs: int, kernel: int, groups: int) -> str:
+    def grouped(
+        self, name: str, source: str, inputs: int, outputs: int, kernel: int, groups: int
+    ) -> str:
         weight = self.weight(f"{name}/W", kernel, kernel, inputs // groups, outputs)
         splits = []
         for split, whole in (("split", source), ("split_1", weight)):
@@ -95,26 +145,38 @@ class GraphWriter:
         parts = []
         for i in range(groups):
             part, suffix = (f":{i}", f"_{i}") if i else ("", "")
-            parts.append(self.plain(f"{name}/Conv2D{suffix}", "Conv2D", splits[0] + part, splits[1] + part))
+            parts.append(
+                self.plain(f"{name}/Conv2D{suffix}", "Conv2D", splits[0] + part, splits[1] + part)
+            )
         axis = self.constant(f"{name}/concat/axis", np.array(3, np.int32))
         joined = self.node(f"{name}/concat", "ConcatV2", [*parts, axis])
-        return self.node(f"{name}/Relu", "Relu", [self.node(f"{name}/bias_add", "BiasAdd", [joined, self.weight(f"{name}/b", outputs)])])
+        return self.node(
+            f"{name}/Relu",
+            "Relu",
+            [self.node(f"{name}/bias_add", "BiasAdd", [joined, self.weight(f"{name}/b", outputs)])],
+        )
 
     def depthwise(self, name: str, source: str, channels: int) -> str:
         weight = self.weight(f"{name}/W_depthwise2d", 3, 3, channels, 1)
         end = self.plain(f"{name}/depthwise", "DepthwiseConv2dNative", source, weight)
-        end = self.node(f"{name}/bias_add", "BiasAdd", [end, self.weight(f"{name}/b_depthwise2d", channels)])
+        end = self.node(
+            f"{name}/bias_add", "BiasAdd", [end, self.weight(f"{name}/b_depthwise2d", channels)]
+        )
         return self.node(f"{name}/Relu", "Relu", [end])
 
     def cell(self, name: str, cell, source: str, inputs: int) -> str:
         width, kernel, groups = cell.channels, cell.kernel, cell.operator.groups
         if cell.operator.kind == "invertBotCon":
             inner = width * cell.operator.factor
-            first = wire = self.conv(f"{name}_conv_supple", source, inputs, width, 1, activated=False)
+            first = wire = self.conv(
+                f"{name}_conv_supple", source, inputs, width, 1, activated=False
+            )
             for i in range(cell.repeats):
                 x = self.conv(f"{name}_b{i}_conv_1", wire, width, inner, kernel)
                 x = self.depthwise(f"{name}_b{i}depth_wise", x, inner)
-                wire = self.add(self.conv(f"{name}_b{i}_conv_2", x, inner, width, kernel, activated=False), wire)
+                wire = self.add(
+                    self.conv(f"{name}_b{i}_conv_2", x, inner, width, kernel, activated=False), wire
+                )
         else:
             first = wire = ""
             for i in range(cell.repeats):
@@ -127,20 +189,29 @@ class GraphWriter:
 
     def add(self, one: str, other: str) -> str:
         self.adds += 1
-        return self.node("elementwise_layer" + (f"_{self.adds - 1}" if self.adds > 1 else ""), "Add", [one, other])
+        return self.node(
+            "elementwise_layer" + (f"_{self.adds - 1}" if self.adds > 1 else ""),
+            "Add",
+            [one, other],
+        )
 
     def join(self, wires: list[str]) -> str:
         if len(wires) == 1:
             return wires[0]
         name = "concat_layer" + (f"_{self.concats}" if self.concats else "")
         self.concats += 1
-        return self.node(name, "ConcatV2", [*wires, self.constant(f"{name}/axis", np.array(-1, np.int32))])
+        return self.node(
+            name, "ConcatV2", [*wires, self.constant(f"{name}/axis", np.array(-1, np.int32))]
+        )
 
 
 def run_graph(data: bytes, y: Tensor) -> Tensor:
     """A GraphDef's operations, one by one, in TensorFlow's own layout: (N, H, W, 1) -> (N, 2H, 2W, 1). Knows nothing of genomes."""
     types = message_types()
-    nodes = {node.name: node for node in map(types["NodeDef"].FromString, types["GraphDef"].FromString(data).node)}
+    nodes = {
+        node.name: node
+        for node in map(types["NodeDef"].FromString, types["GraphDef"].FromString(data).node)
+    }
     done: dict[str, list[Tensor]] = {}
 
     def value(wire: str) -> Tensor:
@@ -150,7 +221,12 @@ def run_graph(data: bytes, y: Tensor) -> Tensor:
         return done[name][int(index or 0)]
 
     def convolve(x: Tensor, kernel: Tensor, groups: int = 1) -> Tensor:  # kernel: (k, k, in, out)
-        return conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding=kernel.shape[0] // 2, groups=groups).permute(0, 2, 3, 1)
+        return conv2d(
+            x.permute(0, 3, 1, 2),
+            kernel.permute(3, 2, 0, 1),
+            padding=kernel.shape[0] // 2,
+            groups=groups,
+        ).permute(0, 2, 3, 1)
 
     def compute(node) -> list[Tensor]:
         attributes = {pair.key: pair.value for pair in node.attr}
@@ -164,7 +240,9 @@ def run_graph(data: bytes, y: Tensor) -> Tensor:
                 if tensor.tensor_content
                 else np.array([*tensor.float_val, *tensor.int_val], kind)
             )
-            return [torch.from_numpy(flat.reshape([dim.size for dim in tensor.tensor_shape.dim]).copy())]
+            return [
+                torch.from_numpy(flat.reshape([dim.size for dim in tensor.tensor_shape.dim]).copy())
+            ]
         inputs = [value(wire) for wire in node.input]
         match node.op:
             case "Identity":
@@ -184,7 +262,12 @@ def run_graph(data: bytes, y: Tensor) -> Tensor:
                 return list(inputs[1].chunk(attributes["num_split"].i, dim=int(inputs[0])))
             case "DepthToSpace":
                 n, h, w, c = inputs[0].shape
-                return [inputs[0].reshape(n, h, w, 2, 2, c // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c // 4)]
+                return [
+                    inputs[0]
+                    .reshape(n, h, w, 2, 2, c // 4)
+                    .permute(0, 1, 3, 2, 4, 5)
+                    .reshape(n, 2 * h, 2 * w, c // 4)
+                ]
         raise AssertionError(node.op)
 
     end = next(name for name in nodes if name.endswith("yout/BiasAdd"))
@@ -206,15 +289,22 @@ def test_published_graphs_give_what_tensorflow_gives(name: str, data_root: Path)
 
 
 @pytest.mark.parametrize("name", ["FALSR-A", "FALSR-B"])
-def test_the_interpreter_of_these_tests_gives_what_tensorflow_gives(name: str, data_root: Path) -> None:
+def test_the_interpreter_of_these_tests_gives_what_tensorflow_gives(
+    name: str, data_root: Path
+) -> None:
     with np.load(REFERENCE) as reference:
-        output = run_graph((data_root / "models" / f"{name}.pb").read_bytes(), torch.from_numpy(reference["y"])[None, :, :, None])
+        output = run_graph(
+            (data_root / "models" / f"{name}.pb").read_bytes(),
+            torch.from_numpy(reference["y"])[None, :, :, None],
+        )
         np.testing.assert_allclose(output[0, :, :, 0].numpy(), reference[name], rtol=0, atol=1e-5)
 
 
 GENOMES = [
     # Groups that read node 0: its channels cannot be permuted into PyTorch's sub-pixel order, so the shuffle must be TensorFlow's.
-    Genome.parse("stem_f32 groupConG4_f16_k3_b2_isskip groupConG2_f32_k1_b4_noskip invertBotConE2_f16_k1_b1_noskip | 0->2 0,1->3 0,1->4"),
+    Genome.parse(
+        "stem_f32 groupConG4_f16_k3_b2_isskip groupConG2_f32_k1_b4_noskip invertBotConE2_f16_k1_b1_noskip | 0->2 0,1->3 0,1->4"
+    ),
     Genome.parse("stem_f16 invertBotConE1_f8_k3_b2_isskip conv_f4_k5_b1_isskip | 0->3"),
     Genome.parse("stem_f4 conv_f4_k1_b1_noskip"),
 ]
@@ -223,17 +313,26 @@ GENOMES = [
 @pytest.mark.parametrize("seed", range(12))
 def test_any_graph_of_the_family(seed: int) -> None:
     space = SearchSpace(
-        n=1 + seed % 4, channels=(8, 16), operators=("conv", "groupConG2", "groupConG4", "invertBotConE2", "invertBotConE3")
+        n=1 + seed % 4,
+        channels=(8, 16),
+        operators=("conv", "groupConG2", "groupConG4", "invertBotConE2", "invertBotConE3"),
     )
     genome = GENOMES[seed] if seed < len(GENOMES) else space.sample(np.random.default_rng(seed))
     data = GraphWriter(genome, seed).bytes()
     network = import_graph(data)
     assert network.genome == genome
     y = torch.rand(2, 9, 11, 1, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(outputs(network, y.permute(0, 3, 1, 2)), run_graph(data, y).permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        outputs(network, y.permute(0, 3, 1, 2)),
+        run_graph(data, y).permute(0, 3, 1, 2),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
-SMALL = Genome.parse("conv_f8_k3_b2_isskip groupConG2_f8_k3_b1_noskip invertBotConE2_f8_k1_b2_noskip | 0->2 1->3 0,1->4")
+SMALL = Genome.parse(
+    "conv_f8_k3_b2_isskip groupConG2_f8_k3_b1_noskip invertBotConE2_f8_k1_b2_noskip | 0->2 1->3 0,1->4"
+)
 
 
 def node_named(writer: GraphWriter, ending: str):
@@ -259,15 +358,23 @@ def relu_six(writer: GraphWriter) -> None:
 
 
 def stride_two(writer: GraphWriter) -> None:
-    next(pair for pair in node_named(writer, "cell0/conv_f8_k3_b2_isskip_b0/Conv2D").attr if pair.key == "strides").value.list.i[1] = 2
+    next(
+        pair
+        for pair in node_named(writer, "cell0/conv_f8_k3_b2_isskip_b0/Conv2D").attr
+        if pair.key == "strides"
+    ).value.list.i[1] = 2
 
 
 def wrong_axis(writer: GraphWriter) -> None:
-    next(pair for pair in node_named(writer, "concat_layer/axis").attr if pair.key == "value").value.tensor.int_val[0] = 1
+    next(
+        pair for pair in node_named(writer, "concat_layer/axis").attr if pair.key == "value"
+    ).value.tensor.int_val[0] = 1
 
 
 def swapped_groups(writer: GraphWriter) -> None:
-    node_named(writer, "groupConG2_f8_k3_b1_noskip_b0/concat").input[:2] = list(node_named(writer, "noskip_b0/concat").input[1::-1])
+    node_named(writer, "groupConG2_f8_k3_b1_noskip_b0/concat").input[:2] = list(
+        node_named(writer, "noskip_b0/concat").input[1::-1]
+    )
 
 
 def no_cell(writer: GraphWriter) -> None:
@@ -278,17 +385,23 @@ def no_cell(writer: GraphWriter) -> None:
 
 
 def not_finite(writer: GraphWriter) -> None:
-    tensor = next(pair for pair in node_named(writer, "n32s1/c/bias").attr if pair.key == "value").value.tensor
+    tensor = next(
+        pair for pair in node_named(writer, "n32s1/c/bias").attr if pair.key == "value"
+    ).value.tensor
     tensor.tensor_content = np.full(32, np.nan, np.float32).tobytes()
 
 
 def huge_shape(writer: GraphWriter) -> None:
-    tensor = next(pair for pair in node_named(writer, "n32s1/c/bias").attr if pair.key == "value").value.tensor
+    tensor = next(
+        pair for pair in node_named(writer, "n32s1/c/bias").attr if pair.key == "value"
+    ).value.tensor
     tensor.tensor_shape.dim[0].size = 2**40
 
 
 def huge_stem(writer: GraphWriter) -> None:
-    tensor = next(pair for pair in node_named(writer, "n32s1/c/kernel").attr if pair.key == "value").value.tensor
+    tensor = next(
+        pair for pair in node_named(writer, "n32s1/c/kernel").attr if pair.key == "value"
+    ).value.tensor
     tensor.tensor_shape.dim[3].size = 2**40
 
 
@@ -318,7 +431,9 @@ def twice(writer: GraphWriter) -> None:
         (twice, "share a name"),
     ],
 )
-def test_a_graph_that_computes_something_else_is_refused(damage: Callable[[GraphWriter], None], says: str) -> None:
+def test_a_graph_that_computes_something_else_is_refused(
+    damage: Callable[[GraphWriter], None], says: str
+) -> None:
     writer = GraphWriter(SMALL, 0)
     import_graph(writer.bytes())
     damage(writer)
@@ -334,14 +449,18 @@ def test_one_number_can_stand_for_a_whole_constant() -> None:
 
 
 def test_but_not_for_more_weights_than_a_file_could_hold() -> None:
-    genome = Genome.parse(" ".join(["conv_f1024_k15_b32_noskip"] * 64))  # a genome's bounds allow it: 1.9 TB of weights
+    genome = Genome.parse(
+        " ".join(["conv_f1024_k15_b32_noskip"] * 64)
+    )  # a genome's bounds allow it: 1.9 TB of weights
     data = GraphWriter(genome, 0, compact=True).bytes()
     assert len(data) < 10_000_000
     with pytest.raises(GraphError, match="more weights than"):
         import_graph(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x0a\x00", b"not a graph at all", bytes(1000), b"\x0a\x7f" * 50])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x0a\x00", b"not a graph at all", bytes(1000), b"\x0a\x7f" * 50]
+)
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(GraphError):
         import_graph(data)
@@ -383,7 +502,9 @@ def test_flipped_structure_is_refused() -> None:
     for _ in range(60):
         writer = GraphWriter(SMALL, 0)
         victim = rng.choice([node for node in writer.nodes if node.op not in ("Const", "Identity")])
-        victim.op = rng.choice([op for op in ("Relu", "Add", "Const", "ConcatV2", "", "Split") if op != victim.op])
+        victim.op = rng.choice(
+            [op for op in ("Relu", "Add", "Const", "ConcatV2", "", "Split") if op != victim.op]
+        )
         with pytest.raises(GraphError):
             import_graph(writer.bytes())
 
@@ -423,9 +544,15 @@ class CountingDict(dict):
 def test_long_chains_are_walked_once() -> None:
     """1,000 additions that read the end of a chain of 1,000 identities: a hostile graph could make it the square of 50,000 steps."""
     types = message_types()
-    chain = [types["NodeDef"](name=f"i{i}", op="Identity", input=[f"i{i - 1}"]) for i in range(1000)]
+    chain = [
+        types["NodeDef"](name=f"i{i}", op="Identity", input=[f"i{i - 1}"]) for i in range(1000)
+    ]
     sums = [types["NodeDef"](name=f"a{i}", op="Add", input=["i999", f"i{i}"]) for i in range(1000)]
-    graph = _Graph(types["GraphDef"](node=[node.SerializeToString() for node in chain + sums]).SerializeToString())
+    graph = _Graph(
+        types["GraphDef"](
+            node=[node.SerializeToString() for node in chain + sums]
+        ).SerializeToString()
+    )
     graph.nodes = CountingDict(graph.nodes)
     assert _Importer(graph).adds[frozenset({"i-1"})] == "a999"
     assert graph.nodes.count < 5000

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.crossover import single_point
-from falsr_nas.objectives import ObjectiveScale
 from falsr_nas.report.run import Run
 from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
@@ -51,11 +51,16 @@ def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
         generation = number // 40
         genome, origin = space.sample(rng), Origin(("initial",))
         if generation:
-            mother, father = (made[int(row)].candidate for row in rng.integers(40 * generation, size=2))
+            mother, father = (
+                made[int(row)].candidate for row in rng.integers(40 * generation, size=2)
+            )
             genome = single_point(mother.genome, father.genome, rng)
             operators = ("crossover", "random") if number % 3 else ("crossover",)
             if number % 3:
-                genome = replace(genome, cells=(space.cells[int(rng.integers(len(space.cells)))], *genome.cells[1:]))
+                genome = replace(
+                    genome,
+                    cells=(space.cells[int(rng.integers(len(space.cells)))], *genome.cells[1:]),
+                )
             origin = Origin(operators, (mother.key, father.key), -3.5 if number % 5 == 0 else None)
         genome = genome.canonical()
         if any(genome.key == one.key for one in made):
@@ -65,8 +70,18 @@ def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
         outcome: Score | Failure = Score(float(255**2 / 10 ** (psnr / 10)), float(psnr), 12.3)
         earlier: tuple[Failure, ...] = ()
         if number % 25 == 24:
-            outcome = Failure(FailureKind.BUG, HOSTILE, f"Traceback (most recent call last):\n{HOSTILE}")
+            outcome = Failure(
+                FailureKind.BUG, HOSTILE, f"Traceback (most recent call last):\n{HOSTILE}"
+            )
         elif number == 7:
             earlier = (Failure(FailureKind.WORKER_DIED, "killed by signal 9", place="worker 2"),)
-        made.append(Evaluation(Candidate(genome, spent, origin, generation, number), outcome, earlier))
-    return Run(f"family {HOSTILE}", made, scale, None, {"seed": 1, "constraints.max_mult_adds": None, "note": HOSTILE})
+        made.append(
+            Evaluation(Candidate(genome, spent, origin, generation, number), outcome, earlier)
+        )
+    return Run(
+        f"family {HOSTILE}",
+        made,
+        scale,
+        None,
+        {"seed": 1, "constraints.max_mult_adds": None, "note": HOSTILE},
+    )

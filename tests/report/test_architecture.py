@@ -21,12 +21,20 @@ def names(svg: ElementTree.Element) -> list[str]:
 
 def links(svg: ElementTree.Element) -> dict[str, str]:
     """The curve of every link, by node and target."""
-    return {group.attrib["data-link"]: group[0].attrib["d"] for group in svg.iter(f"{SVG}g") if "data-link" in group.attrib}
+    return {
+        group.attrib["data-link"]: group[0].attrib["d"]
+        for group in svg.iter(f"{SVG}g")
+        if "data-link" in group.attrib
+    }
 
 
 def loops(svg: ElementTree.Element) -> list[int]:
     groups = [group for group in svg.iter(f"{SVG}g") if "data-node" in group.attrib]
-    return [int(group.attrib["data-node"]) for group in groups if any(part.get("class") == "residual" for part in group)]
+    return [
+        int(group.attrib["data-node"])
+        for group in groups
+        if any(part.get("class") == "residual" for part in group)
+    ]
 
 
 def test_falsr_a_is_drawn_as_in_figure_3() -> None:
@@ -42,7 +50,21 @@ def test_falsr_a_is_drawn_as_in_figure_3() -> None:
         "conv f64 k3 b4 isskip",
         "sub-pixel upsampling",
     ]
-    assert set(links(svg)) == {"2-4", "0-5", "2-5", "0-7", "2-7", "5-7", "0-8", "1-8", "2-8", "3-8", "4-8", "5-8", "6-8"}
+    assert set(links(svg)) == {
+        "2-4",
+        "0-5",
+        "2-5",
+        "0-7",
+        "2-7",
+        "5-7",
+        "0-8",
+        "1-8",
+        "2-8",
+        "3-8",
+        "4-8",
+        "5-8",
+        "6-8",
+    }
     assert loops(svg) == [1, 3, 4, 5, 7]  # the residual of block 2, with one repeat, does nothing
 
 
@@ -55,7 +77,11 @@ def test_a_blank_drawing_has_all_links_where_any_network_has_them(n: int) -> Non
     for _ in range(5):
         genome = space.sample(rng)
         svg = ElementTree.fromstring(architecture_svg(genome))
-        linked = [f"{node}-{target}" for target, nodes in enumerate(genome.links, start=2) for node in nodes]
+        linked = [
+            f"{node}-{target}"
+            for target, nodes in enumerate(genome.links, start=2)
+            for node in nodes
+        ]
         assert links(svg) == {link: links(blank)[link] for link in linked}
         assert names(svg)[1:-1] == [cell.name.replace("_", " ") for cell in genome.cells]
         assert svg.attrib["viewBox"] == blank.attrib["viewBox"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
 from falsr_nas.report.__main__ import ReportConfig, find_searches, read_score, report
 from falsr_nas.report.run import Run, named_apart, read_run
-from falsr_nas.store import Store
 
 SETTINGS = {
     "space.n": 7,
@@ -42,13 +42,17 @@ def data_of(page: Path) -> dict:
 def test_a_search_is_read_back(tmp_path: Path, family: Run) -> None:
     run = read_run(keep(tmp_path / "one", family))
     assert run.name == "one"
-    assert run.evaluations == [replace(evaluation, earlier=()) for evaluation in family.evaluations[:60]]
+    assert run.evaluations == [
+        replace(evaluation, earlier=()) for evaluation in family.evaluations[:60]
+    ]
     assert run.scale == family.scale
     assert run.min_psnr == 23.0
     assert run.settings == SETTINGS
 
 
-def test_one_search_gets_its_page_and_both_figures(tmp_path: Path, family: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_search_gets_its_page_and_both_figures(
+    tmp_path: Path, family: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = keep(tmp_path / "one", family)
     report(ReportConfig((str(folder),)))
     files = [folder / name for name in ("report.html", "figure5.png", "figure6.png")]
@@ -61,9 +65,19 @@ def test_one_search_gets_its_page_and_both_figures(tmp_path: Path, family: Run, 
 def test_a_sweep_is_all_searches_in_it(tmp_path: Path, family: Run) -> None:
     for name in ("0", "1"):
         keep(tmp_path / name, family)
-    report(ReportConfig((str(tmp_path), str(tmp_path / "0")), output=str(tmp_path / "all.html"), benchmark="B100"))
+    report(
+        ReportConfig(
+            (str(tmp_path), str(tmp_path / "0")),
+            output=str(tmp_path / "all.html"),
+            benchmark="B100",
+        )
+    )
     assert [run["name"] for run in data_of(tmp_path / "all.html")["runs"]] == ["0", "1"]
-    assert {path.name for path in tmp_path.glob("figure*")} == {"figure5.png", "figure6-1.png", "figure6-2.png"}
+    assert {path.name for path in tmp_path.glob("figure*")} == {
+        "figure5.png",
+        "figure6-1.png",
+        "figure6-2.png",
+    }
 
 
 def test_searches_of_one_name_are_told_apart(family: Run) -> None:
@@ -74,7 +88,15 @@ def test_searches_of_one_name_are_told_apart(family: Run) -> None:
 
 def test_scores_are_those_of_evaluate(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
-    path.write_text(json.dumps({"model": "m", "mult_adds": 12_500_000_000, "sets": {"Set5": {"psnr": 37.5, "ssim": 0.95}}}))
+    path.write_text(
+        json.dumps(
+            {
+                "model": "m",
+                "mult_adds": 12_500_000_000,
+                "sets": {"Set5": {"psnr": 37.5, "ssim": 0.95}},
+            }
+        )
+    )
     found = read_score(path, "Set5")
     assert found is not None
     assert (found.name, found.mult_adds_g, found.psnr) == ("m", 12.5, 37.5)
@@ -99,4 +121,6 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "falsr_nas.report", f"run_dirs=[{tmp_path}]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [f"error: {tmp_path} holds no search: run_dirs are what falsr_nas.search had as its run_dir"]
+    assert done.stderr.splitlines() == [
+        f"error: {tmp_path} holds no search: run_dirs are what falsr_nas.search had as its run_dir"
+    ]

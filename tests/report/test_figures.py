@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from falsr_nas.candidate import Evaluation
-from falsr_nas.objectives import pareto_front, scored
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import pareto_front, scored
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.report.figures import SHOWN_PEERS, pareto_figure, write_pareto_png
-from falsr_nas.report.peers import PEERS
 from falsr_nas.space.cost import cost
 from falsr_nas.space.published import PUBLISHED
 
@@ -38,10 +38,17 @@ def test_panels_show_every_scored_candidate_and_the_front(evaluations: list[Eval
     assert right.get_xlabel() == "parameters (K)"
     assert left.get_ylabel() == "PSNR on the validation images (dB)"
     assert left.get_xscale() == right.get_xscale() == "log"
-    for label, shown in (("candidates", scored(evaluations)), ("Pareto front", pareto_front(evaluations))):
+    for label, shown in (
+        ("candidates", scored(evaluations)),
+        ("Pareto front", pareto_front(evaluations)),
+    ):
         psnr = [e.score.psnr for e in shown if e.score is not None]
-        assert points(left, label) == {(e.candidate.cost.mult_adds / 1e9, p) for e, p in zip(shown, psnr, strict=True)}
-        assert points(right, label) == {(e.candidate.cost.params / 1e3, p) for e, p in zip(shown, psnr, strict=True)}
+        assert points(left, label) == {
+            (e.candidate.cost.mult_adds / 1e9, p) for e, p in zip(shown, psnr, strict=True)
+        }
+        assert points(right, label) == {
+            (e.candidate.cost.params / 1e3, p) for e, p in zip(shown, psnr, strict=True)
+        }
 
 
 def test_the_line_climbs_with_the_cost(evaluations: list[Evaluation]) -> None:
@@ -60,9 +67,13 @@ def test_networks_below_the_least_psnr_are_candidates_only(evaluations: list[Eva
     assert min(psnr for _, psnr in points(left, "candidates")) < 26.0
 
 
-def test_published_scores_stand_only_among_scores_on_the_same_images(evaluations: list[Evaluation]) -> None:
+def test_published_scores_stand_only_among_scores_on_the_same_images(
+    evaluations: list[Evaluation],
+) -> None:
     left, right = panels(pareto_figure(evaluations))
-    assert "published, fully trained" not in {line.get_label() for axes in (left, right) for line in axes.lines}
+    assert "published, fully trained" not in {
+        line.get_label() for axes in (left, right) for line in axes.lines
+    }
     assert "FALSR-B" in texts(left) & texts(right)  # its cost, which holds for any images
 
     left, right = panels(pareto_figure(evaluations, benchmark="Set5"))
@@ -80,18 +91,24 @@ def test_costs_out_of_reach_are_not_marked(evaluations: list[Evaluation]) -> Non
 
 
 def test_far_outliers_are_counted_below_the_panel(evaluations: list[Evaluation]) -> None:
-    outlier = next(e for e in evaluations if e.score is not None and e not in pareto_front(evaluations))
+    outlier = next(
+        e for e in evaluations if e.score is not None and e not in pareto_front(evaluations)
+    )
     assert outlier.score is not None
     broken = Evaluation(outlier.candidate, type(outlier.score)(mse=20_000.0, psnr=5.1, seconds=1.0))
     left, right = panels(pareto_figure([*evaluations, broken]))
     assert left.get_ylim()[0] > 20
     assert "1 more candidate below" in texts(right)
-    assert not any("below" in text for axes in pareto_figure(evaluations).axes for text in texts(axes))
+    assert not any(
+        "below" in text for axes in pareto_figure(evaluations).axes for text in texts(axes)
+    )
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("count", [0, 1, 2, 300])
-def test_the_png_is_drawn_whatever_there_is(tmp_path: Path, evaluations: list[Evaluation], count: int) -> None:
+def test_the_png_is_drawn_whatever_there_is(
+    tmp_path: Path, evaluations: list[Evaluation], count: int
+) -> None:
     write_pareto_png(tmp_path / "pareto.png", evaluations[:count])
     with Image.open(tmp_path / "pareto.png") as image:
         assert image.size == (1800, 810)

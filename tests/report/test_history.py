@@ -7,9 +7,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from falsr_nas.candidate import Evaluation, Failure
-from falsr_nas.objectives import ObjectiveScale, hypervolume, pareto_front
-from falsr_nas.report.history import MOST_PERIODS, TRAITS, Networks, achievements, entered_front, periods
+from falsr_nas.archive.candidate import Evaluation, Failure
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.report.history import (
+    MOST_PERIODS,
+    TRAITS,
+    Networks,
+    achievements,
+    entered_front,
+    periods,
+)
 from falsr_nas.report.run import Run
 
 
@@ -18,20 +25,28 @@ def later(evaluation: Evaluation, generation: int) -> Evaluation:
 
 
 @pytest.mark.parametrize("min_psnr", [None, 25.0])
-def test_periods_are_what_the_whole_search_was_then(evaluations: list[Evaluation], scale: ObjectiveScale, min_psnr: float | None) -> None:
+def test_periods_are_what_the_whole_search_was_then(
+    evaluations: list[Evaluation], scale: ObjectiveScale, min_psnr: float | None
+) -> None:
     found = periods(evaluations, scale, min_psnr)
-    assert [(period.first, period.last) for period in found] == [(generation, generation) for generation in range(5)]
+    assert [(period.first, period.last) for period in found] == [
+        (generation, generation) for generation in range(5)
+    ]
     for period in found:
         so_far = [e for e in evaluations if e.candidate.generation <= period.last]
         front = pareto_front(so_far, min_psnr)
-        assert [evaluations[row] for row in period.made] == [e for e in evaluations if e.candidate.generation == period.last]
+        assert [evaluations[row] for row in period.made] == [
+            e for e in evaluations if e.candidate.generation == period.last
+        ]
         assert [evaluations[row] for row in period.front] == front
         assert period.evaluations == len(so_far)
         assert period.hypervolume == pytest.approx(hypervolume(front, scale))
     assert found[-1].hypervolume == max(period.hypervolume for period in found)
 
 
-def test_very_many_generations_share_periods(evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+def test_very_many_generations_share_periods(
+    evaluations: list[Evaluation], scale: ObjectiveScale
+) -> None:
     one_by_one = [later(evaluation, 7 * row) for row, evaluation in enumerate(evaluations)]
     found = periods(one_by_one, scale)
     assert len(found) <= MOST_PERIODS
@@ -51,9 +66,16 @@ def test_counts_are_those_of_the_genomes(evaluations: list[Evaluation]) -> None:
     networks, rows = Networks.of(evaluations), np.arange(3, 250, 4)
     genomes = [evaluations[row].candidate.genome for row in rows]
     for trait, value in TRAITS.items():
-        assert networks.trait_counts(trait, rows) == Counter(value(cell) for genome in genomes for cell in genome.cells)
+        assert networks.trait_counts(trait, rows) == Counter(
+            value(cell) for genome in genomes for cell in genome.cells
+        )
     counted = dict(zip(networks.places, networks.link_counts(rows).tolist(), strict=True))
-    links = Counter((node, target) for genome in genomes for target, nodes in enumerate(genome.links, start=2) for node in nodes)
+    links = Counter(
+        (node, target)
+        for genome in genomes
+        for target, nodes in enumerate(genome.links, start=2)
+        for node in nodes
+    )
     assert {place: count for place, count in counted.items() if count} == links
     assert len(networks.places) == 28
 
@@ -63,23 +85,37 @@ def test_who_entered_the_front_was_beaten_by_none_before(evaluations: list[Evalu
         assert one.score is not None
         assert other.score is not None
         a, b = one.candidate.cost, other.candidate.cost
-        return one.score.mse <= other.score.mse and a.mult_adds <= b.mult_adds and a.params <= b.params
+        return (
+            one.score.mse <= other.score.mse and a.mult_adds <= b.mult_adds and a.params <= b.params
+        )
 
     scored = [evaluation for evaluation in evaluations if evaluation.score]
-    expected = {e.key for i, e in enumerate(scored) if not any(as_good(before, e) for before in scored[:i])}
+    expected = {
+        e.key for i, e in enumerate(scored) if not any(as_good(before, e) for before in scored[:i])
+    }
     entered = entered_front(evaluations)
     assert {e.key for e, enters in zip(evaluations, entered, strict=True) if enters} == expected
     assert not any(
-        enters for e, enters in zip(evaluations, entered_front(evaluations, 26.0), strict=True) if not e.score or e.score.psnr < 26
+        enters
+        for e, enters in zip(evaluations, entered_front(evaluations, 26.0), strict=True)
+        if not e.score or e.score.psnr < 26
     )
 
 
 def test_achievements_add_up(family: Run) -> None:
     evaluations = family.evaluations
     found = achievements(evaluations)
-    assert {one.operators for one in found} == {("initial",), ("crossover",), ("crossover", "random")}
+    assert {one.operators for one in found} == {
+        ("initial",),
+        ("crossover",),
+        ("crossover", "random"),
+    }
     assert sum(one.made for one in found) == len(evaluations)
-    assert sum(one.failed for one in found) == sum(isinstance(e.outcome, Failure) for e in evaluations) == 8
+    assert (
+        sum(one.failed for one in found)
+        == sum(isinstance(e.outcome, Failure) for e in evaluations)
+        == 8
+    )
     assert sum(one.entered for one in found) == sum(entered_front(evaluations))
     assert sum(one.front for one in found) == len(pareto_front(evaluations))
     parents = {parent for e in evaluations for parent in e.candidate.origin.parents}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from browser import Page, find_browser, open_page
-from falsr_nas.candidate import Candidate, Evaluation, Failure, Origin, Score
-from falsr_nas.objectives import ObjectiveScale, pareto_front
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, Score
+from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
 from falsr_nas.report.history import achievements
 from falsr_nas.report.page import page, write_page
 from falsr_nas.report.page_data import MOST_FAILURES, page_data
@@ -26,7 +26,9 @@ from falsr_nas.space.search_space import SearchSpace
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     browser = find_browser()
     if browser is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on PATH: the page is not tried in a browser")
+        pytest.skip(
+            "no chromium, chromium-browser or google-chrome on PATH: the page is not tried in a browser"
+        )
     with open_page(browser, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
@@ -59,32 +61,65 @@ def drawn(tab: Page) -> dict[str, list[str]]:
 def expected_drawing(evaluation: Evaluation) -> dict[str, list[str]]:
     genome = evaluation.candidate.genome
     return {
-        "names": ["feature extraction", *(cell.name.replace("_", " ") for cell in genome.cells), "sub-pixel upsampling"],
-        "links": sorted((f"{node}-{target}" for target, nodes in enumerate(genome.links, start=2) for node in nodes)),
-        "loops": [str(i) for i, cell in enumerate(genome.cells, start=1) if cell.residual and cell.repeats > 1],
+        "names": [
+            "feature extraction",
+            *(cell.name.replace("_", " ") for cell in genome.cells),
+            "sub-pixel upsampling",
+        ],
+        "links": sorted(
+            (
+                f"{node}-{target}"
+                for target, nodes in enumerate(genome.links, start=2)
+                for node in nodes
+            )
+        ),
+        "loops": [
+            str(i)
+            for i, cell in enumerate(genome.cells, start=1)
+            if cell.residual and cell.repeats > 1
+        ],
     }
 
 
 def each(tab: Page, selector: str, of: str) -> list:
     """For each such element, called ``one``, the value of an expression."""
-    return list(tab.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => {of})"))
+    return list(
+        tab.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => {of})")
+    )
 
 
 def text_of(tab: Page, selector: str) -> str:
     return str(tab.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
 
 
-def test_the_page_loads_offline_and_shows_the_search(tab: Page, tmp_path: Path, family: Run) -> None:
+def test_the_page_loads_offline_and_shows_the_search(
+    tab: Page, tmp_path: Path, family: Run
+) -> None:
     shown(tab, tmp_path, family)
     tiles = dict(each(tab, ".tile", "[one.children[1].textContent, one.children[0].textContent]"))
     front = pareto_front(family.evaluations)
-    assert (tiles["candidates"], tiles["generations"], tiles["on the front"]) == ("200", "5", str(len(front)))
+    assert (tiles["candidates"], tiles["generations"], tiles["on the front"]) == (
+        "200",
+        "5",
+        str(len(front)),
+    )
     assert tiles["without a score"] == "8"
-    assert tiles["best PSNR"] == f"{max(e.score.psnr for e in family.evaluations if e.score):.2f} dB"
+    assert (
+        tiles["best PSNR"] == f"{max(e.score.psnr for e in family.evaluations if e.score):.2f} dB"
+    )
     assert set(each(tab, "circle.front", "one.dataset.key")) == {e.key for e in front}
     assert each(tab, "#front-table tbody tr", "one.dataset.key") == [e.key for e in front]
     made = {" + ".join(one.operators): str(one.made) for one in achievements(family.evaluations)}
-    assert dict(each(tab, ".achievements tbody tr", "[one.cells[0].textContent, one.cells[1].textContent]")) == made
+    assert (
+        dict(
+            each(
+                tab,
+                ".achievements tbody tr",
+                "[one.cells[0].textContent, one.cells[1].textContent]",
+            )
+        )
+        == made
+    )
     assert tab.evaluate("document.querySelectorAll('#links [data-link]').length") == 28
 
 
@@ -111,7 +146,9 @@ def test_a_click_shows_an_architecture(tab: Page, tmp_path: Path, family: Run) -
     assert tab.errors == []
 
 
-def test_lineage_leads_back_to_the_initial_population(tab: Page, tmp_path: Path, family: Run) -> None:
+def test_lineage_leads_back_to_the_initial_population(
+    tab: Page, tmp_path: Path, family: Run
+) -> None:
     shown(tab, tmp_path, family)
     by_key = {evaluation.key: evaluation for evaluation in family.evaluations}
 
@@ -119,7 +156,9 @@ def test_lineage_leads_back_to_the_initial_population(tab: Page, tmp_path: Path,
         parents = set(by_key[key].candidate.origin.parents)
         return parents.union(*map(ancestors, parents))
 
-    child = next(e for e in reversed(pareto_front(family.evaluations)) if e.candidate.generation >= 2)
+    child = next(
+        e for e in reversed(pareto_front(family.evaluations)) if e.candidate.generation >= 2
+    )
     tab.click(f"circle.front[data-key='{child.key}']")
     found = tab.evaluate(
         f"(() => {{ const run = RUNS[0]; return [...run.ancestors(run.rowOf.get('{child.key}'))].map((row) => run.c.key[row]); }})()"
@@ -138,17 +177,37 @@ def test_what_no_parent_has_is_marked(tab: Page, tmp_path: Path, family: Run) ->
     shown(tab, tmp_path, family)
     by_key = {evaluation.key: evaluation for evaluation in family.evaluations}
     for evaluation in family.evaluations[60:200:23]:
-        genome, parents = evaluation.candidate.genome, [by_key[key].candidate.genome for key in evaluation.candidate.origin.parents]
+        genome, parents = (
+            evaluation.candidate.genome,
+            [by_key[key].candidate.genome for key in evaluation.candidate.origin.parents],
+        )
         tab.evaluate(f"choose(RUNS[0], {evaluation.candidate.number})")
-        cells = [str(i) for i, cell in enumerate(genome.cells, start=1) if all(parent.cells[i - 1] != cell for parent in parents)]
-        assert tab.evaluate("[...document.querySelectorAll('#candidate .block.new')].map((block) => block.dataset.node)") == cells
+        cells = [
+            str(i)
+            for i, cell in enumerate(genome.cells, start=1)
+            if all(parent.cells[i - 1] != cell for parent in parents)
+        ]
+        assert (
+            tab.evaluate(
+                "[...document.querySelectorAll('#candidate .block.new')].map((block) => block.dataset.node)"
+            )
+            == cells
+        )
         lost = {
             f"{node}-{target}"
             for target in range(2, genome.n + 2)
             for node in range(target - 1)
-            if node not in genome.links[target - 2] and all(node in parent.links[target - 2] for parent in parents)
+            if node not in genome.links[target - 2]
+            and all(node in parent.links[target - 2] for parent in parents)
         }
-        assert set(tab.evaluate("[...document.querySelectorAll('#candidate .gone')].map((link) => link.dataset.link)")) == lost
+        assert (
+            set(
+                tab.evaluate(
+                    "[...document.querySelectorAll('#candidate .gone')].map((link) => link.dataset.link)"
+                )
+            )
+            == lost
+        )
 
 
 def test_the_front_can_be_walked_with_the_keyboard(tab: Page, tmp_path: Path, family: Run) -> None:
@@ -176,7 +235,9 @@ def test_hovering_tells_the_cells(tab: Page, tmp_path: Path, family: Run) -> Non
     evaluation = pareto_front(family.evaluations)[3]
     tab.move(f"circle.front[data-key='{evaluation.key}']")
     assert not tab.evaluate("document.querySelector('#tip').hidden")
-    cells = tab.evaluate("[...document.querySelectorAll('#tip li')].map((cell) => cell.textContent)")
+    cells = tab.evaluate(
+        "[...document.querySelectorAll('#tip li')].map((cell) => cell.textContent)"
+    )
     assert cells == [cell.name.replace("_", " ") for cell in evaluation.candidate.genome.cells]
 
 
@@ -194,12 +255,17 @@ def test_costs_switch_to_parameters(tab: Page, tmp_path: Path, family: Run) -> N
     assert [params[key] for key, _ in places] == sorted(params.values())
 
 
-def test_failures_are_told_to_the_letter_and_run_nothing(tab: Page, tmp_path: Path, family: Run) -> None:
+def test_failures_are_told_to_the_letter_and_run_nothing(
+    tab: Page, tmp_path: Path, family: Run
+) -> None:
     path = shown(tab, tmp_path, family)
     hostile = family.settings["note"]
     assert tab.evaluate("window.hacked") is None
     assert text_of(tab, "h1") == family.name
-    assert "8 of 200 candidates (4.0%) have no score; 9 attempts failed: bug 8, worker died 1." in text_of(tab, "#failures")
+    assert (
+        "8 of 200 candidates (4.0%) have no score; 9 attempts failed: bug 8, worker died 1."
+        in text_of(tab, "#failures")
+    )
     assert hostile in text_of(tab, "#failures summary")
     assert text_of(tab, "#failures pre") == f"Traceback (most recent call last):\n{hostile}"
     assert "worker 2" in text_of(tab, "#failures")
@@ -220,16 +286,18 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
         made.append(Evaluation(candidate, Score(100.0 + number, 28 - number / 20, 1.0)))
     other = Run("small", made, ObjectiveScale.of_space(space))
     shown(tab, tmp_path, family, other)
-    assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(pareto_front(family.evaluations)) + len(
-        pareto_front(made)
-    )
+    assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(
+        pareto_front(family.evaluations)
+    ) + len(pareto_front(made))
     assert "do not compare" in text_of(tab, "#growth .note")
     small = pareto_front(made)[0]
     tab.click(f"#front-table tr[data-key='{small.key}'] td")
     found = drawn(tab)
     assert found | {"links": sorted(found["links"])} == expected_drawing(small)
     tab.click("#tiles tr:nth-child(1) input")
-    assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(pareto_front(made))
+    assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(
+        pareto_front(made)
+    )
     tab.click("#traits .choice button:nth-child(2)")
     assert tab.evaluate("document.querySelectorAll('#links [data-link]').length") == 6
     assert "None of 30 candidates failed." in text_of(tab, "#failures")
@@ -238,15 +306,19 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
 
 @pytest.mark.parametrize("count", ["none", "one", "only failures"])
 def test_a_search_that_has_hardly_begun(tab: Page, tmp_path: Path, family: Run, count: str) -> None:
-    made = {"none": [], "one": family.evaluations[:1], "only failures": [e for e in family.evaluations if isinstance(e.outcome, Failure)]}[
-        count
-    ]
+    made = {
+        "none": [],
+        "one": family.evaluations[:1],
+        "only failures": [e for e in family.evaluations if isinstance(e.outcome, Failure)],
+    }[count]
     shown(tab, tmp_path, replace(family, evaluations=made))
     if made:
         assert len(drawn(tab)["names"]) == 9
 
 
-def test_a_narrow_window_scrolls_in_one_direction_only(tab: Page, tmp_path: Path, family: Run) -> None:
+def test_a_narrow_window_scrolls_in_one_direction_only(
+    tab: Page, tmp_path: Path, family: Run
+) -> None:
     shown(tab, tmp_path, family, width=390)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.click("circle.front")
@@ -263,12 +335,24 @@ def test_colours_follow_the_reader(tab: Page, tmp_path: Path, family: Run) -> No
     assert tab.errors == []
 
 
-def test_10_000_candidates_are_a_small_page(tab: Page, tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+def test_10_000_candidates_are_a_small_page(
+    tab: Page, tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+) -> None:
     many = []
     for number in range(10_000):
         evaluation = evaluations[number % len(evaluations)]
-        origin = Origin(("crossover", "random"), tuple(evaluations[(number * step) % 300].key for step in (7, 11)))
-        many.append(replace(evaluation, candidate=replace(evaluation.candidate, origin=origin, generation=number // 64, number=number)))
+        origin = Origin(
+            ("crossover", "random"),
+            tuple(evaluations[(number * step) % 300].key for step in (7, 11)),
+        )
+        many.append(
+            replace(
+                evaluation,
+                candidate=replace(
+                    evaluation.candidate, origin=origin, generation=number // 64, number=number
+                ),
+            )
+        )
     path = shown(tab, tmp_path, Run("large", many, scale))
     assert path.stat().st_size < 2_000_000
     tab.click("circle.front")

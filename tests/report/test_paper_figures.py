@@ -7,10 +7,16 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from falsr_nas.candidate import Evaluation
-from falsr_nas.objectives import objective_matrix, pareto_front, scored
-from falsr_nas.report.paper_figures import Scored, lower_left, objectives_figure, peers_figure, write_figure
-from falsr_nas.report.peers import PEERS
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
+from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.report.paper_figures import (
+    Scored,
+    lower_left,
+    objectives_figure,
+    peers_figure,
+    write_figure,
+)
 
 
 def line(axes: Axes, label: str) -> set[tuple[float, float]]:
@@ -28,7 +34,14 @@ def test_figure_5_sets_falsr_and_ours_among_the_peers(evaluations: list[Evaluati
     others = line(axes, "published")
     assert (222.8, 37.76) in others
     assert len(others) == len(PEERS) - 3
-    assert {text.get_text() for text in axes.texts} >= {"FALSR-A", "FALSR-B", "FALSR-C", "ours-1", "SRCNN", "DRRN"}
+    assert {text.get_text() for text in axes.texts} >= {
+        "FALSR-A",
+        "FALSR-B",
+        "FALSR-C",
+        "ours-1",
+        "SRCNN",
+        "DRRN",
+    }
     ticks = {x for x, _ in line(axes, "what the front of demo costs")}
     assert ticks == {e.candidate.cost.mult_adds / 1e9 for e in pareto_front(evaluations)}
 
@@ -55,9 +68,13 @@ def test_figure_6_pairs_the_objectives(evaluations: list[Evaluation]) -> None:
         (cloud,) = axes.collections
         assert np.asarray(cloud.get_offsets()) == pytest.approx((known / units)[:, [x, y]])
         assert cloud.get_array().tolist() == [e.candidate.generation for e in scored(evaluations)]
-        assert line(axes, "front of all three") == {tuple(point) for point in (best / units)[:, [x, y]].tolist()}
+        assert line(axes, "front of all three") == {
+            tuple(point) for point in (best / units)[:, [x, y]].tolist()
+        }
         pair = line(axes, "front of these two")
-        assert pair <= line(axes, "front of all three")  # what two objectives cannot beat, three cannot either
+        assert pair <= line(
+            axes, "front of all three"
+        )  # what two objectives cannot beat, three cannot either
         low = min(pair, key=lambda point: point[1])
         assert low[1] == (known / units)[:, y].min()
 
@@ -66,7 +83,11 @@ def test_lower_left_is_what_nothing_beats() -> None:
     rng = np.random.default_rng(0)
     for count in (0, 1, 2, 40):
         points = rng.integers(0, 8, (count, 2)).astype(float)
-        expected = {(x, y) for x, y in points.tolist() if not any((a <= x and b <= y and (a, b) != (x, y)) for a, b in points.tolist())}
+        expected = {
+            (x, y)
+            for x, y in points.tolist()
+            if not any((a <= x and b <= y and (a, b) != (x, y)) for a, b in points.tolist())
+        }
         found = lower_left(points)
         assert {tuple(point) for point in found.tolist()} == expected
         assert len(found) == len(expected)
@@ -74,9 +95,14 @@ def test_lower_left_is_what_nothing_beats() -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("count", [0, 1])
-def test_both_are_drawn_whatever_there_is(tmp_path: Path, evaluations: list[Evaluation], count: int) -> None:
+def test_both_are_drawn_whatever_there_is(
+    tmp_path: Path, evaluations: list[Evaluation], count: int
+) -> None:
     some = evaluations[:count]
-    for name, figure in (("5", peers_figure("B100", (), {"demo": pareto_front(some)})), ("6", objectives_figure(some))):
+    for name, figure in (
+        ("5", peers_figure("B100", (), {"demo": pareto_front(some)})),
+        ("6", objectives_figure(some)),
+    ):
         write_figure(tmp_path / f"{name}.png", figure)
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.width > 1200

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from falsr_nas.candidate import Evaluation
-from falsr_nas.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.report.pareto import COLUMNS, write_pareto_csv, write_pareto_json
 from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 
 
-def test_csv_gives_back_every_number_and_genome(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+def test_csv_gives_back_every_number_and_genome(
+    tmp_path: Path, evaluations: list[Evaluation]
+) -> None:
     front = pareto_front(evaluations)
     write_pareto_csv(tmp_path / "pareto.csv", front)
     data = (tmp_path / "pareto.csv").read_bytes()
@@ -27,9 +29,15 @@ def test_csv_gives_back_every_number_and_genome(tmp_path: Path, evaluations: lis
         genome = Genome.parse(row["genome"])
         assert genome == evaluation.candidate.genome
         assert genome.key == row["key"]
-        assert (int(row["params"]), int(row["mult_adds"])) == (cost(genome).params, cost(genome).mult_adds)
+        assert (int(row["params"]), int(row["mult_adds"])) == (
+            cost(genome).params,
+            cost(genome).mult_adds,
+        )
         assert evaluation.score is not None
-        assert (float(row["psnr"]), float(row["mse"])) == (evaluation.score.psnr, evaluation.score.mse)
+        assert (float(row["psnr"]), float(row["mse"])) == (
+            evaluation.score.psnr,
+            evaluation.score.mse,
+        )
         assert int(row["generation"]) == evaluation.candidate.generation
 
 
@@ -44,21 +52,42 @@ def test_failures_are_on_no_front(tmp_path: Path, evaluations: list[Evaluation])
     assert not (tmp_path / "pareto.csv").exists()
 
 
-def test_json_tells_the_whole_story(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+def test_json_tells_the_whole_story(
+    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+) -> None:
     write_pareto_json(tmp_path / "pareto.json", evaluations, scale, min_psnr=25.0)
     content = json.loads((tmp_path / "pareto.json").read_text())
     front = pareto_front(evaluations, min_psnr=25.0)
-    assert (content["candidates"], content["failures"], content["generations"], content["min_psnr"]) == (300, 6, 5, 25.0)
+    assert (
+        content["candidates"],
+        content["failures"],
+        content["generations"],
+        content["min_psnr"],
+    ) == (300, 6, 5, 25.0)
     assert content["hypervolume"] == hypervolume(front, scale)
-    assert content["reference"] == {"psnr": 20.0, "mult_adds": scale.heaviest.mult_adds, "params": scale.heaviest.params}
+    assert content["reference"] == {
+        "psnr": 20.0,
+        "mult_adds": scale.heaviest.mult_adds,
+        "params": scale.heaviest.params,
+    }
     assert [entry["key"] for entry in content["front"]] == [evaluation.key for evaluation in front]
     for entry, evaluation in zip(content["front"], front, strict=True):
-        assert Genome.from_json(entry["network"]) == Genome.parse(entry["genome"]) == evaluation.candidate.genome
+        assert (
+            Genome.from_json(entry["network"])
+            == Genome.parse(entry["genome"])
+            == evaluation.candidate.genome
+        )
         assert entry["psnr"] >= 25.0
-        assert entry["origin"] == {"operators": ["crossover", "random"], "parents": ["a" * 16, "b" * 16], "log_prob": None}
+        assert entry["origin"] == {
+            "operators": ["crossover", "random"],
+            "parents": ["a" * 16, "b" * 16],
+            "log_prob": None,
+        }
 
 
-def test_equal_searches_make_equal_files(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+def test_equal_searches_make_equal_files(
+    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+) -> None:
     for name, order in (("one", evaluations), ("two", evaluations[::-1])):
         write_pareto_csv(tmp_path / f"{name}.csv", pareto_front(order))
         write_pareto_json(tmp_path / f"{name}.json", order, scale)
@@ -66,7 +95,14 @@ def test_equal_searches_make_equal_files(tmp_path: Path, evaluations: list[Evalu
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
-def test_json_of_a_search_without_scores(tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale) -> None:
+def test_json_of_a_search_without_scores(
+    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+) -> None:
     write_pareto_json(tmp_path / "pareto.json", [evaluations[49]], scale)
     content = json.loads((tmp_path / "pareto.json").read_text())
-    assert (content["candidates"], content["failures"], content["hypervolume"], content["front"]) == (1, 1, 0.0, [])
+    assert (
+        content["candidates"],
+        content["failures"],
+        content["hypervolume"],
+        content["front"],
+    ) == (1, 1, 0.0, [])

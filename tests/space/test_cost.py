@@ -19,7 +19,10 @@ def built_cost(genome: Genome) -> Cost:
     return Cost(params, int(mult_adds))
 
 
-@pytest.mark.parametrize(("name", "params", "mult_adds"), [("FALSR-A", 1_021_401, 235.0006), ("FALSR-B", 324_745, 74.5021)])
+@pytest.mark.parametrize(
+    ("name", "params", "mult_adds"),
+    [("FALSR-A", 1_021_401, 235.0006), ("FALSR-B", 324_745, 74.5021)],
+)
 def test_published_costs(name: str, params: int, mult_adds: float) -> None:
     price = cost(PUBLISHED[name])
     assert price.params == params
@@ -29,7 +32,15 @@ def test_published_costs(name: str, params: int, mult_adds: float) -> None:
 
 def test_the_formula_is_the_built_network_on_300_genomes() -> None:
     rng = np.random.default_rng(7)
-    wide = SearchSpace(n=4, operators=("conv", "groupConG8", "invertBotConE3"), channels=(8, 24), kernels=(1, 3, 5), stem=16)
-    genomes = [SearchSpace().sample(rng) for _ in range(280)] + [wide.sample(rng) for _ in range(20)]
+    wide = SearchSpace(
+        n=4,
+        operators=("conv", "groupConG8", "invertBotConE3"),
+        channels=(8, 24),
+        kernels=(1, 3, 5),
+        stem=16,
+    )
+    genomes = [SearchSpace().sample(rng) for _ in range(280)] + [
+        wide.sample(rng) for _ in range(20)
+    ]
     for genome in genomes:
         assert cost(genome) == built_cost(genome)

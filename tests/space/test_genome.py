@@ -9,15 +9,28 @@ from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Cell, Genome, GenomeError, Operator
 from falsr_nas.space.published import PUBLISHED
 
-operators = st.sampled_from(["conv", "groupConG2", "groupConG4", "invertBotConE2"]).map(Operator.parse)
-cells = st.builds(Cell, operators, st.sampled_from([16, 32, 48, 64]), st.sampled_from([1, 3]), st.sampled_from([1, 2, 4]), st.booleans())
+operators = st.sampled_from(["conv", "groupConG2", "groupConG4", "invertBotConE2"]).map(
+    Operator.parse
+)
+cells = st.builds(
+    Cell,
+    operators,
+    st.sampled_from([16, 32, 48, 64]),
+    st.sampled_from([1, 3]),
+    st.sampled_from([1, 2, 4]),
+    st.booleans(),
+)
 
 
 @st.composite
 def genomes(draw: st.DrawFn) -> Genome:
     chain = draw(st.lists(cells, min_size=1, max_size=8))
     links = [draw(st.sets(st.integers(0, target - 2))) for target in range(2, len(chain) + 2)]
-    return Genome(tuple(chain), tuple(tuple(sorted(nodes)) for nodes in links), draw(st.sampled_from([16, 32, 64])))
+    return Genome(
+        tuple(chain),
+        tuple(tuple(sorted(nodes)) for nodes in links),
+        draw(st.sampled_from([16, 32, 64])),
+    )
 
 
 @given(cells)
@@ -35,7 +48,9 @@ def test_text_and_json_round_trip(genome: Genome) -> None:
 @given(genomes())
 def test_the_key_ignores_exactly_the_residual_that_does_nothing(genome: Genome) -> None:
     for i, cell in enumerate(genome.cells):
-        flipped = genome.cells[:i] + (replace(cell, residual=not cell.residual),) + genome.cells[i + 1 :]
+        flipped = (
+            genome.cells[:i] + (replace(cell, residual=not cell.residual),) + genome.cells[i + 1 :]
+        )
         assert (replace(genome, cells=flipped).key == genome.key) == (cell.repeats == 1)
 
 
@@ -57,7 +72,12 @@ def test_every_target_reads_the_node_before_it_last(genome: Genome) -> None:
         assert list(nodes) == sorted(set(nodes))
 
 
-@given(st.text() | st.from_regex(r"stem_f\d+ (conv|groupConG4)_f\d+_k\d_b\d_(is|no)skip( \| \d,\d->\d)?", fullmatch=True))
+@given(
+    st.text()
+    | st.from_regex(
+        r"stem_f\d+ (conv|groupConG4)_f\d+_k\d_b\d_(is|no)skip( \| \d,\d->\d)?", fullmatch=True
+    )
+)
 def test_any_text_is_a_genome_or_a_genome_error(text: str) -> None:
     try:
         assert isinstance(Genome.parse(text), Genome)
@@ -67,7 +87,10 @@ def test_any_text_is_a_genome_or_a_genome_error(text: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["cells", "links", "stem", "2", "x"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["cells", "links", "stem", "2", "x"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -114,7 +137,11 @@ def test_published_links_are_the_specified_ones() -> None:
 
 
 def test_messages_stay_short_whatever_they_quote() -> None:
-    for text in ("x" * 10**6, '{"cells": ["' + "x" * 10**6 + '"]}', '{"cells": ["conv_f8_k1_b1_noskip"], "stem": ' + "9" * 4000 + "}"):
+    for text in (
+        "x" * 10**6,
+        '{"cells": ["' + "x" * 10**6 + '"]}',
+        '{"cells": ["conv_f8_k1_b1_noskip"], "stem": ' + "9" * 4000 + "}",
+    ):
         with pytest.raises(GenomeError) as caught:
             Genome.parse(text)
         assert len(str(caught.value)) < 500

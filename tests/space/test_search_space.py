@@ -11,7 +11,9 @@ from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace, SpaceError
 
 PAPER = SearchSpace()
-TINY = SearchSpace(n=2, operators=("conv", "groupConG2"), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8)
+TINY = SearchSpace(
+    n=2, operators=("conv", "groupConG2"), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+)
 
 
 def test_the_papers_space() -> None:
@@ -51,7 +53,9 @@ def test_samples_are_uniform() -> None:
     codes = [PAPER.encode(PAPER.sample(rng)) for _ in range(4000)]
     counts = np.bincount(np.concatenate([cells for cells, _ in codes]), minlength=192)
     expected = 4000 * 7 / 192
-    assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(2 * 192)  # chi-square, 4 deviations
+    assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(
+        2 * 192
+    )  # chi-square, 4 deviations
     shares = np.mean([bits for _, bits in codes], axis=0)
     assert np.abs(shares - 0.5).max() < 0.04
 
@@ -65,7 +69,10 @@ def test_samples_are_uniform() -> None:
         ({"channels": (16, 16)}, "repeats a choice"),
         ({"kernels": (2,)}, "odd"),
         ({"stem": 30}, "30 channels"),
-        ({"stem": 36, "operators": ("groupConG8",), "channels": (16,)}, "do not divide its 36 input"),
+        (
+            {"stem": 36, "operators": ("groupConG8",), "channels": (16,)},
+            "do not divide its 36 input",
+        ),
         ({"operators": ("convolution",)}, "unknown operator"),
     ],
 )
@@ -91,7 +98,11 @@ def test_enumeration_visits_every_affordable_network_once() -> None:
     prices = sorted(cost(genome).mult_adds for genome in networks.values())
     for limit in (None, prices[0], prices[len(prices) // 3], prices[0] - 1):
         visited = [genome.key for genome in affordable_genomes(TINY, limit)]
-        wanted = {key for key, genome in networks.items() if limit is None or cost(genome).mult_adds <= limit}
+        wanted = {
+            key
+            for key, genome in networks.items()
+            if limit is None or cost(genome).mult_adds <= limit
+        }
         assert len(visited) == len(wanted)
         assert set(visited) == wanted
     assert cost(lightest(TINY)).mult_adds == prices[0]
@@ -99,10 +110,20 @@ def test_enumeration_visits_every_affordable_network_once() -> None:
 
 
 def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
-    space = SearchSpace(n=3, operators=("conv", "invertBotConE1"), channels=(8,), kernels=(3,), repeats=(1,), residuals=(False,), stem=4)
+    space = SearchSpace(
+        n=3,
+        operators=("conv", "invertBotConE1"),
+        channels=(8,),
+        kernels=(3,),
+        repeats=(1,),
+        residuals=(False,),
+        stem=4,
+    )
     networks = all_networks(space)
     assert len(set(heaviest(space).cells)) == 2
-    assert cost(heaviest(space)).mult_adds == max(cost(genome).mult_adds for genome in networks.values())
+    assert cost(heaviest(space)).mult_adds == max(
+        cost(genome).mult_adds for genome in networks.values()
+    )
 
 
 def test_enumeration_finds_a_needle_in_the_papers_space() -> None:

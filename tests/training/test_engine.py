@@ -41,7 +41,9 @@ def test_many_steps_at_a_call_are_the_plain_loop() -> None:
         optimizer.step()
         losses.append(loss.item())
     source = batches(12)
-    engine = StepEngine(engine_model, adam(engine_model), RATES, lambda: next(source), torch.float32)
+    engine = StepEngine(
+        engine_model, adam(engine_model), RATES, lambda: next(source), torch.float32
+    )
     first, last = engine.run(6), engine.run(6)
     assert first.item() == pytest.approx(sum(losses[:6]) / 6, rel=1e-5)
     assert last.item() == pytest.approx(sum(losses[6:]) / 6, rel=1e-5)
@@ -89,12 +91,18 @@ def test_each_step_has_its_own_rate() -> None:
 
 
 def test_the_average_follows_the_weights() -> None:
-    followers, shares = [parameter.detach().clone() for parameter in network().parameters()], torch.linspace(0.9, 0.2, 6)
+    followers, shares = (
+        [parameter.detach().clone() for parameter in network().parameters()],
+        torch.linspace(0.9, 0.2, 6),
+    )
     expected = [follower.clone() for follower in followers]
     ours = engine(average=(followers, shares))
     for share in shares.tolist():
         ours.run(1)
-        expected = [follower + share * (now.detach() - follower) for follower, now in zip(expected, ours.model.parameters(), strict=True)]
+        expected = [
+            follower + share * (now.detach() - follower)
+            for follower, now in zip(expected, ours.model.parameters(), strict=True)
+        ]
     torch.testing.assert_close(followers, expected)
 
 
@@ -103,7 +111,9 @@ def test_an_engine_goes_on_from_a_position() -> None:
     ours = engine(rates)
     before = [parameter.detach().clone() for parameter in ours.model.parameters()]
     ours.run(5)
-    torch.testing.assert_close(before, [parameter.detach() for parameter in ours.model.parameters()])
+    torch.testing.assert_close(
+        before, [parameter.detach() for parameter in ours.model.parameters()]
+    )
     ours.go_on_from(5)
     ours.run(1)
     assert any((a != b).any() for a, b in zip(before, ours.model.parameters(), strict=True))
@@ -125,7 +135,9 @@ def test_a_recorded_step_is_the_step() -> None:
             low = torch.rand(4, 1, 8, 8, generator=generator, device="cuda")
             return low, torch.nn.functional.interpolate(low, scale_factor=2)
 
-        optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-3, device="cuda"), fused=True, capturable=True)
+        optimizer = torch.optim.Adam(
+            model.parameters(), lr=torch.tensor(1e-3, device="cuda"), fused=True, capturable=True
+        )
         ours = StepEngine(model, optimizer, RATES.cuda(), draw, torch.float32, generator=generator)
         ours._graph = None if recorded else False
         ours.run(20)

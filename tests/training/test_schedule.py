@@ -9,7 +9,12 @@ from falsr_nas.training.settings import Decay, TrainingSettings
 
 
 def settings(**changes: object) -> TrainingSettings:
-    return TrainingSettings(**({"epochs": 10, "steps_per_epoch": 10, "rate": 0.5, "warmup": 0, "decay": Decay.constant} | changes))
+    return TrainingSettings(
+        **(
+            {"epochs": 10, "steps_per_epoch": 10, "rate": 0.5, "warmup": 0, "decay": Decay.constant}
+            | changes
+        )
+    )
 
 
 def test_the_papers_rate_is_constant() -> None:
@@ -48,7 +53,10 @@ def test_averages_forget_the_first_weights_then_reach_back_as_far_as_asked() -> 
     assert math.prod((1 - shares).tolist()) < 1e-6
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"warmup": -1}, "training.warmup is -1"), ({"ema": 1.0}, "training.ema is 1.0")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"warmup": -1}, "training.warmup is -1"), ({"ema": 1.0}, "training.ema is 1.0")],
+)
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         settings(**changes)

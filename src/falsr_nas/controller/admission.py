@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from falsr_nas.candidate import Candidate, Origin
+from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import cost
 from falsr_nas.space.enumeration import affordable_genomes, lightest
@@ -48,7 +48,9 @@ class Admission:
         """The generation of the next candidate."""
         return self.asked // self.population
 
-    def admit(self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator) -> list[Candidate]:
+    def admit(
+        self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
+    ) -> list[Candidate]:
         """Up to ``count`` candidates, each the first draw that is new and affordable; fewer only when no such network is left."""
         candidates: list[Candidate] = []
         for _ in range(count):
@@ -62,7 +64,9 @@ class Admission:
         """Continue after ``asked`` candidates, of which these keys were proposed."""
         self.asked, self._seen = asked, set(keys)
 
-    def _admit(self, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator) -> Candidate | None:
+    def _admit(
+        self, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
+    ) -> Candidate | None:
         """The first draw that may be let in; after ATTEMPTS of them any network that may. None: no such network is left."""
         for _ in range(ATTEMPTS):
             if candidate := self._try(*draw()):

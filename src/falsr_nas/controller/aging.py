@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import exploration, pick
@@ -25,7 +25,13 @@ class AgingEvolution:
     largest crowding distance (our choice; the original has one objective).
     """
 
-    def __init__(self, settings: AgingSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: AgingSettings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+    ) -> None:
         self.settings = settings
         self.constraints = constraints
         self.rng = rng
@@ -40,7 +46,11 @@ class AgingEvolution:
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the scored ones join the queue."""
-        self.queue.extend(Individual(evaluation, self.constraints) for evaluation in evaluations if evaluation.score)
+        self.queue.extend(
+            Individual(evaluation, self.constraints)
+            for evaluation in evaluations
+            if evaluation.score
+        )
         assess(list(self.queue))
 
     def state(self) -> dict[str, Any]:
@@ -52,7 +62,9 @@ class AgingEvolution:
             "rng": self.rng.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self.queue.clear()
@@ -64,7 +76,10 @@ class AgingEvolution:
     def _draw(self) -> tuple[Genome, Origin]:
         if self.admission.generation == 0 or not self.queue:
             return self.initial.draw(self.rng), Origin(("initial",))
-        sample = [self.queue[int(i)] for i in self.rng.integers(len(self.queue), size=self.settings.sample)]
+        sample = [
+            self.queue[int(i)]
+            for i in self.rng.integers(len(self.queue), size=self.settings.sample)
+        ]
         parent = min(sample, key=lambda one: (one.rank, -one.fitness.crowding_dist))
         name, mutate = pick(self.mutations, self.rng)
         return mutate(parent.genome, self.rng).genome, Origin((name,), (parent.evaluation.key,))

@@ -19,7 +19,12 @@ from falsr_nas.errors import UserError
 from falsr_nas.space.search_space import SearchSpace
 
 
-def build(settings: ControllerSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> Controller:
+def build(
+    settings: ControllerSettings,
+    space: SearchSpace,
+    constraints: Constraints,
+    rng: np.random.Generator,
+) -> Controller:
     """The controller of these settings.
 
     Raises:
@@ -48,7 +53,10 @@ def build(settings: ControllerSettings, space: SearchSpace, constraints: Constra
 
 
 def _compared(
-    settings: PymooSettings | OptunaSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator
+    settings: PymooSettings | OptunaSettings,
+    space: SearchSpace,
+    constraints: Constraints,
+    rng: np.random.Generator,
 ) -> Controller:
     name = "pymoo" if isinstance(settings, PymooSettings) else "optuna"
     try:

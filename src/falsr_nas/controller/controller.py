@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
 
 
 class Controller(Protocol):
@@ -27,7 +27,9 @@ class Controller(Protocol):
         """All that :meth:`restore` needs beside the evaluations told so far, as JSON."""
         ...
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`.
 
         Args:

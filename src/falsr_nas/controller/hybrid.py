@@ -7,24 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import Constraints, HybridSettings
-from falsr_nas.objectives import ObjectiveScale
 from falsr_nas.space.search_space import SearchSpace
 
 
 class Hybrid(NSGA2):
     """NSGA-II with one more mutation, drawn with ``p_exploit``; the exploring ones share the rest as before."""
 
-    def __init__(self, settings: HybridSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: HybridSettings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+    ) -> None:
         super().__init__(settings, space, constraints, rng)
         reward = Reward(settings.reward, ObjectiveScale.of_space(space), constraints)
         self.reinforced = ReinforcedMutation(settings.policy, reward, space, rng.spawn(1)[0])
         explore = 1 - settings.p_exploit
-        self.mutations = {name: (explore * chance, mutate) for name, (chance, mutate) in self.mutations.items()}
+        self.mutations = {
+            name: (explore * chance, mutate) for name, (chance, mutate) in self.mutations.items()
+        }
         self.mutations["policy"] = (settings.p_exploit, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
@@ -42,7 +50,9 @@ class Hybrid(NSGA2):
         """NSGA-II's state and the policy's, as JSON."""
         return super().state() | {"policy": self.reinforced.state()}
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`."""
         super().restore(state, told, pending)
         self.reinforced.restore(state["policy"], told)

@@ -16,7 +16,9 @@ class InitialDesign:
         unused: indices of the cells not drawn yet, the next one last.
     """
 
-    def __init__(self, settings: InitialSettings, space: SearchSpace, rng: np.random.Generator) -> None:
+    def __init__(
+        self, settings: InitialSettings, space: SearchSpace, rng: np.random.Generator
+    ) -> None:
         self.settings = settings
         self.space = space
         self.unused: list[int] = [int(i) for i in rng.permutation(len(space.cells))]

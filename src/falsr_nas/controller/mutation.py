@@ -31,7 +31,9 @@ Mutations = dict[str, tuple[float, Mutate]]
 """Mutations by name, each with its chance."""
 
 
-def random_mutation(space: SearchSpace, p_cell: float | None = None, p_link: float | None = None) -> Mutate:
+def random_mutation(
+    space: SearchSpace, p_cell: float | None = None, p_link: float | None = None
+) -> Mutate:
     """Redraws each cell with ``p_cell`` (1/n) and flips each link with ``p_link`` (one over their number), at least one of them.
 
     The paper names random mutation without defining it; one cell and one link on average is our choice.
@@ -43,7 +45,9 @@ def random_mutation(space: SearchSpace, p_cell: float | None = None, p_link: flo
         redraw, flip = rng.random(space.n) < p_cell, rng.random(space.bits) < p_link
         if not redraw.any() and not flip.any():
             place = int(rng.integers(space.n + space.bits))
-            (redraw if place < space.n else flip)[place % space.n if place < space.n else place - space.n] = True
+            (redraw if place < space.n else flip)[
+                place % space.n if place < space.n else place - space.n
+            ] = True
         cells, bits = map(np.array, space.encode(genome))
         cells[redraw] = rng.integers(len(space.cells), size=int(redraw.sum()))
         return Mutant(space.genome([space.cells[i] for i in cells], bits ^ flip))

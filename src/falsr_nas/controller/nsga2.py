@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from deap import base, tools
 
-from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission
 from falsr_nas.controller.crossover import single_point
 from falsr_nas.controller.initialization import InitialDesign
@@ -33,7 +33,11 @@ def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
 def violation(evaluation: Evaluation, constraints: Constraints) -> float:
     """What a scored evaluation lacks to the least PSNR, in dB; 0 where it meets it."""
     assert evaluation.score is not None, "only scored candidates compete"
-    return 0.0 if constraints.min_psnr is None else max(0.0, constraints.min_psnr - evaluation.score.psnr)
+    return (
+        0.0
+        if constraints.min_psnr is None
+        else max(0.0, constraints.min_psnr - evaluation.score.psnr)
+    )
 
 
 class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
@@ -90,7 +94,13 @@ def tournament(population: Sequence[Individual], rng: np.random.Generator) -> In
 class NSGA2:
     """Generational or steady-state: a generation is asked for at once, or a child at a time."""
 
-    def __init__(self, settings: NSGA2Settings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: NSGA2Settings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+    ) -> None:
         self.settings = settings
         self.space = space
         self.constraints = constraints
@@ -106,7 +116,11 @@ class NSGA2:
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Let the scored ones compete with the population for its places."""
-        scored = [Individual(evaluation, self.constraints) for evaluation in evaluations if evaluation.score]
+        scored = [
+            Individual(evaluation, self.constraints)
+            for evaluation in evaluations
+            if evaluation.score
+        ]
         self.population = select(self.population + scored, self.settings.population)
 
     def state(self) -> dict[str, Any]:
@@ -118,7 +132,9 @@ class NSGA2:
             "rng": self.rng.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self.population = [Individual(by_key[key], self.constraints) for key in state["population"]]

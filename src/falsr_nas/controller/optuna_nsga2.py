@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
-from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission
 from falsr_nas.controller.nsga2 import minimised, violation
 from falsr_nas.controller.settings import Constraints, OptunaSettings
@@ -32,7 +32,13 @@ class OptunaNSGA2:
     other draws than the unbroken one.
     """
 
-    def __init__(self, settings: OptunaSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: OptunaSettings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings = settings
         self.space = space
@@ -78,7 +84,9 @@ class OptunaNSGA2:
         """How far the search is, as JSON."""
         return {"asked": self.admission.asked, "rng": self.rng.bit_generator.state}
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`, with other draws than the saved one's."""
         self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
         self.rng.bit_generator.state = state["rng"]
@@ -89,7 +97,10 @@ class OptunaNSGA2:
 
     def _draw(self, drawn: dict[str, Trial]) -> tuple[Genome, Origin]:
         trial = self._study.ask(self._genes)
-        cells, bits = ([trial.params[name] for name in self._genes if name.startswith(kind)] for kind in ("cell", "link"))
+        cells, bits = (
+            [trial.params[name] for name in self._genes if name.startswith(kind)]
+            for kind in ("cell", "link")
+        )
         genome = self.space.decode(tuple(cells), tuple(bits))
         if genome.key in drawn:
             self._study.tell(trial, state=TrialState.FAIL)

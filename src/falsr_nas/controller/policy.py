@@ -25,14 +25,19 @@ class Policy(nn.Module):
             fully connected layers, whose outputs are the logits of its n(n+1)/2 links.
     """
 
-    def __init__(self, settings: PolicySettings, n: int, choices: int, bits: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, settings: PolicySettings, n: int, choices: int, bits: int, rng: np.random.Generator
+    ) -> None:
         super().__init__()
         self.cell_logits = nn.Parameter(torch.zeros(n, choices))
         self.embedding = nn.Parameter(_tensor(rng.normal(size=(choices, settings.embedding))))
         sizes = [n * settings.embedding, *[settings.hidden] * (LAYERS - 1), bits]
-        ends = [math.sqrt(6 / inputs) for inputs in sizes[:-2]] + [0.0]  # He's uniform bound; the last layer starts at zero
+        ends = [math.sqrt(6 / inputs) for inputs in sizes[:-2]] + [
+            0.0
+        ]  # He's uniform bound; the last layer starts at zero
         self.weights = nn.ParameterList(
-            _tensor(rng.uniform(-end, end, size=(outputs, inputs))) for inputs, outputs, end in zip(sizes, sizes[1:], ends, strict=False)
+            _tensor(rng.uniform(-end, end, size=(outputs, inputs)))
+            for inputs, outputs, end in zip(sizes, sizes[1:], ends, strict=False)
         )
         self.biases = nn.ParameterList(torch.zeros(outputs) for outputs in sizes[1:])
 
@@ -52,7 +57,9 @@ class Policy(nn.Module):
         """
         table = self.cell_logits.log_softmax(1)
         chosen = table[torch.arange(len(table)), cells]
-        return chosen, -F.binary_cross_entropy_with_logits(self.link_logits(cells), links, reduction="none")
+        return chosen, -F.binary_cross_entropy_with_logits(
+            self.link_logits(cells), links, reduction="none"
+        )
 
     def entropy(self, cells: Tensor) -> Tensor:
         """Mean entropy of a gene's distribution in nats, of the links given cells (B, n): a scalar."""
@@ -69,7 +76,15 @@ def returns(reward: Tensor, steps: int, gamma: float) -> Tensor:
     return reward[:, None] * gamma**powers
 
 
-def reinforce_loss(policy: Policy, cells: Tensor, links: Tensor, *, drawn: Tensor, advantage: Tensor, gamma: float = 1.0) -> Tensor:
+def reinforce_loss(
+    policy: Policy,
+    cells: Tensor,
+    links: Tensor,
+    *,
+    drawn: Tensor,
+    advantage: Tensor,
+    gamma: float = 1.0,
+) -> Tensor:
     """The loss whose gradient is Eq. 6, averaged over the batch.
 
     Cells and links are two sequences of actions with returns of their own. A gene that the policy did not draw counts for nothing.
@@ -84,7 +99,13 @@ def reinforce_loss(policy: Policy, cells: Tensor, links: Tensor, *, drawn: Tenso
     """
     of_cells, of_links = policy.log_probs(cells, links)
     n = cells.shape[1]
-    terms = torch.cat([of_cells * returns(advantage, n, gamma), of_links * returns(advantage, links.shape[1], gamma)], 1)
+    terms = torch.cat(
+        [
+            of_cells * returns(advantage, n, gamma),
+            of_links * returns(advantage, links.shape[1], gamma),
+        ],
+        1,
+    )
     return -(terms * drawn).sum(1).mean()
 
 

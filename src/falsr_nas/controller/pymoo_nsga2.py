@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooAlgorithm  # noqa: N811
 from pymoo.algorithms.moo.nsga2 import binary_tournament
-from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
+from pymoo.core.mixed import (
+    MixedVariableDuplicateElimination,
+    MixedVariableMating,
+    MixedVariableSampling,
+)
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
@@ -17,7 +21,7 @@ from pymoo.core.variable import Binary, Choice
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.selection.tournament import TournamentSelection
 
-from falsr_nas.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission
 from falsr_nas.controller.nsga2 import minimised, violation
 from falsr_nas.controller.settings import Constraints, PymooSettings
@@ -32,7 +36,13 @@ class PymooNSGA2:
     evaluated is told as offspring, failures excepted. Restores exactly: the population and pymoo's generator are the state.
     """
 
-    def __init__(self, settings: PymooSettings, space: SearchSpace, constraints: Constraints, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        settings: PymooSettings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+    ) -> None:
         self.settings = settings
         self.space = space
         self.constraints = constraints
@@ -65,7 +75,9 @@ class PymooNSGA2:
             "rng": self.rng.bit_generator.state,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self._algorithm = self._new_algorithm()
@@ -82,7 +94,9 @@ class PymooNSGA2:
             self._proposals.extend(one.X for one in offspring)
         drawn = self._proposals.popleft()
         row = [int(drawn[name]) for name in self._genes]
-        return self.space.decode(tuple(row[: self.space.n]), tuple(row[self.space.n :])), Origin(("pymoo",))
+        return self.space.decode(tuple(row[: self.space.n]), tuple(row[self.space.n :])), Origin(
+            ("pymoo",)
+        )
 
     def _population(self, evaluations: Sequence[Evaluation]) -> Population:
         genomes = [self.space.encode(evaluation.candidate.genome) for evaluation in evaluations]
@@ -95,7 +109,10 @@ class PymooNSGA2:
         return population
 
     def _parameters(self, row: Sequence[int]) -> dict[str, Any]:
-        return {name: value if name.startswith("cell") else bool(value) for name, value in zip(self._genes, row, strict=True)}
+        return {
+            name: value if name.startswith("cell") else bool(value)
+            for name, value in zip(self._genes, row, strict=True)
+        }
 
     def _new_algorithm(self) -> PymooAlgorithm:
         same = MixedVariableDuplicateElimination()
@@ -105,7 +122,10 @@ class PymooNSGA2:
             eliminate_duplicates=same,
         )
         algorithm = PymooAlgorithm(
-            pop_size=self.settings.population, sampling=MixedVariableSampling(), mating=mating, eliminate_duplicates=same
+            pop_size=self.settings.population,
+            sampling=MixedVariableSampling(),
+            mating=mating,
+            eliminate_duplicates=same,
         )
         algorithm.setup(self._problem, termination=NoTermination())
         algorithm.random_state = self.rng

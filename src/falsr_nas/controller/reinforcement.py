@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy import Policy, reinforce_loss
 from falsr_nas.controller.reward import Reward
@@ -36,7 +36,9 @@ class ReinforcedMutation:
     that of the network. All draws come from the generator that is handed in; torch computes probabilities only.
     """
 
-    def __init__(self, settings: PolicySettings, reward: Reward, space: SearchSpace, rng: np.random.Generator) -> None:
+    def __init__(
+        self, settings: PolicySettings, reward: Reward, space: SearchSpace, rng: np.random.Generator
+    ) -> None:
         self.settings = settings
         self.reward = reward
         self.space = space
@@ -44,10 +46,18 @@ class ReinforcedMutation:
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.rate)
         self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._lessons: list[Lesson] = []
-        self._baseline: tuple[float, float] | None = None  # moving averages of the rewards and of their squared distance from it
-        self._pending: dict[str, list[int]] = {}  # by key, which genes the policy drew of candidates that are asked for
-        self._draws: dict[str, list[int]] = {}  # the same of all that was drawn since, admitted or not
-        self._chances: np.ndarray | None = None  # probabilities of the cells (n, |S|); None when they have changed
+        self._baseline: tuple[float, float] | None = (
+            None  # moving averages of the rewards and of their squared distance from it
+        )
+        self._pending: dict[
+            str, list[int]
+        ] = {}  # by key, which genes the policy drew of candidates that are asked for
+        self._draws: dict[
+            str, list[int]
+        ] = {}  # the same of all that was drawn since, admitted or not
+        self._chances: np.ndarray | None = (
+            None  # probabilities of the cells (n, |S|); None when they have changed
+        )
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
         """The genome with each gene kept by its chance, else drawn anew; at least one is."""
@@ -64,8 +74,12 @@ class ReinforcedMutation:
         of_links = self._link_chances(cells)
         links = np.where(relink, rng.random(space.bits) < of_links, links)
         mutant = space.genome([space.distinct_cells[i] for i in cells], links)
-        self._draws.setdefault(mutant.key, mask.astype(int).tolist())  # of draws of one network, the first is the one that is asked for
-        chances = np.concatenate([of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)])
+        self._draws.setdefault(
+            mutant.key, mask.astype(int).tolist()
+        )  # of draws of one network, the first is the one that is asked for
+        chances = np.concatenate(
+            [of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)]
+        )
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
     def asked(self, candidates: Sequence[Candidate]) -> None:
@@ -94,7 +108,9 @@ class ReinforcedMutation:
         return {
             "weights": _pack([p.detach() for p in self.policy.parameters()]),
             "updates": int(moments[0]["step"]) if learnt else 0,
-            "moments": [_pack([m[name] for m in moments]) for name in ("exp_avg", "exp_avg_sq")] if learnt else [],
+            "moments": [_pack([m[name] for m in moments]) for name in ("exp_avg", "exp_avg_sq")]
+            if learnt
+            else [],
             "baseline": self._baseline,
             "lessons": self._lessons,
             "pending": self._pending,
@@ -104,7 +120,9 @@ class ReinforcedMutation:
         """Continue from :meth:`state`."""
         parameters = list(self.policy.parameters())
         with torch.no_grad():
-            for parameter, values in zip(parameters, _unpack(state["weights"], parameters), strict=True):
+            for parameter, values in zip(
+                parameters, _unpack(state["weights"], parameters), strict=True
+            ):
                 parameter.copy_(values)
         self.optimiser.state.clear()
         if state["updates"]:
@@ -121,7 +139,9 @@ class ReinforcedMutation:
 
     def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
         cells = [self._index[cell] for cell in genome.canonical().cells]
-        return np.array(cells), np.array([int(node in genome.links[target - 2]) for node, target in self.space.link_places])
+        return np.array(cells), np.array(
+            [int(node in genome.links[target - 2]) for node, target in self.space.link_places]
+        )
 
     def _cell_chances(self) -> np.ndarray:
         if self._chances is None:
@@ -130,7 +150,9 @@ class ReinforcedMutation:
 
     def _link_chances(self, cells: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return np.asarray(self.policy.link_logits(torch.from_numpy(cells)[None])[0].double().sigmoid().numpy())
+            return np.asarray(
+                self.policy.link_logits(torch.from_numpy(cells)[None])[0].double().sigmoid().numpy()
+            )
 
     def _update(self) -> None:
         """One step along Eq. 6's gradient, and the entropy's."""
@@ -139,7 +161,9 @@ class ReinforcedMutation:
         cells = torch.tensor([lesson.cells for lesson in self._lessons])
         links = torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32)
         drawn = torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32)
-        loss = reinforce_loss(self.policy, cells, links, drawn=drawn, advantage=advantage, gamma=self.settings.gamma)
+        loss = reinforce_loss(
+            self.policy, cells, links, drawn=drawn, advantage=advantage, gamma=self.settings.gamma
+        )
         loss = loss - self.settings.entropy * self.policy.entropy(cells)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -154,13 +178,18 @@ class ReinforcedMutation:
         if variance == 0:
             return torch.zeros_like(rewards)  # nothing has told good from bad yet
         stay, distance = self.settings.baseline, rewards - mean
-        self._baseline = (stay * mean + (1 - stay) * float(rewards.mean()), stay * variance + (1 - stay) * float((distance**2).mean()))
+        self._baseline = (
+            stay * mean + (1 - stay) * float(rewards.mean()),
+            stay * variance + (1 - stay) * float((distance**2).mean()),
+        )
         return distance / math.sqrt(variance)
 
 
 def _pack(tensors: Sequence[Tensor]) -> str:
     """Tensors in one text, to the bit."""
-    return base64.b64encode(torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4").tobytes()).decode()
+    return base64.b64encode(
+        torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4").tobytes()
+    ).decode()
 
 
 def _unpack(text: str, like: Sequence[Tensor]) -> list[Tensor]:

@@ -18,9 +18,15 @@ from collections.abc import Callable, Sequence
 import moocore
 import numpy as np
 
-from falsr_nas.candidate import Evaluation
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import (
+    REFERENCE,
+    FloatArray,
+    ObjectiveScale,
+    objective_matrix,
+    scored,
+)
 from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
-from falsr_nas.objectives import REFERENCE, FloatArray, ObjectiveScale, objective_matrix, scored
 
 
 class Reward:
@@ -31,7 +37,9 @@ class Reward:
             what was evaluated.
     """
 
-    def __init__(self, settings: RewardSettings, scale: ObjectiveScale, constraints: Constraints) -> None:
+    def __init__(
+        self, settings: RewardSettings, scale: ObjectiveScale, constraints: Constraints
+    ) -> None:
         self.scale = scale
         self.min_psnr = constraints.min_psnr
         self.front: FloatArray = np.empty((0, 3))
@@ -43,7 +51,9 @@ class Reward:
         points = objective_matrix(able)
         won = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
         keys = {evaluation.key for evaluation in able}
-        rewards = [next(won) if evaluation.key in keys else self._worst for evaluation in evaluations]
+        rewards = [
+            next(won) if evaluation.key in keys else self._worst for evaluation in evaluations
+        ]
         self._join(points)
         return np.array(rewards, dtype=np.float64)
 
@@ -56,11 +66,17 @@ class Reward:
         """The comparison of points (N, 3) with the front, and the worst that it can say."""
         match settings.kind:
             case RewardKind.hypervolume:
-                return lambda points: hypervolume_gain(self.scale.unit(self.front), self.scale.unit(points)), 0.0
+                return lambda points: hypervolume_gain(
+                    self.scale.unit(self.front), self.scale.unit(points)
+                ), 0.0
             case RewardKind.attainment:
-                return lambda points: np.clip(attainment(self.front, points), -settings.clip, settings.clip), -settings.clip
+                return lambda points: np.clip(
+                    attainment(self.front, points), -settings.clip, settings.clip
+                ), -settings.clip
             case RewardKind.rank:
-                return lambda points: rank_and_crowding(self.scale.unit(self.front), self.scale.unit(points)), -1.0
+                return lambda points: rank_and_crowding(
+                    self.scale.unit(self.front), self.scale.unit(points)
+                ), -1.0
 
     def _join(self, points: FloatArray) -> None:
         together = np.unique(np.vstack([self.front, points]), axis=0)
@@ -85,7 +101,9 @@ def attainment(front: FloatArray, points: FloatArray) -> FloatArray:
     no_dearer = (front[None, :, 1:] <= points[:, None, 1:]).all(axis=2)
     best = np.where(no_dearer, front[None, :, 0], np.inf).min(axis=1)
     undercut = np.isfinite(best)
-    return np.where(undercut, 10 * np.log10(np.where(undercut, best, points[:, 0]) / points[:, 0]), 0.0)
+    return np.where(
+        undercut, 10 * np.log10(np.where(undercut, best, points[:, 0]) / points[:, 0]), 0.0
+    )
 
 
 def rank_and_crowding(front: FloatArray, points: FloatArray) -> FloatArray:

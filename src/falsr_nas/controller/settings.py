@@ -37,7 +37,9 @@ class Constraints:
 
     def __post_init__(self) -> None:
         if self.max_mult_adds is not None and self.max_mult_adds <= 0:
-            raise UserError(f"constraints.max_mult_adds is {self.max_mult_adds}: give a positive number of G, or null")
+            raise UserError(
+                f"constraints.max_mult_adds is {self.max_mult_adds}: give a positive number of G, or null"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class ExplorationSettings:
             if (value := getattr(self, name)) is not None:
                 check_probability(f"controller.exploration.{name}", value)
         if self.p_flops < self.p_random:
-            raise UserError("controller.exploration.p_flops must be at least p_random: it is the upper bound of the second kind")
+            raise UserError(
+                "controller.exploration.p_flops must be at least p_random: it is the upper bound of the second kind"
+            )
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ class ControllerSettings:
 
     def __post_init__(self) -> None:
         if self.population < 2:
-            raise UserError(f"controller.population is {self.population}: a generation needs at least 2 candidates")
+            raise UserError(
+                f"controller.population is {self.population}: a generation needs at least 2 candidates"
+            )
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,9 @@ class AgingSettings(ControllerSettings):
 
     sample: int = 16
     initial: InitialSettings = field(default_factory=InitialSettings)
-    exploration: ExplorationSettings = field(default_factory=lambda: ExplorationSettings(p_random=1.0, p_flops=1.0))
+    exploration: ExplorationSettings = field(
+        default_factory=lambda: ExplorationSettings(p_random=1.0, p_flops=1.0)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,1 +1,5 @@
-"""Photographs in; pairs of low and high resolution, patches and validation batches out."""
+"""Images: reading, degradation, patches, batches, validation."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

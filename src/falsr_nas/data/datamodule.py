@@ -16,7 +16,9 @@ from falsr_nas.data.settings import LEAST_CROP, DataSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import ValidationSet
 
-VAL_PIXELS = 2**16  # LR pixels in a validation batch: activations of a few hundred MB at most (our choice)
+VAL_PIXELS = (
+    2**16
+)  # LR pixels in a validation batch: activations of a few hundred MB at most (our choice)
 
 T = TypeVar("T")
 
@@ -67,7 +69,11 @@ class SuperResolutionData(pl.LightningDataModule):
         super().__init__()
         self.settings = settings
         self.batch, self.patch = batch, patch
-        self.steps_per_epoch, self.steps_per_call, self.val_pixels = steps_per_epoch, steps_per_call, val_pixels
+        self.steps_per_epoch, self.steps_per_call, self.val_pixels = (
+            steps_per_epoch,
+            steps_per_call,
+            val_pixels,
+        )
         for name in ("batch", "patch", "steps_per_epoch", "steps_per_call", "val_pixels"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: give 1 or more")
@@ -92,12 +98,16 @@ class SuperResolutionData(pl.LightningDataModule):
     def pool(self, device: torch.device | str = "cpu") -> PatchPool:
         """The training images on a device, copied there once. Decodes them where :meth:`setup` has not."""
         self.setup()
-        device = torch.empty(0, device=device).device  # with its index, so that cuda and cuda:0 are one
+        device = torch.empty(
+            0, device=device
+        ).device  # with its index, so that cuda and cuda:0 are one
         if device not in self._pools:
             self._pools[device] = self._pools[torch.device("cpu")].to(device)
         return self._pools[device]
 
-    def batches(self, generator: torch.Generator, rank: int = 0, processes: int = 1) -> Callable[[], tuple[Tensor, Tensor]]:
+    def batches(
+        self, generator: torch.Generator, rank: int = 0, processes: int = 1
+    ) -> Callable[[], tuple[Tensor, Tensor]]:
         """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device.
 
         Processes that share a batch each get their part of what one process alone would draw, given generators of equal state.
@@ -111,7 +121,9 @@ class SuperResolutionData(pl.LightningDataModule):
             DataError: when the batch cannot be shared evenly.
         """
         if self.batch % processes:
-            raise DataError(f"a batch of {self.batch} patches cannot be shared by {processes} devices: give a multiple of {processes}")
+            raise DataError(
+                f"a batch of {self.batch} patches cannot be shared by {processes} devices: give a multiple of {processes}"
+            )
         pool = self.pool(generator.device)
         return lambda: pool.cut(pool.draw(self.batch, generator)[:, rank::processes], self.patch)
 

@@ -33,7 +33,9 @@ def downscale(image: Tensor) -> Tensor:
     """
     height, width = image.shape[-2:]
     if height % 2 or width % 2 or not height or not width or image.dtype != torch.uint8:
-        raise ValueError(f"expected uint8 (..., H, W) with even sides, not {image.dtype} {tuple(image.shape)}")
+        raise ValueError(
+            f"expected uint8 (..., H, W) with even sides, not {image.dtype} {tuple(image.shape)}"
+        )
     return _halve(_halve(image, -2), -1)
 
 

@@ -41,7 +41,11 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"no such folder of images: {folder}")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    found = (
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    )
     images = sorted(path for path in found if path.is_file())
     if not images:
         raise DataError(f"no images in {folder} (looked for {', '.join(sorted(EXTENSIONS))})")
@@ -101,12 +105,16 @@ def _check_cost(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int) -
     """Refuse what is cheap to send and dear to decode, as far as headers tell."""
     area = image.width * image.height
     if area > max_pixels:
-        raise DataError(f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read")
+        raise DataError(
+            f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read"
+        )
     if path.stat().st_size > _MOST_PIXEL_BYTES * area + _MOST_NOTES:
         raise ValueError("its file is far larger than its pixels need")
     codecs = {tile.codec_name for tile in image.tile}
     if "bmp_rle" in codecs:
-        raise ValueError("its BMP is compressed; save it as PNG")  # Pillow's decoder takes minutes for a thousand bytes
+        raise ValueError(
+            "its BMP is compressed; save it as PNG"
+        )  # Pillow's decoder takes minutes for a thousand bytes
     if image.format == "TIFF":
         side = [image.tag_v2.get(tag, 1) for tag in _TILE_SIDES]  # type: ignore[attr-defined]
         if side[0] * side[1] > max(_LEAST_TILE_LIMIT, area) or len(image.tile) > _MOST_TILES:

@@ -36,7 +36,9 @@ class Pair:
     hr: Tensor
 
 
-def load_pairs(files: Sequence[ImageFile], least: int, crop: int = 0, on_error: str = "stop") -> list[Pair]:
+def load_pairs(
+    files: Sequence[ImageFile], least: int, crop: int = 0, on_error: str = "stop"
+) -> list[Pair]:
     """Decode images, in the order of ``files``; LR is read where it has a file and made by the degradation where not.
 
     Args:
@@ -61,7 +63,9 @@ def load_pairs(files: Sequence[ImageFile], least: int, crop: int = 0, on_error: 
     return pairs
 
 
-def _decode(files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, Tensor | DataError, Tensor | DataError | None]]:
+def _decode(
+    files: Sequence[ImageFile],
+) -> Iterator[tuple[ImageFile, Tensor | DataError, Tensor | DataError | None]]:
     """Each file with its HR and LR images, or what was wrong with them; threads read ahead."""
     threads = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1))
     try:
@@ -77,19 +81,25 @@ def _try(path: Path) -> Tensor | DataError:
         return error
 
 
-def _pair(file: ImageFile, hr: Tensor | DataError, lr: Tensor | DataError | None, least: int) -> Pair:
+def _pair(
+    file: ImageFile, hr: Tensor | DataError, lr: Tensor | DataError | None, least: int
+) -> Pair:
     if isinstance(hr, DataError):
         raise hr
     if isinstance(lr, DataError):
         raise lr
     height, width = hr.shape[1:]
     if min(height, width) < 2 * least:
-        raise DataError(f"image {file.hr} is {width}x{height}: a patch of {least} LR pixels needs {2 * least}x{2 * least}")
+        raise DataError(
+            f"image {file.hr} is {width}x{height}: a patch of {least} LR pixels needs {2 * least}x{2 * least}"
+        )
     hr = crop_even(hr)
     if lr is None:
         return Pair(file.hr, downscale(hr), hr)
     if (lr.shape[1] * 2, lr.shape[2] * 2) != tuple(hr.shape[1:]):
-        raise DataError(f"image {file.lr} is {lr.shape[2]}x{lr.shape[1]}: not half of the {width}x{height} of {file.hr}")
+        raise DataError(
+            f"image {file.lr} is {lr.shape[2]}x{lr.shape[1]}: not half of the {width}x{height} of {file.hr}"
+        )
     return Pair(file.hr, lr, hr)
 
 

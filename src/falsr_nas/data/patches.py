@@ -67,7 +67,9 @@ class PatchPool:
 
     def to(self, device: torch.device | str) -> PatchPool:
         """The same images on another device; what is there already is shared, not copied."""
-        return PatchPool(self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._smallest)
+        return PatchPool(
+            self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._smallest
+        )
 
     def draw(self, batch: int, generator: torch.Generator) -> Tensor:
         """Uniform numbers in [0, 1) that place a batch of patches: (4, N) float32, for image, row, column and symmetry.
@@ -95,21 +97,27 @@ class PatchPool:
             DataError: when an image is smaller than the patch, or the patch is no size.
         """
         if not 1 <= patch <= self._smallest:
-            raise DataError(f"patch is {patch}: the smallest training image allows 1 to {self._smallest} LR pixels")
+            raise DataError(
+                f"patch is {patch}: the smallest training image allows 1 to {self._smallest} LR pixels"
+            )
         image = _pick(places[0], len(self))
         flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
         start, height, width = self._geometry[:, image].unbind()
         row, column = _pick(places[1], height - (patch - 1)), _pick(places[2], width - (patch - 1))
         lr = self._gather(self._lr, start + row * width + column, width, flips, patch)
         # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image lies at 4yw + 2x.
-        hr = self._gather(self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch)
+        hr = self._gather(
+            self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch
+        )
         return lr, hr
 
     def sample(self, batch: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: :meth:`cut` what :meth:`draw` places."""
         return self.cut(self.draw(batch, generator), patch)
 
-    def _gather(self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int) -> Tensor:
+    def _gather(
+        self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int
+    ) -> Tensor:
         """Luma (N, 1, side, side) of the squares whose top left pixels are ``corner`` (N,) in images ``width`` (N,) wide."""
         upside_down, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
         line = torch.arange(side, device=self.device)

@@ -29,7 +29,9 @@ class DataSettings:
         if self.on_error not in ("stop", "skip"):
             raise DataError(f"data.on_error is {self.on_error!r}: choose stop or skip")
         if self.val_crop != 0 and (self.val_crop < LEAST_CROP or self.val_crop % 2):
-            raise DataError(f"data.val_crop is {self.val_crop}: give an even number of pixels, {LEAST_CROP} or more, or 0 for whole images")
+            raise DataError(
+                f"data.val_crop is {self.val_crop}: give an even number of pixels, {LEAST_CROP} or more, or 0 for whole images"
+            )
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,17 @@ class FolderSettings(DataSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         folders = (self.train_dirs,) if isinstance(self.train_dirs, str) else tuple(self.train_dirs)
-        object.__setattr__(self, "train_dirs", folders)  # configs bring lists, command lines a lone string
+        object.__setattr__(
+            self, "train_dirs", folders
+        )  # configs bring lists, command lines a lone string
         if not folders or not all(folders):
-            raise DataError("data.train_dirs is empty: give at least one folder of images, e.g. 'data.train_dirs=[images/train]'")
+            raise DataError(
+                "data.train_dirs is empty: give at least one folder of images, e.g. 'data.train_dirs=[images/train]'"
+            )
         if not self.val_dir:
-            raise DataError("data.val_dir is empty: give a folder of images, e.g. data.val_dir=images/val")
+            raise DataError(
+                "data.val_dir is empty: give a folder of images, e.g. data.val_dir=images/val"
+            )
 
 
 @dataclass(frozen=True)
@@ -73,4 +81,6 @@ class Div2kSettings(DataSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.root:
-            raise DataError("data.root is empty: give the folder that holds DIV2K_train_HR and DIV2K_valid_HR")
+            raise DataError(
+                "data.root is empty: give the folder that holds DIV2K_train_HR and DIV2K_valid_HR"
+            )

@@ -51,7 +51,9 @@ def find_images(settings: DataSettings) -> Split:
             return _folders(settings)
         case Div2kSettings():
             return _div2k(Path(settings.root).expanduser())
-    raise DataError(f"data: {type(settings).__name__} names no source; choose photographs, folder or div2k")
+    raise DataError(
+        f"data: {type(settings).__name__} names no source; choose photographs, folder or div2k"
+    )
 
 
 def _photographs() -> Split:
@@ -63,7 +65,9 @@ def _photographs() -> Split:
 
 
 def _folders(settings: FolderSettings) -> Split:
-    train = [path for folder in settings.train_dirs for path in list_images(Path(folder).expanduser())]
+    train = [
+        path for folder in settings.train_dirs for path in list_images(Path(folder).expanduser())
+    ]
     val = list_images(Path(settings.val_dir).expanduser())
     if both := {path.resolve() for path in train} & {path.resolve() for path in val}:
         raise DataError(f"data: {min(both)} is both in data.train_dirs and in data.val_dir")

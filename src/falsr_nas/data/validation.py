@@ -52,7 +52,9 @@ class ValidationSet:
             size = max(1, max_pixels // self.lr[alike[0]].numel())
             for first in range(0, len(alike), size):
                 chosen = alike[first : first + size]
-                batches.append((cat([self.lr[i] for i in chosen]), cat([self.hr[i] for i in chosen])))
+                batches.append(
+                    (cat([self.lr[i] for i in chosen]), cat([self.hr[i] for i in chosen]))
+                )
         return batches
 
 

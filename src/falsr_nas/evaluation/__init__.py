@@ -1,1 +1,5 @@
-"""A candidate in, its score out (paper, V)."""
+"""Evaluators: a candidate in, a score or a failure out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ import math
 import traceback
 from typing import Protocol
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
 from falsr_nas.data.errors import DataError
 from falsr_nas.errors import UserError
 
@@ -52,10 +52,15 @@ def _checked(outcome: object) -> Score | Failure:
     """An outcome as it travels and is stored: plain strings, or plain numbers that are numbers."""
     if isinstance(outcome, Failure):
         return outcome
-    if not isinstance(outcome, Score) or not all(isinstance(number, float | int) for number in _numbers(outcome)):
+    if not isinstance(outcome, Score) or not all(
+        isinstance(number, float | int) for number in _numbers(outcome)
+    ):
         raise TypeError(f"the evaluator gave {outcome!r:.200}, which is no score")
     if not all(map(math.isfinite, _numbers(outcome))):
-        return Failure(FailureKind.DIVERGED, f"the score is no number: MSE {outcome.mse}, PSNR {outcome.psnr} dB")
+        return Failure(
+            FailureKind.DIVERGED,
+            f"the score is no number: MSE {outcome.mse}, PSNR {outcome.psnr} dB",
+        )
     return outcome
 
 

@@ -8,7 +8,7 @@ import time
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from falsr_nas.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
@@ -29,13 +29,23 @@ class IncompleteTraining:
     """
 
     def __init__(
-        self, settings: IncompleteTrainingSettings, training: TrainingSettings, data: DataSettings, seed: int, devices: int = 1
+        self,
+        settings: IncompleteTrainingSettings,
+        training: TrainingSettings,
+        data: DataSettings,
+        seed: int,
+        devices: int = 1,
     ) -> None:
         self.settings = settings
         self.training = training
         self.seed = seed
         self.devices = devices
-        self.data = SuperResolutionData(data, batch=training.batch, patch=training.patch, steps_per_epoch=training.steps_per_epoch)
+        self.data = SuperResolutionData(
+            data,
+            batch=training.batch,
+            patch=training.patch,
+            steps_per_epoch=training.steps_per_epoch,
+        )
 
     def prepare(self) -> None:
         """Decode the images, once for all candidates. Raises DataError, also where a batch cannot be shared by the devices."""
@@ -66,10 +76,14 @@ class IncompleteTraining:
             accelerator="auto",
             devices=self.devices,
             # Lightning launches no process where LOCAL_RANK is set, and leaves the group of processes to the next candidate.
-            strategy="auto" if self.devices == 1 else SharedBatches(cluster_environment=LightningEnvironment()),
+            strategy="auto"
+            if self.devices == 1
+            else SharedBatches(cluster_environment=LightningEnvironment()),
             limit_val_batches=0,
         )
-        network = initialized_network(candidate.genome, training.initialization, training.zero_output, seed)
+        network = initialized_network(
+            candidate.genome, training.initialization, training.zero_output, seed
+        )
         module = SuperResolution(network, training, self.data, seed)
         trainer.fit(module, datamodule=self.data)
         if not module.diverged:

@@ -25,7 +25,9 @@ class IncompleteTrainingSettings(EvaluatorSettings):
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise UserError(f"evaluator.threads is {self.threads}: it must be at least 1, or null for all")
+            raise UserError(
+                f"evaluator.threads is {self.threads}: it must be at least 1, or null for all"
+            )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from falsr_nas.candidate import Candidate, Score
+from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.space.cost import convs, cost
@@ -46,7 +46,9 @@ class SyntheticEvaluator:
         began = time.perf_counter()
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
-        noise = np.random.default_rng(evaluation_seed(self.seed, candidate.key)).normal(scale=self.settings.noise)
+        noise = np.random.default_rng(evaluation_seed(self.seed, candidate.key)).normal(
+            scale=self.settings.noise
+        )
         psnr = synthetic_psnr(candidate.genome) + float(noise)
         return Score(PEAK**2 / 10 ** (psnr / 10), psnr, time.perf_counter() - began)
 
@@ -57,8 +59,17 @@ def synthetic_psnr(genome: Genome) -> float:
     depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
     reach = 4 * (1 - math.exp(-depth / 12))
     capacity = 0.9 * math.log1p(cost(genome).params / 20_000)
-    operators = float(np.mean([OPERATOR_BONUS[cell.operator.kind] + 0.25 * (cell.residual and cell.repeats > 1) for cell in cells]))
-    changes = [(a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)]
+    operators = float(
+        np.mean(
+            [
+                OPERATOR_BONUS[cell.operator.kind] + 0.25 * (cell.residual and cell.repeats > 1)
+                for cell in cells
+            ]
+        )
+    )
+    changes = [
+        (a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)
+    ]
     variety = 0.4 * sum(changes) / max(1, len(changes))
     share = sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)
     links = 0.8 * (1 - ((share - 0.4) / 0.6) ** 2)
@@ -70,6 +81,8 @@ def _bottlenecks(genome: Genome) -> int:
     count = 0
     for i in range(1, genome.n):
         width, before, after = (genome.node_channels(node) for node in (i, i - 1, i + 1))
-        jumped = any(node < i for target in range(i + 1, genome.n + 2) for node in genome.links[target - 2])
+        jumped = any(
+            node < i for target in range(i + 1, genome.n + 2) for node in genome.links[target - 2]
+        )
         count += 2 * width < min(before, after) and not jumped
     return count

@@ -13,5 +13,12 @@ def visible_gpus() -> list[str]:
         return [entry for entry in listed.split(",") if entry and entry != "-1"]
     if shutil.which("nvidia-smi") is None:
         return []
-    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False)
-    return [str(i) for i, line in enumerate(line for line in answer.stdout.splitlines() if line.startswith("GPU "))]
+    answer = subprocess.run(
+        ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return [
+        str(i)
+        for i, line in enumerate(
+            line for line in answer.stdout.splitlines() if line.startswith("GPU ")
+        )
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Protocol, Self
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.evaluation.evaluator import Evaluator, attempt
 
 MakeEvaluator = Callable[[], Evaluator]
@@ -45,7 +45,12 @@ class Executor(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class Waiting:
@@ -93,5 +98,10 @@ class InlineExecutor:
         self._evaluator.prepare()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._waiting.clear()

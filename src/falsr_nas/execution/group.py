@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import wait
 from typing import Any
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.worker import Worker
 
@@ -33,15 +33,27 @@ class WorkerGroup:
         fault: what ended it.
     """
 
-    def __init__(self, make_evaluator: MakeEvaluator, place: int, devices: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        make_evaluator: MakeEvaluator,
+        place: int,
+        devices: int,
+        environment: Mapping[str, str],
+    ) -> None:
         self.place = place
         self.candidate: Candidate | None = None
         self.began = 0.0
         self.alive = True
         self.fault = Failure(FailureKind.WORKER_DIED, "")
         self._port = reserved_port()
-        common = {**environment, "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(self._port.getsockname()[1])}
-        self._members = [Worker(make_evaluator, place, common | _rank(rank, devices)) for rank in range(devices)]
+        common = {
+            **environment,
+            "MASTER_ADDR": LOOPBACK,
+            "MASTER_PORT": str(self._port.getsockname()[1]),
+        }
+        self._members = [
+            Worker(make_evaluator, place, common | _rank(rank, devices)) for rank in range(devices)
+        ]
         self.name = self._members[0].name
         self._answers: dict[int, Evaluation] = {}
 
@@ -66,7 +78,9 @@ class WorkerGroup:
         """What to wait for: a word of any of them, a death."""
         return [end for member in self._members for end in member.ends()]
 
-    def ended(self, time_limit: float | None = None, memory_limit: float | None = None) -> Evaluation | None:
+    def ended(
+        self, time_limit: float | None = None, memory_limit: float | None = None
+    ) -> Evaluation | None:
         """As :meth:`Worker.ended`, for whichever member it happens to; memory is that of each."""
         self._hear(time_limit, memory_limit)
         if self._failures() and self.alive:
@@ -75,7 +89,9 @@ class WorkerGroup:
             return self._end(self.fault)
         failures = self._failures()
         if failures and any(failure.kind is not FailureKind.DIVERGED for failure in failures):
-            return self._end(min(failures, key=lambda failure: failure.kind is FailureKind.BUG))  # a bug may be what the other's end did
+            return self._end(
+                min(failures, key=lambda failure: failure.kind is FailureKind.BUG)
+            )  # a bug may be what the other's end did
         if len(self._answers) < len(self._members):
             return self._end(failures[0]) if failures else None
         self.candidate = None
@@ -102,12 +118,20 @@ class WorkerGroup:
 
     def _hear_last_words(self) -> None:
         until = time.monotonic() + LAST_WORDS
-        while self.alive and len(self._answers) < len(self._members) and (left := until - time.monotonic()) > 0:
+        while (
+            self.alive
+            and len(self._answers) < len(self._members)
+            and (left := until - time.monotonic()) > 0
+        ):
             wait(self.ends(), left)
             self._hear(None, None)
 
     def _failures(self) -> list[Failure]:
-        return [answer.outcome for answer in self._answers.values() if isinstance(answer.outcome, Failure)]
+        return [
+            answer.outcome
+            for answer in self._answers.values()
+            if isinstance(answer.outcome, Failure)
+        ]
 
     def _end(self, fault: Failure) -> Evaluation | None:
         candidate, self.fault = self.candidate, fault
@@ -124,4 +148,9 @@ def reserved_port() -> socket.socket:
 
 
 def _rank(rank: int, devices: int) -> dict[str, str]:
-    return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(devices), "NODE_RANK": "0"}
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(devices),
+        "NODE_RANK": "0",
+    }

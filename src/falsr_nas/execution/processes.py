@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from falsr_nas.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator, Waiting
@@ -73,13 +73,24 @@ class ProcessesExecutor:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop()
 
     def _start(self, place: int) -> Worker | WorkerGroup:
-        environment = {"CUDA_VISIBLE_DEVICES": self._devices[place % len(self._devices)]} if self._devices else {}
+        environment = (
+            {"CUDA_VISIBLE_DEVICES": self._devices[place % len(self._devices)]}
+            if self._devices
+            else {}
+        )
         if self._settings.devices_per_candidate > 1:
-            return WorkerGroup(self._make_evaluator, place, self._settings.devices_per_candidate, environment)
+            return WorkerGroup(
+                self._make_evaluator, place, self._settings.devices_per_candidate, environment
+            )
         return Worker(self._make_evaluator, place, environment)
 
     def _replace(self, dead: Worker | WorkerGroup) -> None:
@@ -107,13 +118,19 @@ class ProcessesExecutor:
     def _patience(self) -> float | None:
         limits = [MEMORY_SECONDS] if self._settings.memory_limit else []
         if self._settings.time_limit:
-            limits += [worker.began + self._settings.time_limit - time.monotonic() for worker in self._workers if worker.candidate]
+            limits += [
+                worker.began + self._settings.time_limit - time.monotonic()
+                for worker in self._workers
+                if worker.candidate
+            ]
         return max(0.0, min(limits)) if limits else None
 
     def _check_memory(self) -> None:
         limit, held = self._settings.memory_limit, max(worker.memory() for worker in self._workers)
         if limit is not None and held >= limit:
-            raise UserError(f"execution.memory_limit is {limit:g} GiB, but a worker holds {held:.2f} GiB before its first candidate")
+            raise UserError(
+                f"execution.memory_limit is {limit:g} GiB, but a worker holds {held:.2f} GiB before its first candidate"
+            )
 
     def _stop(self) -> None:
         for worker in self._workers:
@@ -125,7 +142,9 @@ class ProcessesExecutor:
 def _devices(gpus: list[str], each: int) -> list[str]:
     """The GPUs in sets of ``each``, as CUDA_VISIBLE_DEVICES has them; none where there are no GPUs. Raises UserError for too few."""
     if gpus and len(gpus) < each:
-        raise UserError(f"execution.devices_per_candidate is {each}, but this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
+        raise UserError(
+            f"execution.devices_per_candidate is {each}, but this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}"
+        )
     return [",".join(gpus[first : first + each]) for first in range(0, len(gpus) - each + 1, each)]
 
 

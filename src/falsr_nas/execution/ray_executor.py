@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator, Waiting
@@ -49,7 +49,9 @@ class RayExecutor:
         try:
             import ray
         except ModuleNotFoundError:
-            raise UserError("execution=ray needs the library ray, which is not installed: pip install 'falsr-nas[ray]'") from None
+            raise UserError(
+                "execution=ray needs the library ray, which is not installed: pip install 'falsr-nas[ray]'"
+            ) from None
         self._ray: Any = ray
         self._settings = settings
         self._make_evaluator = pickle.dumps(make_evaluator)
@@ -85,14 +87,21 @@ class RayExecutor:
             self._connect()
             self._hire()
             if not self._hosts:
-                raise UserError(f"no node of the Ray cluster has {self._needs()}: see `ray status`, and give fewer")
+                raise UserError(
+                    f"no node of the Ray cluster has {self._needs()}: see `ray status`, and give fewer"
+                )
             self._await_hosts()
         except BaseException:
             self._stop()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop()
 
     def _connect(self) -> None:
@@ -105,7 +114,9 @@ class RayExecutor:
                 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
                 self._ray.init(
                     address="local",
-                    num_cpus=math.ceil(self._num_cpus * self._settings.workers) if self._settings.workers else None,
+                    num_cpus=math.ceil(self._num_cpus * self._settings.workers)
+                    if self._settings.workers
+                    else None,
                     num_gpus=len(visible_gpus()),
                     include_dashboard=False,
                     object_store_memory=LOCAL_OBJECT_STORE,
@@ -131,10 +142,16 @@ class RayExecutor:
             if host.idle and host.node not in nodes:
                 self._dismiss(host)
         if self._num_gpus is None:
-            self._num_gpus = float(self._settings.devices_per_candidate) if any(node.get("GPU") for node in nodes.values()) else 0.0
+            self._num_gpus = (
+                float(self._settings.devices_per_candidate)
+                if any(node.get("GPU") for node in nodes.values())
+                else 0.0
+            )
         # A given number is asked for whatever there is: that is what makes an autoscaling cluster grow.
         wanted = self._settings.workers or sum(map(self._room, nodes.values()))
-        for host in [host for host in self._hosts.values() if not host.ready][: max(0, len(self._hosts) - wanted)]:
+        for host in [host for host in self._hosts.values() if not host.ready][
+            : max(0, len(self._hosts) - wanted)
+        ]:
             self._dismiss(host)  # the room that it was to have is gone
         for number in itertools.count():
             if len(self._hosts) >= wanted:
@@ -163,13 +180,22 @@ class RayExecutor:
             time_limit=settings.time_limit,
             memory_limit=settings.memory_limit,
         )
-        actor_class = self._ray.remote(num_cpus=self._num_cpus, num_gpus=self._num_gpus, scheduling_strategy="SPREAD")(HostActor)
-        host = Host(number, actor_class.remote(alone, self._make_evaluator, Path.cwd(), bool(self._num_gpus)))
+        actor_class = self._ray.remote(
+            num_cpus=self._num_cpus, num_gpus=self._num_gpus, scheduling_strategy="SPREAD"
+        )(HostActor)
+        host = Host(
+            number,
+            actor_class.remote(alone, self._make_evaluator, Path.cwd(), bool(self._num_gpus)),
+        )
         self._ask(host)
         return host
 
     def _ask(self, host: Host) -> None:
-        answer = host.actor.evaluate.remote(host.candidate) if host.candidate else host.actor.start.remote()
+        answer = (
+            host.actor.evaluate.remote(host.candidate)
+            if host.candidate
+            else host.actor.start.remote()
+        )
         answer.future().add_done_callback(lambda future: self._heard.put((host, future)))
 
     def _dismiss(self, host: Host) -> None:
@@ -188,7 +214,10 @@ class RayExecutor:
             if any(host.ready for host in self._hosts.values()):
                 return
             if not warned:
-                _log.warning("no worker has started yet: waiting until the Ray cluster has %s free (see `ray status`)", self._needs())
+                _log.warning(
+                    "no worker has started yet: waiting until the Ray cluster has %s free (see `ray status`)",
+                    self._needs(),
+                )
                 warned = True
 
     def _hand_out(self) -> None:
@@ -211,7 +240,9 @@ class RayExecutor:
         try:
             answer = future.result()
         except self._ray.exceptions.ActorUnavailableError:
-            self._ask(host)  # again: either it answers, now that it can be reached, or Ray knows by now what became of it
+            self._ask(
+                host
+            )  # again: either it answers, now that it can be reached, or Ray knows by now what became of it
             return None
         except self._ray.exceptions.RayError as error:
             self._dismiss(host)
@@ -221,7 +252,10 @@ class RayExecutor:
                 raise answer
             case Evaluation(candidate, outcome):
                 host.candidate = None
-                return Evaluation(candidate, replace(outcome, place=host.name) if isinstance(outcome, Failure) else outcome)
+                return Evaluation(
+                    candidate,
+                    replace(outcome, place=host.name) if isinstance(outcome, Failure) else outcome,
+                )
             case _:
                 host.node, host.ready, self._failed_starts = str(answer), True, 0
                 return None
@@ -231,14 +265,24 @@ class RayExecutor:
         if not host.ready and failure.kind is not FailureKind.NODE_LOST:
             self._failed_starts += 1
             if self._failed_starts == STARTS:
-                raise SearchError(f"workers could not be started, {STARTS} times in a row: {failure.message}\n{failure.traceback}")
+                raise SearchError(
+                    f"workers could not be started, {STARTS} times in a row: {failure.message}\n{failure.traceback}"
+                )
         return Evaluation(host.candidate, failure) if host.candidate else None
 
     def _failure(self, host: Host, error: Exception) -> Failure:
         """What the end of an actor is to the search; Ray tells most of it in words only."""
         text = str(error)
-        if isinstance(error, self._ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
-            return Failure(FailureKind.OUT_OF_MEMORY, "Ray ended the worker: its node ran out of memory", text, host.name)
+        if (
+            isinstance(error, self._ray.exceptions.OutOfMemoryError)
+            or "running low on memory" in text
+        ):
+            return Failure(
+                FailureKind.OUT_OF_MEMORY,
+                "Ray ended the worker: its node ran out of memory",
+                text,
+                host.name,
+            )
         if "node has died" in text or (host.node and host.node not in self._nodes()):
             return Failure(FailureKind.NODE_LOST, "the node is gone", text, host.name)
         return Failure(FailureKind.WORKER_DIED, "the worker's actor died", text, host.name)
@@ -282,8 +326,12 @@ class Host:
 class HostActor:
     """An actor, from its own side: one worker of the ``processes`` backend on some node, so that faults are the same in both."""
 
-    def __init__(self, settings: ProcessesSettings, make_evaluator: bytes, folder: Path, on_gpu: bool) -> None:
-        vars(sys.modules["__main__"]).pop("__file__", None)  # Ray's own script, which a spawned worker would load for nothing
+    def __init__(
+        self, settings: ProcessesSettings, make_evaluator: bytes, folder: Path, on_gpu: bool
+    ) -> None:
+        vars(sys.modules["__main__"]).pop(
+            "__file__", None
+        )  # Ray's own script, which a spawned worker would load for nothing
         with suppress(OSError):
             os.chdir(folder)  # where there is one: relative paths are meant from there
         if not on_gpu:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from falsr_nas.candidate import Candidate, Evaluation, FailedAttempt, Failure, FailureKind, Fate
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    FailedAttempt,
+    Failure,
+    FailureKind,
+    Fate,
+)
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, Then
@@ -23,7 +30,9 @@ class Retrying:
         record: gets each failed attempt that is no outcome: those retried, and the one that stops the search.
     """
 
-    def __init__(self, executor: Executor, policies: FailurePolicies, record: Callable[[FailedAttempt], None]) -> None:
+    def __init__(
+        self, executor: Executor, policies: FailurePolicies, record: Callable[[FailedAttempt], None]
+    ) -> None:
         self._executor = executor
         self._policies = policies
         self._record = record
@@ -61,10 +70,17 @@ class Retrying:
             return ended
 
     def _may_retry(self, failure: Failure, earlier: tuple[Failure, ...]) -> bool:
-        return sum(before.kind is failure.kind for before in earlier) < self._policies.of(failure.kind).retries
+        return (
+            sum(before.kind is failure.kind for before in earlier)
+            < self._policies.of(failure.kind).retries
+        )
 
     def _retry(self, candidate: Candidate, failures: tuple[Failure, ...]) -> None:
-        self._record(FailedAttempt(candidate.number, candidate.key, len(failures), failures[-1], Fate.RETRIED))
+        self._record(
+            FailedAttempt(
+                candidate.number, candidate.key, len(failures), failures[-1], Fate.RETRIED
+            )
+        )
         self._failed[candidate.key] = failures
         self._executor.submit(candidate, avoid={failure.place for failure in failures})
 
@@ -76,10 +92,18 @@ class Retrying:
         policy, candidate = self._policies.of(failure.kind), ended.candidate
         if policy.then is not Then.stop and self._in_a_row != policy.in_a_row:
             return
-        self._record(FailedAttempt(candidate.number, candidate.key, ended.attempts, failure, Fate.STOPPED))
-        who = f"candidate {candidate.number}" if policy.then is Then.stop else f"{self._in_a_row} candidates in a row"
+        self._record(
+            FailedAttempt(candidate.number, candidate.key, ended.attempts, failure, Fate.STOPPED)
+        )
+        who = (
+            f"candidate {candidate.number}"
+            if policy.then is Then.stop
+            else f"{self._in_a_row} candidates in a row"
+        )
         times = f", at attempt {ended.attempts}" if ended.earlier else ""
         what = f"{who} failed{times} ({failure.kind.value}): {failure.message}"
         if failure.kind is FailureKind.BAD_DATA:
-            raise UserError(f"{what}. What was finished is stored: mend the images, then run the same command")
+            raise UserError(
+                f"{what}. What was finished is stored: mend the images, then run the same command"
+            )
         raise SearchError(f"{what}\n{failure.traceback}".rstrip())

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from falsr_nas.candidate import FailureKind
+from falsr_nas.archive.candidate import FailureKind
 from falsr_nas.errors import UserError
 
 
@@ -53,7 +53,9 @@ class FailurePolicies:
             if policy.retries < 0:
                 raise UserError(f"{where}.retries is {policy.retries}: it must not be negative")
             if policy.in_a_row is not None and policy.in_a_row < 1:
-                raise UserError(f"{where}.in_a_row is {policy.in_a_row}: it must be at least 1, or null for any number")
+                raise UserError(
+                    f"{where}.in_a_row is {policy.in_a_row}: it must be at least 1, or null for any number"
+                )
 
     def of(self, kind: FailureKind) -> FailurePolicy:
         """The policy for failures of this kind."""
@@ -95,13 +97,21 @@ class WorkersSettings(ExecutionSettings):
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise UserError(f"execution.workers is {self.workers}: it must be at least 1, or null to be found out")
+            raise UserError(
+                f"execution.workers is {self.workers}: it must be at least 1, or null to be found out"
+            )
         if self.devices_per_candidate < 1:
-            raise UserError(f"execution.devices_per_candidate is {self.devices_per_candidate}: it must be at least 1")
+            raise UserError(
+                f"execution.devices_per_candidate is {self.devices_per_candidate}: it must be at least 1"
+            )
         if self.time_limit is not None and self.time_limit <= 0:
-            raise UserError(f"execution.time_limit is {self.time_limit}: give a number of seconds, or null for no limit")
+            raise UserError(
+                f"execution.time_limit is {self.time_limit}: give a number of seconds, or null for no limit"
+            )
         if self.memory_limit is not None and self.memory_limit <= 0:
-            raise UserError(f"execution.memory_limit is {self.memory_limit}: give a number of GiB, or null for no limit")
+            raise UserError(
+                f"execution.memory_limit is {self.memory_limit}: give a number of GiB, or null for no limit"
+            )
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,9 @@ class ProcessesSettings(WorkersSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.workers_per_device < 1:
-            raise UserError(f"execution.workers_per_device is {self.workers_per_device}: it must be at least 1")
+            raise UserError(
+                f"execution.workers_per_device is {self.workers_per_device}: it must be at least 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -143,12 +155,20 @@ class RaySettings(WorkersSettings):
                 f"execution.address is {self.address!r}: give auto, or host:port of the cluster's head, or null for a Ray of its own"
             )
         if self.num_cpus is not None and self.num_cpus <= 0:
-            raise UserError(f"execution.num_cpus is {self.num_cpus}: it must be positive, or null for one a device")
-        if self.num_gpus is not None and (self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)):
+            raise UserError(
+                f"execution.num_cpus is {self.num_cpus}: it must be positive, or null for one a device"
+            )
+        if self.num_gpus is not None and (
+            self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)
+        ):
             raise UserError(
                 f"execution.num_gpus is {self.num_gpus}: give a share of one GPU, a whole number of them, or null for one a device"
             )
-        if self.num_gpus and self.devices_per_candidate > 1 and self.num_gpus != self.devices_per_candidate:
+        if (
+            self.num_gpus
+            and self.devices_per_candidate > 1
+            and self.num_gpus != self.devices_per_candidate
+        ):
             raise UserError(
                 f"execution.num_gpus is {self.num_gpus:g}, execution.devices_per_candidate {self.devices_per_candidate}: they must agree"
             )

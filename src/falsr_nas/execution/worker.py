@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from falsr_nas.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.executor import MakeEvaluator
@@ -37,7 +37,9 @@ class Worker:
         fault: what ended it.
     """
 
-    def __init__(self, make_evaluator: MakeEvaluator, place: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, make_evaluator: MakeEvaluator, place: int, environment: Mapping[str, str]
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.place = place
         self.name = f"worker {place}"
@@ -48,7 +50,10 @@ class Worker:
         self.fault = Failure(FailureKind.WORKER_DIED, "")
         self._connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=work, args=(theirs, make_evaluator, environment), daemon=True, name=f"worker-{place}"
+            target=work,
+            args=(theirs, make_evaluator, environment),
+            daemon=True,
+            name=f"worker-{place}",
         )
         with _signals_held_back():
             self._process.start()
@@ -71,7 +76,9 @@ class Worker:
         """What to wait for: its words, its death."""
         return [self._connection, self._process.sentinel]
 
-    def ended(self, time_limit: float | None = None, memory_limit: float | None = None) -> Evaluation | None:
+    def ended(
+        self, time_limit: float | None = None, memory_limit: float | None = None
+    ) -> Evaluation | None:
         """The evaluation that has ended, if any: its answer, or the failure that it died or broke a limit.
 
         Raises:
@@ -81,10 +88,19 @@ class Worker:
             return self._listen()
         if not self._process.is_alive():
             return self._died()
-        if self.candidate and time_limit is not None and time.monotonic() - self.began >= time_limit:
-            return self._end(FailureKind.TIMEOUT, f"took longer than execution.time_limit={time_limit:g} s")
+        if (
+            self.candidate
+            and time_limit is not None
+            and time.monotonic() - self.began >= time_limit
+        ):
+            return self._end(
+                FailureKind.TIMEOUT, f"took longer than execution.time_limit={time_limit:g} s"
+            )
         if self.candidate and memory_limit is not None and (held := self.memory()) > memory_limit:
-            return self._end(FailureKind.OUT_OF_MEMORY, f"its worker held {held:.2f} GiB, execution.memory_limit is {memory_limit:g}")
+            return self._end(
+                FailureKind.OUT_OF_MEMORY,
+                f"its worker held {held:.2f} GiB, execution.memory_limit is {memory_limit:g}",
+            )
         return None
 
     def memory(self) -> float:
@@ -110,7 +126,10 @@ class Worker:
                 return self._end(kind, message, traceback)
             case Evaluation(candidate, outcome):
                 self.candidate = None
-                return Evaluation(candidate, replace(outcome, place=self.name) if isinstance(outcome, Failure) else outcome)
+                return Evaluation(
+                    candidate,
+                    replace(outcome, place=self.name) if isinstance(outcome, Failure) else outcome,
+                )
             case _:
                 self.ready = True
                 return None
@@ -142,7 +161,9 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(connection: Connection, make_evaluator: MakeEvaluator, environment: Mapping[str, str]) -> None:
+def work(
+    connection: Connection, make_evaluator: MakeEvaluator, environment: Mapping[str, str]
+) -> None:
     """A worker's life: prepare, say so, then evaluate what comes until the search is gone."""
     threading.Thread(target=_die_with_the_search, daemon=True).start()
     os.environ.update(environment)  # before torch is imported

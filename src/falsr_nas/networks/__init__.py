@@ -1,1 +1,5 @@
-"""Genomes as torch modules, and the hand-made networks they are compared with."""
+"""Networks as PyTorch modules: genomes, hand-made baselines, imported TensorFlow graphs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

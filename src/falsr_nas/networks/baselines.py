@@ -1,7 +1,7 @@
 """The hand-made x2 networks that searches are measured against, in evaluation form.
 
 Zero padding "same" everywhere, so that every output is twice its input. Weights are not shipped; the published costs and scores lie in
-:mod:`falsr_nas.report.peers`. Where the count of a network differs from its paper's by more than 0.5%, its docstring says why.
+:mod:`falsr_nas.benchmark.peers`. Where the count of a network differs from its paper's by more than 0.5%, its docstring says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def bicubic(x: Tensor) -> Tensor:
     """Bicubic interpolation, a = -0.5 (Keys, 1981; MATLAB's), border replicated: (N, C, H, W) -> (N, C, 2H, 2W)."""
     edge = 2  # taps on each side
     # Only its antialiased variant uses a = -0.5. For an upscaling both have the same four taps.
-    x = interpolate(pad(x, (edge,) * 4, mode="replicate"), scale_factor=SCALE, mode="bicubic", antialias=True)
+    x = interpolate(
+        pad(x, (edge,) * 4, mode="replicate"), scale_factor=SCALE, mode="bicubic", antialias=True
+    )
     return x[..., SCALE * edge : -SCALE * edge, SCALE * edge : -SCALE * edge]
 
 
@@ -74,7 +76,9 @@ class FSRCNN(SuperResolver):
         super().__init__()
         self.extract = nn.Sequential(nn.Conv2d(1, 56, 5, padding=2), nn.PReLU(56))
         self.shrink = nn.Sequential(nn.Conv2d(56, 12, 1), nn.PReLU(12))
-        self.map = nn.Sequential(*(layer for _ in range(4) for layer in (nn.Conv2d(12, 12, 3, padding=1), nn.PReLU(12))))
+        self.map = nn.Sequential(
+            *(layer for _ in range(4) for layer in (nn.Conv2d(12, 12, 3, padding=1), nn.PReLU(12)))
+        )
         self.expand = nn.Sequential(nn.Conv2d(12, 56, 1), nn.PReLU(56))
         self.upscale = nn.ConvTranspose2d(56, 1, 9, stride=SCALE, padding=4, output_padding=1)
 

@@ -31,7 +31,16 @@ def conv_relu(layer: nn.Module, x: Tensor) -> Tensor:
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     ):
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups, "relu", [], ""
+            x,
+            layer.weight,
+            layer.bias,
+            layer.padding,
+            layer.stride,
+            layer.dilation,
+            layer.groups,
+            "relu",
+            [],
+            "",
         )
     output: Tensor = layer(x)
     return relu(output, inplace=True)
@@ -43,7 +52,9 @@ class ConvCell(nn.Module):
     def __init__(self, cell: Cell, inputs: int) -> None:
         super().__init__()
         width, groups = cell.channels, cell.operator.groups
-        self.layers = nn.ModuleList(conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats))
+        self.layers = nn.ModuleList(
+            conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats)
+        )
         self.residual = cell.residual and cell.repeats > 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +89,10 @@ class InvertedBottleneckCell(nn.Module):
     def __init__(self, cell: Cell, inputs: int) -> None:
         super().__init__()
         self.entry = conv(inputs, cell.channels, 1)
-        blocks = (InvertedBottleneck(cell.channels, cell.operator.factor, cell.kernel) for _ in range(cell.repeats))
+        blocks = (
+            InvertedBottleneck(cell.channels, cell.operator.factor, cell.kernel)
+            for _ in range(cell.repeats)
+        )
         self.blocks = nn.ModuleList(blocks)
         self.residual = cell.residual and cell.repeats > 1
 

@@ -23,7 +23,10 @@ class Footprint:
 def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
     """For each target 1..n the nodes that nothing after it reads. Node 0 stays: the global skip reads it last."""
     last = {node: target for target in range(1, genome.n + 2) for node in genome.inputs(target)}
-    return tuple(tuple(node for node in genome.inputs(target) if node and last[node] == target) for target in range(1, genome.n + 1))
+    return tuple(
+        tuple(node for node in genome.inputs(target) if node and last[node] == target)
+        for target in range(1, genome.n + 1)
+    )
 
 
 def footprint(genome: Genome) -> Footprint:
@@ -31,13 +34,19 @@ def footprint(genome: Genome) -> Footprint:
     reach = [1]  # of each node: the stem is a 3 x 3 convolution
     held = genome.stem + 1  # nodes and the input
     floats = held
-    for target, (cell, done) in enumerate(zip(genome.cells, released(genome), strict=True), start=1):
+    for target, (cell, done) in enumerate(
+        zip(genome.cells, released(genome), strict=True), start=1
+    ):
         reach.append(max(reach[node] for node in genome.inputs(target)) + _reach(cell))
         floats = max(floats, held + _joined(genome, target) + _cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
-    floats = max(floats, held + _joined(genome, last) + genome.stem, held + 3 * genome.stem)  # the sum, reordered, shuffled
-    margin = max(reach[node] for node in genome.inputs(last)) + 2  # the last two convolutions; of the one at HR a pixel is half of one
+    floats = max(
+        floats, held + _joined(genome, last) + genome.stem, held + 3 * genome.stem
+    )  # the sum, reordered, shuffled
+    margin = (
+        max(reach[node] for node in genome.inputs(last)) + 2
+    )  # the last two convolutions; of the one at HR a pixel is half of one
     return Footprint(margin, floats)
 
 
@@ -58,7 +67,11 @@ def _cell_floats(cell: Cell) -> int:
     if cell.operator.kind == "invertBotCon":
         inner = width * cell.operator.factor
         first = width if cell.repeats > 1 else 0
-        return first + max(width + 2 * inner, 3 * width + inner)  # input and output of the depthwise layer; the block's sum
+        return first + max(
+            width + 2 * inner, 3 * width + inner
+        )  # input and output of the depthwise layer; the block's sum
     if cell.repeats == 1:
         return width
-    return (3 if cell.repeats > 2 or cell.residual else 2) * width  # the first layer's output, a later one's input and output
+    return (
+        3 if cell.repeats > 2 or cell.residual else 2
+    ) * width  # the first layer's output, a later one's input and output

@@ -26,7 +26,9 @@ class Network(SuperResolver):
         self.footprint = footprint(genome)
         self._released = released(genome)
         self.stem = conv(1, genome.stem, 3)
-        self.cells = nn.ModuleList(build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1))
+        self.cells = nn.ModuleList(
+            build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
+        )
         self.merge = conv(genome.in_channels(genome.n + 1), genome.stem, 3)
         self.restore = conv(genome.stem // SCALE**2, 1, 3)
 
@@ -34,7 +36,9 @@ class Network(SuperResolver):
         """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
         nodes = {0: conv_relu(self.stem, y)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
-            nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))  # node i: (N, f_i, H, W)
+            nodes[target] = cell(
+                concatenate(nodes, self.genome.inputs(target))
+            )  # node i: (N, f_i, H, W)
             for node in self._released[target - 1]:
                 del nodes[node]  # without gradients its memory is free from here on
         x = conv_relu(self.merge, concatenate(nodes, self.genome.inputs(self.genome.n + 1)))

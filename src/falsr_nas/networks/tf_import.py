@@ -33,7 +33,9 @@ LARGEST_FILE = 64 * 2**20
 LUMA_INPUT = "input_image_evaluate_y"
 """Placeholder of the luma plane, NHWC, in the published graphs."""
 
-_CELL = re.compile(r"((?:.*/)?cell(\d{1,3})/([A-Za-z0-9]{1,32}_f\d{1,6}_k\d{1,4}_b\d{1,4}_(?:isskip|noskip)))")
+_CELL = re.compile(
+    r"((?:.*/)?cell(\d{1,3})/([A-Za-z0-9]{1,32}_f\d{1,6}_k\d{1,4}_b\d{1,4}_(?:isskip|noskip)))"
+)
 _MOST_NODES = 100_000
 _FLOAT, _INT32 = 1, 3  # TensorFlow's DataType
 
@@ -42,9 +44,19 @@ _FLOAT, _INT32 = 1, 3  # TensorFlow's DataType
 # attributes is spelt as what it is on the wire, a list of pairs. Fields left out here are skipped by the parser.
 _MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
     "GraphDef": (("node", 1, "bytes*"),),
-    "NodeDef": (("name", 1, "string"), ("op", 2, "string"), ("input", 3, "string*"), ("attr", 5, "Attr*")),
+    "NodeDef": (
+        ("name", 1, "string"),
+        ("op", 2, "string"),
+        ("input", 3, "string*"),
+        ("attr", 5, "Attr*"),
+    ),
     "Attr": (("key", 1, "string"), ("value", 2, "AttrValue")),
-    "AttrValue": (("list", 1, "ListValue"), ("s", 2, "bytes"), ("i", 3, "int64"), ("tensor", 8, "TensorProto")),
+    "AttrValue": (
+        ("list", 1, "ListValue"),
+        ("s", 2, "bytes"),
+        ("i", 3, "int64"),
+        ("tensor", 8, "TensorProto"),
+    ),
     "ListValue": (("i", 3, "int64*"),),
     "TensorProto": (
         ("dtype", 1, "int32"),
@@ -65,7 +77,9 @@ class GraphError(UserError):
 def load_graph(path: Path) -> Network:
     """The network of a ``.pb`` file. Raises GraphError when the file is no such graph, OSError when it cannot be read."""
     if (size := path.stat().st_size) > LARGEST_FILE:
-        raise GraphError(f"{path}: {size} bytes is more than any graph of this family; the limit is {LARGEST_FILE}")
+        raise GraphError(
+            f"{path}: {size} bytes is more than any graph of this family; the limit is {LARGEST_FILE}"
+        )
     try:
         return import_graph(path.read_bytes())
     except GraphError as error:
@@ -109,7 +123,9 @@ class _Graph:
         if node is None:
             raise GraphError(f"not a whole FALSR graph: it has no node {name!r}")
         if node.op not in ops:
-            raise GraphError(f"not a FALSR graph: node {name!r} is {node.op!r}, expected {' or '.join(ops)}")
+            raise GraphError(
+                f"not a FALSR graph: node {name!r} is {node.op!r}, expected {' or '.join(ops)}"
+            )
         return node
 
     def wires(self, node: Any) -> list[str]:
@@ -137,7 +153,9 @@ class _Graph:
         """What a node of ``count`` inputs reads."""
         wires = self.wires(node)
         if len(wires) != count:
-            raise GraphError(f"not a FALSR graph: node {node.name!r} reads {len(wires)} tensors, expected {count}")
+            raise GraphError(
+                f"not a FALSR graph: node {node.name!r} reads {len(wires)} tensors, expected {count}"
+            )
         return wires
 
     def of(self, op: str) -> Iterator[Any]:
@@ -148,12 +166,16 @@ class _Graph:
         """The float constant of that name and shape. The shape is compared before anything is allocated."""
         value = self._constant(name, _FLOAT)
         if (found := tuple(dim.size for dim in value.tensor_shape.dim)) != shape:
-            raise GraphError(f"constant {name!r} has shape {list(found[:8])}, its genome needs {list(shape)}")
+            raise GraphError(
+                f"constant {name!r} has shape {list(found[:8])}, its genome needs {list(shape)}"
+            )
         count = math.prod(shape)
         if len(value.tensor_content) == 4 * count:
             flat = torch.frombuffer(bytearray(value.tensor_content), dtype=torch.float32)
         elif not value.tensor_content and len(value.float_val) in {1, count}:
-            flat = torch.tensor(list(value.float_val)).expand(count)  # a single value stands for all
+            flat = torch.tensor(list(value.float_val)).expand(
+                count
+            )  # a single value stands for all
         else:
             raise GraphError(f"constant {name!r} declares {count} numbers and holds another amount")
         if not flat.isfinite().all():
@@ -172,7 +194,9 @@ class _Graph:
     def _constant(self, name: str, dtype: int) -> Any:
         value = attribute(self.node(name, "Const"), "value").tensor
         if value.dtype != dtype:
-            raise GraphError(f"constant {name!r} has TensorFlow data type {value.dtype}, expected {dtype}")
+            raise GraphError(
+                f"constant {name!r} has TensorFlow data type {value.dtype}, expected {dtype}"
+            )
         return value
 
 
@@ -190,7 +214,11 @@ class _Importer:
 
     def __init__(self, graph: _Graph) -> None:
         self.graph = graph
-        self.adds: dict[frozenset[str], str] = {frozenset(graph.wires(node)): node.name for op in ("Add", "AddV2") for node in graph.of(op)}
+        self.adds: dict[frozenset[str], str] = {
+            frozenset(graph.wires(node)): node.name
+            for op in ("Add", "AddV2")
+            for node in graph.of(op)
+        }
 
     def read(self) -> tuple[Genome, dict[str, Tensor]]:
         """The genome, and the weights by their names in :class:`Network`."""
@@ -199,7 +227,11 @@ class _Importer:
         layers: dict[str, _Layer] = {}
         cells = self._cells()
         for i, (prefix, cell) in enumerate(cells):
-            found, end = self._bottlenecks(prefix, cell) if cell.operator.kind == "invertBotCon" else self._convs(prefix, cell)
+            found, end = (
+                self._bottlenecks(prefix, cell)
+                if cell.operator.kind == "invertBotCon"
+                else self._convs(prefix, cell)
+            )
             layers |= {f"cells.{i}.{name}": layer for name, layer in found.items()}
             entries.append(next(iter(found.values())).source)
             ends[end] = i + 1
@@ -211,21 +243,31 @@ class _Importer:
         layers["merge"], layers["restore"] = self._upsampler(stem)
         entries.append(layers["merge"].source)
         links = [self._nodes(entry, ends, target) for target, entry in enumerate(entries, start=1)]
-        genome = Genome(tuple(cell for _, cell in cells), tuple(links[1:]), self._stem_channels(layers["stem"]))
+        genome = Genome(
+            tuple(cell for _, cell in cells), tuple(links[1:]), self._stem_channels(layers["stem"])
+        )
         return genome, self._weights(genome, layers)
 
     def _weights(self, genome: Genome, layers: dict[str, _Layer]) -> dict[str, Tensor]:
         if 4 * cost(genome).params > LARGEST_FILE:
-            raise GraphError("not a FALSR graph: its genome has more weights than the file can hold")
+            raise GraphError(
+                "not a FALSR graph: its genome has more weights than the file can hold"
+            )
         with torch.device("meta"):
-            shapes = {name: tuple(tensor.shape) for name, tensor in Network(genome).state_dict().items()}
+            shapes = {
+                name: tuple(tensor.shape) for name, tensor in Network(genome).state_dict().items()
+            }
         weights: dict[str, Tensor] = {}
         for name, layer in layers.items():
             outputs, inputs, height, width = shapes[f"{name}.weight"]
             if name.endswith(".depthwise"):  # HWCM -> (C, 1, H, W)
-                kernel = self.graph.tensor(layer.kernel, (height, width, outputs, 1)).permute(2, 3, 0, 1)
+                kernel = self.graph.tensor(layer.kernel, (height, width, outputs, 1)).permute(
+                    2, 3, 0, 1
+                )
             else:  # HWIO -> OIHW
-                kernel = self.graph.tensor(layer.kernel, (height, width, inputs, outputs)).permute(3, 2, 0, 1)
+                kernel = self.graph.tensor(layer.kernel, (height, width, inputs, outputs)).permute(
+                    3, 2, 0, 1
+                )
             weights[f"{name}.weight"] = kernel.contiguous()
             weights[f"{name}.bias"] = self.graph.tensor(layer.bias, (outputs,)).contiguous()
         return weights
@@ -234,10 +276,14 @@ class _Importer:
         """The cells in order, each with the prefix of its nodes' names."""
         found = {match.groups() for name in self.graph.nodes if (match := _CELL.match(name))}
         if not found:
-            raise GraphError("not a FALSR graph: no node is named after a cell, as in .../cell0/conv_f64_k3_b4_isskip_b0/kernel")
+            raise GraphError(
+                "not a FALSR graph: no node is named after a cell, as in .../cell0/conv_f64_k3_b4_isskip_b0/kernel"
+            )
         cells = sorted((int(index), prefix, Cell.parse(name)) for prefix, index, name in found)
         if [index for index, _, _ in cells] != list(range(len(cells))):
-            raise GraphError(f"not a FALSR graph: its cells are numbered {[index for index, _, _ in cells][:16]}, expected 0, 1, 2, ...")
+            raise GraphError(
+                f"not a FALSR graph: its cells are numbered {[index for index, _, _ in cells][:16]}, expected 0, 1, 2, ..."
+            )
         return [(prefix, cell) for _, prefix, cell in cells]
 
     def _convs(self, prefix: str, cell: Cell) -> tuple[dict[str, _Layer], str]:
@@ -246,20 +292,34 @@ class _Importer:
         layers = [self._layer(wire, groups=cell.operator.groups) for wire in wires]
         for before, layer in zip(wires, layers[1:], strict=False):
             self._expect(layer, before)
-        return {f"layers.{i}": layer for i, layer in enumerate(layers)}, self._residual(prefix, cell, wires[0], wires[-1])
+        return {f"layers.{i}": layer for i, layer in enumerate(layers)}, self._residual(
+            prefix, cell, wires[0], wires[-1]
+        )
 
     def _bottlenecks(self, prefix: str, cell: Cell) -> tuple[dict[str, _Layer], str]:
         """The layers of an inverted bottleneck cell, in order, and the wire that leaves it."""
         first = wire = f"{prefix}_conv_supple/BiasAdd"
         layers = {"entry": self._layer(wire, relu=False)}
         for i in range(cell.repeats):
-            expanded, deepened, projected = f"{prefix}_b{i}_conv_1/Relu", f"{prefix}_b{i}depth_wise/Relu", f"{prefix}_b{i}_conv_2/BiasAdd"
-            expand, depthwise, project = self._layer(expanded), self._layer(deepened, depthwise=True), self._layer(projected, relu=False)
+            expanded, deepened, projected = (
+                f"{prefix}_b{i}_conv_1/Relu",
+                f"{prefix}_b{i}depth_wise/Relu",
+                f"{prefix}_b{i}_conv_2/BiasAdd",
+            )
+            expand, depthwise, project = (
+                self._layer(expanded),
+                self._layer(deepened, depthwise=True),
+                self._layer(projected, relu=False),
+            )
             self._expect(expand, wire)
             self._expect(depthwise, expanded)
             self._expect(project, deepened)
             wire = self._sum(projected, wire)
-            layers |= {f"blocks.{i}.expand": expand, f"blocks.{i}.depthwise": depthwise, f"blocks.{i}.project": project}
+            layers |= {
+                f"blocks.{i}.expand": expand,
+                f"blocks.{i}.depthwise": depthwise,
+                f"blocks.{i}.project": project,
+            }
         return layers, self._residual(prefix, cell, first, wire)
 
     def _residual(self, prefix: str, cell: Cell, first: str, last: str) -> str:
@@ -276,16 +336,28 @@ class _Importer:
         """The layers before and after the sub-pixel shuffle."""
         shuffles = list(self.graph.of("DepthToSpace"))
         if len(shuffles) != 1 or attribute(shuffles[0], "block_size").i != SCALE:
-            raise GraphError(f"not a FALSR graph: expected one DepthToSpace node of block size {SCALE}")
+            raise GraphError(
+                f"not a FALSR graph: expected one DepthToSpace node of block size {SCALE}"
+            )
         (total,) = self.graph.only_wires(shuffles[0], 1)
         terms = self.graph.only_wires(self.graph.node(total, "Add", "AddV2"), 2)
         if stem not in terms:
             raise GraphError("not a FALSR graph: its upsampler does not add node 0")
         terms.remove(stem)
-        convs = {node.name for node in self.graph.of("Conv2D") if shuffles[0].name in self.graph.wires(node)}
-        outputs = [node.name for node in self.graph.of("BiasAdd") if convs.intersection(self.graph.wires(node))]
+        convs = {
+            node.name
+            for node in self.graph.of("Conv2D")
+            if shuffles[0].name in self.graph.wires(node)
+        }
+        outputs = [
+            node.name
+            for node in self.graph.of("BiasAdd")
+            if convs.intersection(self.graph.wires(node))
+        ]
         if len(outputs) != 1:
-            raise GraphError("not a FALSR graph: expected one convolution after its DepthToSpace node")
+            raise GraphError(
+                "not a FALSR graph: expected one convolution after its DepthToSpace node"
+            )
         restore = self._layer(outputs[0], relu=False)
         self._expect(restore, shuffles[0].name)
         return self._layer(terms[0]), restore
@@ -294,10 +366,14 @@ class _Importer:
         """The links of a target that reads ``entry``: the nodes concatenated there, without the one before the target."""
         wires = [entry] if entry in ends else self._concatenated(entry)
         if unknown := [wire for wire in wires if wire not in ends]:
-            raise GraphError(f"not a FALSR graph: target {target} reads {unknown[0]!r}, which is no node's output")
+            raise GraphError(
+                f"not a FALSR graph: target {target} reads {unknown[0]!r}, which is no node's output"
+            )
         nodes = tuple(ends[wire] for wire in wires)
         if nodes[-1] != target - 1:
-            raise GraphError(f"not a FALSR graph: target {target} reads the nodes {list(nodes)}, and must read node {target - 1} last")
+            raise GraphError(
+                f"not a FALSR graph: target {target} reads the nodes {list(nodes)}, and must read node {target - 1} last"
+            )
         return nodes[:-1]
 
     def _concatenated(self, wire: str) -> list[str]:
@@ -311,7 +387,9 @@ class _Importer:
         if self.graph.integer(axis) not in {3, -1}:
             raise GraphError(f"not a FALSR graph: {axis!r} is not the channel axis")
 
-    def _layer(self, end: str, *, relu: bool = True, groups: int = 1, depthwise: bool = False) -> _Layer:
+    def _layer(
+        self, end: str, *, relu: bool = True, groups: int = 1, depthwise: bool = False
+    ) -> _Layer:
         """The convolution whose output, with bias and ReLU, is the wire ``end``."""
         if relu:
             (end,) = self.graph.only_wires(self.graph.node(end, "Relu"), 1)
@@ -326,7 +404,9 @@ class _Importer:
         pairs = [self._conv(part, "Conv2D") for part in self._concatenated(total)]
         split, kernel_split = pairs[0]
         if pairs != [(_output(split, i), _output(kernel_split, i)) for i in range(groups)]:
-            raise GraphError(f"not a FALSR graph: {total!r} is not a convolution of {groups} groups")
+            raise GraphError(
+                f"not a FALSR graph: {total!r} is not a convolution of {groups} groups"
+            )
         return _Layer(self._split(kernel_split, groups), bias, self._split(split, groups))
 
     def _split(self, name: str, parts: int) -> str:
@@ -342,13 +422,21 @@ class _Importer:
         node = self.graph.node(name, op)
         source, kernel = self.graph.only_wires(node, 2)
         steps = [*attribute(node, "strides").list.i, *attribute(node, "dilations").list.i]
-        if attribute(node, "padding").s != b"SAME" or attribute(node, "data_format").s not in {b"", b"NHWC"} or set(steps) != {1}:
-            raise GraphError(f"not a FALSR graph: {name!r} is not an NHWC convolution of stride 1 with padding SAME")
+        if (
+            attribute(node, "padding").s != b"SAME"
+            or attribute(node, "data_format").s not in {b"", b"NHWC"}
+            or set(steps) != {1}
+        ):
+            raise GraphError(
+                f"not a FALSR graph: {name!r} is not an NHWC convolution of stride 1 with padding SAME"
+            )
         return source, kernel
 
     def _expect(self, layer: _Layer, source: str) -> None:
         if layer.source != source:
-            raise GraphError(f"not a FALSR graph: the layer of {layer.kernel!r} reads {layer.source!r}, expected {source!r}")
+            raise GraphError(
+                f"not a FALSR graph: the layer of {layer.kernel!r} reads {layer.source!r}, expected {source!r}"
+            )
 
     def _sum(self, one: str, other: str) -> str:
         name = self.adds.get(frozenset((one, other)))
@@ -367,23 +455,41 @@ def _output(wire: str, index: int) -> str:
 
 def attribute(node: Any, key: str) -> Any:
     """A node's attribute, empty where the node has none of that name."""
-    return next((pair.value for pair in node.attr if pair.key == key), message_types()["AttrValue"]())
+    return next(
+        (pair.value for pair in node.attr if pair.key == key), message_types()["AttrValue"]()
+    )
 
 
 @cache
 def message_types() -> dict[str, Any]:
     """The message classes of :data:`_MESSAGES`."""
     field_types = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="graph.proto", package="tensorflow", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="graph.proto", package="tensorflow", syntax="proto3"
+    )
     for name, fields in _MESSAGES.items():
         record = file.message_type.add(name=name)
         for field, number, spelling in fields:
             kind = spelling.removesuffix("*")
             label = field_types.LABEL_OPTIONAL if kind == spelling else field_types.LABEL_REPEATED
             if kind in _MESSAGES:
-                record.field.add(name=field, number=number, label=label, type=field_types.TYPE_MESSAGE, type_name=f".tensorflow.{kind}")
+                record.field.add(
+                    name=field,
+                    number=number,
+                    label=label,
+                    type=field_types.TYPE_MESSAGE,
+                    type_name=f".tensorflow.{kind}",
+                )
             else:
-                record.field.add(name=field, number=number, label=label, type=field_types.Type.Value(f"TYPE_{kind.upper()}"))
+                record.field.add(
+                    name=field,
+                    number=number,
+                    label=label,
+                    type=field_types.Type.Value(f"TYPE_{kind.upper()}"),
+                )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.{name}")) for name in _MESSAGES}
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.{name}"))
+        for name in _MESSAGES
+    }

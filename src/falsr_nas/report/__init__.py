@@ -1,1 +1,1 @@
-"""What a search leaves for people to read: the front as tables and figures."""
+"""Reports: tables, figures, the HTML page, model cards."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from falsr_nas.command import run_command
-from falsr_nas.config import Schemas
+from falsr_nas.benchmark.peers import BENCHMARKS
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
-from falsr_nas.report.peers import BENCHMARKS
 
 if TYPE_CHECKING:
     from falsr_nas.report.paper_figures import Scored
@@ -40,7 +40,9 @@ class ReportConfig:
 
     def __post_init__(self) -> None:
         if self.benchmark not in BENCHMARKS:
-            raise UserError(f"benchmark is {self.benchmark!r}: choose one of {', '.join(BENCHMARKS)}")
+            raise UserError(
+                f"benchmark is {self.benchmark!r}: choose one of {', '.join(BENCHMARKS)}"
+            )
 
 
 def find_searches(folders: Sequence[str]) -> list[Path]:
@@ -49,9 +51,15 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
     found: list[Path] = []
     for folder in map(Path, folders):
-        searches = [folder] if (folder / "search.db").exists() else sorted(path.parent for path in folder.glob("*/search.db"))
+        searches = (
+            [folder]
+            if (folder / "search.db").exists()
+            else sorted(path.parent for path in folder.glob("*/search.db"))
+        )
         if not searches:
-            raise UserError(f"{folder} holds no search: run_dirs are what falsr_nas.search had as its run_dir")
+            raise UserError(
+                f"{folder} holds no search: run_dirs are what falsr_nas.search had as its run_dir"
+            )
         found += searches
     return list(dict.fromkeys(found))
 
@@ -64,7 +72,11 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if benchmark not in content["sets"]:
             return None
-        return Scored(str(content["model"]), content["mult_adds"] / 1e9, float(content["sets"][benchmark]["psnr"]))
+        return Scored(
+            str(content["model"]),
+            content["mult_adds"] / 1e9,
+            float(content["sets"][benchmark]["psnr"]),
+        )
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -73,17 +85,25 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
 
 def report(config: ReportConfig) -> None:
     """Write the page and the figures."""
-    from falsr_nas.objectives import pareto_front
+    from falsr_nas.archive.objectives import pareto_front
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
     from falsr_nas.report.run import named_apart, read_run
 
     folders = find_searches(config.run_dirs)
     runs = named_apart([read_run(folder) for folder in folders], folders)
-    page = Path(config.output) if config.output else (folders[0] if len(folders) == 1 else Path()) / "report.html"
+    page = (
+        Path(config.output)
+        if config.output
+        else (folders[0] if len(folders) == 1 else Path()) / "report.html"
+    )
     written = [page]
     write_page(page, runs)
-    models = [score for path in config.scores if (score := read_score(Path(path), config.benchmark)) is not None]
+    models = [
+        score
+        for path in config.scores
+        if (score := read_score(Path(path), config.benchmark)) is not None
+    ]
     fronts = {run.name: pareto_front(run.evaluations, run.min_psnr) for run in runs}
     written.append(page.with_name("figure5.png"))
     write_figure(written[-1], peers_figure(config.benchmark, models, fronts))

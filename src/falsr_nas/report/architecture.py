@@ -45,7 +45,12 @@ SHAPES = """
 def architecture_svg(genome: Genome) -> str:
     """A network as a whole SVG document, readable on light and dark ground."""
     links = {(node, target) for target, nodes in enumerate(genome.links, start=2) for node in nodes}
-    return _svg(genome.n, genome.cells, links, head=f"<title>{escape(str(genome))}</title><style>\n{STYLE}\n{SHAPES}\n</style>")
+    return _svg(
+        genome.n,
+        genome.cells,
+        links,
+        head=f"<title>{escape(str(genome))}</title><style>\n{STYLE}\n{SHAPES}\n</style>",
+    )
 
 
 def blank_drawing(n: int) -> str:
@@ -54,13 +59,19 @@ def blank_drawing(n: int) -> str:
     Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``; the link from node i to target j is the group
     ``[data-link="i-j"]``. A block's group gets the kind of its operator as a class. Colours are left to the page.
     """
-    return _svg(n, None, {(node, target) for target in range(2, n + 2) for node in range(target - 1)})
+    return _svg(
+        n, None, {(node, target) for target in range(2, n + 2) for node in range(target - 1)}
+    )
 
 
-def _svg(n: int, cells: tuple[Cell, ...] | None, links: set[tuple[int, int]], head: str = "") -> str:
+def _svg(
+    n: int, cells: tuple[Cell, ...] | None, links: set[tuple[int, int]], head: str = ""
+) -> str:
     width, height = _LEFT + _BOX + round(0.75 * _REACH[1]) + 12, _y(n + 1) + _HEIGHT + _TOP
     inner = "".join(_cell(node, cells[node - 1] if cells else None) for node in range(1, n + 1))
-    blocks = _block(0, "feature extraction", "0") + inner + _block(n + 1, "sub-pixel upsampling", "")
+    blocks = (
+        _block(0, "feature extraction", "0") + inner + _block(n + 1, "sub-pixel upsampling", "")
+    )
     chain = "".join(_arrow_down(node) for node in range(n + 1))
     arcs = "".join(_link(node, target, n) for node, target in sorted(links))
     return (
@@ -89,7 +100,13 @@ def _cell(node: int, cell: Cell | None) -> str:
     if cell is None:
         return _block(node, "", str(node), loop=_loop(node))
     residual = cell.residual and cell.repeats > 1  # with one repeat it does nothing
-    return _block(node, cell.name.replace("_", " "), str(node), cell.operator.kind, _loop(node) if residual else "")
+    return _block(
+        node,
+        cell.name.replace("_", " "),
+        str(node),
+        cell.operator.kind,
+        _loop(node) if residual else "",
+    )
 
 
 def _loop(node: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from falsr_nas.candidate import FailedAttempt, FailureKind, Fate
+from falsr_nas.archive.candidate import FailedAttempt, FailureKind, Fate
 from falsr_nas.files import write_atomically
 
 COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "traceback")
@@ -19,7 +19,9 @@ COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "trac
 
 def failures_table(failures: Sequence[FailedAttempt]) -> Table:
     """A row for each kind of failure: attempts that failed so, what became of the candidates, and the last message."""
-    table = Table(title=f"Failed attempts, {len(failures)}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"Failed attempts, {len(failures)}", title_justify="left", box=box.SIMPLE_HEAD
+    )
     table.add_column("kind", no_wrap=True)
     for column in ("attempts", *Fate):
         table.add_column(column, justify="right")
@@ -38,6 +40,12 @@ def write_failures_csv(path: Path, failures: Sequence[FailedAttempt]) -> None:
     table.writerow(COLUMNS)
     for attempt in failures:
         failure = attempt.failure
-        what = (failure.kind.value, attempt.fate.value, failure.place, failure.message, failure.traceback)
+        what = (
+            failure.kind.value,
+            attempt.fate.value,
+            failure.place,
+            failure.message,
+            failure.traceback,
+        )
         table.writerow((attempt.number, attempt.key, attempt.attempt, *what))
     write_atomically(path, text.getvalue().encode())

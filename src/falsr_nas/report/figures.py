@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objectives import pareto_front, scored
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.files import write_atomically
-from falsr_nas.objectives import pareto_front, scored
-from falsr_nas.report.peers import PEERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,17 +23,37 @@ SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M", "VDSR")
 
 # Okabe and Ito's colours: told apart with every common colour blindness, and in grey.
 _CANDIDATE, _FRONT, _PEER, _TEXT, _GRID = "#8a8f98", "#0072B2", "#D55E00", "#22262b", "#e6e8eb"
-_NAME: dict[str, Any] = {"rotation": 40, "rotation_mode": "anchor", "fontsize": 7.5, "color": _PEER, "ha": "left", "va": "bottom"}
+_NAME: dict[str, Any] = {
+    "rotation": 40,
+    "rotation_mode": "anchor",
+    "fontsize": 7.5,
+    "color": _PEER,
+    "ha": "left",
+    "va": "bottom",
+}
 
 
-def write_pareto_png(path: Path, evaluations: Sequence[Evaluation], *, min_psnr: float | None = None, benchmark: str | None = None) -> None:
+def write_pareto_png(
+    path: Path,
+    evaluations: Sequence[Evaluation],
+    *,
+    min_psnr: float | None = None,
+    benchmark: str | None = None,
+) -> None:
     """Write :func:`pareto_figure` as a PNG of 1800 x 810 pixels. Raises UserError where it cannot be written."""
     content = io.BytesIO()
-    pareto_figure(evaluations, min_psnr=min_psnr, benchmark=benchmark).savefig(content, format="png", dpi=180)
+    pareto_figure(evaluations, min_psnr=min_psnr, benchmark=benchmark).savefig(
+        content, format="png", dpi=180
+    )
     write_atomically(path, content.getvalue())
 
 
-def pareto_figure(evaluations: Sequence[Evaluation], *, min_psnr: float | None = None, benchmark: str | None = None) -> Figure:
+def pareto_figure(
+    evaluations: Sequence[Evaluation],
+    *,
+    min_psnr: float | None = None,
+    benchmark: str | None = None,
+) -> Figure:
     """PSNR against mult-adds, and against parameters: all candidates, and their front.
 
     The front is that of all three objectives, so that in one panel some of its networks lie under others; the line joins those that
@@ -51,18 +71,46 @@ def pareto_figure(evaluations: Sequence[Evaluation], *, min_psnr: float | None =
     left, right = figure.subplots(1, 2, sharey=True)
     points = _points(scored(evaluations))
     front = _points(pareto_front(evaluations, min_psnr))
-    _draw_panel(left, points[:, [0, 2]], front[:, [0, 2]], "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)")
+    _draw_panel(
+        left,
+        points[:, [0, 2]],
+        front[:, [0, 2]],
+        "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)",
+    )
     _draw_panel(right, points[:, [1, 2]], front[:, [1, 2]], "parameters (K)")
     left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
     right.tick_params(left=False)
     peers = [PEERS[name] for name in SHOWN_PEERS]
     scores = [peer.psnr[benchmark] for peer in peers] if benchmark else []
-    for axes, costs in ((left, [peer.mult_adds_g for peer in peers]), (right, [peer.params_k for peer in peers])):
+    for axes, costs in (
+        (left, [peer.mult_adds_g for peer in peers]),
+        (right, [peer.params_k for peer in peers]),
+    ):
         if benchmark:
-            axes.plot(costs, scores, "D", ms=4.6, mew=0, color=_PEER, zorder=5, label="published, fully trained")
-        _mark_costs(axes, dict(zip(SHOWN_PEERS, costs, strict=True)), label=None if benchmark else "cost of published networks")
+            axes.plot(
+                costs,
+                scores,
+                "D",
+                ms=4.6,
+                mew=0,
+                color=_PEER,
+                zorder=5,
+                label="published, fully trained",
+            )
+        _mark_costs(
+            axes,
+            dict(zip(SHOWN_PEERS, costs, strict=True)),
+            label=None if benchmark else "cost of published networks",
+        )
     _limit_psnr(right, points[:, 2], front[:, 2], scores)
-    legend = left.legend(loc="lower right", fontsize=9, labelcolor=_TEXT, handletextpad=0.4, edgecolor="none", framealpha=0.85)
+    legend = left.legend(
+        loc="lower right",
+        fontsize=9,
+        labelcolor=_TEXT,
+        handletextpad=0.4,
+        edgecolor="none",
+        framealpha=0.85,
+    )
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1.0)
@@ -79,12 +127,33 @@ def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.fl
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
-def _draw_panel(axes: Axes, points: np.ndarray[Any, Any], front: np.ndarray[Any, Any], label: str) -> None:
+def _draw_panel(
+    axes: Axes, points: np.ndarray[Any, Any], front: np.ndarray[Any, Any], label: str
+) -> None:
     """Candidates and front, each (N, 2) of cost and PSNR."""
     axes.set_xscale("log")
-    axes.plot(*points.T, "o", ms=3.2, mew=0, color=_CANDIDATE, alpha=max(0.12, 0.55 - len(points) / 10_000), zorder=2, label="candidates")
-    axes.plot(*_best_at_cost(front).T, "-", drawstyle="steps-post", lw=1.4, color=_FRONT, alpha=0.65, zorder=3)
-    axes.plot(*front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front")
+    axes.plot(
+        *points.T,
+        "o",
+        ms=3.2,
+        mew=0,
+        color=_CANDIDATE,
+        alpha=max(0.12, 0.55 - len(points) / 10_000),
+        zorder=2,
+        label="candidates",
+    )
+    axes.plot(
+        *_best_at_cost(front).T,
+        "-",
+        drawstyle="steps-post",
+        lw=1.4,
+        color=_FRONT,
+        alpha=0.65,
+        zorder=3,
+    )
+    axes.plot(
+        *front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front"
+    )
     axes.set_xlabel(label, color=_TEXT)
     label_decades(axes)
     axes.grid(color=_GRID, lw=0.7)
@@ -113,19 +182,40 @@ def _best_at_cost(front: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return ascending[ascending[:, 1] > before]
 
 
-def _limit_psnr(axes: Axes, psnr: np.ndarray[Any, Any], front: np.ndarray[Any, Any], peers: Sequence[float]) -> None:
+def _limit_psnr(
+    axes: Axes, psnr: np.ndarray[Any, Any], front: np.ndarray[Any, Any], peers: Sequence[float]
+) -> None:
     """Leave out what lies far below the bulk (Tukey's outer fence), but nothing of the front."""
     if not len(psnr):
         axes.set_yticks([])
-        axes.annotate("no candidate has a score", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=9, color=_CANDIDATE)
+        axes.annotate(
+            "no candidate has a score",
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+            fontsize=9,
+            color=_CANDIDATE,
+        )
         return
     lower, upper = np.percentile(psnr, [25, 75])
-    low, high = min([max(psnr.min(), lower - 3 * (upper - lower)), *front, *peers]), max([psnr.max(), *peers])
+    low, high = (
+        min([max(psnr.min(), lower - 3 * (upper - lower)), *front, *peers]),
+        max([psnr.max(), *peers]),
+    )
     margin = 0.05 * (high - low) or 0.5
     axes.set_ylim(low - margin, high + margin)
     if hidden := int((psnr < low - margin).sum()):
         text = f"{hidden} more candidate{'s' if hidden > 1 else ''} below"
-        axes.annotate(text, (1, 0), (-4, 5), "axes fraction", "offset points", ha="right", fontsize=8, color=_CANDIDATE)
+        axes.annotate(
+            text,
+            (1, 0),
+            (-4, 5),
+            "axes fraction",
+            "offset points",
+            ha="right",
+            fontsize=8,
+            color=_CANDIDATE,
+        )
 
 
 def _mark_costs(axes: Axes, costs: Mapping[str, float], label: str | None) -> None:
@@ -137,6 +227,24 @@ def _mark_costs(axes: Axes, costs: Mapping[str, float], label: str | None) -> No
     for place, name in within:
         at = max(place, at + 0.035)
         line = {"arrowstyle": "-", "color": _PEER, "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate(name, (place, 1.02), (at, 1.05), "axes fraction", "axes fraction", arrowprops=line, **_NAME)
+        axes.annotate(
+            name,
+            (place, 1.02),
+            (at, 1.05),
+            "axes fraction",
+            "axes fraction",
+            arrowprops=line,
+            **_NAME,
+        )
     if ticks := [place for place, _ in within]:
-        axes.plot(ticks, [1.01] * len(ticks), "|", ms=6, mew=1.3, color=_PEER, transform=axes.transAxes, clip_on=False, label=label)
+        axes.plot(
+            ticks,
+            [1.01] * len(ticks),
+            "|",
+            ms=6,
+            mew=1.3,
+            color=_PEER,
+            transform=axes.transAxes,
+            clip_on=False,
+            label=label,
+        )

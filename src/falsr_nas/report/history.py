@@ -14,8 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from falsr_nas.candidate import Evaluation, Failure
-from falsr_nas.objectives import ObjectiveScale, hypervolume, objective_matrix, pareto_front, scored
+from falsr_nas.archive.candidate import Evaluation, Failure
+from falsr_nas.archive.objectives import (
+    ObjectiveScale,
+    hypervolume,
+    objective_matrix,
+    pareto_front,
+    scored,
+)
 from falsr_nas.space.genome import Cell
 
 IntArray = NDArray[np.int64]
@@ -61,7 +67,14 @@ class Networks:
         for row, evaluation in enumerate(evaluations):
             genome = evaluation.candidate.genome
             cells[row] = [table.setdefault(cell, len(table)) for cell in genome.cells]
-            links[row, [place[node, target] for target, nodes in enumerate(genome.links, start=2) for node in nodes]] = True
+            links[
+                row,
+                [
+                    place[node, target]
+                    for target, nodes in enumerate(genome.links, start=2)
+                    for node in nodes
+                ],
+            ] = True
         return cls(tuple(table), cells, places, links)
 
     def trait_counts(self, trait: str, rows: IntArray) -> dict[str | int, int]:
@@ -121,7 +134,9 @@ class Achievement:
     front: int
 
 
-def periods(evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None) -> list[Period]:
+def periods(
+    evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None
+) -> list[Period]:
     """A search in at most MOST_PERIODS periods of equally many generations; the last may be shorter."""
     if not evaluations:
         return []
@@ -142,7 +157,9 @@ def periods(evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: 
         front = pareto_front([*front, *group], min_psnr)
         total += len(group)
         first, last = index * length, min((index + 1) * length, generations) - 1
-        found.append(Period(first, last, rows(group), rows(front), total, hypervolume(front, scale)))
+        found.append(
+            Period(first, last, rows(group), rows(front), total, hypervolume(front, scale))
+        )
     return found
 
 
@@ -162,9 +179,13 @@ def entered_front(evaluations: Sequence[Evaluation], min_psnr: float | None = No
     return entered
 
 
-def achievements(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> list[Achievement]:
+def achievements(
+    evaluations: Sequence[Evaluation], min_psnr: float | None = None
+) -> list[Achievement]:
     """What the controller's operators achieved, each combination of them on its own; those that made most come first."""
-    parents = {parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents}
+    parents = {
+        parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents
+    }
     front = {evaluation.key for evaluation in pareto_front(evaluations, min_psnr)}
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for evaluation, entered in zip(evaluations, entered_front(evaluations, min_psnr), strict=True):
@@ -175,5 +196,8 @@ def achievements(evaluations: Sequence[Evaluation], min_psnr: float | None = Non
         count["parents"] += evaluation.key in parents
         count["front"] += evaluation.key in front
     names = [field.name for field in fields(Achievement)[1:]]
-    found = [Achievement(operators, *(count[name] for name in names)) for operators, count in counts.items()]
+    found = [
+        Achievement(operators, *(count[name] for name in names))
+        for operators, count in counts.items()
+    ]
     return sorted(found, key=lambda one: (-one.made, one.operators))

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from falsr_nas.candidate import Evaluation, Failure, Score
-from falsr_nas.objectives import pareto_front
+from falsr_nas.archive.candidate import Evaluation, Failure, Score
+from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
-from falsr_nas.report.peers import PEERS
 from falsr_nas.report.run import Run
 
 SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M")
@@ -25,7 +25,14 @@ MOST_CHARACTERS = {"message": 400, "traceback": 8000}
 
 def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything that the page shows of these searches, ready for JSON."""
-    peers = [{"name": name, "mult_adds": PEERS[name].mult_adds_g * 1e9, "params": PEERS[name].params_k * 1e3} for name in SHOWN_PEERS]
+    peers = [
+        {
+            "name": name,
+            "mult_adds": PEERS[name].mult_adds_g * 1e9,
+            "params": PEERS[name].params_k * 1e3,
+        }
+        for name in SHOWN_PEERS
+    ]
     return {"runs": [_run(run) for run in runs], "peers": peers}
 
 
@@ -49,15 +56,22 @@ def _run(run: Run) -> dict[str, Any]:
             "made": [networks.link_counts(period.made).tolist() for period in history],
             "front": [networks.link_counts(period.front).tolist() for period in history],
         },
-        "achievements": [asdict(achievement) for achievement in achievements(evaluations, run.min_psnr)],
+        "achievements": [
+            asdict(achievement) for achievement in achievements(evaluations, run.min_psnr)
+        ],
         "failures": _failures(evaluations),
     }
 
 
-def _candidates(evaluations: Sequence[Evaluation], networks: Networks, row_of: dict[str, int]) -> dict[str, Any]:
+def _candidates(
+    evaluations: Sequence[Evaluation], networks: Networks, row_of: dict[str, int]
+) -> dict[str, Any]:
     """The candidates column by column; a parent is its row, or its key where the search does not hold it."""
     combinations: dict[tuple[str, ...], int] = {}
-    made_by = [combinations.setdefault(e.candidate.origin.operators, len(combinations)) for e in evaluations]
+    made_by = [
+        combinations.setdefault(e.candidate.origin.operators, len(combinations))
+        for e in evaluations
+    ]
 
     def score(number: Callable[[Score], float]) -> list[float | None]:
         return [number(e.outcome) if isinstance(e.outcome, Score) else None for e in evaluations]
@@ -75,9 +89,20 @@ def _candidates(evaluations: Sequence[Evaluation], networks: Networks, row_of: d
         "links": ["".join(f"{byte:02x}" for byte in row) for row in _packed(networks)],
         "combinations": [list(combination) for combination in combinations],
         "made_by": made_by,
-        "parents": [[row_of.get(parent, parent) for parent in e.candidate.origin.parents] for e in evaluations],
-        "failed": {row: e.outcome.kind.value for row, e in enumerate(evaluations) if isinstance(e.outcome, Failure)},
-        "log_prob": {row: round(p, 3) for row, e in enumerate(evaluations) if (p := e.candidate.origin.log_prob) is not None},
+        "parents": [
+            [row_of.get(parent, parent) for parent in e.candidate.origin.parents]
+            for e in evaluations
+        ],
+        "failed": {
+            row: e.outcome.kind.value
+            for row, e in enumerate(evaluations)
+            if isinstance(e.outcome, Failure)
+        },
+        "log_prob": {
+            row: round(p, 3)
+            for row, e in enumerate(evaluations)
+            if (p := e.candidate.origin.log_prob) is not None
+        },
     }
 
 
@@ -110,7 +135,10 @@ def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[st
     """The values of a trait, and for each period how many cells had each: of the networks made then, and of the front at its end."""
     made = [networks.trait_counts(trait, period.made) for period in history]
     front = [networks.trait_counts(trait, period.front) for period in history]
-    values = sorted({value for counts in made for value in counts}, key=lambda value: (isinstance(value, str), value))
+    values = sorted(
+        {value for counts in made for value in counts},
+        key=lambda value: (isinstance(value, str), value),
+    )
     return {
         "values": values,
         "made": [[counts.get(value, 0) for value in values] for counts in made],
@@ -127,7 +155,10 @@ def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         outcome = evaluation.outcome
         for failure in (*evaluation.earlier, *([outcome] if isinstance(outcome, Failure) else [])):
             kinds[failure.kind.value] += 1
-            message, traceback = failure.message[: MOST_CHARACTERS["message"]], failure.traceback[-MOST_CHARACTERS["traceback"] :]
+            message, traceback = (
+                failure.message[: MOST_CHARACTERS["message"]],
+                failure.traceback[-MOST_CHARACTERS["traceback"] :],
+            )
             group = (failure.kind.value, message, traceback)
             rows.setdefault(group, []).append(row)
             places.setdefault(group, Counter())[failure.place] += 1
@@ -140,7 +171,11 @@ def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "message": message,
                 "traceback": traceback,
                 "rows": rows[kind, message, traceback],
-                "places": {place: count for place, count in places[kind, message, traceback].most_common() if place},
+                "places": {
+                    place: count
+                    for place, count in places[kind, message, traceback].most_common()
+                    if place
+                },
             }
             for kind, message, traceback in shown
         ],

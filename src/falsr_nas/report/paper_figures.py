@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from falsr_nas.candidate import Evaluation
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.files import write_atomically
-from falsr_nas.objectives import objective_matrix, pareto_front, scored
 from falsr_nas.report.figures import label_decades
-from falsr_nas.report.peers import PEERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +24,21 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 # The paper's colours: its own networks salmon, others light blue; darker for ours, which stand beside both.
-_FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = "#fa8072", "#6cb2dc", "#b3261e", "#22262b", "#e6e8eb", "#8a8f98"
+_FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = (
+    "#fa8072",
+    "#6cb2dc",
+    "#b3261e",
+    "#22262b",
+    "#e6e8eb",
+    "#8a8f98",
+)
 _FRONT = "#D55E00"
 
-OBJECTIVES = ("MSE on the validation images", "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)", "parameters (K)")
+OBJECTIVES = (
+    "MSE on the validation images",
+    "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)",
+    "parameters (K)",
+)
 _UNITS = np.array([1.0, 1e9, 1e3])
 
 
@@ -53,7 +64,11 @@ def write_figure(path: Path, figure: Figure) -> None:
     write_atomically(path, content.getvalue())
 
 
-def peers_figure(benchmark: str, models: Sequence[Scored] = (), fronts: Mapping[str, Sequence[Evaluation]] | None = None) -> Figure:
+def peers_figure(
+    benchmark: str,
+    models: Sequence[Scored] = (),
+    fronts: Mapping[str, Sequence[Evaluation]] | None = None,
+) -> Figure:
     """The paper's Figure 5: PSNR on a benchmark against mult-adds, FALSR and our models among the published networks.
 
     A search's own PSNR is on its validation images after a short training and does not belong here. What its front costs does: a row of
@@ -69,8 +84,16 @@ def peers_figure(benchmark: str, models: Sequence[Scored] = (), fronts: Mapping[
     figure = Figure(figsize=(7.6, 5.2), layout="constrained", facecolor="white")
     axes = figure.subplots()
     peers = [peer for peer in PEERS.values() if benchmark in peer.psnr]
-    falsr = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers if peer.name.startswith("FALSR")]
-    others = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers if not peer.name.startswith("FALSR")]
+    falsr = [
+        Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark])
+        for peer in peers
+        if peer.name.startswith("FALSR")
+    ]
+    others = [
+        Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark])
+        for peer in peers
+        if not peer.name.startswith("FALSR")
+    ]
     axes.set_xscale("log")
     for group, color, marker, label in (
         (others, _OTHERS, "o", "published"),
@@ -79,7 +102,9 @@ def peers_figure(benchmark: str, models: Sequence[Scored] = (), fronts: Mapping[
     ):
         if group:
             places = [one.mult_adds_g for one in group], [one.psnr for one in group]
-            axes.plot(*places, marker, ms=8, mew=0.8, mec="white", color=color, zorder=3, label=label)
+            axes.plot(
+                *places, marker, ms=8, mew=0.8, mec="white", color=color, zorder=3, label=label
+            )
     _finish(axes)
     label_decades(axes)
     axes.set_xlabel(OBJECTIVES[1], color=_TEXT)
@@ -113,25 +138,67 @@ def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None 
         axes.set_ylabel(OBJECTIVES[y], color=_TEXT)
         _finish(axes)
         if not len(points):
-            axes.annotate("no candidate has a score", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=9, color=_QUIET)
+            axes.annotate(
+                "no candidate has a score",
+                (0.5, 0.5),
+                xycoords="axes fraction",
+                ha="center",
+                fontsize=9,
+                color=_QUIET,
+            )
             continue
-        cloud = axes.scatter(points[:, x], points[:, y], s=7, c=generations, cmap=_ramp(), alpha=0.7, linewidths=0, zorder=2)
-        axes.plot(best[:, x], best[:, y], "o", ms=3.6, mew=0.5, mec="white", color=_FRONT, zorder=4, label="front of all three")
+        cloud = axes.scatter(
+            points[:, x],
+            points[:, y],
+            s=7,
+            c=generations,
+            cmap=_ramp(),
+            alpha=0.7,
+            linewidths=0,
+            zorder=2,
+        )
+        axes.plot(
+            best[:, x],
+            best[:, y],
+            "o",
+            ms=3.6,
+            mew=0.5,
+            mec="white",
+            color=_FRONT,
+            zorder=4,
+            label="front of all three",
+        )
         pair = lower_left(able[:, [x, y]])
-        axes.plot(*pair.T, drawstyle="steps-post", lw=1.3, color=_FRONT, alpha=0.8, zorder=3, label="front of these two")
+        axes.plot(
+            *pair.T,
+            drawstyle="steps-post",
+            lw=1.3,
+            color=_FRONT,
+            alpha=0.8,
+            zorder=3,
+            label="front of these two",
+        )
         if y == 0:
             _limit_mse(axes, points[:, 0], best[:, 0])
         label_decades(axes)
     if len(points):
-        figure.axes[0].legend(loc="upper right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9)
-        figure.colorbar(cloud, ax=figure.axes, label="generation", pad=0.01, aspect=30).outline.set_visible(False)
+        figure.axes[0].legend(
+            loc="upper right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9
+        )
+        figure.colorbar(
+            cloud, ax=figure.axes, label="generation", pad=0.01, aspect=30
+        ).outline.set_visible(False)
     return figure
 
 
 def lower_left(points: FloatArray) -> FloatArray:
     """Of (N, 2) points those that no other one is below in one and not above in the other, by ascending first coordinate."""
     ascending = points[np.lexsort((points[:, 1], points[:, 0]))]
-    before = np.minimum.accumulate(np.concatenate([[np.inf], ascending[:-1, 1]])) if len(ascending) else np.empty(0)
+    before = (
+        np.minimum.accumulate(np.concatenate([[np.inf], ascending[:-1, 1]]))
+        if len(ascending)
+        else np.empty(0)
+    )
     return ascending[ascending[:, 1] < before]
 
 
@@ -157,14 +224,33 @@ def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
     margin = 0.05 * (high - low) or 0.5
     axes.set_ylim(low - margin, high + margin)
     if hidden := int((mse > high + margin).sum()):
-        axes.annotate(f"{hidden} more above", (0, 1), (5, -3), "axes fraction", "offset points", va="top", fontsize=8, color=_QUIET)
+        axes.annotate(
+            f"{hidden} more above",
+            (0, 1),
+            (5, -3),
+            "axes fraction",
+            "offset points",
+            va="top",
+            fontsize=8,
+            color=_QUIET,
+        )
 
 
 def _cost_ticks(axes: Axes, front: Sequence[Evaluation], row: int, label: str) -> None:
     costs = [evaluation.candidate.cost.mult_adds / 1e9 for evaluation in front]
     if costs:
         heights = [0.012 + 0.03 * row] * len(costs)
-        axes.plot(costs, heights, "|", ms=8, mew=1.0, color=_OURS, alpha=0.75, transform=axes.get_xaxis_transform(), label=label)
+        axes.plot(
+            costs,
+            heights,
+            "|",
+            ms=8,
+            mew=1.0,
+            color=_OURS,
+            alpha=0.75,
+            transform=axes.get_xaxis_transform(),
+            label=label,
+        )
 
 
 def _name(axes: Axes, models: Sequence[Scored]) -> None:
@@ -180,11 +266,23 @@ def _name(axes: Axes, models: Sequence[Scored]) -> None:
     legend = axes.get_legend()
     if legend is not None:
         taken.append(legend.get_window_extent())
-    places = ((0, 8, "center", "bottom"), (8, -3, "left", "bottom"), (-8, -3, "right", "bottom"), (0, -8, "center", "top"))
+    places = (
+        (0, 8, "center", "bottom"),
+        (8, -3, "left", "bottom"),
+        (-8, -3, "right", "bottom"),
+        (0, -8, "center", "top"),
+    )
     for one in models:
         for dx, dy, horizontal, vertical in places:
-            style: dict[str, Any] = {"ha": horizontal, "va": vertical, "fontsize": 8.5, "color": _TEXT}
-            text = axes.annotate(one.name, (one.mult_adds_g, one.psnr), (dx, dy), textcoords="offset points", **style)
+            style: dict[str, Any] = {
+                "ha": horizontal,
+                "va": vertical,
+                "fontsize": 8.5,
+                "color": _TEXT,
+            }
+            text = axes.annotate(
+                one.name, (one.mult_adds_g, one.psnr), (dx, dy), textcoords="offset points", **style
+            )
             text.set_in_layout(False)
             extent = text.get_window_extent()
             if not any(extent.overlaps(other) for other in taken):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
 from falsr_nas.files import write_atomically
-from falsr_nas.objectives import ObjectiveScale, pareto_front, summarise
 
 COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
 """Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input."""
@@ -29,7 +29,12 @@ def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
     write_atomically(path, text.getvalue().encode())
 
 
-def write_pareto_json(path: Path, evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None) -> None:
+def write_pareto_json(
+    path: Path,
+    evaluations: Sequence[Evaluation],
+    scale: ObjectiveScale,
+    min_psnr: float | None = None,
+) -> None:
     """Write the front of all evaluations with where its networks come from, its hypervolume, and the scale that this was measured on.
 
     The file holds nothing of clock or machine: the same search makes the same file. Raises UserError where it cannot be written.
@@ -41,8 +46,16 @@ def write_pareto_json(path: Path, evaluations: Sequence[Evaluation], scale: Obje
         "generations": summary.generation + 1,
         "min_psnr": min_psnr,
         "hypervolume": summary.hypervolume,
-        "reference": {"psnr": scale.psnr[0], "mult_adds": scale.heaviest.mult_adds, "params": scale.heaviest.params},
-        "ideal": {"psnr": scale.psnr[1], "mult_adds": scale.lightest.mult_adds, "params": scale.lightest.params},
+        "reference": {
+            "psnr": scale.psnr[0],
+            "mult_adds": scale.heaviest.mult_adds,
+            "params": scale.heaviest.params,
+        },
+        "ideal": {
+            "psnr": scale.psnr[1],
+            "mult_adds": scale.lightest.mult_adds,
+            "params": scale.lightest.params,
+        },
         "front": [_entry(evaluation) for evaluation in pareto_front(evaluations, min_psnr)],
     }
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -65,5 +78,9 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
 
 def _entry(evaluation: Evaluation) -> dict[str, Any]:
     candidate = evaluation.candidate
-    origin = {"operators": candidate.origin.operators, "parents": candidate.origin.parents, "log_prob": candidate.origin.log_prob}
+    origin = {
+        "operators": candidate.origin.operators,
+        "parents": candidate.origin.parents,
+        "log_prob": candidate.origin.log_prob,
+    }
     return {**_row(evaluation), "network": candidate.genome.to_json(), "origin": origin}

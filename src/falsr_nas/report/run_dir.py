@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from falsr_nas.objectives import pareto_front
+from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.report.figures import write_pareto_png
 from falsr_nas.report.page import write_page
 from falsr_nas.report.pareto import write_pareto_csv, write_pareto_json

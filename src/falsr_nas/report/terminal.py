@@ -8,7 +8,7 @@ from itertools import groupby
 from rich import box
 from rich.table import Table
 
-from falsr_nas.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.space.genome import Cell, Genome
 
 LEGEND = "cells: C conv, G2/G4 grouped, E2 inverted bottleneck; channels, k kernel, b repeats, + residual"
@@ -22,8 +22,18 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
         most: rows at most, 2 or more; of a longer front as many are shown, evenly spaced, first and last among them.
     """
     shown = _evenly(front, most)
-    count = f"{len(shown)} of its {len(front)} networks" if len(shown) < len(front) else f"{len(front)} networks"
-    table = Table(title=f"Pareto front, {count}", caption=LEGEND, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    count = (
+        f"{len(shown)} of its {len(front)} networks"
+        if len(shown) < len(front)
+        else f"{len(front)} networks"
+    )
+    table = Table(
+        title=f"Pareto front, {count}",
+        caption=LEGEND,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     table.add_column("key", no_wrap=True, style="dim")
     for column in ("PSNR\ndB", "mult-adds\nG", "params\nK", "links"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -35,12 +45,19 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
 
 def compact(genome: Genome) -> str:
     """The cells of a genome in short, e.g. ``C64k3b4+ E2-16k1b1 x2``: equal neighbours are counted."""
-    runs = [(name, len(list(run))) for name, run in groupby(_compact_cell(cell) for cell in genome.cells)]
+    runs = [
+        (name, len(list(run)))
+        for name, run in groupby(_compact_cell(cell) for cell in genome.cells)
+    ]
     return " ".join(name if count == 1 else f"{name} x{count}" for name, count in runs)
 
 
 def _compact_cell(cell: Cell) -> str:
-    operator = {"conv": "C", "groupCon": f"G{cell.operator.factor}-", "invertBotCon": f"E{cell.operator.factor}-"}[cell.operator.kind]
+    operator = {
+        "conv": "C",
+        "groupCon": f"G{cell.operator.factor}-",
+        "invertBotCon": f"E{cell.operator.factor}-",
+    }[cell.operator.kind]
     return f"{operator}{cell.channels}k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
 
 

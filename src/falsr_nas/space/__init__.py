@@ -1,1 +1,5 @@
-"""What can be built: cells, genomes, the search space and its costs. No torch in here."""
+"""The search space: cells, genomes, costs, published networks. Needs no torch."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -72,9 +72,17 @@ def parts(genome: Genome) -> Iterator[Part]:
     """The parts of a network, from the stem to the upsampler."""
     yield Part(0, f"stem_f{genome.stem}", (), (Conv(1, genome.stem, 3),))
     for target, cell in enumerate(genome.cells, start=1):
-        yield Part(target, cell.name, genome.inputs(target), tuple(cell_convs(cell, genome.in_channels(target))))
+        yield Part(
+            target,
+            cell.name,
+            genome.inputs(target),
+            tuple(cell_convs(cell, genome.in_channels(target))),
+        )
     end = genome.n + 1
-    merge, restore = Conv(genome.in_channels(end), genome.stem, 3), Conv(genome.stem // SCALE**2, 1, 3, density=SCALE**2)
+    merge, restore = (
+        Conv(genome.in_channels(end), genome.stem, 3),
+        Conv(genome.stem // SCALE**2, 1, 3, density=SCALE**2),
+    )
     yield Part(end, "sub-pixel upsampling", genome.inputs(end), (merge, restore))
 
 
@@ -86,4 +94,6 @@ def convs(genome: Genome) -> Iterator[Conv]:
 def cost(genome: Genome) -> Cost:
     """Parameters and mult-adds of a network."""
     layers = list(convs(genome))
-    return Cost(sum(conv.params for conv in layers), LR_PIXELS * sum(conv.mult_adds for conv in layers))
+    return Cost(
+        sum(conv.params for conv in layers), LR_PIXELS * sum(conv.mult_adds for conv in layers)
+    )

@@ -16,7 +16,11 @@ def _cell_price(cell: Cell, inputs: int) -> int:
 
 
 def _end_price(space: SearchSpace, inputs: int) -> int:
-    ends = (Conv(1, space.stem, 3), Conv(inputs, space.stem, 3), Conv(space.stem // SCALE**2, 1, 3, density=SCALE**2))
+    ends = (
+        Conv(1, space.stem, 3),
+        Conv(inputs, space.stem, 3),
+        Conv(space.stem // SCALE**2, 1, 3, density=SCALE**2),
+    )
     return LR_PIXELS * sum(conv.mult_adds for conv in ends)
 
 
@@ -34,9 +38,13 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
         """Fewest mult-adds of all that comes after ``placed`` cells, the last of which has ``inputs`` channels."""
         if placed == space.n:
             return _end_price(space, inputs)
-        return min(_cell_price(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells)
+        return min(
+            _cell_price(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells
+        )
 
-    def chains(chain: tuple[Cell, ...], inputs: int, spent: int) -> Iterator[tuple[tuple[Cell, ...], int]]:
+    def chains(
+        chain: tuple[Cell, ...], inputs: int, spent: int
+    ) -> Iterator[tuple[tuple[Cell, ...], int]]:
         if len(chain) == space.n:
             yield chain, spent + _end_price(space, inputs)
             return
@@ -71,7 +79,9 @@ def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iter
 
 def lightest(space: SearchSpace) -> Genome:
     """The network of the fewest mult-adds."""
-    best: dict[int, tuple[int, tuple[Cell, ...]]] = {space.stem: (0, ())}  # by channels of the last cell
+    best: dict[int, tuple[int, tuple[Cell, ...]]] = {
+        space.stem: (0, ())
+    }  # by channels of the last cell
     for _ in range(space.n):
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
@@ -80,7 +90,9 @@ def lightest(space: SearchSpace) -> Genome:
                 if cell.channels not in options or price < options[cell.channels][0]:
                     options[cell.channels] = (price, (*chain, cell))
         best = options
-    _, chain = min((spent + _end_price(space, inputs), chain) for inputs, (spent, chain) in best.items())
+    _, chain = min(
+        (spent + _end_price(space, inputs), chain) for inputs, (spent, chain) in best.items()
+    )
     return space.genome(chain, [0] * space.bits)
 
 
@@ -88,5 +100,8 @@ def heaviest(space: SearchSpace) -> Genome:
     """The network of the most mult-adds: every link set, and at each place the widest cell that costs most with what it then reads."""
     width = max(space.channels)
     wide = [cell for cell in space.distinct_cells if cell.channels == width]
-    chain = [max(wide, key=partial(_cell_price, inputs=space.stem + width * placed)) for placed in range(space.n)]
+    chain = [
+        max(wide, key=partial(_cell_price, inputs=space.stem + width * placed))
+        for placed in range(space.n)
+    ]
     return space.genome(chain, [1] * space.bits)

@@ -35,7 +35,9 @@ class GenomeError(UserError):
     """A text, a JSON or a value that is not a genome; the message says where and why, shortly whatever it quotes."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}...")
+        super().__init__(
+            message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Operator:
         """The operator of a paper's name such as ``groupConG4``. Raises GenomeError if there is none."""
         match = _OPERATOR.fullmatch(name)
         if match is None:
-            raise GenomeError(f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>")
+            raise GenomeError(
+                f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>"
+            )
         groups, expansion = match.groups()
         if groups is not None:
             if not 2 <= int(groups) <= _MOST["factor"]:
@@ -63,14 +67,20 @@ class Operator:
             return cls("groupCon", int(groups))
         if expansion is not None:
             if not 1 <= int(expansion) <= _MOST["factor"]:
-                raise GenomeError(f"operator {name!r}: the expansion must be in 1..{_MOST['factor']}")
+                raise GenomeError(
+                    f"operator {name!r}: the expansion must be in 1..{_MOST['factor']}"
+                )
             return cls("invertBotCon", int(expansion))
         return cls("conv")
 
     @property
     def name(self) -> str:
         """The paper's name."""
-        return {"conv": "conv", "groupCon": f"groupConG{self.factor}", "invertBotCon": f"invertBotConE{self.factor}"}[self.kind]
+        return {
+            "conv": "conv",
+            "groupCon": f"groupConG{self.factor}",
+            "invertBotCon": f"invertBotConE{self.factor}",
+        }[self.kind]
 
     @property
     def groups(self) -> int:
@@ -100,11 +110,15 @@ class Cell:
         if not 1 <= self.channels <= _MOST["channels"]:
             raise GenomeError(f"cell {self.name}: channels must be in 1..{_MOST['channels']}")
         if not 1 <= self.kernel <= _MOST["kernel"] or self.kernel % 2 == 0:
-            raise GenomeError(f"cell {self.name}: the kernel must be odd and in 1..{_MOST['kernel']}")
+            raise GenomeError(
+                f"cell {self.name}: the kernel must be odd and in 1..{_MOST['kernel']}"
+            )
         if not 1 <= self.repeats <= _MOST["repeats"]:
             raise GenomeError(f"cell {self.name}: repeats must be in 1..{_MOST['repeats']}")
         if self.channels % self.operator.groups:
-            raise GenomeError(f"cell {self.name}: {self.operator.groups} groups do not divide {self.channels} channels")
+            raise GenomeError(
+                f"cell {self.name}: {self.operator.groups} groups do not divide {self.channels} channels"
+            )
 
     @staticmethod
     @lru_cache(maxsize=4096)  # a search has hundreds of cells, and names them a million times
@@ -112,9 +126,13 @@ class Cell:
         """The cell of a paper's name such as ``conv_f64_k3_b4_isskip``. Raises GenomeError."""
         match = _CELL.fullmatch(name)
         if match is None:
-            raise GenomeError(f"{name!r} is not a cell: expected a name such as conv_f64_k3_b4_isskip")
+            raise GenomeError(
+                f"{name!r} is not a cell: expected a name such as conv_f64_k3_b4_isskip"
+            )
         operator, channels, kernel, repeats, skip = match.groups()
-        return Cell(Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip")
+        return Cell(
+            Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip"
+        )
 
     @property
     def name(self) -> str:
@@ -148,9 +166,13 @@ class Genome:
         if not 1 <= len(self.cells) <= _MOST["cells"]:
             raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(self.cells)}")
         if not 1 <= self.stem <= _MOST["channels"] or self.stem % SCALE**2:
-            raise GenomeError(f"stem: {self.stem} channels cannot be shuffled into {SCALE}x{SCALE} sub-pixels")
+            raise GenomeError(
+                f"stem: {self.stem} channels cannot be shuffled into {SCALE}x{SCALE} sub-pixels"
+            )
         if len(self.links) != len(self.cells):
-            raise GenomeError(f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}")
+            raise GenomeError(
+                f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}"
+            )
         for target, nodes in enumerate(self.links, start=2):
             if nodes:
                 _check_link(target, nodes)
@@ -158,9 +180,13 @@ class Genome:
         for target, cell in enumerate(self.cells, start=1):
             if cell.operator.kind != "groupCon":
                 continue
-            channels = widths[target - 1] + (sum([widths[node] for node in self.links[target - 2]]) if target > 1 else 0)
+            channels = widths[target - 1] + (
+                sum([widths[node] for node in self.links[target - 2]]) if target > 1 else 0
+            )
             if channels % cell.operator.factor:
-                raise GenomeError(f"cell {target} ({cell.name}): its groups do not divide its {channels} input channels")
+                raise GenomeError(
+                    f"cell {target} ({cell.name}): its groups do not divide its {channels} input channels"
+                )
 
     @property
     def n(self) -> int:
@@ -191,12 +217,18 @@ class Genome:
     def __str__(self) -> str:
         """The text form: the blocks by their names, then the links, e.g. ``stem_f32 conv_f16_k3_b1_noskip | 0->2``."""
         blocks = " ".join([f"stem_f{self.stem}", *(cell.name for cell in self.cells)])
-        links = " ".join(f"{','.join(map(str, nodes))}->{target}" for target, nodes in enumerate(self.links, start=2) if nodes)
+        links = " ".join(
+            f"{','.join(map(str, nodes))}->{target}"
+            for target, nodes in enumerate(self.links, start=2)
+            if nodes
+        )
         return f"{blocks} | {links}".strip()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``."""
-        links = {str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes}
+        links = {
+            str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes
+        }
         return {"stem": self.stem, "cells": [cell.name for cell in self.cells], "links": links}
 
     @classmethod
@@ -214,7 +246,9 @@ class Genome:
         links = data.get("links", {})
         if not isinstance(links, Mapping):
             raise GenomeError('"links" must be an object such as {"4": [2]}')
-        return cls._assemble(names, [_json_link(target, nodes) for target, nodes in links.items()], stem)
+        return cls._assemble(
+            names, [_json_link(target, nodes) for target, nodes in links.items()], stem
+        )
 
     @classmethod
     def parse(cls, text: str) -> Genome:
@@ -223,7 +257,10 @@ class Genome:
         if text.startswith("{"):
             try:
                 data = json.loads(text)
-            except (ValueError, RecursionError) as error:  # beside malformed ones, numbers of thousands of digits
+            except (
+                ValueError,
+                RecursionError,
+            ) as error:  # beside malformed ones, numbers of thousands of digits
                 raise GenomeError(f"not JSON: {error}") from None
             return cls.from_json(data)
         blocks, _, links = text.partition("|")
@@ -241,14 +278,18 @@ class Genome:
         return genome
 
     @classmethod
-    def _assemble(cls, names: list[str], links: list[tuple[int, tuple[int, ...]]], stem: int) -> Genome:
+    def _assemble(
+        cls, names: list[str], links: list[tuple[int, tuple[int, ...]]], stem: int
+    ) -> Genome:
         if len(names) > _MOST["cells"]:
             raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(names)}")
         cells = tuple([Cell.parse(name) for name in names])
         table: list[tuple[int, ...]] = [()] * len(cells)
         for target, nodes in links:
             if not 2 <= target <= len(cells) + 1:
-                raise GenomeError(f"links to target {target}: targets with links are 2..{len(cells) + 1}")
+                raise GenomeError(
+                    f"links to target {target}: targets with links are 2..{len(cells) + 1}"
+                )
             if table[target - 2]:
                 raise GenomeError(f"links to target {target} are given twice")
             table[target - 2] = nodes
@@ -258,7 +299,9 @@ class Genome:
 @lru_cache(maxsize=4096)
 def _check_link(target: int, nodes: tuple[int, ...]) -> None:
     if list(nodes) != sorted(set(nodes)) or nodes[0] < 0 or nodes[-1] > target - 2:
-        raise GenomeError(f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}")
+        raise GenomeError(
+            f"target {target}: links {list(nodes)} must be ascending nodes in 0..{target - 2}"
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -272,6 +315,8 @@ def _text_link(text: str) -> tuple[int, tuple[int, ...]]:
 def _json_link(target: object, nodes: object) -> tuple[int, tuple[int, ...]]:
     if not isinstance(target, str) or not re.fullmatch(r"\d{1,3}", target):
         raise GenomeError(f'"links": {target!r} is not a target')
-    if not isinstance(nodes, list) or not all(isinstance(node, int) and not isinstance(node, bool) for node in nodes):
+    if not isinstance(nodes, list) or not all(
+        isinstance(node, int) and not isinstance(node, bool) for node in nodes
+    ):
         raise GenomeError(f'"links": target {target} needs a list of nodes')
     return int(target), tuple(nodes)

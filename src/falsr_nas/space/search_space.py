@@ -66,7 +66,9 @@ class SearchSpace:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every choice of a cell, by index (paper, IV-A): 192 in the paper's space."""
-        choices = itertools.product(self.operators, self.channels, self.kernels, self.repeats, self.residuals)
+        choices = itertools.product(
+            self.operators, self.channels, self.kernels, self.repeats, self.residuals
+        )
         return tuple(Cell(Operator.parse(o), f, k, b, residual) for o, f, k, b, residual in choices)
 
     @cached_property
@@ -78,7 +80,9 @@ class SearchSpace:
     def _index(self) -> dict[Cell, int]:
         index = {cell: i for i, cell in enumerate(self.cells)}
         for i, cell in enumerate(self.cells):
-            index.setdefault(cell.canonical(), i)  # a canonical cell may lack a spelling of its own here
+            index.setdefault(
+                cell.canonical(), i
+            )  # a canonical cell may lack a spelling of its own here
         return index
 
     @property
@@ -97,13 +101,22 @@ class SearchSpace:
         return int(len(self.distinct_cells) ** self.n * 2**self.bits)
 
     def __contains__(self, genome: Genome) -> bool:
-        return genome.n == self.n and genome.stem == self.stem and all(cell in self._index for cell in genome.cells)
+        return (
+            genome.n == self.n
+            and genome.stem == self.stem
+            and all(cell in self._index for cell in genome.cells)
+        )
 
     def sample(self, rng: np.random.Generator) -> Genome:
         """A genome drawn uniformly: n independent cells, every link by a fair coin."""
-        return self.genome([self.cells[i] for i in rng.integers(len(self.cells), size=self.n)], rng.random(self.bits) < 0.5)
+        return self.genome(
+            [self.cells[i] for i in rng.integers(len(self.cells), size=self.n)],
+            rng.random(self.bits) < 0.5,
+        )
 
-    def genome(self, cells: list[Cell] | tuple[Cell, ...], bits: np.ndarray | list[int] | tuple[int, ...]) -> Genome:
+    def genome(
+        self, cells: list[Cell] | tuple[Cell, ...], bits: np.ndarray | list[int] | tuple[int, ...]
+    ) -> Genome:
         """The genome of n cells and n(n+1)/2 link bits, in :meth:`encode`'s order."""
         links: list[list[int]] = [[] for _ in range(self.n)]
         for (node, target), bit in zip(self.link_places, bits, strict=True):
@@ -126,7 +139,9 @@ class SearchSpace:
     def decode(self, cells: tuple[int, ...], bits: tuple[int, ...]) -> Genome:
         """The genome of cell indices (n,) and link bits (n(n+1)/2,). Raises SpaceError when they do not fit."""
         if len(cells) != self.n or any(not 0 <= i < len(self.cells) for i in cells):
-            raise SpaceError(f"expected {self.n} cell indices in 0..{len(self.cells) - 1}, not {list(cells)}")
+            raise SpaceError(
+                f"expected {self.n} cell indices in 0..{len(self.cells) - 1}, not {list(cells)}"
+            )
         if len(bits) != self.bits or any(bit not in (0, 1) for bit in bits):
             raise SpaceError(f"expected {self.bits} link bits")
         return self.genome([self.cells[i] for i in cells], bits)

@@ -1,1 +1,5 @@
-"""How networks are trained."""
+"""Training of networks: the Lightning module, the step engine, recipes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -80,7 +80,9 @@ class StepEngine:
         self.dtype = dtype
         self.position = torch.zeros(1, dtype=torch.long, device=rates.device)
         self._rates = rates
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._parameters = [
+            parameter for parameter in model.parameters() if parameter.requires_grad
+        ]
         self._average = average
         self._generator = generator
         self._processes = processes
@@ -93,7 +95,9 @@ class StepEngine:
         """Take the next step as if ``position`` had been taken; once the optimiser has the state of then."""
         self.position.fill_(position)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rates[0].clone()  # a tensor on the device, so that each step can set it there
+            group["lr"] = self._rates[
+                0
+            ].clone()  # a tensor on the device, so that each step can set it there
 
     def run(self, steps: int) -> Tensor:
         """Take ``steps`` steps; their mean L1 loss over all processes, still on the device: reading it is the only wait."""
@@ -110,7 +114,12 @@ class StepEngine:
 
     def _step(self) -> None:
         low, high = self.batches()
-        with torch.autocast(low.device.type, self.dtype, enabled=self.dtype is not torch.float32, cache_enabled=False):
+        with torch.autocast(
+            low.device.type,
+            self.dtype,
+            enabled=self.dtype is not torch.float32,
+            cache_enabled=False,
+        ):
             output = self.model(low)
         loss = l1_loss(output.float(), high)
         self.optimizer.zero_grad(set_to_none=True)
@@ -140,7 +149,10 @@ class StepEngine:
         torch.distributed.all_reduce(flat)
         flat /= self._processes
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(gradients, [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)])
+        torch._foreach_copy_(
+            gradients,
+            [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)],
+        )
 
     def _replay(self, steps: int) -> None:
         for _ in range(steps):
@@ -168,6 +180,8 @@ class StepEngine:
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._step()
         except RuntimeError as error:
-            warnings.warn(f"no CUDA graph, so steps are slower: {str(error).splitlines()[0]}", stacklevel=2)
+            warnings.warn(
+                f"no CUDA graph, so steps are slower: {str(error).splitlines()[0]}", stacklevel=2
+            )
             return False
         return graph

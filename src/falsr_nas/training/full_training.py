@@ -86,7 +86,11 @@ class Milestones(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After each ``every`` epochs, which end with a validation: take down the point and keep the state, as long as it is of use."""
         assert isinstance(pl_module, SuperResolution)
-        if (trainer.current_epoch + 1) % self._every or pl_module.diverged or math.isnan(pl_module.psnr):
+        if (
+            (trainer.current_epoch + 1) % self._every
+            or pl_module.diverged
+            or math.isnan(pl_module.psnr)
+        ):
             return
         seconds = self._spent + time.monotonic() - self._began
         self.curve.append(CurvePoint(pl_module.position, pl_module.psnr, seconds))
@@ -125,25 +129,43 @@ def train_fully(
         UserError: the loss stopped being a number, or a batch cannot be shared by the devices.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data.batches(torch.Generator(), 0, trainer_settings.devices)  # said here, before any process is started
-    module = SuperResolution(initialized_network(genome, settings.initialization, settings.zero_output, seed), settings, data, seed)
+    data.batches(
+        torch.Generator(), 0, trainer_settings.devices
+    )  # said here, before any process is started
+    module = SuperResolution(
+        initialized_network(genome, settings.initialization, settings.zero_output, seed),
+        settings,
+        data,
+        seed,
+    )
     checkpoint = folder / "last.ckpt"
-    every = math.gcd(settings.epochs, trainer_settings.validate_every)  # so that the last epoch is validated
+    every = math.gcd(
+        settings.epochs, trainer_settings.validate_every
+    )  # so that the last epoch is validated
     with _heard_across_processes(on_point, trainer_settings.devices) as told:
         trainer = quiet_trainer(
             max_epochs=settings.epochs,
             check_val_every_n_epoch=every,
             accelerator=trainer_settings.accelerator,
             devices=trainer_settings.devices,
-            strategy=SharedBatches(start_method="spawn") if trainer_settings.devices > 1 else "auto",
+            strategy=SharedBatches(start_method="spawn")
+            if trainer_settings.devices > 1
+            else "auto",
             num_sanity_val_steps=0,
             callbacks=[Milestones(folder, every, told)],
         )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+        trainer.fit(
+            module,
+            datamodule=data,
+            ckpt_path=checkpoint if checkpoint.exists() else None,
+            weights_only=True,
+        )
     curve = _stored_curve(checkpoint)
     if not curve or curve[-1].step < settings.steps:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
-        raise UserError(f"{folder}: the loss stopped being a number {since}: try a lower training.rate, or a warm-up, and another output")
+        raise UserError(
+            f"{folder}: the loss stopped being a number {since}: try a lower training.rate, or a warm-up, and another output"
+        )
     return curve
 
 
@@ -188,10 +210,14 @@ def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     path = folder / "recipe.json"
     if path.exists():
         found = json.loads(path.read_text())
-        different = [name for name in sorted({*found, *recipe}) if found.get(name) != recipe.get(name)]
+        different = [
+            name for name in sorted({*found, *recipe}) if found.get(name) != recipe.get(name)
+        ]
         if different:
             name = different[0]
-            raise UserError(f"{folder} holds a training with {name}={found.get(name)!r}, not {recipe.get(name)!r}: give another output")
+            raise UserError(
+                f"{folder} holds a training with {name}={found.get(name)!r}, not {recipe.get(name)!r}: give another output"
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(recipe, indent=2, sort_keys=True) + "\n").encode())

@@ -13,7 +13,9 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
 
 
-def initialized_network(genome: Genome, initialization: Initialization, zero_output: bool, seed: int) -> Network:
+def initialized_network(
+    genome: Genome, initialization: Initialization, zero_output: bool, seed: int
+) -> Network:
     """The network of a genome with fresh weights, the same for the same seed; the global generator is left as it was.
 
     With ``zero_output`` the last convolution's weights and bias are 0. Its gradient is not, so it moves at the first step, and what is
@@ -23,9 +25,13 @@ def initialized_network(genome: Genome, initialization: Initialization, zero_out
         torch.manual_seed(seed)
         network = Network(genome)  # PyTorch's own initialisation
         if initialization is Initialization.normal:
-            _initialize_convolutions(network, lambda weight: nn.init.normal_(weight, std=0.02))  # paper, VI-A
+            _initialize_convolutions(
+                network, lambda weight: nn.init.normal_(weight, std=0.02)
+            )  # paper, VI-A
         if initialization is Initialization.he:
-            _initialize_convolutions(network, lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"))
+            _initialize_convolutions(
+                network, lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            )
             for block in network.modules():
                 if isinstance(block, InvertedBottleneck):
                     nn.init.zeros_(block.project.weight)

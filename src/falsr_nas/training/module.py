@@ -41,11 +41,15 @@ class SuperResolution(pl.LightningModule):
         diverged: whether the loss stopped being a number; training has then stopped.
     """
 
-    def __init__(self, network: Network, settings: TrainingSettings, data: SuperResolutionData, seed: int) -> None:
+    def __init__(
+        self, network: Network, settings: TrainingSettings, data: SuperResolutionData, seed: int
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = None if settings.ema is None else copy.deepcopy(network).requires_grad_(False)
+        self.average = (
+            None if settings.ema is None else copy.deepcopy(network).requires_grad_(False)
+        )
         self.settings = settings
         self.diverged = False
         self.mse = float("nan")
@@ -75,11 +79,20 @@ class SuperResolution(pl.LightningModule):
         """Adam (paper, VI-A); the engine sets its rate step by step."""
         rate = torch.tensor(self.settings.rate, device=self.device)
         on_gpu = self.device.type == "cuda"
-        return torch.optim.Adam(self.network.parameters(), lr=rate, betas=self.settings.betas, fused=True, capturable=on_gpu)
+        return torch.optim.Adam(
+            self.network.parameters(),
+            lr=rate,
+            betas=self.settings.betas,
+            fused=True,
+            capturable=on_gpu,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where the training stands."""
-        checkpoint["training"] = {"position": self.position, "generator": self._generator.get_state()}
+        checkpoint["training"] = {
+            "position": self.position,
+            "generator": self._generator.get_state(),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the training stood; :meth:`on_fit_start` has the device for it."""
@@ -93,7 +106,10 @@ class SuperResolution(pl.LightningModule):
         self._generator = torch.Generator(self.device).manual_seed(self._seed)
         average: tuple[list[Tensor], Tensor] | None = None
         if self.average is not None:
-            average = (list(self.average.parameters()), average_shares(self.settings).to(self.device))
+            average = (
+                list(self.average.parameters()),
+                average_shares(self.settings).to(self.device),
+            )
         self._engine = StepEngine(
             self._with_target(self.network),
             optimizer,

@@ -15,7 +15,9 @@ def learning_rates(settings: TrainingSettings) -> Tensor:
     """
     step = torch.arange(settings.steps, dtype=torch.float64)
     warmup = torch.clamp((step + 1) / max(1, settings.warmup), max=1.0)
-    rest = torch.clamp((step - settings.warmup) / max(1, settings.steps - settings.warmup), min=0.0)  # 0 .. 1
+    rest = torch.clamp(
+        (step - settings.warmup) / max(1, settings.steps - settings.warmup), min=0.0
+    )  # 0 .. 1
     fall = {
         Decay.constant: torch.ones_like(rest),
         Decay.linear: 1 - rest,

@@ -90,15 +90,21 @@ class TrainingSettings:
             if getattr(self, name) < 1:
                 raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
         if self.patch < 4:
-            raise UserError(f"training.patch is {self.patch}: a low-resolution patch needs at least 4 pixels a side")
+            raise UserError(
+                f"training.patch is {self.patch}: a low-resolution patch needs at least 4 pixels a side"
+            )
         if not self.rate > 0:
             raise UserError(f"training.rate is {self.rate}: it must be positive")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError(f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded")
+            raise UserError(
+                f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded"
+            )
         if self.warmup < 0:
             raise UserError(f"training.warmup is {self.warmup}: give a number of steps, 0 for none")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise UserError(f"training.ema is {self.ema}: give a number between 0 and 1, or null for none")
+            raise UserError(
+                f"training.ema is {self.ema}: give a number between 0 and 1, or null for none"
+            )
         object.__setattr__(self, "betas", tuple(self.betas))
 
     @property

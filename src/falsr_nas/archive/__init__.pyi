@@ -1,0 +1,11 @@
+from .candidate import Candidate as Candidate
+from .candidate import Evaluation as Evaluation
+from .candidate import Failure as Failure
+from .candidate import FailureKind as FailureKind
+from .candidate import Origin as Origin
+from .candidate import Score as Score
+from .objectives import ObjectiveScale as ObjectiveScale
+from .objectives import hypervolume as hypervolume
+from .objectives import pareto_front as pareto_front
+from .selection import select as select
+from .store import Store as Store

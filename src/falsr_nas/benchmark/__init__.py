@@ -1,0 +1,5 @@
+"""Benchmark scores: protocols, PSNR and SSIM, scoring of models on image sets, published networks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

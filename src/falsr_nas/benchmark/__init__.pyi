@@ -1,0 +1,15 @@
+from .image_quality import ProtocolScore as ProtocolScore
+from .image_quality import mean_score as mean_score
+from .image_quality import psnr as psnr
+from .image_quality import score as score
+from .image_quality import ssim as ssim
+from .metrics import PSNR as PSNR
+from .metrics import SSIM as SSIM
+from .peers import PEERS as PEERS
+from .peers import Peer as Peer
+from .protocol import Protocol as Protocol
+from .scoring import ModelScore as ModelScore
+from .scoring import SetScore as SetScore
+from .scoring import benchmark_files as benchmark_files
+from .scoring import score_model as score_model
+from .super_resolution import super_resolve as super_resolve

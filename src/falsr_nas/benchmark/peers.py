@@ -1,0 +1,62 @@
+"""Published networks on the x2 task, as data, to set a search's front against.
+
+Costs at 1280x720 output and scores as FALSR's Table I quotes them (Chu et al., 2019); MemNet, which is not in it, as CARN's Table 1 does
+(Ahn et al., ECCV 2018). All are fully trained, each with its authors' own training images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A published x2 network.
+
+    Attributes:
+        name: as its authors call it.
+        params_k: parameters in thousands.
+        mult_adds_g: mult-adds in billions at 1280x720 output.
+        psnr: dB of luma by benchmark; one that its authors did not measure is missing.
+        ssim: of luma, likewise.
+    """
+
+    name: str
+    params_k: float
+    mult_adds_g: float
+    psnr: dict[str, float]
+    ssim: dict[str, float]
+
+
+BENCHMARKS = ("Set5", "Set14", "B100", "Urban100")
+"""The benchmarks of the x2 task."""
+
+_TABLE: tuple[tuple[str, float, float, tuple[float | None, ...], tuple[float | None, ...]], ...] = (
+    ("SRCNN", 57, 52.7, (36.66, 32.42, 31.36, 29.50), (0.9542, 0.9063, 0.8879, 0.8946)),
+    ("FSRCNN", 12, 6.0, (37.00, 32.63, 31.53, 29.88), (0.9558, 0.9088, 0.8920, 0.9020)),
+    ("VDSR", 665, 612.6, (37.53, 33.03, 31.90, 30.76), (0.9587, 0.9124, 0.8960, 0.9140)),
+    ("LapSRN", 813, 29.9, (37.52, 33.08, 31.80, 30.41), (0.9590, 0.9130, 0.8950, 0.9100)),
+    ("DRRN", 297, 6796.9, (37.74, 33.23, 32.05, 31.23), (0.9591, 0.9136, 0.8973, 0.9188)),
+    ("MemNet", 677, 2662.4, (37.78, 33.28, 32.08, 31.31), (0.9597, 0.9142, 0.8978, 0.9195)),
+    ("SelNet", 974, 225.7, (37.89, 33.61, 32.08, None), (0.9598, 0.9160, 0.8984, None)),
+    ("CARN", 1592, 222.8, (37.76, 33.52, 32.09, 31.92), (0.9590, 0.9166, 0.8978, 0.9256)),
+    ("CARN-M", 412, 91.2, (37.53, 33.26, 31.92, 31.23), (0.9583, 0.9141, 0.8960, 0.9194)),
+    ("MoreMNAS-A", 1039, 238.6, (37.63, 33.23, 31.95, 31.24), (0.9584, 0.9138, 0.8961, 0.9187)),
+    ("FALSR-A", 1021, 234.7, (37.82, 33.55, 32.12, 31.93), (0.9595, 0.9168, 0.8987, 0.9256)),
+    ("FALSR-B", 326, 74.7, (37.61, 33.29, 31.97, 31.28), (0.9585, 0.9143, 0.8967, 0.9191)),
+    ("FALSR-C", 408, 93.7, (37.66, 33.26, 31.96, 31.24), (0.9586, 0.9140, 0.8965, 0.9187)),
+)
+
+
+def _measured(scores: tuple[float | None, ...]) -> dict[str, float]:
+    return {
+        benchmark: score
+        for benchmark, score in zip(BENCHMARKS, scores, strict=True)
+        if score is not None
+    }
+
+
+PEERS: dict[str, Peer] = {
+    name: Peer(name, params, mult_adds, _measured(psnr), _measured(ssim))
+    for name, params, mult_adds, psnr, ssim in _TABLE
+}

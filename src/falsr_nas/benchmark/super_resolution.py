@@ -1,0 +1,48 @@
+"""Upscaling an 8-bit RGB image as a scoring protocol defines it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from falsr_nas.benchmark.image_quality import PEAK, quantise
+from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
+from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
+from falsr_nas.networks.baselines import bicubic
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.genome import SCALE
+
+
+def super_resolve(
+    network: SuperResolver,
+    rgb: Tensor,
+    protocol: Protocol,
+    memory_limit: int = MEMORY_LIMIT,
+    self_ensemble: bool = False,
+) -> Tensor:
+    """Upscale an image as a protocol has it: 8-bit RGB (3, H, W) -> 8-bit RGB (3, 2H, 2W).
+
+    A luma network gets the full-range Y of the image. The two chroma planes are interpolated: under ``standard`` by bicubic interpolation
+    of the planes, under ``falsr`` as the authors' script does, by Pillow's bicubic of the 8-bit image, and with its half level of offset
+    (it encodes chroma around 127.5 and decodes it around 128).
+    """
+    levels = rgb.unsqueeze(0) / PEAK
+    if network.planes == 3:
+        return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
+    low = rgb_to_ypbpr(levels)
+    high = upscale(network, low[:, :1], memory_limit, self_ensemble)
+    if protocol is Protocol.falsr:
+        chroma = rgb_to_ypbpr(_pillow_bicubic(rgb).unsqueeze(0) / PEAK)[:, 1:] - 0.5 / PEAK
+    else:
+        chroma = bicubic(low[:, 1:])
+    return quantise(PEAK * ypbpr_to_rgb(torch.cat([high, chroma], dim=1)), protocol)[0]
+
+
+def _pillow_bicubic(rgb: Tensor) -> Tensor:
+    """8-bit RGB (3, H, W) -> (3, 2H, 2W)."""
+    image = Image.fromarray(rgb.permute(1, 2, 0).numpy())
+    larger = image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(larger)).permute(2, 0, 1)

@@ -1,0 +1,106 @@
+"""Frozen dataclasses as Hydra schemas: a typo anywhere in a config becomes an error that names it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+
+def config_path() -> str:
+    """Where the configs lie: inside the installed package, or the checkout's ``conf/``."""
+    if (Path(__file__).parents[1] / "conf").is_dir():
+        return "pkg://falsr_nas.conf"
+    return str(Path(__file__).resolve().parents[3] / "conf")
+
+
+def schema(settings: type[Any]) -> DictConfig:
+    """The schema of a settings dataclass. Frozen dataclasses make read-only configs, which cannot be composed: thaw them."""
+    node = OmegaConf.structured(settings)
+    _thaw(node)
+    return node  # type: ignore[no-any-return]
+
+
+def unknown_keys(config: DictConfig) -> list[str]:
+    """Dotted keys that were forced into a config (with ``+`` or ``++``) although no schema has them."""
+    unknown: list[str] = []
+    kind = OmegaConf.get_type(config)
+    names = {field.name for field in fields(kind)} if is_dataclass(kind) else set(config)
+    for key in map(str, config):
+        child = config._get_node(key)
+        if key not in names:
+            unknown.append(str(config._get_full_key(key)))
+        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            unknown += unknown_keys(child)
+    return unknown
+
+
+def _thaw(node: Any) -> None:
+    node._set_flag("readonly", None)
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        for key in map(str, node):
+            child = node._get_node(key)
+            if OmegaConf.is_config(child):
+                _thaw(child)
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The schemas of a command: its own, and those of the options of its config groups.
+
+    Attributes:
+        command: the dataclass of the whole config.
+        groups: for each config group the dataclass of each option, e.g. ``{"controller": {"nsga2": NSGA2Settings}}``. An option's
+            file lists ``<option>_schema`` first in its defaults.
+    """
+
+    command: type[Any]
+    groups: Mapping[str, Mapping[str, type[Any]]]
+
+    def register(self, name: str) -> None:
+        """Make them known to Hydra, the command's as ``<name>_schema``."""
+        store = ConfigStore.instance()
+        store.store(name=f"{name}_schema", node=schema(self.command))
+        for group, options in self.groups.items():
+            for option, settings in options.items():
+                store.store(group=group, name=f"{option}_schema", node=schema(settings))
+
+    def keys(self) -> set[str]:
+        """Every key that any option allows, dotted."""
+        found = set(_keys(OmegaConf.structured(self.command), ""))
+        for group, options in self.groups.items():
+            for settings in options.values():
+                found |= set(_keys(OmegaConf.structured(settings), f"{group}."))
+        return found
+
+    def nearest(self, key: str) -> str | None:
+        """The valid key most like ``key``: spelled alike, or of the same last name in another place."""
+        keys = self.keys()
+        if close := difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.6):
+            return close[0]
+        last = {valid.rpartition(".")[2]: valid for valid in sorted(keys, reverse=True)}
+        close = difflib.get_close_matches(key.rpartition(".")[2], sorted(last), n=1, cutoff=0.7)
+        return last[close[0]] if close else None
+
+
+def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
+    for key in map(str, node):
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _keys(child, f"{prefix}{key}.")
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested plain value as dotted keys, e.g. ``{"space.n": 7}``; lists stay values."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, child in value.items():
+        flat |= flatten(child, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -1,0 +1,46 @@
+"""Ctrl-C, and the SIGTERM of a plain kill or a cluster's preemption: the first stops a search in order, a second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from falsr_nas.errors import INTERRUPTED
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Interrupted(BaseException):
+    """The search is to stop. Not a KeyboardInterrupt: Lightning would take that for itself and end the process without a word."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While the block runs, a first signal raises Interrupted in it; a second one, during what follows from that, ends the process."""
+    stop = _Stop()
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    def __init__(self) -> None:
+        self._stopping = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR.encode())
+            os._exit(
+                INTERRUPTED
+            )  # workers die with the search, and its file is whole at any instant
+        self._stopping = True
+        raise Interrupted

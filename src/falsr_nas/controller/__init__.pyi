@@ -1,0 +1,10 @@
+from .build import build as build
+from .controller import Controller as Controller
+from .settings import AgingSettings as AgingSettings
+from .settings import Constraints as Constraints
+from .settings import ControllerSettings as ControllerSettings
+from .settings import HybridSettings as HybridSettings
+from .settings import NSGA2Settings as NSGA2Settings
+from .settings import OptunaSettings as OptunaSettings
+from .settings import PymooSettings as PymooSettings
+from .settings import RandomSettings as RandomSettings

@@ -1,0 +1,6 @@
+from .evaluator import Evaluator as Evaluator
+from .incomplete_training import IncompleteTraining as IncompleteTraining
+from .settings import EvaluatorSettings as EvaluatorSettings
+from .settings import IncompleteTrainingSettings as IncompleteTrainingSettings
+from .settings import SyntheticSettings as SyntheticSettings
+from .synthetic import SyntheticEvaluator as SyntheticEvaluator

@@ -1,0 +1,5 @@
+"""Trained models: files, pretrained folders, export to other formats."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,72 @@
+"""What comes with a trained model: what it is, how it was trained, what it scores, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from falsr_nas.space.cost import cost
+from falsr_nas.space.genome import Genome
+
+if TYPE_CHECKING:
+    from falsr_nas.benchmark.scoring import ModelScore
+    from falsr_nas.training.full_training import CurvePoint
+
+
+def model_card(
+    name: str,
+    genome: Genome,
+    recipe: Mapping[str, Any],
+    curve: Sequence[CurvePoint],
+    scores: ModelScore | None,
+) -> str:
+    """The card in Markdown.
+
+    Args:
+        name: of the model.
+        genome: the network.
+        recipe: the training's settings, dotted.
+        curve: its validation curve, at least one point.
+        scores: on benchmark sets, where it was scored.
+    """
+    price, last = cost(genome), curve[-1]
+    best = max(curve, key=lambda point: point.psnr)
+    sections = [
+        f"# {name}",
+        f"An x2 super-resolution network of {price.params:,} parameters and {price.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
+        f"    {genome}",
+        "## Scores",
+        f"Validation: {last.psnr:.3f} dB after {last.step:,} steps and {last.seconds / 60:.0f} minutes (highest: {best.psnr:.3f} dB at "
+        f"step {best.step:,}); luma, studio range, 2 pixels shaved: it compares networks on the same validation images, not with papers.",
+        _benchmarks(scores),
+        "## Training",
+        "\n".join(
+            [
+                "| setting | value |",
+                "|---|---|",
+                *(f"| `{key}` | {value} |" for key, value in recipe.items()),
+            ]
+        ),
+        "## Use",
+        "From the folder that this one lies in:",
+        f"    python -m falsr_nas.upscale model={name} input=photograph.jpg output=larger.png\n"
+        f"    python -m falsr_nas.evaluate model={name} data_root=benchmark 'sets=[Set5]'",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _benchmarks(scores: ModelScore | None) -> str:
+    if scores is None:
+        return ""
+    rows = [
+        f"| PSNR/SSIM, protocol `{scores.protocol}` | "
+        + " | ".join(one.name for one in scores.sets)
+        + " |"
+    ]
+    rows.append("|---" * (len(scores.sets) + 1) + "|")
+    rows.append(
+        "| this model | "
+        + " | ".join(f"{one.mean.psnr:.2f}/{one.mean.ssim:.4f}" for one in scores.sets)
+        + " |"
+    )
+    return "\n".join(rows)

@@ -1,0 +1,9 @@
+from .cost import Cost as Cost
+from .cost import cost as cost
+from .genome import Cell as Cell
+from .genome import Genome as Genome
+from .genome import GenomeError as GenomeError
+from .genome import Operator as Operator
+from .lookup import find_genome as find_genome
+from .published import PUBLISHED as PUBLISHED
+from .search_space import SearchSpace as SearchSpace

@@ -1,0 +1,237 @@
+"""Weights & Biases: per-generation metrics of a search, at its end all candidates and the front; the curve and the model of a training.
+
+Whatever goes wrong in W&B, the work goes on without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.errors import UserError
+from falsr_nas.files import write_atomically
+from falsr_nas.tracking.settings import TrackingSettings
+
+if TYPE_CHECKING:
+    import wandb
+
+    from falsr_nas.archive.objectives import SearchSummary
+
+_COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation", "operators")
+_TABLE_ROWS = 10_000  # what W&B keeps of a table
+_log = logging.getLogger(__name__)
+
+
+class _WandbRun:
+    """One W&B run a folder, which a resumed job continues. A context manager, as a run must be finished whatever happens.
+
+    Args:
+        settings: with mode ``offline`` or ``online``.
+        run_dir: the job's folder; the run's files go to its ``wandb/``, the run's id to ``wandb/run-id``.
+        config: the job's resolved settings.
+    """
+
+    def __init__(
+        self, settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
+    ) -> None:
+        self._settings = settings
+        self._run_dir = run_dir
+        self._config = config
+        self._run: wandb.Run | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._run = self._start()
+        except Exception as error:
+            self._give_up(error)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._try(lambda run: run.finish(exit_code=0 if kind is None else 1))
+
+    def _start(self) -> wandb.Run:
+        import wandb
+
+        (self._run_dir / "wandb").mkdir(parents=True, exist_ok=True)
+        settings = self._settings
+        # Neither the user's code nor a git diff leaves the machine unasked.
+        mode: Literal["offline", "online"] = "online" if settings.mode == "online" else "offline"
+        quiet = wandb.Settings(
+            mode=mode,
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            login_timeout=1,
+        )
+        wandb.setup(quiet)
+        return wandb.init(
+            dir=self._run_dir,
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group,
+            tags=settings.tags,
+            config=dict(self._config),
+            id=_run_id(self._run_dir),
+            resume="allow",
+            reinit="create_new",  # another run that is open in this process is not ours to touch
+            settings=quiet,
+        )
+
+    def _try(self, action: Callable[[wandb.Run], None]) -> None:
+        if self._run is None:
+            return
+        try:
+            action(self._run)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without W&B. A service that died takes its traces with it, so that it says nothing more at exit."""
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        _log.warning("W&B failed and tracking is off, the work goes on: %s", first)
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            run.finish(exit_code=1)
+        except Exception:
+            import wandb
+
+            with suppress(Exception):
+                wandb.teardown()
+
+
+class WandbTracker(_WandbRun):
+    """The W&B run of a search."""
+
+    def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
+        """Log a generation's metrics, at the step of its number so that resumed runs go on where they were."""
+        metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
+        present = {
+            name: value for name, value in metrics.items() if value is not None and value != {}
+        }
+        self._try(lambda run: run.log(present, step=summary.generation))
+
+    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+        """Log the tables ``all_candidates`` (in parts, if long) and ``front``, and the plots ``front_mult_adds``, ``front_params``."""
+        if evaluations:
+            self._try(
+                lambda run: run.log(
+                    dict(_tables(evaluations, front)),
+                    step=max(e.candidate.generation for e in evaluations),
+                )
+            )
+
+
+class WandbTrainingTracker(_WandbRun):
+    """The W&B run of a training."""
+
+    def validated(self, psnr: float, step: int) -> None:
+        """Log the PSNR at its step."""
+        self._try(lambda run: run.log({"psnr": psnr}, step=step))
+
+    def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
+        """Log the model file as an artifact of type ``model``."""
+
+        def log(run: wandb.Run) -> None:
+            import wandb
+
+            artifact = wandb.Artifact(name, type="model", metadata=dict(about))
+            artifact.add_file(str(model))
+            run.log_artifact(artifact)
+
+        self._try(log)
+
+
+def check_login(settings: TrackingSettings) -> None:
+    """Raise UserError where tracking is to be online and W&B has no API key."""
+    if settings.mode == "online" and not _has_api_key():
+        raise UserError(
+            "tracking=online needs a W&B API key: set WANDB_API_KEY or tracking=offline"
+        )
+
+
+def _has_api_key() -> bool:
+    """Whether W&B can log in without asking: from the environment, or from what ``wandb login`` keeps."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    import wandb
+
+    # W&B's public server goes by more than one name.
+    hosts = [
+        urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname,
+        "api.wandb.ai",
+    ]
+    files = (
+        [Path(os.environ["NETRC"])]
+        if os.environ.get("NETRC")
+        else [Path.home() / ".netrc", Path.home() / "_netrc"]
+    )
+    for file in files:
+        with suppress(OSError, netrc.NetrcParseError):
+            logins = netrc.netrc(file).hosts
+            return any(host in logins for host in hosts)
+    return False
+
+
+def _run_id(run_dir: Path) -> str:
+    """The id of the folder's W&B run, made at its first use."""
+    path = run_dir / "wandb" / "run-id"
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(4).encode())
+    return path.read_text().strip()
+
+
+def _tables(
+    evaluations: Sequence[Evaluation], front: Sequence[Evaluation]
+) -> Iterator[tuple[str, Any]]:
+    import wandb
+
+    for part, start in enumerate(range(0, len(evaluations), _TABLE_ROWS)):
+        rows = [_row(evaluation) for evaluation in evaluations[start : start + _TABLE_ROWS]]
+        yield (
+            f"all_candidates_{part + 1}" if part else "all_candidates",
+            wandb.Table(columns=list(_COLUMNS), data=rows),
+        )
+    yield (
+        "front",
+        wandb.Table(columns=list(_COLUMNS), data=[_row(evaluation) for evaluation in front]),
+    )
+    for cost, title in (
+        ("mult_adds", "Pareto front: PSNR (dB) against mult-adds"),
+        ("params", "Pareto front: PSNR (dB) against parameters"),
+    ):
+        table = wandb.Table(columns=list(_COLUMNS), data=[_row(evaluation) for evaluation in front])
+        yield f"front_{cost}", wandb.plot.scatter(table, cost, "psnr", title=title)
+
+
+def _row(evaluation: Evaluation) -> tuple[Any, ...]:
+    candidate, outcome = evaluation.candidate, evaluation.outcome
+    psnr, mse = (outcome.psnr, outcome.mse) if isinstance(outcome, Score) else (None, None)
+    cost, operators = candidate.cost, " ".join(candidate.origin.operators)
+    return (
+        candidate.key,
+        str(candidate.genome),
+        psnr,
+        mse,
+        cost.mult_adds,
+        cost.params,
+        candidate.generation,
+        operators,
+    )

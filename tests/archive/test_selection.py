@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.selection import crowding_distances, quality_front, select
+from falsr_nas.errors import UserError
+from falsr_nas.space.cost import Cost
+from falsr_nas.space.search_space import SearchSpace
+
+
+def evaluations(points: list[tuple[float, float]]) -> list[Evaluation]:
+    """Of (PSNR in dB, G mult-adds), with parameters in the order of mult-adds."""
+    rng, space, found = np.random.default_rng(4), SearchSpace(), []
+    for number, (psnr, giga) in enumerate(points):
+        price = Cost(int(giga * 1000), int(giga * 1e9))
+        candidate = Candidate(space.sample(rng), price, Origin(("sampled",)), 0, number)
+        found.append(Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 1.0)))
+    return found
+
+
+FRONT = [(28.0, 1.0), (29.0, 2.0), (29.1, 4.0), (29.2, 8.0), (30.0, 16.0)]
+DOMINATED = [(27.0, 1.5), (29.0, 9.0), (28.9, 16.0)]
+
+
+def giga(chosen: list[Evaluation]) -> list[float]:
+    return [one.candidate.cost.mult_adds / 1e9 for one in chosen]
+
+
+def test_the_front_in_quality_and_mult_adds() -> None:
+    assert giga(quality_front(evaluations(FRONT[::-1] + DOMINATED))) == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_crowding_is_deaps_on_the_same_axes() -> None:
+    from deap import base, tools
+
+    class Fitness(base.Fitness):
+        weights = (-1.0, -1.0)
+
+    class Individual:
+        def __init__(self, psnr: float, giga: float) -> None:
+            self.fitness = Fitness((-psnr, math.log(giga)))
+
+    individuals = [Individual(*point) for point in FRONT]
+    tools.emo.assignCrowdingDist(individuals)
+    # DEAP divides by the number of objectives.
+    reference = [2 * individual.fitness.crowding_dist for individual in individuals]
+    assert crowding_distances(evaluations(FRONT)) == pytest.approx(reference)
+
+
+def test_crowding_takes_the_ends_then_the_loneliest() -> None:
+    assert giga(select(evaluations(FRONT + DOMINATED), "crowding", 3)) == [1.0, 2.0, 16.0]
+    assert giga(select(evaluations(FRONT), "crowding", 99)) == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_the_knee_bulges_most() -> None:
+    assert giga(select(evaluations(FRONT + DOMINATED), "knee", 1)) == [2.0]
+
+
+def test_psnr_asks_for_nothing_else() -> None:
+    assert giga(select(evaluations(FRONT + DOMINATED), "psnr", 2)) == [8.0, 16.0]
+
+
+def test_a_key_may_be_cut_short_but_not_ambiguous() -> None:
+    all_of_them = evaluations(FRONT + DOMINATED)
+    wanted = all_of_them[6]
+    assert select(all_of_them, f"key={wanted.key[:12]}", 1) == [wanted]
+    with pytest.raises(UserError, match="has a key that begins so"):
+        select(all_of_them, "key=nothing", 1)
+    with pytest.raises(UserError, match=r"networks have a key"):
+        letters = [one.key[0] for one in all_of_them]
+        select(all_of_them, f"key={max(letters, key=letters.count)}", 1)
+
+
+def test_fronts_of_one_and_of_none() -> None:
+    one = evaluations(FRONT[:1])
+    assert select(one, "crowding", 4) == select(one, "knee", 4) == one
+    failed = [Evaluation(one[0].candidate, Failure(FailureKind.DIVERGED, "no number"))]
+    with pytest.raises(UserError, match="no scored network"):
+        select(failed, "crowding", 4)
+
+
+def test_an_unknown_way_is_named() -> None:
+    with pytest.raises(
+        UserError, match="select is 'best': choose one of crowding, knee, psnr, key=KEY"
+    ):
+        select(evaluations(FRONT), "best", 1)
