@@ -29,10 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"data", "networks", "space"},
     "evaluation": {"archive", "data", "space", "training"},
     "execution": {"archive", "evaluation"},
-    "tracking": {"archive", "space"},
+    "tracking": {"archive"},
     "report": {"archive", "benchmark", "space"},
     "cli": set(),
-    "loop": {"archive", "controller", "execution", "space"},
+    "loop": {"archive", "controller", "execution"},
 }
 """For each room, and the search loop, the rooms that it may import beside itself and SHARED. Commands may import all."""
 

@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(notebook: Path, run_dir: Path, model: Path) -> None:
     cells = json.loads(notebook.read_text())["cells"]
-    code = "\n\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
+    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     environment = os.environ | {
         "RUN_DIR": str(run_dir),
         "RUN_DIRS": os.pathsep.join([str(run_dir)] * 2),

@@ -214,11 +214,8 @@ def from_exported_program(content: bytes) -> Run:
 def to_torchscript(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
     """A TorchScript archive for torch.jit.load, here or in C++. A trace: no network chooses its way by its input."""
     written, kept = BytesIO(), BytesIO()
-    torch.jit.save(
-        torch.jit.trace(module, example, check_trace=False),
-        written,
-        {METADATA: json.dumps(dict(said))},
-    )  # type: ignore[no-untyped-call]
+    traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, written, {METADATA: json.dumps(dict(said))})
     with ZipFile(written) as archive, ZipFile(kept, "w") as copy:
         for entry in archive.infolist():
             if not entry.filename.endswith(".debug_pkl"):  # source lines and paths
