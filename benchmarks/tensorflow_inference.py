@@ -34,7 +34,7 @@ Upscale = Callable[
 def this_project(model: Path, threads: int) -> Upscale:
     import torch
 
-    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.protocol import ScoringProtocol
     from falsr_nas.benchmark.super_resolution import super_resolve
     from falsr_nas.inference.memory import keep_freed_memory
     from falsr_nas.inference.threads import side_by_side
@@ -46,7 +46,7 @@ def this_project(model: Path, threads: int) -> Upscale:
 
     def upscale(image: np.ndarray) -> np.ndarray:
         output = super_resolve(
-            network, torch.from_numpy(image).permute(2, 0, 1).contiguous(), Protocol.falsr
+            network, torch.from_numpy(image).permute(2, 0, 1).contiguous(), ScoringProtocol.falsr
         )
         return output.permute(1, 2, 0).numpy()
 
@@ -111,7 +111,7 @@ def compare(options: argparse.Namespace) -> None:
     import torch
 
     from falsr_nas.benchmark.image_quality import mean_score, score
-    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.protocol import ScoringProtocol
     from falsr_nas.benchmark.scoring import benchmark_files
     from falsr_nas.data.images import read_image
 
@@ -148,7 +148,7 @@ def compare(options: argparse.Namespace) -> None:
             score(
                 torch.from_numpy(high[name]).permute(2, 0, 1)[None],
                 read_image(file.hr)[None],
-                Protocol.falsr,
+                ScoringProtocol.falsr,
             )[0]
             for name, file in files.items()
             if file.lr

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from falsr_nas import upscale
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
@@ -78,7 +78,7 @@ def test_a_folder(
     for name in ("a.png", "b.png"):
         assert torch.equal(
             read_image(target / name),
-            super_resolve(network, read_image(source / name), Protocol.standard),
+            super_resolve(network, read_image(source / name), ScoringProtocol.standard),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
@@ -36,7 +36,7 @@ class EvaluateConfig:
     model: str = MISSING
     data_root: str = MISSING
     sets: tuple[str, ...] = ("Set5", "Set14")
-    protocol: Protocol = Protocol.standard
+    protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
     memory_limit: int = 3072
     threads: int | None = None

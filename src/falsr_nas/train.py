@@ -227,12 +227,12 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     """The model's scores on the benchmark sets that the config names, under ``standard``."""
     if config.benchmark_root is None:
         return None
-    from falsr_nas.benchmark.protocol import Protocol
+    from falsr_nas.benchmark.protocol import ScoringProtocol
     from falsr_nas.benchmark.scoring import benchmark_files, score_model
 
     root = Path(config.benchmark_root).expanduser()
     sets = {Path(one).name: benchmark_files(root / one) for one in config.sets}
-    return score_model(model, sets, Protocol.standard)
+    return score_model(model, sets, ScoringProtocol.standard)
 
 
 class TrainingProgress:

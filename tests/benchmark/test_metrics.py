@@ -23,7 +23,7 @@ from falsr_nas.benchmark.image_quality import (
     ssim,
 )
 from falsr_nas.benchmark.metrics import PSNR, SSIM
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
 
@@ -55,20 +55,22 @@ def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def reference_score(
-    output: np.ndarray, target: np.ndarray, protocol: Protocol
+    output: np.ndarray, target: np.ndarray, protocol: ScoringProtocol
 ) -> tuple[float, float]:
     """PSNR and SSIM of two uint8 images (3, H, W) in float64."""
     matrix = np.array([65.481, 128.553, 24.966])
     planes = [np.tensordot(matrix, image / 255.0, 1)[2:-2, 2:-2] + 16 for image in (output, target)]
-    if protocol is Protocol.falsr:
+    if protocol is ScoringProtocol.falsr:
         planes = [np.around(plane) for plane in planes]
     error = np.mean((planes[0] - planes[1]) ** 2)
     return (10 * np.log10(255**2 / error) if error else np.inf), reference_ssim(*planes)
 
 
 @settings(max_examples=40, deadline=None)
-@given(IMAGES, st.sampled_from(Protocol))
-def test_equals_the_definition(images: tuple[np.ndarray, np.ndarray], protocol: Protocol) -> None:
+@given(IMAGES, st.sampled_from(ScoringProtocol))
+def test_equals_the_definition(
+    images: tuple[np.ndarray, np.ndarray], protocol: ScoringProtocol
+) -> None:
     output, target = images
     expected = reference_score(output, target, protocol)
     for kind in (torch.uint8, torch.float32, torch.float64):
@@ -110,8 +112,8 @@ def test_luma_is_studio_range() -> None:
 
 def test_quantise() -> None:
     levels = torch.tensor([-3.0, 0.49, 0.51, 99.99999, 254.6, 300.0])
-    assert quantise(levels, Protocol.standard).tolist() == [0, 0, 1, 100, 255, 255]
-    assert quantise(levels, Protocol.falsr).tolist() == [0, 0, 0, 100, 254, 255]
+    assert quantise(levels, ScoringProtocol.standard).tolist() == [0, 0, 1, 100, 255, 255]
+    assert quantise(levels, ScoringProtocol.falsr).tolist() == [0, 0, 0, 100, 254, 255]
 
 
 def test_metrics_average_over_images_however_batched() -> None:
@@ -119,7 +121,7 @@ def test_metrics_average_over_images_however_batched() -> None:
     output, target = (
         torch.randint(0, 256, (5, 3, 20, 22), generator=rng, dtype=torch.uint8) for _ in range(2)
     )
-    for protocol in Protocol:
+    for protocol in ScoringProtocol:
         expected = mean_score(score(output, target, protocol))
         for metric, value in ((PSNR(protocol), expected.psnr), (SSIM(protocol), expected.ssim)):
             for batch in (slice(0, 1), slice(1, 5)):
@@ -133,13 +135,13 @@ def test_metrics_average_over_images_however_batched() -> None:
 def test_what_cannot_be_compared() -> None:
     image = torch.zeros(1, 3, 20, 20)
     with pytest.raises(UserError, match="cannot compare"):
-        score(image, image[..., 1:], Protocol.standard)
+        score(image, image[..., 1:], ScoringProtocol.standard)
     with pytest.raises(UserError, match="cannot compare"):
         PSNR().update(image[0], image[0])
     with pytest.raises(UserError, match="11 x 11"):
-        score(image[..., :14], image[..., :14], Protocol.standard)
+        score(image[..., :14], image[..., :14], ScoringProtocol.standard)
     with pytest.raises(UserError, match="one protocol"):
-        mean_score([ProtocolScore(30, 0.9, protocol) for protocol in Protocol])
+        mean_score([ProtocolScore(30, 0.9, protocol) for protocol in ScoringProtocol])
     with pytest.raises(UserError, match="one protocol"):
         mean_score([])
 
@@ -159,10 +161,10 @@ def test_rcan_scores_its_own_images_as_published(
         ]
         if batched:
             scores += score(
-                *(torch.cat([image, image.flip(-1)]) for image in pair), Protocol.standard
+                *(torch.cat([image, image.flip(-1)]) for image in pair), ScoringProtocol.standard
             )
         else:
-            scores += score(*pair, Protocol.standard)
+            scores += score(*pair, ScoringProtocol.standard)
     mean = mean_score(scores)
     assert mean.psnr == pytest.approx(38.274, abs=5e-4)
     assert mean.ssim == pytest.approx(0.9614, abs=5e-5)
@@ -174,6 +176,6 @@ def test_full_range_luma_would_be_another_score() -> None:
     grey: Tensor = (
         torch.randint(0, 256, (2, 1, 24, 24), generator=rng).expand(2, 3, 24, 24).double()
     )
-    studio = score(grey[:1], grey[1:], Protocol.standard)[0].psnr
+    studio = score(grey[:1], grey[1:], ScoringProtocol.standard)[0].psnr
     full = float(psnr(grey[:1, :1, 2:-2, 2:-2], grey[1:, :1, 2:-2, 2:-2]))
     assert studio - full == pytest.approx(20 * np.log10(255 / 219), abs=1e-4)

@@ -14,7 +14,7 @@ from PIL import Image
 from falsr_nas import convert, evaluate
 from falsr_nas.benchmark.image_quality import score
 from falsr_nas.benchmark.peers import PEERS
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import (
     benchmark_files,
     find_model,
@@ -44,12 +44,12 @@ GOLDEN = {
     ("FALSR-B", "B100"): (31.9690, 0.89666),
 }
 BICUBIC = {
-    (Protocol.falsr, "Set5"): (33.610, 0.9292),
-    (Protocol.falsr, "Set14"): (30.301, 0.8691),
-    (Protocol.falsr, "B100"): (29.534, 0.8426),
-    (Protocol.standard, "Set5"): (33.679, 0.9304),
-    (Protocol.standard, "Set14"): (30.329, 0.8700),
-    (Protocol.standard, "B100"): (29.563, 0.8435),
+    (ScoringProtocol.falsr, "Set5"): (33.610, 0.9292),
+    (ScoringProtocol.falsr, "Set14"): (30.301, 0.8691),
+    (ScoringProtocol.falsr, "B100"): (29.534, 0.8426),
+    (ScoringProtocol.standard, "Set5"): (33.679, 0.9304),
+    (ScoringProtocol.standard, "Set14"): (30.329, 0.8700),
+    (ScoringProtocol.standard, "B100"): (29.563, 0.8435),
 }
 
 
@@ -60,7 +60,7 @@ BICUBIC = {
 def test_published_networks_score_as_published(name: str, benchmark: str, data_root: Path) -> None:
     model = load_model(data_root / "models" / f"{name}.pb")
     files = benchmark_files(data_root / "benchmark" / benchmark)
-    result = score_model(model, {benchmark: files}, Protocol.falsr)
+    result = score_model(model, {benchmark: files}, ScoringProtocol.falsr)
     psnr, ssim = GOLDEN[name, benchmark]
     assert result.sets[0].mean.psnr == pytest.approx(psnr, abs=5e-4)
     assert result.sets[0].mean.ssim == pytest.approx(ssim, abs=2e-5)
@@ -72,7 +72,7 @@ def test_published_networks_score_as_published(name: str, benchmark: str, data_r
 
 
 @pytest.mark.parametrize(("protocol", "benchmark"), BICUBIC)
-def test_bicubic(protocol: Protocol, benchmark: str, data_root: Path) -> None:
+def test_bicubic(protocol: ScoringProtocol, benchmark: str, data_root: Path) -> None:
     files = benchmark_files(data_root / "benchmark" / benchmark)
     assert all(file.lr for file in files)
     one = score_model(find_model("bicubic"), {benchmark: files}, protocol).sets[0].mean
@@ -98,13 +98,15 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_of_hr_images(folder: Path) -> None:
     result = score_model(
-        Model(Bicubic(), "bicubic", {}), {"holiday": benchmark_files(folder)}, Protocol.standard
+        Model(Bicubic(), "bicubic", {}),
+        {"holiday": benchmark_files(folder)},
+        ScoringProtocol.standard,
     )
     assert [image.name for image in result.sets[0].images] == ["a", "b", "c"]
     hr = read_image(folder / "a.png")[:, :40, :26]
     lr = downscale(hr)
     expected = score(
-        (255 * Bicubic()(lr[None] / 255)).clamp(0, 255).round(), hr[None], Protocol.standard
+        (255 * Bicubic()(lr[None] / 255)).clamp(0, 255).round(), hr[None], ScoringProtocol.standard
     )[0]
     assert result.sets[0].images[0].score.psnr == pytest.approx(expected.psnr)
     assert result.sets[0].mean.psnr == pytest.approx(
@@ -120,7 +122,9 @@ def test_the_order_is_the_folders_however_many_threads(folder: Path) -> None:
             torch.set_num_threads(count)
             results.append(
                 score_model(
-                    find_model("bicubic"), {"holiday": benchmark_files(folder)}, Protocol.falsr
+                    find_model("bicubic"),
+                    {"holiday": benchmark_files(folder)},
+                    ScoringProtocol.falsr,
                 )
             )
             assert torch.get_num_threads() == count
@@ -150,7 +154,9 @@ def test_a_pair_that_does_not_fit_is_named(folder: Path) -> None:
     Image.new("RGB", (21, 15)).save(folder / "b_LR.png")
     with pytest.raises(UserError, match="b_LR.png is 21x15"):
         score_model(
-            Model(Bicubic(), "bicubic", {}), {"x": benchmark_files(folder)}, Protocol.standard
+            Model(Bicubic(), "bicubic", {}),
+            {"x": benchmark_files(folder)},
+            ScoringProtocol.standard,
         )
 
 
@@ -171,7 +177,9 @@ def test_equal_images_have_no_psnr_in_json(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / "flat.png")
     content = to_json(
         score_model(
-            Model(Bicubic(), "bicubic", {}), {"flat": benchmark_files(tmp_path)}, Protocol.standard
+            Model(Bicubic(), "bicubic", {}),
+            {"flat": benchmark_files(tmp_path)},
+            ScoringProtocol.standard,
         )
     )
     assert content["sets"]["flat"]["psnr"] is None
@@ -185,7 +193,7 @@ def test_table_shows_the_published_row(folder: Path) -> None:
     result = score_model(
         Model(BASELINES["FSRCNN"]().eval(), "mine", {}),
         {"Set5": benchmark_files(folder.parent / "Set5")},
-        Protocol.falsr,
+        ScoringProtocol.falsr,
     )
     table = score_table(result)
     assert "falsr" in str(table.title)
@@ -236,7 +244,7 @@ def test_the_commands(
     for name, size in (("a", (26, 40)), ("b", (40, 30)), ("c", (24, 24))):
         assert Image.open(tmp_path / "out" / "holiday" / f"{name}_SR.png").size == size
     saved = read_image(tmp_path / "out" / "holiday" / "c_SR.png")
-    expected = score(saved[None], read_image(folder / "c.png")[None], Protocol.falsr)[0]
+    expected = score(saved[None], read_image(folder / "c.png")[None], ScoringProtocol.falsr)[0]
     assert content["sets"]["holiday"]["images"]["c"]["psnr"] == pytest.approx(expected.psnr)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.errors import UserError
 from falsr_nas.inference.photograph import MIB, Photograph, upscale_photograph
@@ -53,7 +53,7 @@ def test_colours_are_those_of_the_standard_protocol(kind: str, self_ensemble: bo
     expected = super_resolve(
         NETWORKS[kind],
         torch.from_numpy(pixels).permute(2, 0, 1),
-        Protocol.standard,
+        ScoringProtocol.standard,
         self_ensemble=self_ensemble,
     )
     assert np.array_equal(

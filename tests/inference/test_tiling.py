@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.benchmark.image_quality import quantise
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.errors import UserError
 from falsr_nas.inference.threads import side_by_side
@@ -142,7 +142,7 @@ def random_image(height: int = 12, width: int = 10) -> Tensor:
 def test_grey_stays_grey_and_exact() -> None:
     grey = random_image()[:1].expand(3, -1, -1)
     expected = grey.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    assert torch.equal(super_resolve(NearestNeighbour(), grey, Protocol.standard), expected)
+    assert torch.equal(super_resolve(NearestNeighbour(), grey, ScoringProtocol.standard), expected)
 
 
 def test_standard_colours_are_interpolated_planes() -> None:
@@ -153,8 +153,8 @@ def test_standard_colours_are_interpolated_planes() -> None:
             return bicubic(y)
 
     image = random_image()
-    output = super_resolve(BicubicLuma(), image, Protocol.standard)
-    expected = super_resolve(Bicubic(), image, Protocol.standard)
+    output = super_resolve(BicubicLuma(), image, ScoringProtocol.standard)
+    expected = super_resolve(Bicubic(), image, ScoringProtocol.standard)
     # The two matrices are inverses to five digits only.
     assert (output.int() - expected.int()).abs().max() <= 1
 
@@ -169,15 +169,15 @@ def test_falsr_colours_are_those_of_the_authors_script() -> None:
     pb, pr = np.moveaxis((skimage_color.rgb2ypbpr(larger / 255)[..., 1:] + 0.5) * 255 - 128, -1, 0)
     rgb = np.stack([y + 1.402 * pr, y - 0.34414 * pb - 0.71414 * pr, y + 1.772 * pb])
     expected = np.clip(rgb, 0, 255).astype(np.uint8)
-    output = super_resolve(NearestNeighbour(), image, Protocol.falsr).numpy()
+    output = super_resolve(NearestNeighbour(), image, ScoringProtocol.falsr).numpy()
     assert np.mean(output != expected) < 0.002  # float32 against float64, next to whole levels
     assert np.abs(output.astype(int) - expected).max() <= 1
 
 
 def test_colour_networks_get_colours() -> None:
     image = random_image()
-    expected = quantise(255 * bicubic(image[None] / 255), Protocol.standard)[0]
-    assert torch.equal(super_resolve(Bicubic(), image, Protocol.standard), expected)
+    expected = quantise(255 * bicubic(image[None] / 255), ScoringProtocol.standard)[0]
+    assert torch.equal(super_resolve(Bicubic(), image, ScoringProtocol.standard), expected)
 
 
 @pytest.mark.skipif(

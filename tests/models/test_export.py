@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from falsr_nas import export
 from falsr_nas.benchmark.image_quality import quantise
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.errors import UserError
 from falsr_nas.inference.tiling import upscale
@@ -132,8 +132,8 @@ def test_loaded_models_export(data_root: Path, tmp_path: Path) -> None:
         0, 256, (3, 21, 18), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
     )
     output = FORMS[".onnx"].read((tmp_path / "b.onnx").read_bytes())(image[None] / 255)
-    expected = super_resolve(falsr.network, image, Protocol.standard)
-    different = (quantise(255 * output, Protocol.standard)[0] != expected).float().mean()
+    expected = super_resolve(falsr.network, image, ScoringProtocol.standard)
+    different = (quantise(255 * output, ScoringProtocol.standard)[0] != expected).float().mean()
     assert different < 0.001  # values next to a half level
     assert PUBLISHED["FALSR-B"].to_json() == json.loads(metadata(tmp_path / "b.onnx")["genome"])
 
@@ -145,8 +145,10 @@ def test_rgb_is_what_images_get() -> None:
         )
         with torch.inference_mode():
             output = RgbUpscaler(network(name))(image[None] / 255)
-        levels = quantise(255 * output, Protocol.standard)[0].int()
-        difference = (levels - super_resolve(network(name), image, Protocol.standard).int()).abs()
+        levels = quantise(255 * output, ScoringProtocol.standard)[0].int()
+        difference = (
+            levels - super_resolve(network(name), image, ScoringProtocol.standard).int()
+        ).abs()
         assert difference.max() <= 1
         assert (difference > 0).float().mean() < 0.01
 

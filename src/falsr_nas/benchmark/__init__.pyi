@@ -7,7 +7,7 @@ from .metrics import PSNR as PSNR
 from .metrics import SSIM as SSIM
 from .peers import PEERS as PEERS
 from .peers import Peer as Peer
-from .protocol import Protocol as Protocol
+from .protocol import ScoringProtocol as ScoringProtocol
 from .scoring import ModelScore as ModelScore
 from .scoring import SetScore as SetScore
 from .scoring import benchmark_files as benchmark_files

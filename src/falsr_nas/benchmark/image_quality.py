@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.errors import UserError
 
 PEAK = 255.0
@@ -44,7 +44,7 @@ class ProtocolScore:
 
     psnr: float
     ssim: float
-    protocol: Protocol
+    protocol: ScoringProtocol
 
 
 def psnr(output: Tensor, target: Tensor, peak: float = PEAK) -> Tensor:
@@ -95,21 +95,21 @@ def luma(rgb: Tensor) -> Tensor:
     return (rgb / PEAK * weights).sum(dim=1, keepdim=True) + 16
 
 
-def quantise(rgb: Tensor, protocol: Protocol) -> Tensor:
+def quantise(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     """An image as it is saved: (N, 3, H, W) in 0..255 and beyond -> uint8, rounded or truncated as the protocol has it."""
     rgb = rgb.clamp(0, PEAK)
-    return (rgb.round() if protocol is Protocol.standard else (rgb + _FLOAT_ERROR).floor()).to(
-        torch.uint8
-    )
+    return (
+        rgb.round() if protocol is ScoringProtocol.standard else (rgb + _FLOAT_ERROR).floor()
+    ).to(torch.uint8)
 
 
-def scored_luma(rgb: Tensor, protocol: Protocol) -> Tensor:
+def scored_luma(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     """What a protocol compares: 8-bit levels (N, 3, H, W) -> shaved luma (N, 1, H - 4, W - 4)."""
     y = luma(rgb)[..., SHAVE:-SHAVE, SHAVE:-SHAVE]
-    return y.round() if protocol is Protocol.falsr else y
+    return y.round() if protocol is ScoringProtocol.falsr else y
 
 
-def score(output: Tensor, target: Tensor, protocol: Protocol) -> list[ProtocolScore]:
+def score(output: Tensor, target: Tensor, protocol: ScoringProtocol) -> list[ProtocolScore]:
     """Scores of N images, from their 8-bit levels (N, 3, H, W), integers or floats. Raises UserError when they cannot be compared."""
     check_comparable(output, target)
     y, reference = scored_luma(output, protocol), scored_luma(target, protocol)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from falsr_nas.benchmark.image_quality import check_comparable, psnr, scored_luma, ssim
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 
 
 class _MeanOverImages(Metric):
@@ -20,7 +20,7 @@ class _MeanOverImages(Metric):
     total: Tensor
     images: Tensor
 
-    def __init__(self, protocol: Protocol = Protocol.standard, **kwargs: Any) -> None:
+    def __init__(self, protocol: ScoringProtocol = ScoringProtocol.standard, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.protocol = protocol
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Protocol(StrEnum):
+class ScoringProtocol(StrEnum):
     """How an output image is quantised and its luma scored."""
 
     standard = "standard"

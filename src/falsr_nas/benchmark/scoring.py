@@ -15,7 +15,7 @@ from torch import Tensor
 
 from falsr_nas.benchmark.image_quality import ProtocolScore, mean_score, score
 from falsr_nas.benchmark.peers import PEERS, Peer
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import list_images
@@ -72,7 +72,7 @@ class ModelScore:
     model: str
     params: int
     mult_adds: int
-    protocol: Protocol
+    protocol: ScoringProtocol
     self_ensemble: bool
     sets: tuple[SetScore, ...]
     published: str | None = None
@@ -108,7 +108,7 @@ def benchmark_files(folder: Path) -> list[ImageFile]:
 def score_model(
     model: Model,
     sets: Mapping[str, Sequence[ImageFile]],
-    protocol: Protocol,
+    protocol: ScoringProtocol,
     *,
     memory_limit: int = MEMORY_LIMIT,
     self_ensemble: bool = False,

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from falsr_nas.benchmark.image_quality import PEAK, quantise
-from falsr_nas.benchmark.protocol import Protocol
+from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
 from falsr_nas.networks.baselines import bicubic
@@ -19,7 +19,7 @@ from falsr_nas.space.genome import SCALE
 def super_resolve(
     network: SuperResolver,
     rgb: Tensor,
-    protocol: Protocol,
+    protocol: ScoringProtocol,
     memory_limit: int = MEMORY_LIMIT,
     self_ensemble: bool = False,
 ) -> Tensor:
@@ -34,7 +34,7 @@ def super_resolve(
         return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
     low = rgb_to_ypbpr(levels)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
-    if protocol is Protocol.falsr:
+    if protocol is ScoringProtocol.falsr:
         chroma = rgb_to_ypbpr(_pillow_bicubic(rgb).unsqueeze(0) / PEAK)[:, 1:] - 0.5 / PEAK
     else:
         chroma = bicubic(low[:, 1:])
