@@ -1,8 +1,14 @@
-"""PSNR and SSIM of whole sets as torchmetrics, on top of :mod:`falsr_nas.benchmark.image_quality`: batched as they come, over all processes."""
+"""Metrics over sets of images, for scoring and for validation during training.
+
+They are torchmetrics, so that they can be updated batch by batch, logged by Lightning, and averaged
+over several processes. What they compute per image is in :mod:`falsr_nas.benchmark.image_quality`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,53 +18,92 @@ from falsr_nas.benchmark.image_quality import check_comparable, psnr, scored_lum
 from falsr_nas.benchmark.protocol import ScoringProtocol
 
 
-class _MeanOverImages(Metric):
-    """A protocol's figure, averaged over all images seen, on all processes."""
+class MeanOverImages(Metric):
+    """Base class: the mean of a value over all images seen, on all processes.
+
+    Subclasses define :meth:`values`. The mean over a set is that of its images, as in papers:
+    batches of different sizes weigh by their number of images.
+    """
 
     is_differentiable = False
     full_state_update = False
     total: Tensor
     images: Tensor
 
-    def __init__(self, protocol: ScoringProtocol = ScoringProtocol.standard, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
+        # Metric.merge_state of torchmetrics 1.9 does not drop a cached result.
+        kwargs.setdefault("compute_with_cache", False)
         super().__init__(**kwargs)
-        self.protocol = protocol
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def figure(self, output: Tensor, target: Tensor) -> Tensor:
-        """Luma (N, 1, H, W) twice -> (N,)."""
+    def values(self, output: Tensor, target: Tensor) -> Tensor:
+        """Compare N images: (N, C, H, W) twice -> (N,)."""
         raise NotImplementedError
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Add N images, given as 8-bit levels (N, 3, H, W). Raises UserError when they cannot be compared."""
-        check_comparable(output, target)
-        figures = self.figure(
-            scored_luma(output, self.protocol), scored_luma(target, self.protocol)
-        )
-        self.total += figures.double().sum()
-        self.images += len(figures)
+        """Add N images (N, C, H, W) and their targets of the same shape."""
+        values = self.values(output, target)
+        self.total += values.double().sum()
+        self.images += len(values)
 
     def compute(self) -> Tensor:
-        """The mean over the images."""
+        """Return the mean over the images."""
         return self.total / self.images
 
 
-class PSNR(_MeanOverImages):
-    """Mean PSNR in dB under a protocol."""
+class _ProtocolMetric(MeanOverImages):
+    """A metric of the luma that a scoring protocol compares.
+
+    Args:
+        protocol: how the luma is made from 8-bit levels (N, 3, H, W).
+        **kwargs: of :class:`torchmetrics.Metric`.
+    """
 
     higher_is_better = True
 
-    def figure(self, output: Tensor, target: Tensor) -> Tensor:
-        """Luma (N, 1, H, W) twice -> (N,) in dB."""
-        return psnr(output, target)
+    def __init__(self, protocol: ScoringProtocol = ScoringProtocol.standard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.protocol = protocol
+
+    def _luma(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        check_comparable(output, target)
+        return scored_luma(output, self.protocol), scored_luma(target, self.protocol)
 
 
-class SSIM(_MeanOverImages):
-    """Mean SSIM under a protocol."""
+class PSNR(_ProtocolMetric):
+    """Mean PSNR in dB of images given as 8-bit levels (N, 3, H, W), under a protocol.
 
-    higher_is_better = True
+    Raises:
+        UserError: on update with images of different shapes.
+    """
 
-    def figure(self, output: Tensor, target: Tensor) -> Tensor:
-        """Luma (N, 1, H, W) twice -> (N,)."""
-        return ssim(output, target)
+    def values(self, output: Tensor, target: Tensor) -> Tensor:
+        """PSNR per image: 8-bit levels (N, 3, H, W) twice -> (N,) in dB."""
+        return psnr(*self._luma(output, target))
+
+
+class SSIM(_ProtocolMetric):
+    """Mean SSIM of images given as 8-bit levels (N, 3, H, W), under a protocol.
+
+    Raises:
+        UserError: on update with images of different shapes, or of less than 15 x 15 pixels.
+    """
+
+    def values(self, output: Tensor, target: Tensor) -> Tensor:
+        """SSIM per image: 8-bit levels (N, 3, H, W) twice -> (N,)."""
+        return ssim(*self._luma(output, target))
+
+
+MetricType = TypeVar("MetricType", bound=MeanOverImages)
+
+
+def merged(metrics: Sequence[MetricType]) -> MetricType:
+    """Return one metric over the images of all given ones, which are of one kind.
+
+    Threads that score images side by side have a metric each, as a metric is not thread-safe.
+    """
+    total = deepcopy(metrics[0])
+    for metric in metrics[1:]:
+        total.merge_state(metric)
+    return total
