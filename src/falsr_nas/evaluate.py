@@ -66,13 +66,13 @@ def evaluate(config: EvaluateConfig) -> None:
 
     from falsr_nas.benchmark.scoring import (
         benchmark_files,
-        find_model,
         score_model,
         score_table,
         to_json,
     )
     from falsr_nas.files import write_atomically
     from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.models.model_file import find_model
 
     keep_freed_memory()
     if config.threads is not None:

@@ -29,8 +29,8 @@ class ExportConfig:
 
 def export(config: ExportConfig) -> None:
     """Export, compare with PyTorch, write, and say so."""
-    from falsr_nas.benchmark.scoring import find_model
     from falsr_nas.models.export import CHECKED, FORMS, export_model
+    from falsr_nas.models.model_file import find_model
 
     target = Path(config.output).expanduser()
     difference = export_model(find_model(config.model), target, config.layout)

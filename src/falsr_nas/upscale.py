@@ -76,9 +76,9 @@ def upscale(config: UpscaleConfig) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.benchmark.scoring import find_model
     from falsr_nas.inference.memory import keep_freed_memory
     from falsr_nas.inference.photograph_file import save_photograph
+    from falsr_nas.models.model_file import find_model
 
     keep_freed_memory()
     if config.threads is not None:

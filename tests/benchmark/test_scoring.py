@@ -17,7 +17,6 @@ from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import (
     benchmark_files,
-    find_model,
     published_name,
     score_model,
     score_table,
@@ -28,7 +27,7 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
 from falsr_nas.evaluate import EvaluateConfig
-from falsr_nas.models.model_file import Model, load_model, save_model
+from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.baselines import BASELINES, Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import Genome

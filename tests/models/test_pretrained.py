@@ -12,9 +12,8 @@ import torch
 
 import falsr_nas
 from falsr_nas import convert
-from falsr_nas.benchmark.scoring import find_model
 from falsr_nas.errors import UserError
-from falsr_nas.models.model_file import Model, load_model, save_model
+from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import Genome

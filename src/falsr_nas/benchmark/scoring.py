@@ -24,8 +24,8 @@ from falsr_nas.data.sources import ImageFile
 from falsr_nas.errors import UserError
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
-from falsr_nas.models.model_file import Model, load_model
-from falsr_nas.networks.baselines import BASELINES, Bicubic, network_cost
+from falsr_nas.models.model_file import Model
+from falsr_nas.networks.baselines import BASELINES, network_cost
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
@@ -76,13 +76,6 @@ class ModelScore:
     self_ensemble: bool
     sets: tuple[SetScore, ...]
     published: str | None = None
-
-
-def find_model(name: str) -> Model:
-    """The model that a user means: a file's path, a folder's, or ``bicubic``, which has no weights to keep in a file. Raises UserError."""
-    if name == "bicubic":
-        return Model(Bicubic(), name, {})
-    return load_model(Path(name).expanduser())
 
 
 def benchmark_files(folder: Path) -> list[ImageFile]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
-from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.networks.baselines import BASELINES, Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
@@ -111,6 +111,20 @@ def load_model(path: Path) -> Model:
         raise ModelFileError(f"{path}: {error.strerror or error}") from None
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a tenth faster on CPUs
     return Model(network, path.stem, provenance)
+
+
+def find_model(name: str) -> Model:
+    """Return the model that a command's ``model`` setting names.
+
+    Args:
+        name: path of a model file or of a model's folder; or ``bicubic``, which has no weights.
+
+    Raises:
+        UserError: as :func:`load_model`.
+    """
+    if name == "bicubic":
+        return Model(Bicubic(), name, {})
+    return load_model(Path(name).expanduser())
 
 
 def about(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
