@@ -6,6 +6,7 @@ from .image_quality import ssim as ssim
 from .metrics import PSNR as PSNR
 from .metrics import SSIM as SSIM
 from .peers import PEERS as PEERS
+from .peers import SHOWN_PEERS as SHOWN_PEERS
 from .peers import Peer as Peer
 from .protocol import ScoringProtocol as ScoringProtocol
 from .scoring import ModelScore as ModelScore

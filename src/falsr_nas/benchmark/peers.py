@@ -1,7 +1,8 @@
-"""Published networks on the x2 task, as data, to set a search's front against.
+"""Costs and scores of published x2 networks, to compare search results with.
 
-Costs at 1280x720 output and scores as FALSR's Table I quotes them (Chu et al., 2019); MemNet, which is not in it, as CARN's Table 1 does
-(Ahn et al., ECCV 2018). All are fully trained, each with its authors' own training images.
+Costs at 1280x720 output, PSNR and SSIM as quoted in FALSR's Table I (Chu et al., 2019). MemNet is
+not in that table: its figures are those of CARN's Table 1 (Ahn et al., ECCV 2018). All networks are
+fully trained, each on its authors' own training images.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ class Peer:
     """A published x2 network.
 
     Attributes:
-        name: as its authors call it.
+        name: name in the literature.
         params_k: parameters in thousands.
         mult_adds_g: mult-adds in billions at 1280x720 output.
-        psnr: dB of luma by benchmark; one that its authors did not measure is missing.
-        ssim: of luma, likewise.
+        psnr: PSNR of the luma in dB by benchmark, where published.
+        ssim: SSIM of the luma by benchmark, where published.
     """
 
     name: str
@@ -60,3 +61,7 @@ PEERS: dict[str, Peer] = {
     name: Peer(name, params, mult_adds, _measured(psnr), _measured(ssim))
     for name, params, mult_adds, psnr, ssim in _TABLE
 }
+"""All published networks by name."""
+
+SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M", "VDSR")
+"""The networks that figures and pages of a search mark beside its candidates."""

@@ -12,14 +12,12 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.objectives import pareto_front, scored
-from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
 from falsr_nas.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M", "VDSR")
 
 # Okabe and Ito's colours: told apart with every common colour blindness, and in grey.
 _CANDIDATE, _FRONT, _PEER, _TEXT, _GRID = "#8a8f98", "#0072B2", "#D55E00", "#22262b", "#e6e8eb"

@@ -12,11 +12,9 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.archive.objectives import pareto_front
-from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
 from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
 from falsr_nas.report.run import Run
-
-SHOWN_PEERS = ("FALSR-A", "FALSR-B", "FALSR-C", "CARN", "CARN-M")
 
 # A thousand different tracebacks would outweigh all else: of failures that are many, the page tells how many more there are.
 MOST_FAILURES = 200
