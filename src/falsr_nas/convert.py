@@ -28,7 +28,7 @@ def convert(config: ConvertConfig) -> None:
     """Read, write, and print what it was."""
     from falsr_nas.models.model_file import load_model, save_model
     from falsr_nas.models.pretrained import save_pretrained
-    from falsr_nas.networks.baselines import network_cost
+    from falsr_nas.networks.profile import network_cost
 
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())

@@ -25,8 +25,9 @@ from falsr_nas.errors import UserError
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model_file import Model
-from falsr_nas.networks.baselines import BASELINES, network_cost
+from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 from falsr_nas.space.published import PUBLISHED

@@ -15,7 +15,6 @@ from torch.nn.functional import interpolate, pad, pixel_shuffle, relu
 
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.cost import LR_PIXELS, Cost
 from falsr_nas.space.genome import SCALE
 
 _MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's colours, subtracted by CARN
@@ -207,20 +206,3 @@ BASELINES: dict[str, Callable[[], SuperResolver]] = {
     "CARN": CARN,
 }
 """How to build each, by its name in the literature."""
-
-
-def network_cost(network: SuperResolver) -> Cost:
-    """Parameters and mult-adds of any x2 network, counted on what it runs; of a genome's it agrees with :func:`falsr_nas.space.cost.cost`.
-
-    Mult-adds are those of the convolutions, at 480 x 480 low-resolution pixels. PyTorch's own counter, not thop: on all other networks here
-    they agree, but thop makes 9.2 G of FSRCNN's transposed convolution, which its papers and PyTorch's counter put at 6.0 G in all.
-    """
-    from copy import deepcopy
-
-    from torch.utils.flop_counter import FlopCounterMode
-
-    side = 48
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        deepcopy(network).to("meta")(torch.empty(1, network.planes, side, side, device="meta"))
-    params = sum(parameter.numel() for parameter in network.parameters())
-    return Cost(params, counter.get_total_flops() // 2 * LR_PIXELS // side**2)
