@@ -138,7 +138,7 @@ def main() -> None:
             whole = time.perf_counter() - began
         write_pngs(Path(folder))
         plain = [
-            plain_step(genome, training.patch, Path(folder), options.plain, training.batch)
+            plain_step(genome, training.patch_size, Path(folder), options.plain, training.batch_size)
             for genome in genomes
             if options.plain
         ]

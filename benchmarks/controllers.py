@@ -66,7 +66,7 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
     while len(told) < evaluations:
         outcomes = [
             Evaluation(candidate, evaluator.evaluate(candidate))
-            for candidate in controller.ask(settings.population)
+            for candidate in controller.ask(settings.population_size)
         ]
         controller.tell(outcomes)
         told = (told + outcomes)[:evaluations]
@@ -169,9 +169,9 @@ def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
     evaluator = SyntheticEvaluator(SyntheticSettings(), 0)
     controller = build(settings, space, Constraints(), np.random.default_rng(0))
     spent: list[float] = []
-    for _ in range(-(-evaluations // settings.population) + 9):
+    for _ in range(-(-evaluations // settings.population_size) + 9):
         began = time.process_time()
-        candidates = controller.ask(settings.population)
+        candidates = controller.ask(settings.population_size)
         asked = time.process_time()
         outcomes = [
             Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates
@@ -187,7 +187,7 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
 
     For each the share that joined the front, and the mean ``rank`` reward; and how far the policy's cells are from uniform, in nats.
     """
-    space, settings = SearchSpace(), HybridSettings(policy=PolicySettings(rate=rate))
+    space, settings = SearchSpace(), HybridSettings(policy=PolicySettings(learning_rate=rate))
     scale = ObjectiveScale.of_space(space)
     rewards: dict[str, list[float]] = defaultdict(list)
     entropies: list[float] = []
@@ -200,7 +200,7 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
         while controller.admission.asked < evaluations:
             outcomes = [
                 Evaluation(candidate, evaluator.evaluate(candidate))
-                for candidate in controller.ask(settings.population)
+                for candidate in controller.ask(settings.population_size)
             ]
             controller.tell(outcomes)
             for outcome, reward in zip(outcomes, rank(outcomes), strict=True):

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=64)
     options = parser.parse_args()
     controller = NSGA2(
-        NSGA2Settings(population=options.population),
+        NSGA2Settings(population_size=options.population),
         SearchSpace(),
         Constraints(max_mult_adds=250),
         np.random.default_rng(1),
@@ -77,7 +77,7 @@ def main() -> None:
                 executor,
                 store,
                 budget=options.candidates,
-                population=options.population,
+                population_size=options.population,
             )
             whole = time.perf_counter() - began
         began = time.perf_counter()

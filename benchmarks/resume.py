@@ -62,7 +62,7 @@ def resume(path: Path) -> dict[str, dict[str, float]]:
     with Store(path) as store:
         told, spent["read the store"] = timed(lambda: store.evaluations(told=True))
     population = [evaluation.key for evaluation in told[-64:]]
-    for settings in (NSGA2Settings(population=64), HybridSettings(population=64)):
+    for settings in (NSGA2Settings(population_size=64), HybridSettings(population_size=64)):
         controller = build(settings, SPACE, Constraints(), np.random.default_rng(1))
         state = controller.state() | {"population": population, "asked": len(told)}
         _, spent[f"restore {type(controller).__name__}"] = timed(

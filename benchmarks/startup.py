@@ -27,7 +27,7 @@ SMALL = (
     "training.steps_per_epoch=1",
     "tracking=none",
     "candidates=2",
-    "controller.population=2",
+    "controller.population_size=2",
 )
 
 

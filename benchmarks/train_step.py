@@ -193,7 +193,7 @@ def main() -> None:
         write_pngs(Path(folder))
         for patch in options.patches:
             data = SuperResolutionData(
-                PhotographsSettings(), batch=BATCH, patch=patch, steps_per_epoch=1
+                PhotographsSettings(), batch_size=BATCH, patch_size=patch, steps_per_epoch=1
             )
             for name, genome in fixed_genomes().items():
                 ours = our_step(genome, patch, device, data, options.seconds)

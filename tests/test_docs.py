@@ -31,8 +31,8 @@ SMALLER = {
     "train": (
         "training.epochs=1",
         "training.steps_per_epoch=2",
-        "training.batch=2",
-        "training.patch=8",
+        "training.batch_size=2",
+        "training.patch_size=8",
         "training.warmup=0",
         "tracking=none",
     ),

@@ -56,7 +56,7 @@ def search(
     policies: FailurePolicies | None = None,
 ) -> list[Evaluation]:
     controller = NSGA2(
-        NSGA2Settings(population=8),
+        NSGA2Settings(population_size=8),
         SearchSpace(),
         Constraints(max_mult_adds=60),
         np.random.default_rng(1),
@@ -68,7 +68,7 @@ def search(
             executor,
             store,
             budget=budget,
-            population=8,
+            population_size=8,
             policies=policies,
             observers=observers,
         )

@@ -87,7 +87,7 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
         "tracking=none",
         f"candidates={candidates}",
         f"controller={controller}",
-        "controller.population=8",
+        "controller.population_size=8",
     )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     succeeds(*arguments, f"run_dir={whole}")
@@ -190,7 +190,7 @@ def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path)
         *SYNTHETIC,
         "evaluator.seconds=0.02",
         "candidates=120",
-        "controller.population=8",
+        "controller.population_size=8",
         f"run_dir={tmp_path}",
     )
     process = subprocess.Popen(
@@ -214,7 +214,7 @@ def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
     small = (
         "+experiment=demo",
         "candidates=6",
-        "controller.population=4",
+        "controller.population_size=4",
         "training.epochs=1",
         "training.steps_per_epoch=3",
     )
@@ -261,7 +261,7 @@ def test_folders_of_images_with_a_broken_one(tmp_path: Path) -> None:
         "training.epochs=1",
         "training.steps_per_epoch=2",
         "candidates=2",
-        "controller.population=2",
+        "controller.population_size=2",
         "execution=inline",
         "tracking=none",
     )
@@ -275,7 +275,7 @@ def test_the_experiments_run(tmp_path: Path) -> None:
     """Each with its own settings but for the length; `demo` runs in the test of seeds."""
     short = (
         "candidates=2",
-        "controller.population=2",
+        "controller.population_size=2",
         "training.epochs=1",
         "training.steps_per_epoch=1",
         "data.val_crop=64",
@@ -301,7 +301,7 @@ def test_the_experiments_run(tmp_path: Path) -> None:
         (["sed=3"], "no setting 'sed': did you mean 'seed'?"),
         (["trainig.epochs=3"], "no setting 'trainig': did you mean 'training'?"),
         (["controller.exploration.p_flop=0.3"], "did you mean 'controller.exploration.p_flops'?"),
-        (["+populaton=3"], "did you mean 'controller.population'?"),
+        (["+populaton=3"], "did you mean 'controller.population_size'?"),
         (["data=fodler"], "no 'data/fodler': choose one of div2k, folder, photographs"),
         (["training.epochs=many"], "training.epochs"),
         (["training.target=residul"], "training.target"),
@@ -424,7 +424,7 @@ def test_a_paper_sized_search_costs_little_beside_its_trainings(tmp_path: Path) 
     arguments = (
         *SYNTHETIC,
         "candidates=10000",
-        "controller.population=64",
+        "controller.population_size=64",
         "constraints.max_mult_adds=250",
         f"run_dir={tmp_path}",
     )

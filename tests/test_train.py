@@ -18,8 +18,8 @@ from falsr_nas.models.model_file import load_model
 GENOME = "stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k1_b1_noskip | 0->3"
 SMALL = (
     "training.steps_per_epoch=4",
-    "training.batch=4",
-    "training.patch=8",
+    "training.batch_size=4",
+    "training.patch_size=8",
     "training.warmup=2",
     "tracking=none",
     "data.val_crop=32",
@@ -87,7 +87,7 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
         "execution=inline",
         "tracking=none",
         "candidates=16",
-        "controller.population=8",
+        "controller.population_size=8",
     )
     subprocess.run(
         [
@@ -161,10 +161,10 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
     succeeds(*recipe)
     done = subprocess.run(
-        command(*recipe, "training.rate=0.002"), capture_output=True, text=True, check=False
+        command(*recipe, "training.learning_rate=0.002"), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "holds a training with training.rate=0.001, not 0.002" in done.stderr
+    assert "holds a training with training.learning_rate=0.001, not 0.002" in done.stderr
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:

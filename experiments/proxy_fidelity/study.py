@@ -41,15 +41,15 @@ MORE_GENOMES = 40
 CONSTANT = TrainingSettings(
     epochs=3,
     steps_per_epoch=40,
-    batch=16,
-    patch=24,
-    rate=1e-3,
+    batch_size=16,
+    patch_size=24,
+    learning_rate=1e-3,
     warmup=0,
     decay=Decay.constant,
     precision=Precision.fp32,
 )
 LONG = replace(CONSTANT, epochs=30, warmup=40, decay=Decay.cosine)
-SMALL = replace(CONSTANT, batch=4, patch=16, steps_per_epoch=160, warmup=20, decay=Decay.linear)
+SMALL = replace(CONSTANT, batch_size=4, patch_size=16, steps_per_epoch=160, warmup=20, decay=Decay.linear)
 """A ninth of the pixels a step, four times the steps."""
 
 RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
@@ -58,8 +58,8 @@ RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
     "constant": (CONSTANT, 1, MORE_GENOMES),
     "linear": (replace(CONSTANT, decay=Decay.linear), 1, GENOMES),
     "small batches": (SMALL, 1, MORE_GENOMES),
-    "rate 3e-3": (replace(CONSTANT, rate=3e-3, warmup=20, decay=Decay.linear), 1, GENOMES),
-    "batch 8": (replace(SMALL, batch=8, steps_per_epoch=100), 1, GENOMES),
+    "rate 3e-3": (replace(CONSTANT, learning_rate=3e-3, warmup=20, decay=Decay.linear), 1, GENOMES),
+    "batch 8": (replace(SMALL, batch_size=8, steps_per_epoch=100), 1, GENOMES),
     "small batches, seed 2": (SMALL, 2, MORE_GENOMES),
     "small batches, bf16": (replace(SMALL, precision=Precision.bf16), 1, MORE_GENOMES),
     "long, seed 2": (LONG, 2, 10),
@@ -144,10 +144,10 @@ def images(data: FolderSettings, settings: TrainingSettings) -> Any:
     """The images, decoded once a process and kept for the other recipes."""
     from falsr_nas.data.datamodule import SuperResolutionData
 
-    shape = (settings.batch, settings.patch, settings.steps_per_epoch)
+    shape = (settings.batch_size, settings.patch_size, settings.steps_per_epoch)
     if shape not in _IMAGES:
         _IMAGES[shape] = SuperResolutionData(
-            data, batch=shape[0], patch=shape[1], steps_per_epoch=shape[2]
+            data, batch_size=shape[0], patch_size=shape[1], steps_per_epoch=shape[2]
         )
     return _IMAGES[shape]
 

@@ -12,6 +12,6 @@ PYTHON
 for genome in "$(best 1)" "$(best 0)" FALSR-B FALSR-A; do
     python -m falsr_nas.train "genome=$genome" "output=$1" data=folder "data.val_dir=$FALSR_NAS_DATA/val/Kodak24" \
         "data.train_dirs=[$FALSR_NAS_DATA/train/T91,$FALSR_NAS_DATA/train/BSDS200]" tracking=none trainer.validate_every=4 \
-        training.epochs=40 training.batch=4 training.patch=24 training.warmup=100 training.ema=0.99 \
+        training.epochs=40 training.batch_size=4 training.patch_size=24 training.warmup=100 training.ema=0.99 \
         "benchmark_root=$FALSR_NAS_DATA/benchmark" 'sets=[Set5,Set14,B100]' "${@:2}"
 done

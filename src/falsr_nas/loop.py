@@ -33,7 +33,7 @@ def run_search(
     store: Store,
     *,
     budget: int,
-    population: int,
+    population_size: int,
     mode: Mode = Mode.generational,
     policies: FailurePolicies | None = None,
     observers: Sequence[Observer] = (),
@@ -58,9 +58,9 @@ def run_search(
         observers,
     )
     if mode is Mode.steady:
-        run.steadily(len(told), pending, budget, population)
+        run.steadily(len(told), pending, budget, population_size)
     else:
-        run.by_generations(len(told), budget, population)
+        run.by_generations(len(told), budget, population_size)
 
 
 @dataclass
@@ -72,7 +72,7 @@ class _Run:
     store: Store
     observers: Sequence[Observer]
 
-    def by_generations(self, asked: int, budget: int, population: int) -> None:
+    def by_generations(self, asked: int, budget: int, population_size: int) -> None:
         """Tell whole generations.
 
         The restored controller asks for the same generation again, and what of it was finished is not evaluated twice. A last
@@ -81,7 +81,7 @@ class _Run:
         """
         done = {evaluation.key: evaluation for evaluation in self.store.evaluations(told=False)}
         while asked < budget:
-            candidates = self.controller.ask(population)
+            candidates = self.controller.ask(population_size)
             if not candidates:
                 return
             affordable = candidates[: budget - asked]
@@ -96,7 +96,7 @@ class _Run:
             self._generation_ended(candidates[-1].generation)
 
     def steadily(
-        self, told: int, pending: Sequence[Candidate], budget: int, population: int
+        self, told: int, pending: Sequence[Candidate], budget: int, population_size: int
     ) -> None:
         """Keep every worker busy, and tell each evaluation as it ends.
 
@@ -117,8 +117,8 @@ class _Run:
             self.store.commit_state(self._state(flying.values()), [evaluation])
             told += 1
             self._ended(evaluation)
-            if told % population == 0:
-                self._generation_ended(told // population - 1)
+            if told % population_size == 0:
+                self._generation_ended(told // population_size - 1)
 
     def _launch(self, candidates: Sequence[Candidate], flying: dict[str, Candidate]) -> None:
         for candidate in candidates:

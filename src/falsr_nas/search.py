@@ -256,7 +256,7 @@ def _run(
             executor,
             store,
             budget=config.candidates,
-            population=config.controller.population,
+            population_size=config.controller.population_size,
             mode=config.mode,
             policies=config.execution.failures,
             observers=[monitor, report],

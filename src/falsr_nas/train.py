@@ -98,8 +98,8 @@ def train(config: TrainConfig) -> None:
     settings = config.training
     data = SuperResolutionData(
         config.data,
-        batch=settings.batch,
-        patch=settings.patch,
+        batch_size=settings.batch_size,
+        patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
     )
     data.setup()  # what is wrong with the images is said before anything else

@@ -52,13 +52,13 @@ ALL = [*EXACT, *INEXACT]
 
 def made(
     kind: type[ControllerSettings],
-    population: int = 8,
+    population_size: int = 8,
     seed: int = 0,
     space: SearchSpace = PAPER,
     **constraints: float,
 ) -> Controller:
     return build(
-        kind(population=population), space, Constraints(**constraints), np.random.default_rng(seed)
+        kind(population_size=population_size), space, Constraints(**constraints), np.random.default_rng(seed)
     )
 
 

@@ -33,10 +33,10 @@ PAPER = SearchSpace()
 POPULATION = 8
 
 
-def controller(seed: int = 1, population: int = POPULATION, **settings) -> Hybrid:
-    policy = PolicySettings(batch=4)
+def controller(seed: int = 1, population_size: int = POPULATION, **settings) -> Hybrid:
+    policy = PolicySettings(batch_size=4)
     return Hybrid(
-        HybridSettings(**{"population": population, "policy": policy} | settings),
+        HybridSettings(**{"population_size": population_size, "policy": policy} | settings),
         PAPER,
         Constraints(max_mult_adds=60),
         np.random.default_rng(seed),
@@ -100,7 +100,7 @@ def search(
             workers,
             store,
             budget=budget,
-            population=POPULATION,
+            population_size=POPULATION,
             mode=mode,
             observers=observers,
         )
@@ -174,7 +174,7 @@ def test_what_was_in_flight_at_a_kill_is_evaluated_and_nothing_else_again(tmp_pa
 
 def test_the_state_does_not_grow_with_the_search() -> None:
     """It is written with every evaluation in steady mode."""
-    hybrid, evaluator = controller(population=64, policy=PolicySettings()), Watched().inner
+    hybrid, evaluator = controller(population_size=64, policy=PolicySettings()), Watched().inner
     sizes = []
     for _ in range(6):
         hybrid.tell(
@@ -186,7 +186,7 @@ def test_the_state_does_not_grow_with_the_search() -> None:
 
 def test_mutations_are_mixed_as_set() -> None:
     explore = ExplorationSettings(p_random=0.5, p_flops=0.7)
-    hybrid = controller(population=64, p_exploit=0.4, p_crossover=0.0, exploration=explore)
+    hybrid = controller(population_size=64, p_exploit=0.4, p_crossover=0.0, exploration=explore)
     evaluator, last = Watched().inner, Counter()
     hybrid.tell(
         [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)]
@@ -200,7 +200,7 @@ def test_mutations_are_mixed_as_set() -> None:
 
 
 def test_children_of_the_policy_say_their_probability_and_no_others_do() -> None:
-    hybrid, evaluator = controller(population=32), Watched().inner
+    hybrid, evaluator = controller(population_size=32), Watched().inner
     seen = Counter()
     for _ in range(6):
         candidates = hybrid.ask(32)
@@ -222,7 +222,7 @@ def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(
     kind: RewardKind, learn_from: LearnFrom
 ) -> None:
     settings = {
-        "policy": PolicySettings(batch=4, learn_from=learn_from),
+        "policy": PolicySettings(batch_size=4, learn_from=learn_from),
         "reward": RewardSettings(kind=kind),
     }
     saved, told, evaluator = controller(**settings), [], Watched().inner
@@ -238,7 +238,7 @@ def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(
 def test_policy_off_is_plain_nsga2() -> None:
     hybrid, evaluator = controller(p_exploit=0.0), Watched().inner
     plain = NSGA2(
-        NSGA2Settings(population=POPULATION),
+        NSGA2Settings(population_size=POPULATION),
         PAPER,
         Constraints(max_mult_adds=60),
         np.random.default_rng(1),

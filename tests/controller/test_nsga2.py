@@ -27,10 +27,10 @@ def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
 
 
 def controller(
-    population: int = 16, seed: int = 0, space: SearchSpace = PAPER, **constraints: float
+    population_size: int = 16, seed: int = 0, space: SearchSpace = PAPER, **constraints: float
 ) -> NSGA2:
     return NSGA2(
-        NSGA2Settings(population=population),
+        NSGA2Settings(population_size=population_size),
         space,
         Constraints(**constraints),
         np.random.default_rng(seed),
@@ -115,7 +115,7 @@ def test_impossible_limits_are_refused_at_once() -> None:
     with pytest.raises(UserError, match="the lightest network of this space needs"):
         controller(max_mult_adds=0.5)
     with pytest.raises(UserError, match="at least 2"):
-        ControllerSettings(population=1)
+        ControllerSettings(population_size=1)
     with pytest.raises(UserError, match="p_crossover is 1.5"):
         NSGA2Settings(p_crossover=1.5)
 

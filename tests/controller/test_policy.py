@@ -232,7 +232,7 @@ def test_a_bandit_is_learnt_to_95_percent_of_the_best_reward(seed: int) -> None:
         return float(np.mean(cells) + np.mean(links)) / 2
 
     rng = np.random.default_rng(seed)
-    learner = mutation(rule=rule, keep_cells=0.0, keep_links=0.0, rate=0.02)
+    learner = mutation(rule=rule, keep_cells=0.0, keep_links=0.0, learning_rate=0.02)
     genomes = teach(learner, SMALL.sample(rng), rng, 3000)
     assert np.mean([rule(genome) for genome in genomes[:100]]) < 0.45
     assert np.mean([rule(genome) for genome in genomes[-200:]]) > 0.95
@@ -310,8 +310,8 @@ def test_a_restored_policy_is_the_saved_one_to_the_bit() -> None:
     ("settings", "says"),
     [
         ({"keep_cells": 2}, "keep_cells is 2"),
-        ({"batch": 0}, "batch is 0"),
-        ({"rate": 0}, "rate is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"learning_rate": 0}, "learning_rate is 0"),
         ({"entropy": -1}, "entropy is -1"),
     ],
 )

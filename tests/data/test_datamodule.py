@@ -23,7 +23,7 @@ def folders(tmp_path: Path, save_noise) -> FolderSettings:
 
 def data(settings: FolderSettings, **changes: int) -> SuperResolutionData:
     return SuperResolutionData(
-        settings, **{"batch": 4, "patch": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes
+        settings, **{"batch_size": 4, "patch_size": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes
     )
 
 
@@ -39,7 +39,7 @@ def test_calls_share_out_the_steps_of_an_epoch(
 
 
 def test_photographs_need_no_setting() -> None:
-    photographs = SuperResolutionData(PhotographsSettings(), batch=2, patch=64, steps_per_epoch=1)
+    photographs = SuperResolutionData(PhotographsSettings(), batch_size=2, patch_size=64, steps_per_epoch=1)
     lr, hr = photographs.batches(torch.Generator().manual_seed(0))()
     assert lr.shape == (2, 1, 64, 64) and hr.shape == (2, 1, 128, 128)
     ((lr, hr),) = photographs.val_dataloader()
@@ -111,11 +111,11 @@ def test_batches_are_the_pools_samples(folders: FolderSettings) -> None:
 
 def test_images_smaller_than_the_patch_stop_before_training(folders: FolderSettings) -> None:
     with pytest.raises(DataError, match=r"train/0\.png is 40x36: a patch of 19"):
-        data(folders, patch=19).setup()
+        data(folders, patch_size=19).setup()
 
 
 @pytest.mark.parametrize(
-    "name", ["batch", "patch", "steps_per_epoch", "steps_per_call", "val_pixels"]
+    "name", ["batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"]
 )
 def test_numbers_below_one_are_named(folders: FolderSettings, name: str) -> None:
     with pytest.raises(DataError, match=f"^{name} is 0"):

@@ -14,7 +14,7 @@ from falsr_nas.space.cost import cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Decay, Initialization, Target, TrainingSettings
 
-SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch=4, patch=12, warmup=0)
+SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch_size=4, patch_size=12, warmup=0)
 
 
 def candidate(text: str = "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3") -> Candidate:
@@ -47,7 +47,7 @@ def test_a_score_depends_on_seed_and_genome_alone() -> None:
 
 def test_training_helps() -> None:
     untrained = psnr(
-        evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12)).evaluate(candidate())
+        evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, learning_rate=1e-12)).evaluate(candidate())
     )
     trained = psnr(
         evaluator(replace(SMALL, epochs=4, steps_per_epoch=50, decay=Decay.constant)).evaluate(
@@ -58,7 +58,7 @@ def test_training_helps() -> None:
 
 
 def test_an_untrained_residual_scores_as_bilinear_interpolation_does() -> None:
-    made = evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, rate=1e-12))
+    made = evaluator(replace(SMALL, epochs=1, steps_per_epoch=1, learning_rate=1e-12))
     errors = []
     for low, high in made.data.val_dataloader():
         bilinear = torch.nn.functional.interpolate(
@@ -75,7 +75,7 @@ def test_a_diverged_training_stops_at_once() -> None:
     wild = replace(
         SMALL,
         epochs=10_000,
-        rate=1e30,
+        learning_rate=1e30,
         target=Target.image,
         initialization=Initialization.normal,
         zero_output=False,

@@ -19,7 +19,7 @@ from falsr_nas.space.cost import cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.settings import TrainingSettings
 
-TINY = TrainingSettings(epochs=1, steps_per_epoch=1, batch=2, patch=8)
+TINY = TrainingSettings(epochs=1, steps_per_epoch=1, batch_size=2, patch_size=8)
 WARM = 20
 """Candidates until a worker has loaded what it needs, and has seen most shapes."""
 

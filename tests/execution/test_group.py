@@ -40,7 +40,7 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 
     training = TrainingSettings(
-        epochs=2, steps_per_epoch=15, batch=batch, patch=12, warmup=0, precision=Precision.fp32
+        epochs=2, steps_per_epoch=15, batch_size=batch, patch_size=12, warmup=0, precision=Precision.fp32
     )
     return IncompleteTraining(
         IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices

@@ -23,16 +23,16 @@ class Admission:
     Attributes:
         space: where the genomes come from.
         limit: most mult-adds, or None.
-        population: candidates of a generation.
+        population_size: candidates of a generation.
         asked: candidates admitted so far.
 
     Raises:
         UserError: when no network of the space meets the limit.
     """
 
-    def __init__(self, space: SearchSpace, max_mult_adds: float | None, population: int) -> None:
+    def __init__(self, space: SearchSpace, max_mult_adds: float | None, population_size: int) -> None:
         self.space = space
-        self.population = population
+        self.population_size = population_size
         self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
         self.asked = 0
         self._seen: set[str] = set()
@@ -46,7 +46,7 @@ class Admission:
     @property
     def generation(self) -> int:
         """The generation of the next candidate."""
-        return self.asked // self.population
+        return self.asked // self.population_size
 
     def admit(
         self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator

@@ -35,10 +35,10 @@ class AgingEvolution:
         self.settings = settings
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
         self.initial = InitialDesign(settings.initial, space, rng)
         self.mutations = exploration(settings.exploration, space)
-        self.queue: deque[Individual] = deque(maxlen=settings.population)
+        self.queue: deque[Individual] = deque(maxlen=settings.population_size)
 
     def ask(self, count: int) -> list[Candidate]:
         """Up to ``count`` new candidates; fewer only when the space has no more."""

@@ -105,7 +105,7 @@ class NSGA2:
         self.space = space
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
         self.initial = InitialDesign(settings.initial, space, rng)
         self.mutations: Mutations = exploration(settings.exploration, space)
         self.population: list[Individual] = []
@@ -121,7 +121,7 @@ class NSGA2:
             for evaluation in evaluations
             if evaluation.score
         ]
-        self.population = select(self.population + scored, self.settings.population)
+        self.population = select(self.population + scored, self.settings.population_size)
 
     def state(self) -> dict[str, Any]:
         """Population, generator and what is left of the initial design, as JSON."""

@@ -44,7 +44,7 @@ class OptunaNSGA2:
         self.space = space
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
         cells, link = IntDistribution(0, len(space.cells) - 1), IntDistribution(0, 1)
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
@@ -125,7 +125,7 @@ class OptunaNSGA2:
     def _new_study(self) -> optuna.Study:
         settings = self.settings
         sampler = optuna.samplers.NSGAIISampler(
-            population_size=settings.population,
+            population_size=settings.population_size,
             mutation_prob=settings.p_mutation,
             crossover_prob=settings.p_crossover,
             seed=int(self.rng.integers(2**32)),

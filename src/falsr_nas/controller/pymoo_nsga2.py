@@ -47,7 +47,7 @@ class PymooNSGA2:
         self.space = space
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
         cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
         links = {f"link{i}": Binary() for i in range(space.bits)}
         self._genes = [*cells, *links]
@@ -122,7 +122,7 @@ class PymooNSGA2:
             eliminate_duplicates=same,
         )
         algorithm = PymooAlgorithm(
-            pop_size=self.settings.population,
+            pop_size=self.settings.population_size,
             sampling=MixedVariableSampling(),
             mating=mating,
             eliminate_duplicates=same,

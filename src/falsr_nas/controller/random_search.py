@@ -25,7 +25,7 @@ class RandomSearch:
     ) -> None:
         self.space = space
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population)
+        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
 
     def ask(self, count: int) -> list[Candidate]:
         """Up to ``count`` new candidates; fewer only when the space has no more."""

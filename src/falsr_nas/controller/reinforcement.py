@@ -43,7 +43,7 @@ class ReinforcedMutation:
         self.reward = reward
         self.space = space
         self.policy = Policy(settings, space.n, len(space.distinct_cells), space.bits, rng)
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.rate)
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
         self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._lessons: list[Lesson] = []
         self._baseline: tuple[float, float] | None = (
@@ -98,7 +98,7 @@ class ReinforcedMutation:
                 continue
             cells, links = self._encode(evaluation.candidate.genome)
             self._lessons.append(Lesson(cells.tolist(), links.tolist(), drawn, float(reward)))
-            if len(self._lessons) == self.settings.batch:
+            if len(self._lessons) == self.settings.batch_size:
                 self._update()
 
     def state(self) -> dict[str, Any]:

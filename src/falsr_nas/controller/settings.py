@@ -86,15 +86,15 @@ class ControllerSettings:
     """What every controller has.
 
     Attributes:
-        population: candidates of a generation, >= 2.
+        population_size: candidates of a generation, >= 2.
     """
 
-    population: int = 64
+    population_size: int = 64
 
     def __post_init__(self) -> None:
-        if self.population < 2:
+        if self.population_size < 2:
             raise UserError(
-                f"controller.population is {self.population}: a generation needs at least 2 candidates"
+                f"controller.population_size is {self.population_size}: a generation needs at least 2 candidates"
             )
 
 
@@ -164,8 +164,8 @@ class PolicySettings:
         embedding: size of a cell's embedding, >= 1.
         hidden: width of the fully connected layers, >= 1.
         learn_from: whose rewards it learns from.
-        batch: rewarded candidates of an update, >= 1.
-        rate: learning rate of Adam, > 0.
+        batch_size: rewarded candidates of an update, >= 1.
+        learning_rate: learning rate of Adam, > 0.
         gamma: discount of the rewards.
         baseline: how much of the moving average of rewards stays at an update, in 0..1.
         entropy: weight of the entropy bonus, >= 0.
@@ -177,8 +177,8 @@ class PolicySettings:
     embedding: int = 8
     hidden: int = 32
     learn_from: LearnFrom = LearnFrom.policy
-    batch: int = 16
-    rate: float = 0.05
+    batch_size: int = 16
+    learning_rate: float = 0.05
     gamma: float = 1.0
     baseline: float = 0.9
     entropy: float = 0.01
@@ -187,10 +187,10 @@ class PolicySettings:
     def __post_init__(self) -> None:
         for name in ("keep_cells", "keep_links", "gamma", "baseline"):
             check_probability(f"controller.policy.{name}", getattr(self, name))
-        for name in ("embedding", "hidden", "batch"):
+        for name in ("embedding", "hidden", "batch_size"):
             if (count := getattr(self, name)) < 1:
                 raise UserError(f"controller.policy.{name} is {count}: it must be at least 1")
-        for name in ("rate", "max_gradient"):
+        for name in ("learning_rate", "max_gradient"):
             if (value := getattr(self, name)) <= 0:
                 raise UserError(f"controller.policy.{name} is {value}: it must be positive")
         if self.entropy < 0:

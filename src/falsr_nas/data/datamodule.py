@@ -47,8 +47,8 @@ class SuperResolutionData(pl.LightningDataModule):
         self,
         settings: DataSettings,
         *,
-        batch: int,
-        patch: int,
+        batch_size: int,
+        patch_size: int,
         steps_per_epoch: int,
         steps_per_call: int = 25,
         val_pixels: int = VAL_PIXELS,
@@ -57,8 +57,8 @@ class SuperResolutionData(pl.LightningDataModule):
 
         Args:
             settings: where the images come from.
-            batch: patches in a training batch.
-            patch: LR side of the training patches; smaller images are an error.
+            batch_size: patches in a training batch.
+            patch_size: LR side of the training patches; smaller images are an error.
             steps_per_epoch: optimiser steps in an epoch.
             steps_per_call: optimiser steps in one call of the training step; the last call of an epoch may have fewer.
             val_pixels: LR pixels that a validation batch may hold.
@@ -68,13 +68,13 @@ class SuperResolutionData(pl.LightningDataModule):
         """
         super().__init__()
         self.settings = settings
-        self.batch, self.patch = batch, patch
+        self.batch_size, self.patch_size = batch_size, patch_size
         self.steps_per_epoch, self.steps_per_call, self.val_pixels = (
             steps_per_epoch,
             steps_per_call,
             val_pixels,
         )
-        for name in ("batch", "patch", "steps_per_epoch", "steps_per_call", "val_pixels"):
+        for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: give 1 or more")
         self._pools: dict[torch.device, PatchPool] = {}
@@ -92,7 +92,7 @@ class SuperResolutionData(pl.LightningDataModule):
         # Validation first: it is the quicker one to fail. Whole images are scored, so any size that a network can take will do.
         val = load_pairs(files.val, LEAST_CROP // 2, self.settings.val_crop, self.settings.on_error)
         self._val_batches = ValidationSet.of(val).batches(self.val_pixels)
-        train = load_pairs(files.train, self.patch, on_error=self.settings.on_error)
+        train = load_pairs(files.train, self.patch_size, on_error=self.settings.on_error)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 
     def pool(self, device: torch.device | str = "cpu") -> PatchPool:
@@ -120,12 +120,12 @@ class SuperResolutionData(pl.LightningDataModule):
         Raises:
             DataError: when the batch cannot be shared evenly.
         """
-        if self.batch % processes:
+        if self.batch_size % processes:
             raise DataError(
-                f"a batch of {self.batch} patches cannot be shared by {processes} devices: give a multiple of {processes}"
+                f"a batch of {self.batch_size} patches cannot be shared by {processes} devices: give a multiple of {processes}"
             )
         pool = self.pool(generator.device)
-        return lambda: pool.cut(pool.draw(self.batch, generator)[:, rank::processes], self.patch)
+        return lambda: pool.cut(pool.draw(self.batch_size, generator)[:, rank::processes], self.patch_size)
 
     def train_dataloader(self) -> Loader[int]:
         """Optimiser steps for each call of the training step; they sum to ``steps_per_epoch``."""

@@ -71,16 +71,16 @@ class PatchPool:
             self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._smallest
         )
 
-    def draw(self, batch: int, generator: torch.Generator) -> Tensor:
+    def draw(self, batch_size: int, generator: torch.Generator) -> Tensor:
         """Uniform numbers in [0, 1) that place a batch of patches: (4, N) float32, for image, row, column and symmetry.
 
         Args:
-            batch: N.
+            batch_size: N.
             generator: on the pool's device.
         """
-        return torch.rand(CHOICES, batch, generator=generator, device=self.device)
+        return torch.rand(CHOICES, batch_size, generator=generator, device=self.device)
 
-    def cut(self, places: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+    def cut(self, places: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
         """The patches that lie at ``places``.
 
         Every image is equally likely, whatever its size (our choice), then every position in it, then each of the square's 8
@@ -88,7 +88,7 @@ class PatchPool:
 
         Args:
             places: (4, N) in [0, 1), from :meth:`draw`.
-            patch: LR side p.
+            patch_size: LR side p.
 
         Returns:
             LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; what is at (y, x) in LR is at (2y, 2x) in HR.
@@ -96,24 +96,24 @@ class PatchPool:
         Raises:
             DataError: when an image is smaller than the patch, or the patch is no size.
         """
-        if not 1 <= patch <= self._smallest:
+        if not 1 <= patch_size <= self._smallest:
             raise DataError(
-                f"patch is {patch}: the smallest training image allows 1 to {self._smallest} LR pixels"
+                f"patch_size is {patch_size}: the smallest training image allows 1 to {self._smallest} LR pixels"
             )
         image = _pick(places[0], len(self))
         flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
         start, height, width = self._geometry[:, image].unbind()
-        row, column = _pick(places[1], height - (patch - 1)), _pick(places[2], width - (patch - 1))
-        lr = self._gather(self._lr, start + row * width + column, width, flips, patch)
+        row, column = _pick(places[1], height - (patch_size - 1)), _pick(places[2], width - (patch_size - 1))
+        lr = self._gather(self._lr, start + row * width + column, width, flips, patch_size)
         # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image lies at 4yw + 2x.
         hr = self._gather(
-            self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch
+            self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch_size
         )
         return lr, hr
 
-    def sample(self, batch: int, patch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, batch_size: int, patch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: :meth:`cut` what :meth:`draw` places."""
-        return self.cut(self.draw(batch, generator), patch)
+        return self.cut(self.draw(batch_size, generator), patch_size)
 
     def _gather(
         self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int

@@ -42,8 +42,8 @@ class IncompleteTraining:
         self.devices = devices
         self.data = SuperResolutionData(
             data,
-            batch=training.batch,
-            patch=training.patch,
+            batch_size=training.batch_size,
+            patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
         )
 

@@ -164,7 +164,7 @@ def train_fully(
     if not curve or curve[-1].step < settings.steps:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
         raise UserError(
-            f"{folder}: the loss stopped being a number {since}: try a lower training.rate, or a warm-up, and another output"
+            f"{folder}: the loss stopped being a number {since}: try a lower training.learning_rate, or a warm-up, and another output"
         )
     return curve
 

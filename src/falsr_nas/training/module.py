@@ -77,7 +77,7 @@ class SuperResolution(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (paper, VI-A); the engine sets its rate step by step."""
-        rate = torch.tensor(self.settings.rate, device=self.device)
+        rate = torch.tensor(self.settings.learning_rate, device=self.device)
         on_gpu = self.device.type == "cuda"
         return torch.optim.Adam(
             self.network.parameters(),

@@ -23,7 +23,7 @@ def learning_rates(settings: TrainingSettings) -> Tensor:
         Decay.linear: 1 - rest,
         Decay.cosine: 0.5 * (1 + torch.cos(torch.pi * rest)),
     }[settings.decay]
-    return (settings.rate * warmup * fall).float()
+    return (settings.learning_rate * warmup * fall).float()
 
 
 def average_shares(settings: TrainingSettings) -> Tensor:

@@ -56,9 +56,9 @@ class TrainingSettings:
     Attributes:
         epochs: passes; with ``steps_per_epoch`` 50 one is what DIV2K's 800 images make at batch 16.
         steps_per_epoch: optimiser steps of an epoch.
-        batch: patches of a step.
-        patch: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
-        rate: learning rate, the highest.
+        batch_size: patches of a step.
+        patch_size: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
+        learning_rate: learning rate, the highest.
         warmup: steps in which the rate rises from 0, along a line; a training of fewer never reaches it.
         decay: how it goes on.
         betas: Adam's decay rates.
@@ -73,9 +73,9 @@ class TrainingSettings:
 
     epochs: int = 10
     steps_per_epoch: int = 50
-    batch: int = 4
-    patch: int = 16
-    rate: float = 1e-3
+    batch_size: int = 4
+    patch_size: int = 16
+    learning_rate: float = 1e-3
     warmup: int = 20
     decay: Decay = Decay.linear
     betas: tuple[float, float] = (0.9, 0.999)
@@ -86,15 +86,15 @@ class TrainingSettings:
     precision: Precision = Precision.auto
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch"):
+        for name in ("epochs", "steps_per_epoch", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
-        if self.patch < 4:
+        if self.patch_size < 4:
             raise UserError(
-                f"training.patch is {self.patch}: a low-resolution patch needs at least 4 pixels a side"
+                f"training.patch_size is {self.patch_size}: a low-resolution patch needs at least 4 pixels a side"
             )
-        if not self.rate > 0:
-            raise UserError(f"training.rate is {self.rate}: it must be positive")
+        if not self.learning_rate > 0:
+            raise UserError(f"training.learning_rate is {self.learning_rate}: it must be positive")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(
                 f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded"
