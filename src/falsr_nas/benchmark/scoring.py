@@ -1,4 +1,4 @@
-"""A model's scores on benchmark sets, for people and for programs."""
+"""Scoring of models on benchmark sets, with tables for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import ProtocolScore, mean_score, score
+from falsr_nas.benchmark.image_quality import ProtocolScore
+from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
 from falsr_nas.benchmark.peers import PEERS, Peer
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
@@ -25,23 +26,23 @@ from falsr_nas.errors import UserError
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model_file import Model
-from falsr_nas.networks.baselines import BASELINES
-from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.baselines import baseline_name
+from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 from falsr_nas.space.published import PUBLISHED
 
-LEAST = 8
-"""Low-resolution pixels that each side of an image needs, so that SSIM's window fits into the shaved output."""
+LEAST_SIDE = 8
+"""Smallest height and width of a low-resolution image: SSIM's window fits its shaved output."""
 
-MOST_AT_A_TIME = 4
-"""Images that are scored at a time, at most: each gets its share of the memory, and small tiles cost time. Our choice."""
+MOST_IMAGES_AT_A_TIME = 4
+"""Most images that are scored in parallel; each gets its share of the memory. Our choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """One image's score."""
+    """The score of one image."""
 
     name: str
     score: ProtocolScore
@@ -49,7 +50,7 @@ class ImageScore:
 
 @dataclass(frozen=True, slots=True)
 class SetScore:
-    """The mean over a set, and the scores that it is the mean of."""
+    """The mean score of a set, and the score of each of its images."""
 
     name: str
     mean: ProtocolScore
@@ -58,16 +59,16 @@ class SetScore:
 
 @dataclass(frozen=True, slots=True)
 class ModelScore:
-    """A model's scores.
+    """The scores of a model.
 
     Attributes:
-        model: its name.
-        params: parameters.
-        mult_adds: at 480 x 480 low-resolution pixels.
-        protocol: how all scores here were measured.
-        self_ensemble: whether outputs are averages over eight views.
-        sets: in the order asked for.
-        published: the name of the published network that the model is, if it is one.
+        model: the model's name.
+        params: number of parameters.
+        mult_adds: mult-adds at 480x480 low-resolution input.
+        protocol: the scoring protocol of all scores.
+        self_ensemble: whether outputs are averages over the eight flips and rotations.
+        sets: scores by set, in the order in which the sets were given.
+        published: the name under which the network was published, or None.
     """
 
     model: str
@@ -80,10 +81,14 @@ class ModelScore:
 
 
 def benchmark_files(folder: Path) -> list[ImageFile]:
-    """The images of a set: pairs named ``*_HR.*`` and ``*_LR.*``, or else any images, whose LR is to be made.
+    """List the images of a set.
+
+    These are pairs named ``*_HR.*`` and ``*_LR.*``, where there are any; otherwise all images of
+    the folder, whose low-resolution versions are made when they are scored.
 
     Raises:
-        DataError: when the folder is missing or holds no image, a pair lacks its LR image, or two images share a name.
+        DataError: the folder is missing or holds no image, an HR image lacks its LR image, or two
+            images differ only in their suffix.
     """
     images = list_images(folder)
     if len({path.stem for path in images}) < len(images):
@@ -109,65 +114,91 @@ def score_model(
     save_images: Path | None = None,
     on_image: Callable[[str], None] = lambda name: None,
 ) -> ModelScore:
-    """Score a model, as many images at a time as there are threads, but at most :data:`MOST_AT_A_TIME`.
+    """Score a model on sets of images.
+
+    Images are scored in parallel, one per thread of PyTorch, at most
+    :data:`MOST_IMAGES_AT_A_TIME`.
 
     Args:
-        model: to score.
-        sets: images by the name of their set.
-        protocol: how to score.
-        memory_limit: bytes for the activations of all images at a time.
-        self_ensemble: average over eight views of each image.
-        save_images: folder for the outputs, as ``<set>/<image>_SR.png``.
-        on_image: called with each image's name when it is done.
+        model: the model to score.
+        sets: the images of each set by the set's name.
+        protocol: how outputs are quantised and compared.
+        memory_limit: bytes for the activations of all images that are scored in parallel.
+        self_ensemble: average outputs over the eight flips and rotations of each image.
+        save_images: folder for the outputs, written as ``<set>/<image>_SR.png``.
+        on_image: called with the name of each image when it is done.
 
     Raises:
-        UserError: when an image cannot be used, an output not be written, or ``memory_limit`` is too small.
+        UserError: an image cannot be used, an output cannot be written, or ``memory_limit`` is too
+            small.
     """
     jobs = [(set_name, file) for set_name, files in sets.items() for file in files]
-    workers = max(1, min(torch.get_num_threads(), len(jobs), MOST_AT_A_TIME))
+    workers = max(1, min(torch.get_num_threads(), len(jobs), MOST_IMAGES_AT_A_TIME))
 
-    def score_image(job: tuple[str, ImageFile]) -> ImageScore:
+    def measure(job: tuple[str, ImageFile]) -> _Measured:
         set_name, file = job
         name = file.hr.stem.removesuffix("_HR")
-        pair = load_pairs([file], least=LEAST)[0]
+        pair = load_pairs([file], least=LEAST_SIDE)[0]
         output = super_resolve(
             model.network, pair.lr, protocol, memory_limit // workers, self_ensemble
         )
         if save_images is not None:
             _save(output, save_images / set_name / f"{name}_SR.png")
-        return ImageScore(name, score(output[None], pair.hr[None], protocol)[0])
+        measured = _Measured(name, PSNR(protocol), SSIM(protocol))
+        for metric in (measured.psnr, measured.ssim):
+            metric.update(output[None], pair.hr[None])
+        return measured
 
-    found: dict[ImageFile, ImageScore] = {}
-    jobs.sort(
-        key=lambda job: job[1].hr.stat().st_size, reverse=True
-    )  # the small ones last, so that all workers end together
-    for (_, file), image in zip(jobs, side_by_side(score_image, jobs, workers), strict=True):
-        found[file] = image
-        on_image(image.name)
-    results = []
-    for set_name, files in sets.items():
-        images = tuple(found[file] for file in files)
-        results.append(SetScore(set_name, mean_score([image.score for image in images]), images))
+    done: dict[ImageFile, _Measured] = {}
+    # The largest first, so that all workers finish at about the same time.
+    jobs.sort(key=lambda job: job[1].hr.stat().st_size, reverse=True)
+    for (_, file), measured in zip(jobs, side_by_side(measure, jobs, workers), strict=True):
+        done[file] = measured
+        on_image(measured.name)
     cost = network_cost(model.network)
-    published = published_name(model.network)
     return ModelScore(
-        model.name, cost.params, cost.mult_adds, protocol, self_ensemble, tuple(results), published
+        model.name,
+        cost.params,
+        cost.mult_adds,
+        protocol,
+        self_ensemble,
+        tuple(_set_score(name, [done[file] for file in files]) for name, files in sets.items()),
+        published_name(model.network),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """An image, with metrics that have been updated with its output."""
+
+    name: str
+    psnr: PSNR
+    ssim: SSIM
+
+
+def _set_score(name: str, images: Sequence[_Measured]) -> SetScore:
+    return SetScore(
+        name,
+        _score(merged([one.psnr for one in images]), merged([one.ssim for one in images])),
+        tuple(ImageScore(one.name, _score(one.psnr, one.ssim)) for one in images),
+    )
+
+
+def _score(psnr: PSNR, ssim: SSIM) -> ProtocolScore:
+    return ProtocolScore(float(psnr.compute()), float(ssim.compute()), psnr.protocol)
+
+
 def published_name(network: SuperResolver) -> str | None:
-    """The name under which a network's architecture was published, if it was."""
-    if isinstance(network, BilinearResidual):
-        return None
+    """Return the name under which a network's architecture was published, or None."""
     if isinstance(network, Network):
         return next(
             (name for name, genome in PUBLISHED.items() if genome.key == network.genome.key), None
         )
-    return next((name for name, build in BASELINES.items() if type(network) is build), None)
+    return baseline_name(network)
 
 
 def to_json(result: ModelScore) -> dict[str, Any]:
-    """A score for programs; an infinite PSNR (equal images) is null."""
+    """Return scores as plain values for JSON; infinite PSNR (equal images) becomes null."""
     return {
         "model": result.model,
         "published": result.published,
@@ -187,7 +218,7 @@ def to_json(result: ModelScore) -> dict[str, Any]:
 
 
 def score_table(result: ModelScore) -> Table:
-    """A score for people, above the published row where there is one."""
+    """Return scores as a table, with the published scores below where there are any."""
     table = Table(
         "model", "params K", "mult-adds G", *(f"{one.name}\nPSNR/SSIM" for one in result.sets)
     )
@@ -208,10 +239,10 @@ def score_table(result: ModelScore) -> Table:
     return table
 
 
-def _published(peer: Peer, name: str) -> str:
-    if name not in peer.psnr:
+def _published(peer: Peer, benchmark: str) -> str:
+    if benchmark not in peer.psnr:
         return "-"
-    return f"{peer.psnr[name]:.2f}/{peer.ssim[name]:.4f}"
+    return f"{peer.psnr[benchmark]:.2f}/{peer.ssim[benchmark]:.4f}"
 
 
 def _figures(score: ProtocolScore) -> dict[str, float | None]:

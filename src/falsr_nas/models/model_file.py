@@ -24,11 +24,11 @@ from torch import Tensor
 from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
-from falsr_nas.networks.baselines import BASELINES, Bicubic
+from falsr_nas.networks.baselines import BASELINES, Bicubic, baseline_name
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import SCALE, Genome, GenomeError
 
 WEIGHTS = "model.safetensors"
@@ -147,9 +147,8 @@ def _architecture(network: SuperResolver) -> dict[str, Any]:
         network, target = network.network, "residual"
     if isinstance(network, Network):
         return {"genome": network.genome.to_json(), "target": target}
-    for name, build in BASELINES.items():
-        if type(network) is build:
-            return {"baseline": name}
+    if (name := baseline_name(network)) is not None:
+        return {"baseline": name}
     raise ModelFileError(f"{type(network).__name__} is neither a genome's network nor a baseline")
 
 
@@ -268,7 +267,7 @@ def _assemble(
     except GenomeError as error:
         raise ModelFileError(f"{path}: {error}") from None
     if (
-        cost(parsed).params > path.stat().st_size
+        genome_cost(parsed).params > path.stat().st_size
     ):  # a tensor may claim to be larger than what it stores
         raise ModelFileError(f"{path}: its genome has more weights than the file can hold")
     with torch.device("meta"):  # nothing is allocated by a genome that the weights do not bear out

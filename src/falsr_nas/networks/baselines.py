@@ -205,4 +205,9 @@ BASELINES: dict[str, Callable[[], SuperResolver]] = {
     "CARN-M": CARNM,
     "CARN": CARN,
 }
-"""How to build each, by its name in the literature."""
+"""Constructors of the baselines by their names in the literature."""
+
+
+def baseline_name(network: SuperResolver) -> str | None:
+    """Return the name of a baseline, or None for any other network."""
+    return next((name for name, build in BASELINES.items() if type(network) is build), None)
