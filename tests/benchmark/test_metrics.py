@@ -1,4 +1,4 @@
-"""PSNR and SSIM against the definition, against others' golden numbers, and by their properties."""
+"""PSNR and SSIM against their definitions, against published scores, and by their properties."""
 
 from __future__ import annotations
 
@@ -13,16 +13,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import correlate
 from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import (
-    ProtocolScore,
-    luma,
-    mean_score,
-    psnr,
-    quantise,
-    score,
-    ssim,
-)
-from falsr_nas.benchmark.metrics import PSNR, SSIM
+from falsr_nas.benchmark.image_quality import luma, psnr, quantise, score, ssim
+from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
@@ -33,7 +25,7 @@ IMAGES = st.tuples(st.integers(15, 24), st.integers(15, 24)).flatmap(
 
 
 def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """SSIM of two float64 planes by the definition, its window as one 11 x 11 kernel."""
+    """SSIM of two float64 planes by the definition, with one 11x11 kernel."""
     position = np.arange(11) - 5
     weights = np.exp(-(position[:, None] ** 2 + position**2) / (2 * 1.5**2))
     weights /= weights.sum()
@@ -116,20 +108,43 @@ def test_quantise() -> None:
     assert quantise(levels, ScoringProtocol.falsr).tolist() == [0, 0, 0, 100, 254, 255]
 
 
-def test_metrics_average_over_images_however_batched() -> None:
+def random_pairs() -> tuple[Tensor, Tensor]:
+    """Outputs and targets of five images as 8-bit levels."""
     rng = torch.Generator().manual_seed(0)
     output, target = (
         torch.randint(0, 256, (5, 3, 20, 22), generator=rng, dtype=torch.uint8) for _ in range(2)
     )
-    for protocol in ScoringProtocol:
-        expected = mean_score(score(output, target, protocol))
-        for metric, value in ((PSNR(protocol), expected.psnr), (SSIM(protocol), expected.ssim)):
-            for batch in (slice(0, 1), slice(1, 5)):
-                metric.update(output[batch], target[batch])
-            assert float(metric.compute()) == pytest.approx(value, rel=1e-6)
-            metric.reset()
-            metric.update(output, target)
-            assert float(metric.compute()) == pytest.approx(value, rel=1e-6)
+    return output, target
+
+
+@pytest.mark.parametrize("protocol", ScoringProtocol)
+@pytest.mark.parametrize("kind", [PSNR, SSIM])
+def test_metrics_average_over_images_however_batched(
+    kind: type[PSNR | SSIM], protocol: ScoringProtocol
+) -> None:
+    output, target = random_pairs()
+    name = kind.__name__.lower()
+    expected = np.mean([getattr(one, name) for one in score(output, target, protocol)])
+    metric = kind(protocol)
+    for batch in (slice(0, 1), slice(1, 5)):
+        metric.update(output[batch], target[batch])
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)
+    metric.reset()
+    metric.update(output, target)
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_merged_metrics_are_one_over_all_images() -> None:
+    output, target = random_pairs()
+    expected = PSNR()
+    expected.update(output, target)
+    parts = [PSNR() for _ in output]
+    for i, part in enumerate(parts):
+        part.update(output[i : i + 1], target[i : i + 1])
+    alone = [float(part.compute()) for part in parts]  # computed before: it must not be kept
+    assert float(merged(parts).compute()) == pytest.approx(float(expected.compute()), rel=1e-12)
+    assert [float(part.compute()) for part in parts] == alone
 
 
 def test_what_cannot_be_compared() -> None:
@@ -140,10 +155,6 @@ def test_what_cannot_be_compared() -> None:
         PSNR().update(image[0], image[0])
     with pytest.raises(UserError, match="11 x 11"):
         score(image[..., :14], image[..., :14], ScoringProtocol.standard)
-    with pytest.raises(UserError, match="one protocol"):
-        mean_score([ProtocolScore(30, 0.9, protocol) for protocol in ScoringProtocol])
-    with pytest.raises(UserError, match="one protocol"):
-        mean_score([])
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
@@ -153,25 +164,22 @@ def test_rcan_scores_its_own_images_as_published(
 ) -> None:
     outputs = sorted((data_root / "golden" / "RCAN_Set5_x2").glob("*_RCAN_x2.png"))
     assert len(outputs) == 5
-    scores = []
+    psnr, ssim = PSNR(ScoringProtocol.standard), SSIM(ScoringProtocol.standard)
     for path in outputs:
         pair = [
             read_image(p).to(kind)[None]
             for p in (path, path.with_name(path.name.replace("_RCAN_", "_HR_")))
         ]
         if batched:
-            scores += score(
-                *(torch.cat([image, image.flip(-1)]) for image in pair), ScoringProtocol.standard
-            )
-        else:
-            scores += score(*pair, ScoringProtocol.standard)
-    mean = mean_score(scores)
-    assert mean.psnr == pytest.approx(38.274, abs=5e-4)
-    assert mean.ssim == pytest.approx(0.9614, abs=5e-5)
+            pair = [torch.cat([image, image.flip(-1)]) for image in pair]
+        for metric in (psnr, ssim):
+            metric.update(*pair)
+    assert float(psnr.compute()) == pytest.approx(38.274, abs=5e-4)
+    assert float(ssim.compute()) == pytest.approx(0.9614, abs=5e-5)
 
 
 def test_full_range_luma_would_be_another_score() -> None:
-    """The trap that costs 1.3 dB: studio range compresses errors by 219/255."""
+    """Studio range compresses errors by 219/255: full range is 1.3 dB lower."""
     rng = torch.Generator().manual_seed(0)
     grey: Tensor = (
         torch.randint(0, 256, (2, 1, 24, 24), generator=rng).expand(2, 3, 24, 24).double()

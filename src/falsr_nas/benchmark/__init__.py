@@ -1,4 +1,4 @@
-"""Benchmark scores: protocols, PSNR and SSIM, scoring of models on image sets, published networks."""
+"""Benchmark scores: protocols, PSNR and SSIM, scoring of models, scores of published networks."""
 
 import lazy_loader
 

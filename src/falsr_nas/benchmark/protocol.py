@@ -1,4 +1,7 @@
-"""The names of the scoring protocols. No torch in here; :mod:`falsr_nas.benchmark.image_quality` says what they do."""
+"""Names of the scoring protocols, which :mod:`falsr_nas.benchmark.image_quality` implements.
+
+This module does not import torch, so that commands can use it in their settings.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from enum import StrEnum
 
 
 class ScoringProtocol(StrEnum):
-    """How an output image is quantised and its luma scored."""
+    """How output images are converted to 8 bits, and how their luma is compared."""
 
     standard = "standard"
     """Output rounded to 8 bits, luma not rounded (EDSR, RCAN and most later work)."""

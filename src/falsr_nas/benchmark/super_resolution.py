@@ -1,4 +1,4 @@
-"""Upscaling an 8-bit RGB image as a scoring protocol defines it."""
+"""Upscaling of 8-bit RGB images as the scoring protocols define it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,22 @@ def super_resolve(
     memory_limit: int = MEMORY_LIMIT,
     self_ensemble: bool = False,
 ) -> Tensor:
-    """Upscale an image as a protocol has it: 8-bit RGB (3, H, W) -> 8-bit RGB (3, 2H, 2W).
+    """Upscale an image under a protocol: 8-bit RGB (3, H, W) -> 8-bit RGB (3, 2H, 2W).
 
-    A luma network gets the full-range Y of the image. The two chroma planes are interpolated: under ``standard`` by bicubic interpolation
-    of the planes, under ``falsr`` as the authors' script does, by Pillow's bicubic of the 8-bit image, and with its half level of offset
-    (it encodes chroma around 127.5 and decodes it around 128).
+    A luma network upscales the full-range Y of the image; the two chroma planes are interpolated.
+    Under ``standard`` this is bicubic interpolation of the planes. Under ``falsr`` it is what the
+    authors' script does: Pillow's bicubic interpolation of the 8-bit image, with an offset of half
+    a level (the script encodes chroma around 127.5 and decodes it around 128).
+
+    Args:
+        network: a network on luma or on RGB, in evaluation mode.
+        rgb: uint8 levels.
+        protocol: how chroma is interpolated and the output quantised.
+        memory_limit: bytes for activations; larger images are upscaled in tiles.
+        self_ensemble: average over the eight flips and rotations of the image.
+
+    Raises:
+        UserError: ``memory_limit`` is too small for the network.
     """
     levels = rgb.unsqueeze(0) / PEAK
     if network.planes == 3:
