@@ -1,7 +1,8 @@
 """Cells and genomes: one network of the family as a plain, hashable value (paper, III and IV-A).
 
-Nodes are counted as in the paper's figures: node 0 is the stem, node i the output of cell block i. Targets are what reads
-nodes: target i (1..n) is cell block i, target n+1 the upsampler. Target i always reads node i-1; a *link* is any further node it reads.
+Nodes are numbered as in the paper's figures: node 0 is the output of the stem, node i the output of
+cell block i. Targets read nodes: target i (1..n) is cell block i, target n+1 is the upsampler.
+Target i always reads node i-1. A *link* is any other node that it reads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SCALE = 2
 STEM = 32
 """Channels of node 0 in the paper."""
 
-# Bounds for genomes that come from outside: far beyond any use, small enough that no text can ask for terabytes.
+# Upper bounds for genomes from untrusted input. They are far above any practical network, and low
+# enough that no text can make us allocate terabytes.
 _MOST = {"cells": 64, "channels": 1024, "kernel": 15, "repeats": 32, "factor": 64}
 _LONGEST_MESSAGE = 400
 
@@ -32,7 +34,10 @@ _LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
 
 
 class GenomeError(UserError):
-    """A text, a JSON or a value that is not a genome; the message says where and why, shortly whatever it quotes."""
+    """A text, JSON value or set of arguments that is not a valid genome.
+
+    The message says where the error is and why. Messages that quote long input are cut off.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(
@@ -42,11 +47,12 @@ class GenomeError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What a cell repeats: ``conv``, ``groupConG<groups>`` or ``invertBotConE<expansion>``.
+    """The operator of a cell: ``conv``, ``groupConG<groups>`` or ``invertBotConE<expansion>``.
 
     Attributes:
         kind: the family of the operator.
-        factor: groups of a grouped convolution (>= 2), expansion of an inverted bottleneck (>= 1), 1 for ``conv``.
+        factor: groups of a grouped convolution (>= 2), expansion ratio of an inverted bottleneck
+            (>= 1), or 1 for ``conv``.
     """
 
     kind: Literal["conv", "groupCon", "invertBotCon"]
@@ -54,11 +60,16 @@ class Operator:
 
     @classmethod
     def parse(cls, name: str) -> Operator:
-        """The operator of a paper's name such as ``groupConG4``. Raises GenomeError if there is none."""
+        """Parse the paper's name of an operator, such as ``groupConG4``.
+
+        Raises:
+            GenomeError: the name is not an operator's.
+        """
         match = _OPERATOR.fullmatch(name)
         if match is None:
             raise GenomeError(
-                f"unknown operator {name!r}: expected conv, groupConG<groups> or invertBotConE<expansion>"
+                f"unknown operator {name!r}:"
+                " expected conv, groupConG<groups> or invertBotConE<expansion>"
             )
         groups, expansion = match.groups()
         if groups is not None:
@@ -75,7 +86,7 @@ class Operator:
 
     @property
     def name(self) -> str:
-        """The paper's name."""
+        """The paper's name of this operator."""
         return {
             "conv": "conv",
             "groupCon": f"groupConG{self.factor}",
@@ -84,7 +95,7 @@ class Operator:
 
     @property
     def groups(self) -> int:
-        """Groups of every convolution of the cell (1 unless grouped)."""
+        """Groups of the cell's k x k convolutions: 1 except for grouped convolutions."""
         return self.factor if self.kind == "groupCon" else 1
 
 
@@ -93,11 +104,15 @@ class Cell:
     """One cell of the micro search space (paper, III-A).
 
     Attributes:
-        operator: what is repeated.
-        channels: output channels f, a multiple of the operator's groups.
-        kernel: side k of the square kernels, odd.
-        repeats: how often the operator is applied, b.
-        residual: whether the first layer's output is added to the last's. With ``repeats`` 1 this does nothing.
+        operator: the operator that is repeated.
+        channels: output channels f, 1..1024, a multiple of the operator's groups.
+        kernel: kernel size k, odd, 1..15.
+        repeats: number of times b that the operator is applied, 1..32.
+        residual: whether the first layer's output is added to the last layer's. This has no effect
+            where ``repeats`` is 1.
+
+    Raises:
+        GenomeError: a value is out of range, or the groups do not divide the channels.
     """
 
     operator: Operator
@@ -117,13 +132,18 @@ class Cell:
             raise GenomeError(f"cell {self.name}: repeats must be in 1..{_MOST['repeats']}")
         if self.channels % self.operator.groups:
             raise GenomeError(
-                f"cell {self.name}: {self.operator.groups} groups do not divide {self.channels} channels"
+                f"cell {self.name}: {self.operator.groups} groups do not divide"
+                f" {self.channels} channels"
             )
 
     @staticmethod
-    @lru_cache(maxsize=4096)  # a search has hundreds of cells, and names them a million times
+    @lru_cache(maxsize=4096)  # a search parses a few hundred names millions of times
     def parse(name: str) -> Cell:
-        """The cell of a paper's name such as ``conv_f64_k3_b4_isskip``. Raises GenomeError."""
+        """Parse the paper's name of a cell, such as ``conv_f64_k3_b4_isskip``.
+
+        Raises:
+            GenomeError: the name is not a valid cell's.
+        """
         match = _CELL.fullmatch(name)
         if match is None:
             raise GenomeError(
@@ -136,12 +156,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The paper's name."""
+        """The paper's name of this cell."""
         skip = "isskip" if self.residual else "noskip"
         return f"{self.operator.name}_f{self.channels}_k{self.kernel}_b{self.repeats}_{skip}"
 
     def canonical(self) -> Cell:
-        """The cell that builds the same layers and says so in one way: no residual where it does nothing."""
+        """Return the canonical cell with the same layers: no residual where it has no effect."""
         return replace(self, residual=False) if self.repeats == 1 else self
 
 
@@ -150,12 +170,14 @@ class Genome:
     """A network: n cells and the links between them (paper, IV-A).
 
     Attributes:
-        cells: the cell blocks 1..n.
-        links: for each target 2..n+1 the nodes it reads beside the one before it, ascending, each in 0..target-2.
-        stem: channels of node 0.
+        cells: the cell blocks 1..n, at most 64.
+        links: for each target 2..n+1 the nodes that it reads in addition to node target-1, in
+            ascending order, each in 0..target-2.
+        stem: channels of node 0, a multiple of 4 because the upsampler shuffles them into 2x2
+            sub-pixels.
 
     Raises:
-        GenomeError: when the cells and links do not make a network.
+        GenomeError: the cells and links do not make a valid network.
     """
 
     cells: tuple[Cell, ...]
@@ -171,7 +193,8 @@ class Genome:
             )
         if len(self.links) != len(self.cells):
             raise GenomeError(
-                f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1}, found {len(self.links)}"
+                f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1},"
+                f" found {len(self.links)}"
             )
         for target, nodes in enumerate(self.links, start=2):
             if nodes:
@@ -185,7 +208,8 @@ class Genome:
             )
             if channels % cell.operator.factor:
                 raise GenomeError(
-                    f"cell {target} ({cell.name}): its groups do not divide its {channels} input channels"
+                    f"cell {target} ({cell.name}):"
+                    f" its groups do not divide its {channels} input channels"
                 )
 
     @property
@@ -194,28 +218,31 @@ class Genome:
         return len(self.cells)
 
     def inputs(self, target: int) -> tuple[int, ...]:
-        """Nodes that target 1..n+1 reads, in the order in which they are concatenated."""
+        """Return the nodes that a target 1..n+1 reads, in the order of concatenation."""
         return (0,) if target == 1 else (*self.links[target - 2], target - 1)
 
     def node_channels(self, node: int) -> int:
-        """Channels of node 0..n."""
+        """Return the number of channels of a node 0..n."""
         return self.stem if node == 0 else self.cells[node - 1].channels
 
     def in_channels(self, target: int) -> int:
-        """Channels that target 1..n+1 reads."""
+        """Return the number of channels that a target 1..n+1 reads."""
         return sum(self.node_channels(node) for node in self.inputs(target))
 
     def canonical(self) -> Genome:
-        """The one genome that stands for all those that build this very network."""
+        """Return the canonical form: genomes of the same network have the same one."""
         return replace(self, cells=tuple(cell.canonical() for cell in self.cells))
 
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits, equal for two genomes exactly when they are the same network."""
+        """Identifier of the network: 16 hexadecimal digits, equal for genomes of one network."""
         return hashlib.sha256(str(self.canonical()).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
-        """The text form: the blocks by their names, then the links, e.g. ``stem_f32 conv_f16_k3_b1_noskip | 0->2``."""
+        """Return the text form: names of the blocks, then links.
+
+        Example: ``stem_f32 conv_f16_k3_b1_noskip | 0->2``.
+        """
         blocks = " ".join([f"stem_f{self.stem}", *(cell.name for cell in self.cells)])
         links = " ".join(
             f"{','.join(map(str, nodes))}->{target}"
@@ -225,7 +252,7 @@ class Genome:
         return f"{blocks} | {links}".strip()
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``."""
+        """Return the JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``."""
         links = {
             str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes
         }
@@ -233,7 +260,11 @@ class Genome:
 
     @classmethod
     def from_json(cls, data: object) -> Genome:
-        """The genome of :meth:`to_json`'s form. Raises GenomeError, whatever ``data`` is."""
+        """Build a genome from the form of :meth:`to_json`.
+
+        Raises:
+            GenomeError: ``data``, which may be any value, does not have this form.
+        """
         if not isinstance(data, Mapping) or not isinstance(names := data.get("cells"), list):
             raise GenomeError('a genome in JSON is an object with a list "cells"')
         if unknown := sorted(str(name) for name in set(data) - {"stem", "cells", "links"}):
@@ -252,15 +283,16 @@ class Genome:
 
     @classmethod
     def parse(cls, text: str) -> Genome:
-        """The genome of a text form or of a JSON text. Raises GenomeError."""
+        """Parse the text form or JSON text of a genome.
+
+        Raises:
+            GenomeError: the text is neither.
+        """
         text = text.strip()
         if text.startswith("{"):
             try:
                 data = json.loads(text)
-            except (
-                ValueError,
-                RecursionError,
-            ) as error:  # beside malformed ones, numbers of thousands of digits
+            except (ValueError, RecursionError) as error:  # deep nesting is a RecursionError
                 raise GenomeError(f"not JSON: {error}") from None
             return cls.from_json(data)
         blocks, _, links = text.partition("|")
@@ -272,7 +304,7 @@ class Genome:
 
     @classmethod
     def recall(cls, text: str, key: str) -> Genome:
-        """The genome of a text form whose key is known, as a store has both."""
+        """Parse the text form of a genome whose key is known, so that it is not hashed again."""
         genome = cls.parse(text)
         genome.__dict__["key"] = key
         return genome

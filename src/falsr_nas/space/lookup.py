@@ -1,4 +1,4 @@
-"""Finding a genome by a published name, a text, JSON, or a file of either."""
+"""Look up genomes by published name, text, JSON or file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ MOST_CHARACTERS = 1_000_000
 
 
 def find_genome(name: str) -> Genome:
-    """The genome that a user means by a published name, a file's path, a text or a JSON text. Raises GenomeError."""
+    """Return the genome given as a published name, the path of a file, a text form or JSON text.
+
+    Raises:
+        GenomeError: it is none of these, or the file cannot be read or holds no valid genome.
+    """
     if name in PUBLISHED:
         return PUBLISHED[name]
     if "{" in name or "_f" in name.split("|", maxsplit=1)[0].split(".", maxsplit=1)[0]:
@@ -27,5 +31,5 @@ def find_genome(name: str) -> Genome:
     except OSError:
         known = ", ".join(PUBLISHED)
         raise GenomeError(
-            f"{name!r} is neither a published network ({known}), a file that can be read, nor a genome"
+            f"{name!r} is neither a published network ({known}), a readable file, nor a genome"
         ) from None

@@ -1,4 +1,4 @@
-"""The search space: which cells, how many, and how they may be linked (paper, III)."""
+"""The search space: the choices of cells, their number, and the links between them (paper, III)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from typing import TYPE_CHECKING
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import STEM, Cell, Genome, GenomeError, Operator
 
-if TYPE_CHECKING:  # a command that prints its help needs none of it
+if TYPE_CHECKING:  # not imported at run time, so that --help stays fast
     import numpy as np
 
 
 class SpaceError(UserError):
-    """A search space that holds no network, or a genome that is not in it."""
+    """A search space without a valid network, or a genome that is not in the search space."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All genomes of ``n`` cells whose parts are among the given choices, with any links.
+    """All genomes of ``n`` cells that are built from the given choices, with any links.
+
+    The defaults are the paper's space.
 
     Attributes:
-        n: cell blocks, 1..64.
-        operators: names such as ``conv``, ``groupConG4``, ``invertBotConE2``.
-        channels: output channels f of a cell.
-        kernels: odd kernel sides k.
-        residuals: whether a cell may have, may lack, or either, its in-cell residual.
-        repeats: repeats b of a cell's operator.
-        stem: channels of node 0.
+        n: number of cell blocks, 1..64.
+        operators: names of operators, such as ``conv``, ``groupConG4``, ``invertBotConE2``.
+        channels: choices for the output channels f of a cell.
+        kernels: choices for the kernel size k, odd.
+        residuals: choices for the in-cell residual connection: True, False or both.
+        repeats: choices for the number of times b that a cell's operator is applied.
+        stem: channels of node 0, the same for all genomes.
 
     Raises:
-        SpaceError: when a choice is empty, repeated or impossible; the message names it.
+        SpaceError: a list of choices is empty, has duplicates, or has an impossible choice. The
+            message names it.
     """
 
     n: int = 7
@@ -54,7 +57,8 @@ class SearchSpace:
         if not 1 <= self.n <= 64:
             raise SpaceError(f"space.n is {self.n}: a network has 1 to 64 cells")
         try:
-            # Channel counts that all groups divide also divide every concatenation, so the lightest chain proves the rest.
+            # Where all groups divide all channel counts, they divide every concatenation too. It is
+            # therefore enough to check each cell behind the stem.
             for cell in self.cells:
                 Genome((cell,), ((),), self.stem)
         except GenomeError as error:
@@ -65,7 +69,7 @@ class SearchSpace:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Every choice of a cell, by index (paper, IV-A): 192 in the paper's space."""
+        """All cells of the space by index (paper, IV-A): 192 in the paper's space."""
         choices = itertools.product(
             self.operators, self.channels, self.kernels, self.repeats, self.residuals
         )
@@ -73,31 +77,30 @@ class SearchSpace:
 
     @cached_property
     def distinct_cells(self) -> tuple[Cell, ...]:
-        """The cells that build different layers, canonical: 160 in the paper's space."""
+        """The canonical cells, all of which have different layers: 160 in the paper's space."""
         return tuple(dict.fromkeys(cell.canonical() for cell in self.cells))
 
     @cached_property
     def _index(self) -> dict[Cell, int]:
         index = {cell: i for i, cell in enumerate(self.cells)}
         for i, cell in enumerate(self.cells):
-            index.setdefault(
-                cell.canonical(), i
-            )  # a canonical cell may lack a spelling of its own here
+            # Where residuals are always on, canonical cells are not among the choices.
+            index.setdefault(cell.canonical(), i)
         return index
 
     @property
     def bits(self) -> int:
-        """Links that can be set or not: n(n+1)/2."""
+        """Number of link bits: n(n+1)/2."""
         return self.n * (self.n + 1) // 2
 
     @property
     def size(self) -> int:
-        """Genomes in the space, as the paper counts them: 192**7 * 2**28."""
+        """Number of genomes in the space; in the paper's space 192**7 * 2**28."""
         return int(len(self.cells) ** self.n * 2**self.bits)
 
     @property
     def distinct_size(self) -> int:
-        """Different networks in the space: genomes that build the same network count once."""
+        """Number of different networks in the space: genomes of the same network count once."""
         return int(len(self.distinct_cells) ** self.n * 2**self.bits)
 
     def __contains__(self, genome: Genome) -> bool:
@@ -108,7 +111,7 @@ class SearchSpace:
         )
 
     def sample(self, rng: np.random.Generator) -> Genome:
-        """A genome drawn uniformly: n independent cells, every link by a fair coin."""
+        """Draw a genome uniformly: n independent cells, each link with probability 1/2."""
         return self.genome(
             [self.cells[i] for i in rng.integers(len(self.cells), size=self.n)],
             rng.random(self.bits) < 0.5,
@@ -117,7 +120,7 @@ class SearchSpace:
     def genome(
         self, cells: list[Cell] | tuple[Cell, ...], bits: np.ndarray | list[int] | tuple[int, ...]
     ) -> Genome:
-        """The genome of n cells and n(n+1)/2 link bits, in :meth:`encode`'s order."""
+        """Build a genome from n cells and the n(n+1)/2 link bits of :attr:`link_places`."""
         links: list[list[int]] = [[] for _ in range(self.n)]
         for (node, target), bit in zip(self.link_places, bits, strict=True):
             if bit:
@@ -126,18 +129,30 @@ class SearchSpace:
 
     @cached_property
     def link_places(self) -> tuple[tuple[int, int], ...]:
-        """(node, target) of every link bit, row by row over the nodes: the paper's index (i-1)(n+1-i/2)+(j-i), counted from 0."""
+        """(node, target) of each link bit, row by row over the nodes.
+
+        The paper's index is (i-1)(n+1-i/2)+(j-i), where i is node+1 and j is the target; ours is
+        one less because it starts at 0.
+        """
         return tuple((i - 1, j) for i in range(1, self.n + 1) for j in range(i + 1, self.n + 2))
 
     def encode(self, genome: Genome) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Cell indices (n,) and link bits (n(n+1)/2,) of a genome (paper, IV-A). Raises SpaceError if it is not in the space."""
+        """Return the cell indices (n,) and link bits (n(n+1)/2,) of a genome (paper, IV-A).
+
+        Raises:
+            SpaceError: the genome is not in the space.
+        """
         if genome not in self:
             raise SpaceError(f"genome is not in this space: {genome}")
         bits = tuple(int(node in genome.links[target - 2]) for node, target in self.link_places)
         return tuple(self._index[cell] for cell in genome.cells), bits
 
     def decode(self, cells: tuple[int, ...], bits: tuple[int, ...]) -> Genome:
-        """The genome of cell indices (n,) and link bits (n(n+1)/2,). Raises SpaceError when they do not fit."""
+        """Build the genome of cell indices (n,) and link bits (n(n+1)/2,).
+
+        Raises:
+            SpaceError: their number or a value does not fit the space.
+        """
         if len(cells) != self.n or any(not 0 <= i < len(self.cells) for i in cells):
             raise SpaceError(
                 f"expected {self.n} cell indices in 0..{len(self.cells) - 1}, not {list(cells)}"
