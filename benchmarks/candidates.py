@@ -38,7 +38,7 @@ from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.engine import StepEngine
@@ -78,7 +78,7 @@ def fixed_genomes(count: int) -> list[Genome]:
     found: list[Genome] = []
     while len(found) < count:
         genome = space.sample(rng)
-        if cost(genome).mult_adds <= 60e9:
+        if genome_cost(genome).mult_adds <= 60e9:
             found.append(genome)
     return found
 
@@ -117,7 +117,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     genomes = fixed_genomes(options.candidates)
     candidates = [
-        Candidate(genome, cost(genome), Origin(("sampled",)), 0, number)
+        Candidate(genome, genome_cost(genome), Origin(("sampled",)), 0, number)
         for number, genome in enumerate(genomes)
     ]
     training = TrainingSettings(
@@ -138,7 +138,9 @@ def main() -> None:
             whole = time.perf_counter() - began
         write_pngs(Path(folder))
         plain = [
-            plain_step(genome, training.patch_size, Path(folder), options.plain, training.batch_size)
+            plain_step(
+                genome, training.patch_size, Path(folder), options.plain, training.batch_size
+            )
             for genome in genomes
             if options.plain
         ]

@@ -21,10 +21,10 @@ from scipy.stats import wilcoxon
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import ObjectiveScale, hypervolume
-from falsr_nas.controller.build import build
 from falsr_nas.controller.hybrid import Hybrid
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import (
+    CONTROLLERS,
     AgingSettings,
     Constraints,
     ControllerSettings,
@@ -41,7 +41,7 @@ from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.search_space import SearchSpace
 
-CONTROLLERS: dict[str, ControllerSettings] = {
+COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(),
     "optuna": OptunaSettings(),
     "pymoo": PymooSettings(),
@@ -60,7 +60,7 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
     """The hypervolume after each generation of a search."""
     space = SearchSpace()
     scale, evaluator = ObjectiveScale.of_space(space), SyntheticEvaluator(SyntheticSettings(), seed)
-    controller = build(settings, space, Constraints(), np.random.default_rng(seed))
+    controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(seed))
     told: list[Evaluation] = []
     curve: dict[int, float] = {}
     while len(told) < evaluations:
@@ -77,7 +77,7 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
 def job(task: tuple[str, int, int]) -> tuple[str, int, dict[int, float]]:
     name, seed, evaluations = task
     torch.set_num_threads(1)
-    return name, seed, evaluate(CONTROLLERS[name], seed, evaluations)
+    return name, seed, evaluate(COMPARED[name], seed, evaluations)
 
 
 def read(path: Path) -> Curves:
@@ -165,9 +165,9 @@ def draw(path: Path, curves: Curves, order: list[str]) -> None:
 
 def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
     """Milliseconds of processor time of ask and tell of 64 with so many evaluations in the archive: the median of nine generations."""
-    settings, space = CONTROLLERS[name], SearchSpace()
+    settings, space = COMPARED[name], SearchSpace()
     evaluator = SyntheticEvaluator(SyntheticSettings(), 0)
-    controller = build(settings, space, Constraints(), np.random.default_rng(0))
+    controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(0))
     spent: list[float] = []
     for _ in range(-(-evaluations // settings.population_size) + 9):
         began = time.process_time()
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
-        "--controllers", nargs="+", default=list(CONTROLLERS), choices=list(CONTROLLERS)
+        "--controllers", nargs="+", default=list(COMPARED), choices=list(COMPARED)
     )
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
     parser.add_argument(

@@ -23,10 +23,9 @@ from rich.table import Table
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.archive.store import Store
-from falsr_nas.controller.build import build
-from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
+from falsr_nas.controller.settings import CONTROLLERS, Constraints, HybridSettings, NSGA2Settings
 from falsr_nas.evaluation.synthetic import PEAK, synthetic_psnr
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
 from falsr_nas.tracking.tracker import NoTracker
@@ -50,7 +49,7 @@ def evaluations(count: int) -> list[Evaluation]:
         genome, number = SPACE.sample(rng), len(made)
         psnr = synthetic_psnr(genome)
         origin = Origin(("crossover", "random"), ("0" * 16, "1" * 16))
-        candidate = Candidate(genome, cost(genome), origin, number // 64, number)
+        candidate = Candidate(genome, genome_cost(genome), origin, number // 64, number)
         made.setdefault(
             genome.key, Evaluation(candidate, Score(PEAK**2 / 10 ** (psnr / 10), psnr, 1.0))
         )
@@ -63,7 +62,7 @@ def resume(path: Path) -> dict[str, dict[str, float]]:
         told, spent["read the store"] = timed(lambda: store.evaluations(told=True))
     population = [evaluation.key for evaluation in told[-64:]]
     for settings in (NSGA2Settings(population_size=64), HybridSettings(population_size=64)):
-        controller = build(settings, SPACE, Constraints(), np.random.default_rng(1))
+        controller = CONTROLLERS.build(settings, SPACE, Constraints(), np.random.default_rng(1))
         state = controller.state() | {"population": population, "asked": len(told)}
         _, spent[f"restore {type(controller).__name__}"] = timed(
             lambda c=controller, s=state: c.restore(s, told)

@@ -36,7 +36,7 @@ from falsr_nas.data.images import luma, read_image
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.networks.network import BilinearResidual
-from falsr_nas.space.cost import LR_PIXELS, cost
+from falsr_nas.space.cost import LR_PIXELS, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -52,7 +52,7 @@ def fixed_genomes() -> dict[str, Genome]:
     """FALSR-A, FALSR-B, and six of 200 random genomes by their mult-adds, the smallest and the largest among them."""
     rng, space = np.random.default_rng(0), SearchSpace()
     drawn = sorted(
-        (space.sample(rng) for _ in range(200)), key=lambda genome: cost(genome).mult_adds
+        (space.sample(rng) for _ in range(200)), key=lambda genome: genome_cost(genome).mult_adds
     )
     return PUBLISHED | {
         f"random {place}%": drawn[min(199, 2 * place)] for place in (0, 20, 40, 60, 80, 100)
@@ -60,7 +60,7 @@ def fixed_genomes() -> dict[str, Genome]:
 
 
 def step_flops(genome: Genome, patch: int) -> float:
-    return 3 * 2 * cost(genome).mult_adds / LR_PIXELS * BATCH * patch**2
+    return 3 * 2 * genome_cost(genome).mult_adds / LR_PIXELS * BATCH * patch**2
 
 
 def timed(run: Callable[[], object], device: torch.device, seconds: float) -> float:
@@ -206,7 +206,7 @@ def main() -> None:
                 rows.append(
                     {
                         "network": name,
-                        "mult_adds_g": cost(genome).mult_adds / 1e9,
+                        "mult_adds_g": genome_cost(genome).mult_adds / 1e9,
                         "patch": patch,
                         "ms": 1e3 * ours,
                         "gflops": flops / 1e9,

@@ -14,8 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src/falsr_nas"
 COMMANDS = {"search", "train", "evaluate", "upscale", "convert", "export", "describe"}
 """Files at the top level; ``report`` is a command, too, as ``report/__main__.py``."""
 
-SHARED = {"errors", "files", "_version"}
-"""Top-level modules that every room may import."""
+SHARED = {"errors", "files", "_version", "cli.registry", "cli.renamed"}
+"""Modules that every room may import: they import none."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     "space": set(),
@@ -73,7 +73,7 @@ def imports(path: Path) -> frozenset[str]:
 
 def test_files_at_the_top_level_are_commands() -> None:
     there = {path.stem for path in SOURCE.glob("*.py")}
-    assert there == COMMANDS | SHARED | {"loop", "__init__"}
+    assert there == COMMANDS | {"loop", "errors", "files", "_version", "__init__"}
 
 
 def test_every_room_has_a_rule_and_says_what_is_in_it() -> None:
@@ -97,7 +97,8 @@ def test_imports_follow_the_rule(path: Path) -> None:
     for name in imports(path):
         top = name.split(".")[0]
         if top == "falsr_nas":
-            assert home(name) in allowed, f"{module} must not import {name}"
+            inner = name.removeprefix("falsr_nas.")
+            assert home(name) in allowed or inner in SHARED, f"{module} must not import {name}"
         assert top not in ("hydra", "omegaconf") or room == "cli", f"{module} must not import {top}"
         assert top not in ("torch", "pytorch_lightning") or room not in NEEDS_NO_TORCH, (
             f"{module} must not need torch"

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.data.settings import FolderSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.settings import Decay, Precision, Target, TrainingSettings
@@ -80,7 +80,7 @@ def genomes(count: int) -> list[Genome]:
             for target in range(2, space.n + 2)
         )
         genome = Genome(cells, links)
-        place = int(np.searchsorted(COSTS, cost(genome).mult_adds)) - 1
+        place = int(np.searchsorted(COSTS, genome_cost(genome).mult_adds)) - 1
         if place < len(waiting):
             waiting[place].append(genome)
         while len(found) < count and waiting[len(found) % len(waiting)]:
@@ -125,13 +125,13 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     )
     began = time.process_time()
     trainer.fit(module, datamodule=images(data, settings))
-    price = cost(genome)
+    cost = genome_cost(genome)
     return {
         "recipe": recipe,
         "number": number,
         "genome": text,
-        "params": price.params,
-        "mult_adds": price.mult_adds,
+        "params": cost.params,
+        "mult_adds": cost.mult_adds,
         "psnr": curve,
         "processor_seconds": round(time.process_time() - began, 2),
     }

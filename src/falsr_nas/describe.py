@@ -12,7 +12,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
 from falsr_nas.report.architecture import architecture_svg
-from falsr_nas.space.cost import LR_PIXELS, cost, parts
+from falsr_nas.space.cost import LR_PIXELS, genome_cost, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
 
@@ -39,13 +39,13 @@ def describe(config: DescribeConfig) -> None:
         print(architecture_svg(genome))
         return
     if config.format == "json":
-        price = cost(genome)
+        cost = genome_cost(genome)
         about = {
             "key": genome.key,
             "genome": genome.to_json(),
             "text": str(genome),
-            "params": price.params,
-            "mult_adds": price.mult_adds,
+            "params": cost.params,
+            "mult_adds": cost.mult_adds,
         }
         print(json.dumps(about, indent=2))
         return
@@ -76,7 +76,7 @@ def _print_table(genome: Genome) -> None:
             f"{params:,}",
             f"{giga:.4f}",
         )
-    price = cost(genome)
+    cost = genome_cost(genome)
     links = sum(map(len, genome.links))
     table.add_section()
     table.add_row(
@@ -84,8 +84,8 @@ def _print_table(genome: Genome) -> None:
         f"{genome.n} cells, {links} links",
         "",
         "",
-        f"{price.params:,}",
-        f"{price.mult_adds / 1e9:.4f}",
+        f"{cost.params:,}",
+        f"{cost.mult_adds / 1e9:.4f}",
     )
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)

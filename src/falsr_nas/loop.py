@@ -103,27 +103,27 @@ class _Run:
         The evaluation, the state that has learnt from it and the candidates still in flight are stored at once. A restored search
         begins the latter again, and asks for the others, which it had not stored, once more.
         """
-        flying: dict[str, Candidate] = {}
-        self._launch(pending, flying)
+        in_flight: dict[str, Candidate] = {}
+        self._launch(pending, in_flight)
         while told < budget:
-            free = min(self.executor.capacity - len(flying), budget - told - len(flying))
+            free = min(self.executor.capacity - len(in_flight), budget - told - len(in_flight))
             if free > 0:
-                self._launch(self.controller.ask(free), flying)
-            if not flying:
+                self._launch(self.controller.ask(free), in_flight)
+            if not in_flight:
                 return
             evaluation = self.executor.collect()
-            del flying[evaluation.key]
+            del in_flight[evaluation.key]
             self.controller.tell([evaluation])
-            self.store.commit_state(self._state(flying.values()), [evaluation])
+            self.store.commit_state(self._state(in_flight.values()), [evaluation])
             told += 1
             self._ended(evaluation)
             if told % population_size == 0:
                 self._generation_ended(told // population_size - 1)
 
-    def _launch(self, candidates: Sequence[Candidate], flying: dict[str, Candidate]) -> None:
+    def _launch(self, candidates: Sequence[Candidate], in_flight: dict[str, Candidate]) -> None:
         for candidate in candidates:
             self.executor.submit(candidate)
-            flying[candidate.key] = candidate
+            in_flight[candidate.key] = candidate
 
     def _evaluate(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
         """The evaluations of the candidates by key, each stored as it ends."""

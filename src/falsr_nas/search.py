@@ -20,15 +20,10 @@ from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.config import Schemas, flatten
 from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.controller.settings import (
-    AgingSettings,
+    CONTROLLERS,
     Constraints,
     ControllerSettings,
-    HybridSettings,
     Mode,
-    NSGA2Settings,
-    OptunaSettings,
-    PymooSettings,
-    RandomSettings,
 )
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 from falsr_nas.errors import SearchError, UserError
@@ -102,14 +97,7 @@ SCHEMAS = Schemas(
     SearchConfig,
     {
         "space": {"falsr": SearchSpace},
-        "controller": {
-            "hybrid": HybridSettings,
-            "nsga2": NSGA2Settings,
-            "aging": AgingSettings,
-            "random": RandomSettings,
-            "pymoo": PymooSettings,
-            "optuna": OptunaSettings,
-        },
+        "controller": CONTROLLERS.schemas,
         "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
         "training": {"training": TrainingSettings},
         "data": {
@@ -187,9 +175,7 @@ def build_controller(config: SearchConfig) -> Controller:
     """The controller of a search's settings. Raises UserError where it needs a library that is not installed."""
     import numpy as np
 
-    from falsr_nas.controller.build import build
-
-    return build(
+    return CONTROLLERS.build(
         config.controller, config.space, config.constraints, np.random.default_rng(config.seed)
     )
 

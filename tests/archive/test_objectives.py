@@ -16,7 +16,7 @@ from falsr_nas.archive.objectives import (
     scored,
     summarise,
 )
-from falsr_nas.space.cost import Cost, cost
+from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
 SPACE = SearchSpace(n=2)
@@ -133,7 +133,7 @@ def test_scale(
 
 def test_scale_of_a_space_holds_its_networks() -> None:
     scale = ObjectiveScale.of_space(SPACE)
-    costs = [cost(genome) for genome in GENOMES]
+    costs = [genome_cost(genome) for genome in GENOMES]
     rows = np.array([[1.0, c.mult_adds, c.params] for c in costs])
     unit = scale.unit(rows)[:, 1:]
     assert ((unit > 0) & (unit < 1)).all()

@@ -14,8 +14,8 @@ def evaluations(points: list[tuple[float, float]]) -> list[Evaluation]:
     """Of (PSNR in dB, G mult-adds), with parameters in the order of mult-adds."""
     rng, space, found = np.random.default_rng(4), SearchSpace(), []
     for number, (psnr, giga) in enumerate(points):
-        price = Cost(int(giga * 1000), int(giga * 1e9))
-        candidate = Candidate(space.sample(rng), price, Origin(("sampled",)), 0, number)
+        cost = Cost(int(giga * 1000), int(giga * 1e9))
+        candidate = Candidate(space.sample(rng), cost, Origin(("sampled",)), 0, number)
         found.append(Evaluation(candidate, Score(255**2 / 10 ** (psnr / 10), psnr, 1.0)))
     return found
 

@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     FailedAttempt,
     Failure,
     FailureKind,
-    Fate,
     Origin,
     Score,
 )
 from falsr_nas.archive.store import Store, StoreError
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 CONFIG = {"seed": 1, "space.n": 7}
@@ -29,7 +29,7 @@ def evaluation(number: int, failed: bool = False) -> Evaluation:
         if failed
         else Score(100.1 + number, 28.1, 3.25)
     )
-    return Evaluation(Candidate(genome, cost(genome), origin, number // 4, number), outcome)
+    return Evaluation(Candidate(genome, genome_cost(genome), origin, number // 4, number), outcome)
 
 
 def test_what_is_added_comes_back(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_failed_attempts_are_kept_the_moment_they_fail_and_come_back_with_their_
     last = Failure(FailureKind.BUG, "ZeroDivisionError: x", "Traceback...", "worker 0")
     scored, failed, waiting = evaluation(0), evaluation(1), evaluation(2)
     with Store(tmp_path / "search.db", CONFIG) as store:
-        store.add_failure(FailedAttempt(1, failed.key, 1, first, Fate.RETRIED))
-        store.add_failure(FailedAttempt(0, scored.key, 1, first, Fate.RETRIED))
-        store.add_failure(FailedAttempt(2, waiting.key, 1, last, Fate.STOPPED))
+        store.add_failure(FailedAttempt(1, failed.key, 1, first, AttemptOutcome.RETRIED))
+        store.add_failure(FailedAttempt(0, scored.key, 1, first, AttemptOutcome.RETRIED))
+        store.add_failure(FailedAttempt(2, waiting.key, 1, last, AttemptOutcome.STOPPED))
         store.add(Evaluation(scored.candidate, scored.outcome, (first,)))
         store.add(Evaluation(failed.candidate, last, (first,)))
     with Store(tmp_path / "search.db") as store:
@@ -74,10 +74,10 @@ def test_failed_attempts_are_kept_the_moment_they_fail_and_come_back_with_their_
             Evaluation(failed.candidate, last, (first,)),
         ]
         assert store.failures() == [
-            FailedAttempt(0, scored.key, 1, first, Fate.RETRIED),
-            FailedAttempt(1, failed.key, 1, first, Fate.RETRIED),
-            FailedAttempt(1, failed.key, 2, last, Fate.INFEASIBLE),
-            FailedAttempt(2, waiting.key, 1, last, Fate.STOPPED),
+            FailedAttempt(0, scored.key, 1, first, AttemptOutcome.RETRIED),
+            FailedAttempt(1, failed.key, 1, first, AttemptOutcome.RETRIED),
+            FailedAttempt(1, failed.key, 2, last, AttemptOutcome.INFEASIBLE),
+            FailedAttempt(2, waiting.key, 1, last, AttemptOutcome.STOPPED),
         ]
 
 

@@ -1,18 +1,21 @@
+
 """What every controller must do, whoever wrote it."""
 
 import importlib.util
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
-from falsr_nas.controller.build import build
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
+    CONTROLLERS,
     AgingSettings,
     Constraints,
     ControllerSettings,
+    Crossover,
     HybridSettings,
     NSGA2Settings,
     OptunaSettings,
@@ -22,7 +25,7 @@ from falsr_nas.controller.settings import (
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
 
@@ -41,6 +44,7 @@ needs = {
 EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
     pytest.param(NSGA2Settings, id="nsga2"),
+    pytest.param(partial(NSGA2Settings, crossover=Crossover.paper), id="nsga2-paper-crossover"),
     pytest.param(AgingSettings, id="aging"),
     pytest.param(RandomSettings, id="random"),
     pytest.param(PymooSettings, id="pymoo", marks=needs["pymoo"]),
@@ -57,8 +61,11 @@ def made(
     space: SearchSpace = PAPER,
     **constraints: float,
 ) -> Controller:
-    return build(
-        kind(population_size=population_size), space, Constraints(**constraints), np.random.default_rng(seed)
+    return CONTROLLERS.build(
+        kind(population_size=population_size),
+        space,
+        Constraints(**constraints),
+        np.random.default_rng(seed),
     )
 
 
@@ -88,7 +95,7 @@ def test_candidates_are_new_affordable_numbered_and_explained(
             assert one.key not in known
             assert one.genome in PAPER
             assert one.genome == one.genome.canonical()
-            assert one.cost == cost(one.genome)
+            assert one.cost == genome_cost(one.genome)
             assert one.cost.mult_adds <= 60e9
             assert one.origin.operators
             assert set(one.origin.parents) <= known
@@ -149,13 +156,13 @@ def test_the_same_seed_asks_for_the_same_and_another_for_others(
 @pytest.mark.parametrize("kind", ALL)
 def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings]) -> None:
     rng, search = np.random.default_rng(5), made(kind)
-    flying, keys = search.ask(3), []
+    in_flight, keys = search.ask(3), []
     for _ in range(40):
-        ended = flying.pop(int(rng.integers(len(flying))))
+        ended = in_flight.pop(int(rng.integers(len(in_flight))))
         keys.append(ended.key)
         search.tell(evaluate([ended], failing=7))
-        flying += search.ask(1)
-    assert len(set(keys) | {one.key for one in flying}) == 43
+        in_flight += search.ask(1)
+    assert len(set(keys) | {one.key for one in in_flight}) == 43
 
 
 @pytest.mark.parametrize("kind", EXACT)

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.controller.nsga2 import NSGA2, ConstrainedFitness, Individual, select, tournament
+from falsr_nas.controller.individual import ConstrainedFitness, Individual, select, tournament
+from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, ControllerSettings, NSGA2Settings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.space.cost import Cost, cost
+from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -57,7 +58,7 @@ def test_no_candidate_twice_and_none_over_the_limit() -> None:
         assert {candidate.generation for candidate in candidates} == {generation}
         for candidate in candidates:
             assert candidate.key not in keys
-            assert candidate.cost == cost(candidate.genome)
+            assert candidate.cost == genome_cost(candidate.genome)
             assert candidate.cost.mult_adds <= 50e9
             assert candidate.genome in PAPER
             keys.add(candidate.key)
@@ -149,7 +150,7 @@ def test_constrained_domination() -> None:
     assert worse.dominates(worst)
     assert worse.dominates(cheap)
     assert not cheap.dominates(good)
-    free = [individual(psnr, price, price).fitness for psnr, price in ((28, 1), (31, 5))]
+    free = [individual(psnr, cost, cost).fitness for psnr, cost in ((28, 1), (31, 5))]
     assert not free[0].dominates(free[1])
     assert not free[1].dominates(free[0])
 

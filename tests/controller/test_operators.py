@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falsr_nas.controller.crossover import single_point
+from falsr_nas.controller.crossover import paper, single_point
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import (
     cell_mult_adds,
@@ -80,17 +80,17 @@ def test_random_mutation_at_its_defaults_touches_one_cell_and_one_link_on_averag
     assert abs(flipped - (1 + nothing * 28 / 35)) < 0.06
 
 
-@pytest.mark.parametrize("price", [cell_mult_adds, cell_params])
-def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(price) -> None:
+@pytest.mark.parametrize("cell_cost", [cell_mult_adds, cell_params])
+def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(cell_cost) -> None:
     rng = np.random.default_rng(3)
-    weights = roulette_weights(PAPER, price)
-    prices = np.array([price(cell) for cell in PAPER.cells])
+    weights = roulette_weights(PAPER, cell_cost)
+    costs = np.array([cell_cost(cell) for cell in PAPER.cells])
     assert weights.sum() == pytest.approx(1)
-    assert (np.diff(weights[np.argsort(prices, kind="stable")]) <= 1e-15).all()
-    assert weights[0] / weights[1] == pytest.approx(np.log(prices[1]) / np.log(prices[0]))
+    assert (np.diff(weights[np.argsort(costs, kind="stable")]) <= 1e-15).all()
+    assert weights[0] / weights[1] == pytest.approx(np.log(costs[1]) / np.log(costs[0]))
     genome, drawn = PAPER.sample(rng), Counter()
     for _ in range(3000):
-        mutant = roulette(PAPER, price)(genome, rng).genome
+        mutant = roulette(PAPER, cell_cost)(genome, rng).genome
         assert mutant.links == genome.links
         drawn.update(PAPER.encode(mutant)[0])
     expected = weights * 21_000
@@ -128,3 +128,39 @@ def test_initial_links_are_random_dense_or_none_as_set() -> None:
     assert abs((counts == 28).mean() - 0.2) < 0.025
     assert abs((counts == 0).mean() - 0.3) < 0.03
     assert abs(counts[(counts > 0) & (counts < 28)].mean() - 14) < 0.3
+
+
+@pytest.mark.parametrize("cell_cost", [cell_mult_adds, cell_params])
+def test_the_roulette_is_finite_where_a_cell_costs_one_mult_add(cell_cost) -> None:
+    space = SearchSpace(operators=("conv",), channels=(1, 4), kernels=(1, 3), stem=4)
+    weights = roulette_weights(space, cell_cost)
+    costs = np.array([cell_cost(cell) for cell in space.cells])
+    assert np.isfinite(weights).all()
+    assert weights.sum() == pytest.approx(1)
+    assert (np.diff(weights[np.argsort(costs, kind="stable")]) <= 1e-15).all()
+    assert roulette(space, cell_cost)(
+        space.sample(np.random.default_rng(1)), np.random.default_rng(2)
+    )
+
+
+def test_the_papers_crossover_takes_one_cell_and_one_nodes_links_of_the_second_parent() -> None:
+    rng = np.random.default_rng(5)
+    cells, nodes = set(), set()
+    for _ in range(300):
+        a, b = PAPER.sample(rng), PAPER.sample(rng)
+        child = paper(a, b, rng)
+        places = [i for i in range(7) if child.cells[i] != a.cells[i]]
+        assert len(places) <= 1
+        assert all(child.cells[i] == b.cells[i] for i in places)
+        changed = {
+            node
+            for ours, theirs in zip(child.links, a.links, strict=True)
+            for node in {*ours} ^ {*theirs}
+        }
+        assert len(changed) <= 1
+        for node in changed:
+            assert [node in t for t in child.links] == [node in t for t in b.links]
+        cells |= set(places)
+        nodes |= changed
+    assert cells == set(range(7))
+    assert nodes == set(range(7))

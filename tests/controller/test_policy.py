@@ -11,7 +11,7 @@ from falsr_nas.controller.policy import Policy, reinforce_loss, returns
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
@@ -48,7 +48,7 @@ def mutation(
 
 
 def candidate(genome: Genome, number: int = 0) -> Candidate:
-    return Candidate(genome, cost(genome), Origin(("policy",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("policy",)), 0, number)
 
 
 def teach(

@@ -70,12 +70,12 @@ def test_hypervolume_gain_is_what_the_candidate_adds() -> None:
 def test_attainment_is_the_distance_to_the_best_that_costs_no_more() -> None:
     told, new = crowd(100, 2)[:60], crowd(100, 2)[60:]
     for one, got in zip(new, reward(RewardKind.attainment, told, clip=0.8)(new), strict=True):
-        price = one.candidate.cost
+        cost = one.candidate.cost
         rivals = [
             t
             for t in told
-            if t.candidate.cost.mult_adds <= price.mult_adds
-            and t.candidate.cost.params <= price.params
+            if t.candidate.cost.mult_adds <= cost.mult_adds
+            and t.candidate.cost.params <= cost.params
         ]
         gap = one.score.psnr - max(t.score.psnr for t in rivals) if rivals else 0.0
         assert got == pytest.approx(np.clip(gap, -0.8, 0.8), abs=1e-9)
@@ -104,18 +104,17 @@ def test_rank_counts_those_that_dominate_then_room() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dominating_beats_joining_beats_failing(kind: RewardKind) -> None:
+def test_dominating_beats_joining_beats_being_dominated(kind: RewardKind) -> None:
     known = reward(kind, crowd(50, 3))
     best = min(pareto_front(crowd(50, 3)), key=lambda e: e.score.mse)
-    price = best.candidate.cost
-    better = evaluation(51, best.score.psnr + 0.5, price.mult_adds, price.params)
-    worse = evaluation(52, best.score.psnr - 3, price.mult_adds * 2, price.params * 2)
-    rewards = known([better, worse, failure(53)])
-    assert rewards[0] > rewards[1] >= rewards[2]
-    assert (
-        rewards[2]
-        == {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}[kind]
-    )
+    psnr, cost = best.score.psnr, best.candidate.cost
+    dominating = evaluation(51, psnr + 0.5, cost.mult_adds, cost.params)
+    joining = evaluation(52, psnr + 0.05, cost.mult_adds * 1.01, cost.params * 1.01)
+    dominated = evaluation(53, psnr - 3, cost.mult_adds * 2, cost.params * 2)
+    rewards = known([dominating, joining, dominated, failure(54)])
+    assert rewards[0] > rewards[1] > rewards[2] >= rewards[3]
+    worst = {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}
+    assert rewards[3] == worst[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)

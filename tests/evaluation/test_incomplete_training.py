@@ -10,7 +10,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Decay, Initialization, Target, TrainingSettings
 
@@ -19,7 +19,7 @@ SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch_size=4, patch_size=1
 
 def candidate(text: str = "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3") -> Candidate:
     genome = Genome.parse(text)
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, 0)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, 0)
 
 
 def evaluator(training: TrainingSettings = SMALL, seed: int = 1) -> IncompleteTraining:

@@ -15,7 +15,7 @@ from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.execution.memory import resident
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.settings import TrainingSettings
 
@@ -41,9 +41,9 @@ def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) 
         [worker] = multiprocessing.active_children()
         while len(held) < WARM + candidates:
             genome = space.sample(rng)
-            if cost(genome).mult_adds > 60e9:
+            if genome_cost(genome).mult_adds > 60e9:
                 continue
-            executor.submit(Candidate(genome, cost(genome), Origin(("initial",)), 0, len(held)))
+            executor.submit(Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, len(held)))
             assert isinstance(executor.collect().outcome, Score)
             assert worker.pid is not None
             held.append(resident(worker.pid))

@@ -6,7 +6,7 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator, synthetic_psnr
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
@@ -14,7 +14,7 @@ SPACE = SearchSpace()
 
 
 def candidate(genome: Genome) -> Candidate:
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, 0)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, 0)
 
 
 def test_scores_are_fixed_by_seed_and_genome() -> None:
@@ -51,5 +51,5 @@ def test_dense_links_are_not_best_and_neighbours_matter() -> None:
         for bits in ([1] * 11 + [0] * 17, [1] * 28)
     )
     assert synthetic_psnr(some) > synthetic_psnr(chain)
-    price = 0.9 * np.log1p(cost(dense).params / 20_000) - 0.9 * np.log1p(cost(some).params / 20_000)
-    assert synthetic_psnr(dense) - price < synthetic_psnr(some)
+    cost = 0.9 * np.log1p(genome_cost(dense).params / 20_000) - 0.9 * np.log1p(genome_cost(some).params / 20_000)
+    assert synthetic_psnr(dense) - cost < synthetic_psnr(some)

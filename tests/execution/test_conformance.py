@@ -11,11 +11,11 @@ import pytest
 
 from backends import Backend, every_backend, needs_isolation
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     Failure,
     FailureKind,
-    Fate,
     Origin,
     Score,
 )
@@ -27,7 +27,7 @@ from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, Then
 from falsr_nas.loop import run_search
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator
 
@@ -45,7 +45,7 @@ def every_kind(policy: FailurePolicy) -> FailurePolicies:
 
 def candidate(number: int) -> Candidate:
     genome = SPACE.sample(np.random.default_rng(number))
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
 def run(executor: Executor, candidates: list[Candidate]) -> dict[int, Score | Failure]:
@@ -124,7 +124,7 @@ def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_o
     assert {number: attempt.failure.kind for number, attempt in failures.items()} == {
         number: KINDS[fault] for number, fault in faults.items()
     }
-    assert {attempt.fate for attempt in failures.values()} == {Fate.RETRIED}
+    assert {attempt.outcome for attempt in failures.values()} == {AttemptOutcome.RETRIED}
     assert "ZeroDivisionError: a bug" in failures[8].failure.traceback
 
 
@@ -158,7 +158,7 @@ def test_a_kind_whose_policy_is_stop_stops_the_search_and_its_candidate_is_evalu
         search(backend, make, tmp_path / "search.db", every_kind(FailurePolicy(then=Then.stop)))
     with Store(tmp_path / "search.db") as store:
         assert 10 not in [e.candidate.number for e in store.evaluations()]
-        assert [(a.number, a.fate) for a in store.failures()] == [(10, Fate.STOPPED)]
+        assert [(a.number, a.outcome) for a in store.failures()] == [(10, AttemptOutcome.STOPPED)]
     resumed = search(
         backend, make, tmp_path / "search.db", every_kind(FailurePolicy(then=Then.stop))
     )

@@ -15,7 +15,7 @@ from falsr_nas.execution.executor import InlineExecutor, MakeEvaluator
 from falsr_nas.execution.group import reserved_port
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Precision, TrainingSettings
 
@@ -27,7 +27,7 @@ TEXTS = (
 
 def candidate(number: int, text: str = TEXTS[0]) -> Candidate:
     genome = Genome.parse(text)
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
 def pairs(make: MakeEvaluator, time_limit: float | None = None) -> ProcessesExecutor:

@@ -18,14 +18,14 @@ from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.processes import STARTS, ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import FaultyEvaluator
 
 
 def candidate(number: int) -> Candidate:
     genome = SearchSpace().sample(np.random.default_rng(number))
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
 def processes(make: MakeEvaluator, **settings: float) -> ProcessesExecutor:

@@ -19,11 +19,11 @@ import pytest
 
 from backends import nodes_that_see_the_tests
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     Failure,
     FailureKind,
-    Fate,
     Origin,
     Score,
 )
@@ -36,7 +36,7 @@ from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import FailurePolicies, RaySettings
 from falsr_nas.loop import run_search
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import FaultyEvaluator
 from stranded_evaluator import StrandedEvaluator
@@ -68,7 +68,7 @@ def cluster() -> Iterator[SimpleNamespace]:
 
 def candidate(number: int) -> Candidate:
     genome = SPACE.sample(np.random.default_rng(number))
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
 def search(executor: Executor, path: Path) -> list[Evaluation]:
@@ -128,7 +128,7 @@ def test_a_search_outlives_a_node_and_takes_up_a_new_one(
     assert [e.key for e in pareto_front(evaluations)] == [e.key for e in pareto_front(alone)]
     with Store(tmp_path / "ray.db") as store:
         (failed,) = store.failures()
-    assert (failed.failure.kind, failed.fate) == (FailureKind.NODE_LOST, Fate.RETRIED)
+    assert (failed.failure.kind, failed.outcome) == (FailureKind.NODE_LOST, AttemptOutcome.RETRIED)
     (stranded,) = (tmp_path / "marks").iterdir()
     assert wait_until(lambda: gone(int(stranded.name))), "a worker outlived its node"
 

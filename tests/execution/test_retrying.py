@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     FailedAttempt,
     Failure,
     FailureKind,
-    Fate,
     Origin,
     Score,
 )
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.retrying import Retrying
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
 SCORE = Score(100.0, 28.0, 1.0)
@@ -51,7 +51,7 @@ class Scripted:
 
 def candidate(number: int) -> Candidate:
     genome = SearchSpace().sample(np.random.default_rng(number))
-    return Candidate(genome, cost(genome), Origin(("initial",)), 0, number)
+    return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
 def run(
@@ -72,9 +72,9 @@ def test_a_candidate_is_tried_again_where_it_has_not_failed() -> None:
     )
     assert ended.outcome == SCORE
     assert ended.attempts == 3
-    assert [(a.number, a.attempt, a.failure.kind, a.fate) for a in log] == [
-        (0, 1, MEMORY, Fate.RETRIED),
-        (0, 2, MEMORY, Fate.RETRIED),
+    assert [(a.number, a.attempt, a.failure.kind, a.outcome) for a in log] == [
+        (0, 1, MEMORY, AttemptOutcome.RETRIED),
+        (0, 2, MEMORY, AttemptOutcome.RETRIED),
     ]
     assert executor.avoided == [set(), {"place 1"}, {"place 1", "place 2"}]
 

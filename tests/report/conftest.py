@@ -9,7 +9,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.crossover import single_point
 from falsr_nas.report.run import Run
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'> & \u2028 ${title} `"
@@ -33,7 +33,7 @@ def evaluations(space: SearchSpace) -> list[Evaluation]:
     made = []
     for number in range(300):
         genome = space.sample(rng)
-        spent = cost(genome)
+        spent = genome_cost(genome)
         psnr = 22 + 2.5 * np.log10(spent.mult_adds / 1e9) + rng.normal(0, 0.4)
         score = Score(mse=float(255**2 / 10 ** (psnr / 10)), psnr=float(psnr), seconds=1.0)
         origin = Origin(("crossover", "random"), ("a" * 16, "b" * 16), None)
@@ -65,7 +65,7 @@ def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
         genome = genome.canonical()
         if any(genome.key == one.key for one in made):
             genome = space.sample(rng).canonical()
-        spent = cost(genome)
+        spent = genome_cost(genome)
         psnr = 22 + 2.5 * np.log10(spent.mult_adds / 1e9) + 0.2 * generation + rng.normal(0, 0.4)
         outcome: Score | Failure = Score(float(255**2 / 10 ** (psnr / 10)), float(psnr), 12.3)
         earlier: tuple[Failure, ...] = ()

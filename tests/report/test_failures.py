@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from falsr_nas.archive.candidate import FailedAttempt, Failure, FailureKind, Fate
+from falsr_nas.archive.candidate import AttemptOutcome, FailedAttempt, Failure, FailureKind
 from falsr_nas.report.failures import COLUMNS, failures_table, write_failures_csv
 
 TRACEBACK = (
@@ -14,21 +14,21 @@ TRACEBACK = (
 )
 FAILURES = [
     FailedAttempt(
-        3, "a" * 16, 1, Failure(FailureKind.TIMEOUT, "took longer", "", "worker 1"), Fate.RETRIED
+        3, "a" * 16, 1, Failure(FailureKind.TIMEOUT, "took longer", "", "worker 1"), AttemptOutcome.RETRIED
     ),
     FailedAttempt(
         3,
         "a" * 16,
         2,
         Failure(FailureKind.TIMEOUT, "took longer again", "", "worker 0"),
-        Fate.INFEASIBLE,
+        AttemptOutcome.INFEASIBLE,
     ),
     FailedAttempt(
         9,
         "b" * 16,
         1,
         Failure(FailureKind.BUG, "ZeroDivisionError: a bug", TRACEBACK),
-        Fate.STOPPED,
+        AttemptOutcome.STOPPED,
     ),
 ]
 

@@ -14,7 +14,7 @@ from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import pareto_front, scored
 from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
 from falsr_nas.report.figures import pareto_figure, write_pareto_png
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.published import PUBLISHED
 
 
@@ -125,6 +125,6 @@ def test_no_global_state_of_pyplot_is_touched() -> None:
 
 @pytest.mark.parametrize("name", ["FALSR-A", "FALSR-B"])
 def test_published_costs_are_ours_to_the_rounding_of_the_paper(name: str) -> None:
-    ours = cost(PUBLISHED[name])
+    ours = genome_cost(PUBLISHED[name])
     assert PEERS[name].mult_adds_g == pytest.approx(ours.mult_adds / 1e9, rel=0.005)
     assert PEERS[name].params_k == pytest.approx(ours.params / 1e3, rel=0.005)

@@ -18,7 +18,7 @@ from falsr_nas.report.history import achievements
 from falsr_nas.report.page import page, write_page
 from falsr_nas.report.page_data import MOST_FAILURES, page_data
 from falsr_nas.report.run import Run
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
 
@@ -282,7 +282,7 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
     genomes = [space.sample(rng).canonical() for _ in range(30)]
     made = []
     for number, genome in enumerate(genomes):
-        candidate = Candidate(genome, cost(genome), Origin(("initial",)), number // 10, number)
+        candidate = Candidate(genome, genome_cost(genome), Origin(("initial",)), number // 10, number)
         made.append(Evaluation(candidate, Score(100.0 + number, 28 - number / 20, 1.0)))
     other = Run("small", made, ObjectiveScale.of_space(space))
     shown(tab, tmp_path, family, other)

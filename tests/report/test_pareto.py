@@ -9,7 +9,7 @@ import pytest
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.report.pareto import COLUMNS, write_pareto_csv, write_pareto_json
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 
@@ -30,8 +30,8 @@ def test_csv_gives_back_every_number_and_genome(
         assert genome == evaluation.candidate.genome
         assert genome.key == row["key"]
         assert (int(row["params"]), int(row["mult_adds"])) == (
-            cost(genome).params,
-            cost(genome).mult_adds,
+            genome_cost(genome).params,
+            genome_cost(genome).mult_adds,
         )
         assert evaluation.score is not None
         assert (float(row["psnr"]), float(row["mse"])) == (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.networks.profile import thop_cost
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 
@@ -16,10 +16,10 @@ from falsr_nas.space.search_space import SearchSpace
     ],
 )
 def test_published_costs(name: str, params: int, mult_adds: float) -> None:
-    price = cost(PUBLISHED[name])
-    assert price.params == params
-    assert round(price.mult_adds / 1e9, 4) == mult_adds
-    assert thop_cost(PUBLISHED[name]) == price
+    cost = genome_cost(PUBLISHED[name])
+    assert cost.params == params
+    assert round(cost.mult_adds / 1e9, 4) == mult_adds
+    assert thop_cost(PUBLISHED[name]) == cost
 
 
 def test_the_formula_is_the_built_network_on_300_genomes() -> None:
@@ -35,4 +35,4 @@ def test_the_formula_is_the_built_network_on_300_genomes() -> None:
         wide.sample(rng) for _ in range(20)
     ]
     for genome in genomes:
-        assert cost(genome) == thop_cost(genome)
+        assert genome_cost(genome) == thop_cost(genome)

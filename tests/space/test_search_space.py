@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, heaviest, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
@@ -95,18 +95,18 @@ def all_networks(space: SearchSpace) -> dict[str, Genome]:
 def test_enumeration_visits_every_affordable_network_once() -> None:
     networks = all_networks(TINY)
     assert len(networks) == TINY.distinct_size
-    prices = sorted(cost(genome).mult_adds for genome in networks.values())
-    for limit in (None, prices[0], prices[len(prices) // 3], prices[0] - 1):
+    costs = sorted(genome_cost(genome).mult_adds for genome in networks.values())
+    for limit in (None, costs[0], costs[len(costs) // 3], costs[0] - 1):
         visited = [genome.key for genome in affordable_genomes(TINY, limit)]
         wanted = {
             key
             for key, genome in networks.items()
-            if limit is None or cost(genome).mult_adds <= limit
+            if limit is None or genome_cost(genome).mult_adds <= limit
         }
         assert len(visited) == len(wanted)
         assert set(visited) == wanted
-    assert cost(lightest(TINY)).mult_adds == prices[0]
-    assert cost(heaviest(TINY)).mult_adds == prices[-1]
+    assert genome_cost(lightest(TINY)).mult_adds == costs[0]
+    assert genome_cost(heaviest(TINY)).mult_adds == costs[-1]
 
 
 def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
@@ -121,12 +121,12 @@ def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
     )
     networks = all_networks(space)
     assert len(set(heaviest(space).cells)) == 2
-    assert cost(heaviest(space)).mult_adds == max(
-        cost(genome).mult_adds for genome in networks.values()
+    assert genome_cost(heaviest(space)).mult_adds == max(
+        genome_cost(genome).mult_adds for genome in networks.values()
     )
 
 
 def test_enumeration_finds_a_needle_in_the_papers_space() -> None:
-    least = cost(lightest(PAPER)).mult_adds
+    least = genome_cost(lightest(PAPER)).mult_adds
     first = next(affordable_genomes(PAPER, least))
-    assert cost(first).mult_adds == least
+    assert genome_cost(first).mult_adds == least

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.archive.objectives import ObjectiveScale, SearchSummary, pareto_front, summarise
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
 
@@ -47,7 +47,7 @@ def evaluation(number: int, psnr: float | None = 30.0, generation: int = 0) -> E
         else Score(255**2 / 10 ** (psnr / 10), psnr, 1.0)
     )
     return Evaluation(
-        Candidate(genome, cost(genome), Origin(("initial",)), generation, number), outcome
+        Candidate(genome, genome_cost(genome), Origin(("initial",)), generation, number), outcome
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import NoTracker, open_tracker, open_training_tracker
@@ -41,7 +41,7 @@ def evaluations(count: int) -> list[Evaluation]:
         made.append(
             Evaluation(
                 Candidate(
-                    genome, cost(genome), Origin(("crossover", "random")), number // 4, number
+                    genome, genome_cost(genome), Origin(("crossover", "random")), number // 4, number
                 ),
                 outcome,
             )

@@ -16,7 +16,8 @@ class Origin:
     Attributes:
         operators: what made it, in order, e.g. ``("crossover", "roulette_params")`` or ``("initial",)``.
         parents: keys of the genomes it was made from.
-        log_prob: natural logarithm of the policy's probability of it, where the policy made it.
+        log_prob: where the policy mutated it, the natural logarithm of the probability with which
+            the policy drew the genes that it redrew; genes kept from the parent do not count.
     """
 
     operators: tuple[str, ...]
@@ -84,7 +85,7 @@ class Failure:
     place: str = ""
 
 
-class Fate(StrEnum):
+class AttemptOutcome(StrEnum):
     """What becomes of a candidate after an attempt that failed."""
 
     RETRIED = "retried"
@@ -103,14 +104,14 @@ class FailedAttempt:
         key: its genome's.
         attempt: which one it was, counted from 1.
         failure: what went wrong.
-        fate: what became of the candidate.
+        outcome: what became of the candidate.
     """
 
     number: int
     key: str
     attempt: int
     failure: Failure
-    fate: Fate
+    outcome: AttemptOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
-from falsr_nas.space.cost import Cost, cost
+from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
 
@@ -56,7 +56,7 @@ class ObjectiveScale:
     @classmethod
     def of_space(cls, space: SearchSpace) -> ObjectiveScale:
         """The scale of a search space, from its lightest to its heaviest network."""
-        return cls(cost(lightest(space)), cost(heaviest(space)))
+        return cls(genome_cost(lightest(space)), genome_cost(heaviest(space)))
 
     def unit(self, objectives: FloatArray) -> FloatArray:
         """Objectives (N, 3) as of :func:`objective_matrix`, mapped to [0, 1]^3; all are still minimised."""

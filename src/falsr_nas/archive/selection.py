@@ -65,7 +65,7 @@ def knee_depths(front: Sequence[Evaluation]) -> list[float]:
     """Of a front by ascending mult-adds: how far each network is above the line from the cheapest to the best, 0 at both."""
     x = _unit([math.log(_mult_adds(one)) for one in front])
     y = _unit([_psnr(one) for one in front])
-    return [quality - price for price, quality in zip(x, y, strict=True)]
+    return [quality - cost for cost, quality in zip(x, y, strict=True)]
 
 
 def _by_key(evaluations: Sequence[Evaluation], key: str) -> Evaluation:

@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     FailedAttempt,
     Failure,
     FailureKind,
-    Fate,
     Origin,
     Score,
 )
@@ -154,7 +154,7 @@ class Store:
     def add_failure(self, attempt: FailedAttempt) -> None:
         """Keep a failed attempt that is no evaluation's outcome, durable when this returns."""
         self._write(
-            lambda: self._insert_failure(attempt.number, attempt.key, attempt.failure, attempt.fate)
+            lambda: self._insert_failure(attempt.number, attempt.key, attempt.failure, attempt.outcome)
         )
 
     def commit_state(self, state: dict[str, Any], evaluations: Iterable[Evaluation] = ()) -> None:
@@ -194,9 +194,9 @@ class Store:
                 f"SELECT number, key, fate, {_FAILURE} FROM failures ORDER BY number, id"
             ).fetchall()
             found: list[FailedAttempt] = []
-            for number, key, fate, *failure in rows:
+            for number, key, outcome, *failure in rows:
                 attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
-                found.append(FailedAttempt(number, key, attempt, _failure(*failure), Fate(fate)))
+                found.append(FailedAttempt(number, key, attempt, _failure(*failure), AttemptOutcome(outcome)))
             return found
 
     def count(self) -> int:
@@ -241,17 +241,17 @@ class Store:
             f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row
         )
         if failure:
-            self._insert_failure(candidate.number, candidate.key, failure, Fate.INFEASIBLE)
+            self._insert_failure(candidate.number, candidate.key, failure, AttemptOutcome.INFEASIBLE)
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
         self._read[row[0]] = evaluation = _evaluation(row, failures)
         return evaluation
 
-    def _insert_failure(self, number: int, key: str, failure: Failure, fate: Fate) -> None:
+    def _insert_failure(self, number: int, key: str, failure: Failure, outcome: AttemptOutcome) -> None:
         row = (
             number,
             key,
-            fate.value,
+            outcome.value,
             failure.kind.value,
             failure.message,
             failure.traceback,

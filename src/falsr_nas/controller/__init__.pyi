@@ -1,5 +1,5 @@
-from .build import build as build
 from .controller import Controller as Controller
+from .settings import CONTROLLERS as CONTROLLERS
 from .settings import AgingSettings as AgingSettings
 from .settings import Constraints as Constraints
 from .settings import ControllerSettings as ControllerSettings

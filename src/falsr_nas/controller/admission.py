@@ -8,7 +8,7 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -30,13 +30,15 @@ class Admission:
         UserError: when no network of the space meets the limit.
     """
 
-    def __init__(self, space: SearchSpace, max_mult_adds: float | None, population_size: int) -> None:
+    def __init__(
+        self, space: SearchSpace, max_mult_adds: float | None, population_size: int
+    ) -> None:
         self.space = space
         self.population_size = population_size
         self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
         self.asked = 0
         self._seen: set[str] = set()
-        least = cost(lightest(space)).mult_adds
+        least = genome_cost(lightest(space)).mult_adds
         if self.limit is not None and least > self.limit:
             raise UserError(
                 f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of this space needs {least / 1e9:.3g} G:"
@@ -80,13 +82,13 @@ class Admission:
         return None
 
     def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
-        price = cost(genome)
-        if self.limit is not None and price.mult_adds > self.limit:
+        cost = genome_cost(genome)
+        if self.limit is not None and cost.mult_adds > self.limit:
             return None
         genome = genome.canonical()
         if genome.key in self._seen:
             return None
-        candidate = Candidate(genome, price, origin, self.generation, self.asked)
+        candidate = Candidate(genome, cost, origin, self.generation, self.asked)
         self._seen.add(genome.key)
         self.asked += 1
         return candidate

@@ -1,4 +1,4 @@
-"""The hybrid controller: NSGA-II whose mutation exploits what a policy has learnt (paper, IV)."""
+"""The hybrid controller: NSGA-II with a reinforced mutation (paper, IV)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from falsr_nas.controller.settings import Constraints, HybridSettings
 from falsr_nas.space.search_space import SearchSpace
 
 
-class Hybrid(NSGA2):
-    """NSGA-II with one more mutation, drawn with ``p_exploit``; the exploring ones share the rest as before."""
+class Hybrid(NSGA2[HybridSettings]):
+    """NSGA-II that mutates with the policy by probability ``p_exploit``, else by exploration."""
 
     def __init__(
         self,
@@ -36,18 +36,18 @@ class Hybrid(NSGA2):
         self.mutations["policy"] = (settings.p_exploit, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Up to ``count`` new candidates; fewer only when the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only when the space has no more."""
         candidates = super().ask(count)
         self.reinforced.asked(candidates)
         return candidates
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Teach the policy, then let the scored ones compete."""
+        """Train the policy, then update the population."""
         self.reinforced.learn(evaluations)
         super().tell(evaluations)
 
     def state(self) -> dict[str, Any]:
-        """NSGA-II's state and the policy's, as JSON."""
+        """Return NSGA-II's state and the policy's, as JSON."""
         return super().state() | {"policy": self.reinforced.state()}
 
     def restore(

@@ -1,7 +1,7 @@
 """The exploring mutations (paper, IV-E1).
 
-Each is a function of a genome and a generator of randomness. The reinforced one, which exploits, stands beside them under the
-same signature.
+Each is a function of a genome and a random generator. The exploiting one, in
+:mod:`falsr_nas.controller.reinforcement`, has the same signature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from falsr_nas.space.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mutated genome; ``log_prob`` where it was drawn from a policy."""
+    """A mutated genome.
+
+    Attributes:
+        genome: the network.
+        log_prob: as of :class:`~falsr_nas.archive.candidate.Origin`.
+    """
 
     genome: Genome
     log_prob: float | None = None
@@ -28,15 +33,21 @@ class Mutant:
 Mutate = Callable[[Genome, np.random.Generator], Mutant]
 
 Mutations = dict[str, tuple[float, Mutate]]
-"""Mutations by name, each with its chance."""
+"""Mutations by name, each with its probability."""
 
 
 def random_mutation(
     space: SearchSpace, p_cell: float | None = None, p_link: float | None = None
 ) -> Mutate:
-    """Redraws each cell with ``p_cell`` (1/n) and flips each link with ``p_link`` (one over their number), at least one of them.
+    """Return the mutation that redraws cells and flips links at random, at least one of them.
 
-    The paper names random mutation without defining it; one cell and one link on average is our choice.
+    The paper names random mutation without defining it; one cell and one link on average is our
+    choice.
+
+    Args:
+        space: the search space.
+        p_cell: probability that a cell is redrawn; None for 1/n.
+        p_link: probability that a link is flipped; None for 1 / (n(n+1)/2).
     """
     p_cell = 1 / space.n if p_cell is None else p_cell
     p_link = 1 / space.bits if p_link is None else p_link
@@ -55,28 +66,30 @@ def random_mutation(
     return mutate
 
 
-def roulette_weights(space: SearchSpace, price: Callable[[Cell], int]) -> np.ndarray:
-    """Chances of the space's cells (cells,): one over the natural logarithm of their price, so that lighter ones are likelier.
+def roulette_weights(space: SearchSpace, cost: Callable[[Cell], int]) -> np.ndarray:
+    """Probabilities of the space's cells (cells,): proportional to 1 / ln(cost).
 
-    The paper scales FLOPs and parameters logarithmically first (IV-E1); the inverse is our choice of a wheel that favours the light.
+    The paper takes the logarithm of FLOPs and parameters first (IV-E1); the inverse is our choice of
+    a wheel on which lighter cells are likelier. Costs below 2 count as 2, so that every probability
+    is finite; in the paper's space no cell is that light.
     """
-    weights = 1 / np.log([price(cell) for cell in space.cells])
+    weights = 1 / np.log(np.maximum([cost(cell) for cell in space.cells], 2))
     return np.asarray(weights / weights.sum())
 
 
 def cell_mult_adds(cell: Cell) -> int:
-    """Mult-adds of a cell for each pixel, reading as many channels as it gives: a cell's price apart from its neighbours."""
+    """Mult-adds per pixel of a cell with as many input as output channels."""
     return sum(conv.mult_adds for conv in cell_convs(cell, cell.channels))
 
 
 def cell_params(cell: Cell) -> int:
-    """Parameters of a cell that reads as many channels as it gives."""
+    """Parameters of a cell with as many input as output channels."""
     return sum(conv.params for conv in cell_convs(cell, cell.channels))
 
 
-def roulette(space: SearchSpace, price: Callable[[Cell], int]) -> Mutate:
-    """Draws n cells anew from the roulette wheel over the operators and keeps the links."""
-    weights = roulette_weights(space, price)
+def roulette(space: SearchSpace, cost: Callable[[Cell], int]) -> Mutate:
+    """Return the mutation that draws all n cells from the roulette wheel and keeps the links."""
+    weights = roulette_weights(space, cost)
 
     def mutate(genome: Genome, rng: np.random.Generator) -> Mutant:
         drawn = rng.choice(len(space.cells), size=space.n, p=weights)
@@ -86,7 +99,7 @@ def roulette(space: SearchSpace, price: Callable[[Cell], int]) -> Mutate:
 
 
 def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
-    """The exploring mutations by name, each with its chance."""
+    """Return the exploring mutations by name, each with its probability."""
     return {
         "random": (settings.p_random, random_mutation(space, settings.p_cell, settings.p_link)),
         "roulette_flops": (settings.p_flops - settings.p_random, roulette(space, cell_mult_adds)),
@@ -95,7 +108,7 @@ def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
 
 
 def pick(mutations: Mutations, rng: np.random.Generator) -> tuple[str, Mutate]:
-    """A mutation and its name, drawn by the chances (paper, IV-E: a categorical distribution)."""
+    """Draw a mutation and its name (paper, IV-E: a categorical distribution)."""
     names = list(mutations)
     chances = np.array([mutations[name][0] for name in names])
     name = names[int(rng.choice(len(names), p=chances / chances.sum()))]

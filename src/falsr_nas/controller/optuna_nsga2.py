@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.controller.admission import Admission
-from falsr_nas.controller.nsga2 import minimised, violation
+from falsr_nas.controller.base import BaseController
+from falsr_nas.controller.individual import minimised, violation
 from falsr_nas.controller.settings import Constraints, OptunaSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -22,7 +21,7 @@ GENERATION = "NSGAIISampler:generation"
 """Where Optuna's sampler keeps a trial's generation."""
 
 
-class OptunaNSGA2:
+class OptunaNSGA2(BaseController[OptunaSettings]):
     """Cells and links are parameters of a study with the three objectives of the search.
 
     Parameters are whole numbers, because Optuna compares long lists of categories slowly; its uniform crossover swaps them and its mutation
@@ -40,26 +39,23 @@ class OptunaNSGA2:
         rng: np.random.Generator,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.settings = settings
-        self.space = space
-        self.constraints = constraints
-        self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
+        super().__init__(settings, space, constraints, rng)
         cells, link = IntDistribution(0, len(space.cells) - 1), IntDistribution(0, 1)
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
         self._genes.update({f"link{i}": link for i in range(space.bits)})
         self._trials: dict[str, Trial] = {}  # by key, those whose evaluations are awaited
+        self._drawn: dict[str, Trial] = {}  # by key, the draws for the next candidate
         self._study = self._new_study()
 
     def ask(self, count: int) -> list[Candidate]:
         """Up to ``count`` new candidates; fewer only when the space has no more."""
         candidates: list[Candidate] = []
         for _ in range(count):
-            drawn: dict[str, Trial] = {}
-            admitted = self.admission.admit(1, partial(self._draw, drawn), self.rng)
-            trial = drawn.pop(admitted[0].key, None) if admitted else None
-            for rejected in drawn.values():
+            self._drawn.clear()
+            admitted = super().ask(1)
+            trial = self._drawn.pop(admitted[0].key, None) if admitted else None
+            for rejected in self._drawn.values():
                 self._study.tell(rejected, state=TrialState.FAIL)
             if not admitted:
                 break
@@ -80,32 +76,28 @@ class OptunaNSGA2:
                 trial.set_constraint("psnr", violation(evaluation, self.constraints))
                 self._study.tell(trial, minimised(evaluation))
 
-    def state(self) -> dict[str, Any]:
-        """How far the search is, as JSON."""
-        return {"asked": self.admission.asked, "rng": self.rng.bit_generator.state}
-
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
         """Continue from :meth:`state`, with other draws than the saved one's."""
-        self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
-        self.rng.bit_generator.state = state["rng"]
+        super().restore(state, told, pending)
         self._trials.clear()
         self._study = self._new_study()
         for evaluation in told:
             self._add(evaluation)
 
-    def _draw(self, drawn: dict[str, Trial]) -> tuple[Genome, Origin]:
+    def draw(self) -> tuple[Genome, Origin]:
+        """Ask the study for a genome."""
         trial = self._study.ask(self._genes)
         cells, bits = (
             [trial.params[name] for name in self._genes if name.startswith(kind)]
             for kind in ("cell", "link")
         )
         genome = self.space.decode(tuple(cells), tuple(bits))
-        if genome.key in drawn:
+        if genome.key in self._drawn:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
-            drawn[genome.key] = trial
+            self._drawn[genome.key] = trial
         return genome, Origin(("optuna",))
 
     def _add(self, evaluation: Evaluation) -> None:

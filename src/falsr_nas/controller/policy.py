@@ -1,4 +1,9 @@
-"""The policy of the reinforced mutation: what it is, the probability of what it draws, and its loss (paper, IV-E2, Fig. 2, Eq. 6)."""
+"""The policy network of the reinforced mutation and its REINFORCE loss (paper, IV-E2).
+
+From the paper: a categorical distribution for each cell, a network with three fully connected
+layers for the links (Fig. 2), and the gradient (Eq. 6). Our choices: all sizes, the initialization
+and the entropy bonus.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +17,27 @@ from torch.nn import functional as F  # noqa: N812
 from falsr_nas.controller.settings import PolicySettings
 
 LAYERS = 3
+"""Fully connected layers, as in the paper."""
 
 
 class Policy(nn.Module):
-    """Probabilities of the cells, and of the links given the cells.
+    """Distribution of the cells, and of the links given the cells.
 
-    It starts uniform: all logits are zero, and so is the last layer, so that every link has one chance in two.
+    At the start the distribution is uniform: the cell logits and the last layer are zero, so every
+    link has probability 1/2 (our choice).
 
     Attributes:
-        cell_logits: theta_mic (n, |S|): a categorical over the operators for each cell, apart from all else.
-        embedding: (|S|, embedding): with the layers it is theta_mac. The embeddings of a network's cells, concatenated, pass three
-            fully connected layers, whose outputs are the logits of its n(n+1)/2 links.
+        cell_logits: logits (n, |S|) of the cells, the paper's theta_mic. The cells are independent.
+        embedding: embeddings (|S|, embedding) of the cells. Together with the layers they are the
+            paper's theta_mac: the embeddings of a network's n cells are concatenated and pass three
+            fully connected layers, which return the logits of its n(n+1)/2 links.
+
+    Args:
+        settings: sizes of the embeddings and layers.
+        n: number of cells.
+        choices: number of different cells, |S|.
+        bits: number of links, n(n+1)/2.
+        rng: draws the initial weights; PyTorch's global generator is not used.
     """
 
     def __init__(
@@ -32,28 +47,29 @@ class Policy(nn.Module):
         self.cell_logits = nn.Parameter(torch.zeros(n, choices))
         self.embedding = nn.Parameter(_tensor(rng.normal(size=(choices, settings.embedding))))
         sizes = [n * settings.embedding, *[settings.hidden] * (LAYERS - 1), bits]
-        ends = [math.sqrt(6 / inputs) for inputs in sizes[:-2]] + [
-            0.0
-        ]  # He's uniform bound; the last layer starts at zero
+        # He's uniform initialization; the last layer starts at zero.
+        bounds = [math.sqrt(6 / inputs) for inputs in sizes[:-2]] + [0.0]
         self.weights = nn.ParameterList(
-            _tensor(rng.uniform(-end, end, size=(outputs, inputs)))
-            for inputs, outputs, end in zip(sizes, sizes[1:], ends, strict=False)
+            _tensor(rng.uniform(-bound, bound, size=(outputs, inputs)))
+            for inputs, outputs, bound in zip(sizes, sizes[1:], bounds, strict=False)
         )
         self.biases = nn.ParameterList(torch.zeros(outputs) for outputs in sizes[1:])
 
     def link_logits(self, cells: Tensor) -> Tensor:
-        """Logits of the links (B, n(n+1)/2), given the cells' indices (B, n)."""
+        """Return the logits of the links (B, n(n+1)/2), given the indices of the cells (B, n)."""
         x = self.embedding[cells].flatten(1)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = F.linear(x if layer == 0 else F.relu(x), weight, bias)
         return x
 
     def log_probs(self, cells: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-        """Natural logarithms of the probabilities of each cell (B, n) and of each link's being as it is (B, n(n+1)/2).
+        """Return the log-probability of each cell (B, n) and of each link's value (B, n(n+1)/2).
+
+        Logarithms are natural.
 
         Args:
-            cells: indices (B, n).
-            links: 0 or 1 (B, n(n+1)/2).
+            cells: indices (B, n), int64.
+            links: values 0 or 1 (B, n(n+1)/2), float32.
         """
         table = self.cell_logits.log_softmax(1)
         chosen = table[torch.arange(len(table)), cells]
@@ -62,7 +78,11 @@ class Policy(nn.Module):
         )
 
     def entropy(self, cells: Tensor) -> Tensor:
-        """Mean entropy of a gene's distribution in nats, of the links given cells (B, n): a scalar."""
+        """Return the mean entropy of a gene in nats, a scalar.
+
+        Args:
+            cells: indices (B, n). The links depend on them; their entropy is averaged over B.
+        """
         table = self.cell_logits.log_softmax(1)
         logits = self.link_logits(cells)
         of_links = F.softplus(logits) - logits * logits.sigmoid()
@@ -71,7 +91,10 @@ class Policy(nn.Module):
 
 
 def returns(reward: Tensor, steps: int, gamma: float) -> Tensor:
-    """Discounted returns (B, steps) of rewards (B,) that come after the last step: gamma^(steps - 1 - t) times the reward."""
+    """Return the discounted returns (B, steps) of rewards (B,) that follow the last step.
+
+    The return of step t is gamma^(steps - 1 - t) times the reward.
+    """
     powers = torch.arange(steps - 1, -1, -1, dtype=reward.dtype)
     return reward[:, None] * gamma**powers
 
@@ -85,17 +108,19 @@ def reinforce_loss(
     advantage: Tensor,
     gamma: float = 1.0,
 ) -> Tensor:
-    """The loss whose gradient is Eq. 6, averaged over the batch.
+    """Return the loss whose gradient is Eq. 6, averaged over the batch.
 
-    Cells and links are two sequences of actions with returns of their own. A gene that the policy did not draw counts for nothing.
+    Cells and links are two sequences of actions, each with its own discounted returns, as in the
+    paper. Genes that the policy did not draw add nothing to the sum (our choice: the paper's policy
+    draws all genes).
 
     Args:
         policy: the policy.
-        cells: indices (B, n).
-        links: 0 or 1 (B, n(n+1)/2).
-        drawn: 1 for each gene, cells first, that the policy drew, else 0: (B, n + n(n+1)/2).
-        advantage: rewards less their baseline (B,).
-        gamma: discount.
+        cells: indices (B, n), int64.
+        links: values 0 or 1 (B, n(n+1)/2), float32.
+        drawn: mask (B, n + n(n+1)/2), cells first: 1 for genes that the policy drew, else 0.
+        advantage: rewards minus their baseline (B,).
+        gamma: discount factor.
     """
     of_cells, of_links = policy.log_probs(cells, links)
     n = cells.shape[1]

@@ -22,14 +22,14 @@ from pymoo.operators.crossover.ux import UX
 from pymoo.operators.selection.tournament import TournamentSelection
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.controller.admission import Admission
-from falsr_nas.controller.nsga2 import minimised, violation
+from falsr_nas.controller.base import BaseController
+from falsr_nas.controller.individual import minimised, violation
 from falsr_nas.controller.settings import Constraints, PymooSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 
-class PymooNSGA2:
+class PymooNSGA2(BaseController[PymooSettings]):
     """Cells are choices and links bits of a mixed problem; the least PSNR is an inequality constraint.
 
     pymoo's proposals are taken one by one, and those that repeat a network or break the mult-adds limit are passed over. What was
@@ -43,21 +43,13 @@ class PymooNSGA2:
         constraints: Constraints,
         rng: np.random.Generator,
     ) -> None:
-        self.settings = settings
-        self.space = space
-        self.constraints = constraints
-        self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
+        super().__init__(settings, space, constraints, rng)
         cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
         links = {f"link{i}": Binary() for i in range(space.bits)}
         self._genes = [*cells, *links]
         self._problem = Problem(vars=cells | links, n_obj=3, n_ieq_constr=1)
         self._proposals: deque[dict[str, Any]] = deque()
         self._algorithm = self._new_algorithm()
-
-    def ask(self, count: int) -> list[Candidate]:
-        """Up to ``count`` new candidates; fewer only when the space has no more."""
-        return self.admission.admit(count, self._draw, self.rng)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Tell pymoo the scored ones."""
@@ -69,10 +61,9 @@ class PymooNSGA2:
         """Population, proposals not yet taken and generators, as JSON."""
         members = self._algorithm.pop if self._algorithm.is_initialized else []
         return {
+            **super().state(),
             "population": [member.get("key") for member in members],
             "proposals": [[int(one[name]) for name in self._genes] for one in self._proposals],
-            "asked": self.admission.asked,
-            "rng": self.rng.bit_generator.state,
         }
 
     def restore(
@@ -83,10 +74,10 @@ class PymooNSGA2:
         self._algorithm = self._new_algorithm()
         self.tell([by_key[key] for key in state["population"]])
         self._proposals = deque(self._parameters(row) for row in state["proposals"])
-        self.admission.restore(state["asked"], [*by_key, *(candidate.key for candidate in pending)])
-        self.rng.bit_generator.state = state["rng"]
+        super().restore(state, told, pending)
 
-    def _draw(self) -> tuple[Genome, Origin]:
+    def draw(self) -> tuple[Genome, Origin]:
+        """Take pymoo's next proposal."""
         if not self._proposals:
             offspring = self._algorithm.ask()
             if offspring is None:  # nothing that it can make differs from the population

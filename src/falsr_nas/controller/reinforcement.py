@@ -1,4 +1,8 @@
-"""The exploiting mutation: draws from the policy, and learns from what became of it (paper, IV-E2)."""
+"""The reinforced mutation: draws genes from a policy and trains it on the rewards (paper, IV-E2).
+
+The paper gives the policy's form, the gradient (Eq. 6) and gamma = 1. Our choices are to keep some
+of the parent's genes, the reward, its baseline, the entropy bonus, and Adam with gradient clipping.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,14 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class Lesson(NamedTuple):
-    """A candidate to learn from: its cells' indices (n,), its links (n(n+1)/2,), 1 for each gene that the policy drew, its reward."""
+    """A rewarded candidate that the policy has not learnt from yet.
+
+    Attributes:
+        cells: indices (n,) among the space's distinct cells.
+        links: values 0 or 1 (n(n+1)/2,).
+        drawn: mask (n + n(n+1)/2,), cells first: 1 for genes that count in Eq. 6, else 0.
+        reward: reward of the candidate.
+    """
 
     cells: list[int]
     links: list[int]
@@ -30,10 +41,17 @@ class Lesson(NamedTuple):
 
 
 class ReinforcedMutation:
-    """Draws genes from the policy and keeps the others of the parent.
+    """Draws some genes from the policy and keeps the parent's other genes.
 
-    The choices of a cell are the space's distinct cells: what builds the same layers is one choice, so that the recorded probability is
-    that of the network. All draws come from the generator that is handed in; torch computes probabilities only.
+    The policy chooses among the space's distinct cells (our choice; the paper has all 192), so that
+    no two choices build the same layers. All random numbers come from the given NumPy generator;
+    PyTorch only computes probabilities.
+
+    Args:
+        settings: of the policy and its training.
+        reward: rewards evaluations.
+        space: the search space.
+        rng: draws the policy's initial weights.
     """
 
     def __init__(
@@ -46,21 +64,20 @@ class ReinforcedMutation:
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
         self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._lessons: list[Lesson] = []
-        self._baseline: tuple[float, float] | None = (
-            None  # moving averages of the rewards and of their squared distance from it
-        )
-        self._pending: dict[
-            str, list[int]
-        ] = {}  # by key, which genes the policy drew of candidates that are asked for
-        self._draws: dict[
-            str, list[int]
-        ] = {}  # the same of all that was drawn since, admitted or not
-        self._chances: np.ndarray | None = (
-            None  # probabilities of the cells (n, |S|); None when they have changed
-        )
+        # Moving averages of the rewards and of their squared distance from the former.
+        self._baseline: tuple[float, float] | None = None
+        # Masks of the genes that the policy drew, by key: of candidates that are being evaluated,
+        # and of all draws since the last call of asked(), whether they become candidates or not.
+        self._pending: dict[str, list[int]] = {}
+        self._draws: dict[str, list[int]] = {}
+        # Probabilities of the cells (n, |S|), None after an update.
+        self._chances: np.ndarray | None = None
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
-        """The genome with each gene kept by its chance, else drawn anew; at least one is."""
+        """Keep each gene with its probability and draw the others, at least one, from the policy.
+
+        The mutant's ``log_prob`` is the log-probability of the genes that were drawn.
+        """
         space, settings = self.space, self.settings
         cells, links = self._encode(genome)
         keep = np.repeat([settings.keep_cells, settings.keep_links], [space.n, space.bits])
@@ -74,22 +91,21 @@ class ReinforcedMutation:
         of_links = self._link_chances(cells)
         links = np.where(relink, rng.random(space.bits) < of_links, links)
         mutant = space.genome([space.distinct_cells[i] for i in cells], links)
-        self._draws.setdefault(
-            mutant.key, mask.astype(int).tolist()
-        )  # of draws of one network, the first is the one that is asked for
+        # If a network is drawn twice, the first draw is the one that becomes a candidate.
+        self._draws.setdefault(mutant.key, mask.astype(int).tolist())
         chances = np.concatenate(
             [of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)]
         )
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
     def asked(self, candidates: Sequence[Candidate]) -> None:
-        """These are the draws, of those since the last call, that will be evaluated."""
+        """Note which draws since the last call became candidates; forget the others."""
         names = {candidate.key for candidate in candidates}
         self._pending |= {key: mask for key, mask in self._draws.items() if key in names}
         self._draws.clear()
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
-        """Reward all, and update the policy whenever a batch is complete."""
+        """Reward the evaluations and update the policy after each full batch."""
         for evaluation, reward in zip(evaluations, self.reward(evaluations), strict=True):
             drawn = self._pending.pop(evaluation.key, None)
             if self.settings.learn_from is LearnFrom.all:
@@ -102,7 +118,7 @@ class ReinforcedMutation:
                 self._update()
 
     def state(self) -> dict[str, Any]:
-        """Weights, optimiser, baseline and what is yet to learn from, as JSON."""
+        """Return weights, optimiser, baseline and the rewards not learnt from yet, as JSON."""
         moments = [self.optimiser.state[p] for p in self.policy.parameters()]
         learnt = bool(moments[0])
         return {
@@ -117,7 +133,7 @@ class ReinforcedMutation:
         }
 
     def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
-        """Continue from :meth:`state`."""
+        """Continue from :meth:`state`, after these evaluations."""
         parameters = list(self.policy.parameters())
         with torch.no_grad():
             for parameter, values in zip(
@@ -155,7 +171,7 @@ class ReinforcedMutation:
             )
 
     def _update(self) -> None:
-        """One step along Eq. 6's gradient, and the entropy's."""
+        """Take one optimiser step along the gradients of Eq. 6 and of the entropy bonus."""
         rewards = torch.tensor([lesson.reward for lesson in self._lessons], dtype=torch.float64)
         advantage = self._advantage(rewards).float()
         cells = torch.tensor([lesson.cells for lesson in self._lessons])
@@ -173,10 +189,13 @@ class ReinforcedMutation:
         self._chances = None
 
     def _advantage(self, rewards: Tensor) -> Tensor:
-        """Rewards less their moving average, over their moving deviation: so all rewards weigh alike against the entropy."""
+        """Return (reward - moving average) / moving standard deviation, (B,).
+
+        The division makes the entropy's weight independent of the reward's unit.
+        """
         mean, variance = self._baseline or (float(rewards.mean()), float(rewards.var(correction=0)))
         if variance == 0:
-            return torch.zeros_like(rewards)  # nothing has told good from bad yet
+            return torch.zeros_like(rewards)  # all rewards were equal so far
         stay, distance = self.settings.baseline, rewards - mean
         self._baseline = (
             stay * mean + (1 - stay) * float(rewards.mean()),
@@ -186,14 +205,14 @@ class ReinforcedMutation:
 
 
 def _pack(tensors: Sequence[Tensor]) -> str:
-    """Tensors in one text, to the bit."""
+    """Encode float32 tensors as one base64 text, without loss."""
     return base64.b64encode(
         torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4").tobytes()
     ).decode()
 
 
 def _unpack(text: str, like: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors of :func:`_pack`, shaped like these."""
+    """Decode the tensors of :func:`_pack` into the shapes of ``like``."""
     flat = torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").copy())
     parts = torch.split(flat, [tensor.numel() for tensor in like])
     return [part.view(tensor.shape).clone() for part, tensor in zip(parts, like, strict=True)]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from falsr_nas.cli.registry import Registry
 from falsr_nas.errors import UserError
+
+if TYPE_CHECKING:
+    from falsr_nas.controller.controller import Controller
 
 
 def check_probability(name: str, value: float) -> None:
@@ -98,18 +103,34 @@ class ControllerSettings:
             )
 
 
+CONTROLLERS: Registry[ControllerSettings, Controller] = Registry("controller")
+"""The options of the config group ``controller``. Factories take settings, space, constraints, rng."""
+
+
+class Crossover(StrEnum):
+    """How two parents are combined: see :mod:`falsr_nas.controller.crossover`."""
+
+    single_point = "single_point"
+    """Cut once; all genes after the cut come from the second parent."""
+    paper = "paper"
+    """The paper's formula (IV-D): one gene comes from the second parent."""
+
+
+@CONTROLLERS.register("nsga2", "falsr_nas.controller.nsga2:NSGA2")
 @dataclass(frozen=True)
 class NSGA2Settings(ControllerSettings):
     """NSGA-II with the paper's variations.
 
     Attributes:
         initial: how the first population is linked.
+        crossover: how two parents are combined.
         p_crossover: chance that a child has two parents.
         p_mutation: chance that a child of two parents is mutated, too; a child of one always is.
         exploration: the exploring mutations.
     """
 
     initial: InitialSettings = field(default_factory=InitialSettings)
+    crossover: Crossover = Crossover.single_point
     p_crossover: float = 0.8
     p_mutation: float = 0.5
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
@@ -146,12 +167,15 @@ class RewardSettings:
 
 
 class LearnFrom(StrEnum):
-    """Whose rewards teach the policy."""
+    """Which candidates train the policy."""
 
     policy = "policy"
-    """Candidates that it made, and of these the genes that it drew: Eq. 6's gradient, unbiased."""
+    """Candidates that the policy mutated, and of these only the genes that it drew. This is Eq. 6's
+    gradient but for two things: draws that were rejected (known or too expensive) do not count, and
+    the policy may have been updated between the draw and the reward."""
     all = "all"
-    """Every candidate with all its genes, as if the policy had drawn them: more to learn from, biased to what the others propose."""
+    """Every candidate with all its genes, as if the policy had drawn them: more data, but biased
+    towards what the other operators propose."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +221,7 @@ class PolicySettings:
             raise UserError(f"controller.policy.entropy is {self.entropy}: it cannot be negative")
 
 
+@CONTROLLERS.register("hybrid", "falsr_nas.controller.hybrid:Hybrid")
 @dataclass(frozen=True)
 class HybridSettings(NSGA2Settings):
     """NSGA-II whose mutation exploits what a policy has learnt (paper, IV).
@@ -216,6 +241,7 @@ class HybridSettings(NSGA2Settings):
         check_probability("controller.p_exploit", self.p_exploit)
 
 
+@CONTROLLERS.register("aging", "falsr_nas.controller.aging:AgingEvolution")
 @dataclass(frozen=True)
 class AgingSettings(ControllerSettings):
     """Regularised evolution (Real et al., 2019): the oldest of the population dies, not the worst.
@@ -238,11 +264,13 @@ class AgingSettings(ControllerSettings):
             raise UserError(f"controller.sample is {self.sample}: it must be at least 1")
 
 
+@CONTROLLERS.register("random", "falsr_nas.controller.random_search:RandomSearch")
 @dataclass(frozen=True)
 class RandomSettings(ControllerSettings):
     """Uniform draws from the space: the least that a search must beat."""
 
 
+@CONTROLLERS.register("pymoo", "falsr_nas.controller.pymoo_nsga2:PymooNSGA2", extra="compare")
 @dataclass(frozen=True)
 class PymooSettings(ControllerSettings):
     """pymoo's NSGA-II, at its own variations of choices and bits.
@@ -258,6 +286,7 @@ class PymooSettings(ControllerSettings):
         check_probability("controller.p_crossover", self.p_crossover)
 
 
+@CONTROLLERS.register("optuna", "falsr_nas.controller.optuna_nsga2:OptunaNSGA2", extra="compare")
 @dataclass(frozen=True)
 class OptunaSettings(ControllerSettings):
     """Optuna's NSGA-II sampler, at its own variations.

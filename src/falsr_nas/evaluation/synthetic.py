@@ -23,7 +23,7 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.space.cost import convs, cost
+from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
 
 PEAK = 255.0
@@ -58,7 +58,7 @@ def synthetic_psnr(genome: Genome) -> float:
     cells = genome.cells
     depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
     reach = 4 * (1 - math.exp(-depth / 12))
-    capacity = 0.9 * math.log1p(cost(genome).params / 20_000)
+    capacity = 0.9 * math.log1p(genome_cost(genome).params / 20_000)
     operators = float(
         np.mean(
             [

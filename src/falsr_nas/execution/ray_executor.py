@@ -85,7 +85,7 @@ class RayExecutor:
     def __enter__(self) -> Self:
         try:
             self._connect()
-            self._hire()
+            self._scale()
             if not self._hosts:
                 raise UserError(
                     f"no node of the Ray cluster has {self._needs()}: see `ray status`, and give fewer"
@@ -124,7 +124,7 @@ class RayExecutor:
                 )
             else:
                 try:
-                    _knock(self._settings.address)
+                    _probe(self._settings.address)
                     self._ray.init(address=self._settings.address, **quiet)
                 except OSError:  # a ConnectionError is one
                     raise UserError(
@@ -134,13 +134,13 @@ class RayExecutor:
         self._connection.callback(self._ray.shutdown)
         self._connection.enter_context(_quiet(self._ray))
 
-    def _hire(self) -> None:
+    def _scale(self) -> None:
         """Have as many actors as there is room for."""
         self._looked = time.monotonic()
         nodes = self._nodes()
         for host in list(self._hosts.values()):
             if host.idle and host.node not in nodes:
-                self._dismiss(host)
+                self._remove(host)
         if self._num_gpus is None:
             self._num_gpus = (
                 float(self._settings.devices_per_candidate)
@@ -152,7 +152,7 @@ class RayExecutor:
         for host in [host for host in self._hosts.values() if not host.ready][
             : max(0, len(self._hosts) - wanted)
         ]:
-            self._dismiss(host)  # the room that it was to have is gone
+            self._remove(host)  # the room that it was to have is gone
         for number in itertools.count():
             if len(self._hosts) >= wanted:
                 return
@@ -198,7 +198,7 @@ class RayExecutor:
         )
         answer.future().add_done_callback(lambda future: self._heard.put((host, future)))
 
-    def _dismiss(self, host: Host) -> None:
+    def _remove(self, host: Host) -> None:
         del self._hosts[host.number]
         with suppress(Exception):  # it may be gone already
             self._ray.kill(host.actor)
@@ -222,7 +222,7 @@ class RayExecutor:
 
     def _hand_out(self) -> None:
         if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._hire()
+            self._scale()
         places = {host.name: host for host in self._hosts.values() if host.ready}
         for name, host in places.items():
             if host.idle and (candidate := self._waiting.take(name, places)):
@@ -245,7 +245,7 @@ class RayExecutor:
             )  # again: either it answers, now that it can be reached, or Ray knows by now what became of it
             return None
         except self._ray.exceptions.RayError as error:
-            self._dismiss(host)
+            self._remove(host)
             return self._lost(host, error)
         match answer:
             case UserError() | SearchError():
@@ -289,7 +289,7 @@ class RayExecutor:
 
     def _stop(self) -> None:
         for host in list(self._hosts.values()):
-            self._dismiss(host)
+            self._remove(host)
         self._waiting.clear()
         self._connection.close()
 
@@ -360,7 +360,7 @@ class HostActor:
             return error
 
 
-def _knock(address: str) -> None:
+def _probe(address: str) -> None:
     """Raise OSError where nobody answers at a head's address: Ray itself would try for minutes."""
     if address != "auto":
         host, _, port = address.rpartition(":")

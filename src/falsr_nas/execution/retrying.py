@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from falsr_nas.archive.candidate import (
+    AttemptOutcome,
     Candidate,
     Evaluation,
     FailedAttempt,
     Failure,
     FailureKind,
-    Fate,
 )
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
@@ -78,7 +78,7 @@ class Retrying:
     def _retry(self, candidate: Candidate, failures: tuple[Failure, ...]) -> None:
         self._record(
             FailedAttempt(
-                candidate.number, candidate.key, len(failures), failures[-1], Fate.RETRIED
+                candidate.number, candidate.key, len(failures), failures[-1], AttemptOutcome.RETRIED
             )
         )
         self._failed[candidate.key] = failures
@@ -93,7 +93,7 @@ class Retrying:
         if policy.then is not Then.stop and self._in_a_row != policy.in_a_row:
             return
         self._record(
-            FailedAttempt(candidate.number, candidate.key, ended.attempts, failure, Fate.STOPPED)
+            FailedAttempt(candidate.number, candidate.key, ended.attempts, failure, AttemptOutcome.STOPPED)
         )
         who = (
             f"candidate {candidate.number}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from falsr_nas.archive.candidate import FailedAttempt, FailureKind, Fate
+from falsr_nas.archive.candidate import AttemptOutcome, FailedAttempt, FailureKind
 from falsr_nas.files import write_atomically
 
 COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "traceback")
@@ -23,12 +23,12 @@ def failures_table(failures: Sequence[FailedAttempt]) -> Table:
         title=f"Failed attempts, {len(failures)}", title_justify="left", box=box.SIMPLE_HEAD
     )
     table.add_column("kind", no_wrap=True)
-    for column in ("attempts", *Fate):
+    for column in ("attempts", *AttemptOutcome):
         table.add_column(column, justify="right")
     table.add_column("last message", ratio=1)
     for kind in FailureKind:
         if attempts := [attempt for attempt in failures if attempt.failure.kind is kind]:
-            fates = [str(sum(attempt.fate is fate for attempt in attempts)) for fate in Fate]
+            fates = [str(sum(attempt.outcome is fate for attempt in attempts)) for fate in AttemptOutcome]
             table.add_row(kind.value, str(len(attempts)), *fates, attempts[-1].failure.message)
     return table
 
@@ -42,7 +42,7 @@ def write_failures_csv(path: Path, failures: Sequence[FailedAttempt]) -> None:
         failure = attempt.failure
         what = (
             failure.kind.value,
-            attempt.fate.value,
+            attempt.outcome.value,
             failure.place,
             failure.message,
             failure.traceback,

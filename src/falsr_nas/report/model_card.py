@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def model_card(
         curve: its validation curve, at least one point.
         scores: on benchmark sets, where it was scored.
     """
-    price, last = cost(genome), curve[-1]
+    cost, last = genome_cost(genome), curve[-1]
     best = max(curve, key=lambda point: point.psnr)
     sections = [
         f"# {name}",
-        f"An x2 super-resolution network of {price.params:,} parameters and {price.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
+        f"An x2 super-resolution network of {cost.params:,} parameters and {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
         f"    {genome}",
         "## Scores",
         f"Validation: {last.psnr:.3f} dB after {last.step:,} steps and {last.seconds / 60:.0f} minutes (highest: {best.psnr:.3f} dB at "

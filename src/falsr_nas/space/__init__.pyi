@@ -1,5 +1,5 @@
 from .cost import Cost as Cost
-from .cost import cost as cost
+from .cost import genome_cost as genome_cost
 from .genome import Cell as Cell
 from .genome import Genome as Genome
 from .genome import GenomeError as GenomeError

@@ -91,7 +91,7 @@ def convs(genome: Genome) -> Iterator[Conv]:
     return (conv for part in parts(genome) for conv in part.convs)
 
 
-def cost(genome: Genome) -> Cost:
+def genome_cost(genome: Genome) -> Cost:
     """Parameters and mult-adds of a network."""
     layers = list(convs(genome))
     return Cost(

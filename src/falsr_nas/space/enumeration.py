@@ -11,11 +11,11 @@ from falsr_nas.space.genome import SCALE, Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
 
 
-def _cell_price(cell: Cell, inputs: int) -> int:
+def _cell_mult_adds(cell: Cell, inputs: int) -> int:
     return LR_PIXELS * sum(conv.mult_adds for conv in cell_convs(cell, inputs))
 
 
-def _end_price(space: SearchSpace, inputs: int) -> int:
+def _end_mult_adds(space: SearchSpace, inputs: int) -> int:
     ends = (
         Conv(1, space.stem, 3),
         Conv(inputs, space.stem, 3),
@@ -31,27 +31,27 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
     space is found without visiting the rest.
     """
     limit = float("inf") if limit is None else limit
-    cells = sorted(space.distinct_cells, key=lambda cell: _cell_price(cell, cell.channels))
+    cells = sorted(space.distinct_cells, key=lambda cell: _cell_mult_adds(cell, cell.channels))
 
     @cache
     def cheapest_rest(placed: int, inputs: int) -> int:
         """Fewest mult-adds of all that comes after ``placed`` cells, the last of which has ``inputs`` channels."""
         if placed == space.n:
-            return _end_price(space, inputs)
+            return _end_mult_adds(space, inputs)
         return min(
-            _cell_price(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells
+            _cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells
         )
 
     def chains(
         chain: tuple[Cell, ...], inputs: int, spent: int
     ) -> Iterator[tuple[tuple[Cell, ...], int]]:
         if len(chain) == space.n:
-            yield chain, spent + _end_price(space, inputs)
+            yield chain, spent + _end_mult_adds(space, inputs)
             return
         for cell in cells:
-            price = spent + _cell_price(cell, inputs)
-            if price + cheapest_rest(len(chain) + 1, cell.channels) <= limit:
-                yield from chains((*chain, cell), cell.channels, price)
+            mult_adds = spent + _cell_mult_adds(cell, inputs)
+            if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= limit:
+                yield from chains((*chain, cell), cell.channels, mult_adds)
 
     for chain, spent in chains((), space.stem, 0):
         yield from _link_up(space, chain, limit - spent)
@@ -60,20 +60,20 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
 def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iterator[Genome]:
     """The chain with every set of links that costs at most ``budget`` mult-adds more."""
     bare = space.genome(chain, [0] * space.bits)
-    prices = []
+    mult_adds = []
     for node, target in space.link_places:
         width = bare.node_channels(node)
         if target > space.n:
-            prices.append(LR_PIXELS * Conv(width, space.stem, 3).mult_adds)
+            mult_adds.append(LR_PIXELS * Conv(width, space.stem, 3).mult_adds)
         else:
             first = next(cell_convs(chain[target - 1], width))
-            prices.append(LR_PIXELS * first.mult_adds)
-    least = sorted(prices)
+            mult_adds.append(LR_PIXELS * first.mult_adds)
+    least = sorted(mult_adds)
     for count in range(space.bits + 1):
         if sum(least[:count]) > budget:
             return
         for chosen in itertools.combinations(range(space.bits), count):
-            if sum(prices[i] for i in chosen) <= budget:
+            if sum(mult_adds[i] for i in chosen) <= budget:
                 yield space.genome(chain, [int(i in chosen) for i in range(space.bits)])
 
 
@@ -86,12 +86,12 @@ def lightest(space: SearchSpace) -> Genome:
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
             for cell in space.distinct_cells:
-                price = spent + _cell_price(cell, inputs)
-                if cell.channels not in options or price < options[cell.channels][0]:
-                    options[cell.channels] = (price, (*chain, cell))
+                mult_adds = spent + _cell_mult_adds(cell, inputs)
+                if cell.channels not in options or mult_adds < options[cell.channels][0]:
+                    options[cell.channels] = (mult_adds, (*chain, cell))
         best = options
     _, chain = min(
-        (spent + _end_price(space, inputs), chain) for inputs, (spent, chain) in best.items()
+        (spent + _end_mult_adds(space, inputs), chain) for inputs, (spent, chain) in best.items()
     )
     return space.genome(chain, [0] * space.bits)
 
@@ -101,7 +101,7 @@ def heaviest(space: SearchSpace) -> Genome:
     width = max(space.channels)
     wide = [cell for cell in space.distinct_cells if cell.channels == width]
     chain = [
-        max(wide, key=partial(_cell_price, inputs=space.stem + width * placed))
+        max(wide, key=partial(_cell_mult_adds, inputs=space.stem + width * placed))
         for placed in range(space.n)
     ]
     return space.genome(chain, [1] * space.bits)

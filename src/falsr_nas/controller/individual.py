@@ -1,0 +1,107 @@
+"""Individuals of a population: constrained domination, rank and crowding distance (Deb et al., 2002).
+
+Non-dominated sorting and the crowding distance are DEAP's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from deap import base, tools
+
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.controller.settings import Constraints
+from falsr_nas.space.genome import Genome
+
+
+def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
+    """Objectives of a scored evaluation, all minimised: negative PSNR, log mult-adds, log parameters.
+
+    Logarithms change no domination, only the crowding distance: 1 G and 2 G are as far apart as
+    100 G and 200 G (our choice).
+    """
+    score, cost = evaluation.score, evaluation.candidate.cost
+    assert score is not None, "only scored candidates compete"
+    return -score.psnr, math.log(cost.mult_adds), math.log(cost.params)
+
+
+def violation(evaluation: Evaluation, constraints: Constraints) -> float:
+    """How far a scored evaluation is below the minimum PSNR, in dB; 0 where it is feasible."""
+    assert evaluation.score is not None, "only scored candidates compete"
+    if constraints.min_psnr is None:
+        return 0.0
+    return max(0.0, constraints.min_psnr - evaluation.score.psnr)
+
+
+class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
+    """The three objectives under constrained domination: a smaller violation dominates a larger one."""
+
+    weights = (-1.0, -1.0, -1.0)
+
+    def __init__(self, evaluation: Evaluation, constraints: Constraints) -> None:
+        super().__init__(minimised(evaluation))
+        self.violation = violation(evaluation, constraints)
+
+    def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
+        """Return whether this fitness dominates ``other`` (constrained domination)."""
+        if self.violation != other.violation:
+            return self.violation < other.violation
+        return bool(super().dominates(other, obj))
+
+
+class Individual:
+    """A scored candidate in a population.
+
+    Attributes:
+        evaluation: the candidate and its score.
+        fitness: its objectives; DEAP stores the crowding distance there.
+        rank: index of its front among the population's fronts, 0 for the best.
+    """
+
+    def __init__(self, evaluation: Evaluation, constraints: Constraints) -> None:
+        self.evaluation = evaluation
+        self.fitness = ConstrainedFitness(evaluation, constraints)
+        self.rank = 0
+
+    @property
+    def genome(self) -> Genome:
+        """The network."""
+        return self.evaluation.candidate.genome
+
+    @property
+    def preference(self) -> tuple[int, float]:
+        """Sort key of NSGA-II: lower rank first, then larger crowding distance."""
+        return self.rank, -self.fitness.crowding_dist
+
+
+def individuals(evaluations: Sequence[Evaluation], constraints: Constraints) -> list[Individual]:
+    """Make individuals of the evaluations that have a score."""
+    return [Individual(one, constraints) for one in evaluations if one.score]
+
+
+def select(population: list[Individual], size: int) -> list[Individual]:
+    """Select the ``size`` best by rank, then by crowding distance, and assess them."""
+    chosen: list[Individual] = tools.selNSGA2(population, size)
+    assess(chosen)
+    return chosen
+
+
+def assess(population: list[Individual]) -> None:
+    """Set the rank and the crowding distance of each individual.
+
+    Both depend on this list alone, so a restored population has the same values.
+    """
+    for rank, front in enumerate(tools.sortNondominated(population, len(population))):
+        tools.emo.assignCrowdingDist(front)
+        for individual in front:
+            individual.rank = rank
+
+
+def tournament(
+    population: Sequence[Individual], rng: np.random.Generator, size: int = 2
+) -> Individual:
+    """Draw ``size`` individuals with replacement; return the preferred one (paper, IV-C: k = 2)."""
+    drawn = [population[int(i)] for i in rng.integers(len(population), size=size)]
+    return min(drawn, key=lambda individual: individual.preference)
