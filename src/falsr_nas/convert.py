@@ -1,14 +1,18 @@
-"""``python -m falsr_nas.convert input=FALSR-A.pb output=falsr-a.safetensors``: any model file as the project's own."""
+"""``python -m falsr_nas.convert input=FALSR-A.pb output=falsr-a.safetensors``: convert a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+
+if TYPE_CHECKING:
+    from falsr_nas.models.model_file import Model
 
 
 @dataclass(frozen=True)
@@ -16,19 +20,27 @@ class ConvertConfig:
     """Settings of the command.
 
     Attributes:
-        input: a frozen FALSR graph (``.pb``), a Lightning checkpoint (``.ckpt``), a ``.safetensors`` file or a model's folder.
-        output: the ``.safetensors`` file to write, or a folder: a name without an ending, or one that ends in ``/``.
+        input: a frozen FALSR graph (``.pb``), a Lightning checkpoint (``.ckpt``), a
+            ``.safetensors`` file, or a model's folder.
+        output: the ``.safetensors`` file to write, or a folder: a path without a suffix, or one
+            that ends in ``/``.
     """
 
     input: str = MISSING
     output: str = MISSING
 
 
-def convert(config: ConvertConfig) -> None:
-    """Read, write, and print what it was."""
+def convert(config: ConvertConfig) -> Model:
+    """Write a model of any form as a ``.safetensors`` file, or as a model's folder.
+
+    Returns:
+        The model as read back from ``output``, which is its ``path``.
+
+    Raises:
+        UserError: the model cannot be read or written.
+    """
     from falsr_nas.models.model_file import load_model, save_model
     from falsr_nas.models.pretrained import save_pretrained
-    from falsr_nas.networks.profile import network_cost
 
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())
@@ -36,15 +48,25 @@ def convert(config: ConvertConfig) -> None:
         save_pretrained(model, target)
     else:
         save_model(target, model.network, model.provenance)
+    return load_model(target)
+
+
+def _convert_and_print(config: ConvertConfig) -> None:
+    from falsr_nas.networks.profile import network_cost
+
+    model = convert(config)
     cost = network_cost(model.network)
     print(
-        f"{target}: {cost.params:,} parameters, {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input"
+        f"{model.path}: {cost.params:,} parameters,"
+        f" {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input"
     )
 
 
 def main() -> None:
-    """The command."""
-    run_command("convert", Schemas(ConvertConfig, {}), convert, free_text=("input", "output"))
+    """Run the command."""
+    run_command(
+        "convert", Schemas(ConvertConfig, {}), _convert_and_print, free_text=("input", "output")
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.evaluate model=falsr-a.safetensors data_root=benchmark protocol=falsr``: PSNR and SSIM on benchmark sets."""
+"""``python -m falsr_nas.evaluate model=... data_root=...``: PSNR and SSIM on benchmark sets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
@@ -14,7 +15,8 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
 
-MIB = 2**20
+if TYPE_CHECKING:
+    from falsr_nas.benchmark.scoring import ModelScore
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,17 @@ class EvaluateConfig:
     Attributes:
         model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's folder, or ``bicubic``.
         data_root: the folder that holds the sets.
-        sets: folders in ``data_root`` (or anywhere, by their absolute paths) of HR/LR pairs, or of HR images alone.
-        protocol: how to score.
-        self_ensemble: average over the eight flips and rotations of each image.
+        sets: folders in ``data_root``, or absolute paths of folders. A set consists of HR/LR pairs,
+            or of HR images alone.
+        protocol: the scoring protocol.
+        self_ensemble: average outputs over the eight flips and rotations of each image.
         memory_limit: MiB for activations; larger images are upscaled in tiles.
-        threads: processor threads; None for all.
-        output: JSON file for the scores, or None.
-        save_images: folder for the upscaled images, or None.
+        threads: number of processor threads, or None for all.
+        output: JSON file to write the scores to, or None.
+        save_images: folder to write the upscaled images to, or None.
+
+    Raises:
+        UserError: a setting is out of its range.
     """
 
     model: str = MISSING
@@ -52,60 +58,91 @@ class EvaluateConfig:
             )
         if len(set(names)) < len(names):
             raise UserError(f"sets names a folder twice: {list(self.sets)}")
+        if self.protocol not in set(ScoringProtocol):
+            raise UserError(
+                f"protocol is {self.protocol}: choose one of {', '.join(ScoringProtocol)}"
+            )
+        object.__setattr__(self, "protocol", ScoringProtocol(self.protocol))  # may be a plain str
         if self.memory_limit < 1:
             raise UserError(f"memory_limit is {self.memory_limit}: give at least 1 MiB")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
 
-def evaluate(config: EvaluateConfig) -> None:
-    """Score the model, print the table, write the files."""
+def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
+    """Score a model on benchmark sets, and write the files that the config names.
+
+    Args:
+        config: the model, the sets and how to score.
+        progress: show a progress bar on standard error, if that is a terminal.
+
+    Returns:
+        The mean scores of each set and the scores of each image.
+
+    Raises:
+        UserError: the model or an image cannot be read, a file cannot be written, or
+            ``memory_limit`` is too small for the model.
+    """
     import torch
+
+    threads = torch.get_num_threads()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    try:
+        return _evaluate(config, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.benchmark.scoring import (
-        benchmark_files,
-        score_model,
-        score_table,
-        to_json,
-    )
+    from falsr_nas.benchmark.scoring import benchmark_files, score_model, to_json
     from falsr_nas.files import write_atomically
-    from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.inference.photograph import MIB
     from falsr_nas.models.model_file import find_model
 
-    keep_freed_memory()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     model = find_model(config.model)
     root = Path(config.data_root).expanduser()
     sets = {Path(name).name: benchmark_files(root / name) for name in config.sets}
+    images = None if config.save_images is None else Path(config.save_images).expanduser()
     screen = Console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task(model.name, total=sum(map(len, sets.values())))
+    shown = progress and screen.is_terminal
+    with Progress(console=screen, transient=True, disable=not shown) as bars:
+        bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
         result = score_model(
             model,
             sets,
             config.protocol,
             memory_limit=config.memory_limit * MIB,
             self_ensemble=config.self_ensemble,
-            save_images=None
-            if config.save_images is None
-            else Path(config.save_images).expanduser(),
-            on_image=lambda name: progress.update(bar, advance=1, description=name),
+            save_images=images,
+            on_image=lambda name: bars.update(bar, advance=1, description=name),
         )
     if config.output is not None:
         content = json.dumps(to_json(result), indent=2, allow_nan=False) + "\n"
         write_atomically(Path(config.output).expanduser(), content.encode())
+    return result
+
+
+def _evaluate_and_print(config: EvaluateConfig) -> None:
+    from rich.console import Console
+
+    from falsr_nas.benchmark.scoring import score_table
+    from falsr_nas.inference.memory import keep_freed_memory
+
+    keep_freed_memory()
+    result = evaluate(config, progress=True)
     Console(width=None if sys.stdout.isatty() else 140).print(score_table(result))
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     run_command(
         "evaluate",
         Schemas(EvaluateConfig, {}),
-        evaluate,
+        _evaluate_and_print,
         free_text=("model", "data_root", "output", "save_images"),
     )
 

@@ -1,4 +1,4 @@
-"""Scores of models on sets: the published figures, and what the commands make of folders and settings."""
+"""Scores of models on sets: published scores, sets in folders, and the commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
-# Measured with the authors' graphs by the authors' script; they round to the paper's Table I.
 GOLDEN = {
     ("FALSR-A", "Set5"): (37.8218, 0.95946),
     ("FALSR-A", "Set14"): (33.5484, 0.91683),
@@ -41,7 +40,12 @@ GOLDEN = {
     ("FALSR-B", "Set5"): (37.6140, 0.95852),
     ("FALSR-B", "Set14"): (33.2916, 0.91438),
     ("FALSR-B", "B100"): (31.9690, 0.89666),
+    ("FALSR-C", "Set5"): (37.6604, 0.95863),
+    ("FALSR-C", "Set14"): (33.2593, 0.91401),
+    ("FALSR-C", "B100"): (31.9601, 0.89652),
 }
+"""PSNR and SSIM of the authors' graphs by their script; rounded, they are those of Table I."""
+
 BICUBIC = {
     (ScoringProtocol.falsr, "Set5"): (33.610, 0.9292),
     (ScoringProtocol.falsr, "Set14"): (30.301, 0.8691),
@@ -200,6 +204,36 @@ def test_table_shows_the_published_row(folder: Path) -> None:
     assert list(table.columns[3].cells)[1] == "37.00/0.9558"
 
 
+@pytest.mark.parametrize("threads", [None, 3])
+def test_evaluate_returns_the_scores(
+    threads: int | None, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.get_num_threads()
+    config = EvaluateConfig(
+        model="bicubic",
+        data_root=str(tmp_path),
+        sets=["holiday"],  # type: ignore[arg-type]
+        protocol="falsr",  # type: ignore[arg-type]
+        threads=threads,
+        output=str(tmp_path / "scores.json"),
+    )
+    result = evaluate.evaluate(config)
+    expected = score_model(
+        find_model("bicubic"), {"holiday": benchmark_files(folder)}, ScoringProtocol.falsr
+    )
+    assert result == expected
+    assert json.loads((tmp_path / "scores.json").read_text()) == to_json(expected)
+    assert capfd.readouterr() == ("", "")
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_restored_after_an_error(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(UserError, match=r"none\.pb"):
+        evaluate.evaluate(EvaluateConfig(model="none.pb", data_root=str(tmp_path), threads=3))
+    assert torch.get_num_threads() == before
+
+
 def run(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", [command.__name__, *arguments])  # type: ignore[attr-defined]
     try:
@@ -248,7 +282,7 @@ def test_the_commands(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["data_root=."], "model is required"),
         (["model=none.pb", "data_root=."], "none.pb"),
@@ -260,7 +294,7 @@ def test_the_commands(
 )
 def test_mistakes_are_one_line(
     arguments: list[str],
-    says: str,
+    expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -268,11 +302,16 @@ def test_mistakes_are_one_line(
     monkeypatch.chdir(tmp_path)
     assert run(evaluate, monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
-    assert says in error
+    assert expected in error
     assert error.count("\n") == 1
 
 
 def test_settings() -> None:
-    for wrong in ({"sets": ("a/x", "b/x")}, {"threads": 0}, {"sets": ("",)}):
+    for wrong in (
+        {"sets": ("a/x", "b/x")},
+        {"threads": 0},
+        {"sets": ("",)},
+        {"protocol": "ours"},
+    ):
         with pytest.raises(UserError):
             EvaluateConfig(model="m", data_root="d", **wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Exported models, run by what they are made for, agree with PyTorch at any size, and a wrong one is never written."""
+"""Exported models agree with PyTorch at any size, and are not written where they do not."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from falsr_nas.errors import UserError
 from falsr_nas.inference.tiling import upscale
 from falsr_nas.models import export as portable
 from falsr_nas.models.export import (
-    FORMS,
+    FORMATS,
     TOLERANCE,
     ExportError,
-    Form,
+    Format,
     RgbUpscaler,
-    Run,
+    Runner,
     export_model,
     to_torchscript,
 )
@@ -42,8 +42,10 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
 GENOMES = {
-    "all operators": "stem_f8 invertBotConE2_f8_k3_b2_isskip groupConG4_f8_k3_b2_isskip conv_f8_k1_b1_noskip | 0->2 0,1->3 0,2->4",
-    "bottlenecks": "stem_f16 invertBotConE2_f16_k1_b1_isskip invertBotConE2_f16_k3_b2_noskip | 0->3",
+    "all operators": "stem_f8 invertBotConE2_f8_k3_b2_isskip groupConG4_f8_k3_b2_isskip"
+    " conv_f8_k1_b1_noskip | 0->2 0,1->3 0,2->4",
+    "bottlenecks": "stem_f16 invertBotConE2_f16_k1_b1_isskip invertBotConE2_f16_k3_b2_noskip"
+    " | 0->3",
     "chain": "stem_f4 conv_f4_k3_b2_isskip",
 }
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -62,7 +64,7 @@ def model(name: str) -> Model:
     return Model(network(name), name, {"source": "a test"})
 
 
-def assert_agrees(run: Run, wanted: nn.Module, planes: int) -> None:
+def assert_agrees(run: Runner, wanted: nn.Module, planes: int) -> None:
     for n, height, width in SIZES:
         x = torch.rand(n, planes, height, width, generator=torch.Generator().manual_seed(height))
         with torch.inference_mode():
@@ -70,7 +72,7 @@ def assert_agrees(run: Run, wanted: nn.Module, planes: int) -> None:
 
 
 QUICK = {("residual", ".onnx"), ("bicubic", ".onnx"), ("residual", ".pt2")}
-"""An export to ONNX takes seconds, whatever the network: beside these the others are slow tests. TorchScript takes none."""
+"""Slow exports that are always tested; the others are slow tests. TorchScript is fast."""
 
 # CARN is CARN-M with more weights.
 NAMES = [*GENOMES, "residual", "bicubic", "SRCNN", "FSRCNN", "VDSR", "CARN-M"]
@@ -99,11 +101,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
 
 
 @pytest.mark.parametrize(("name", "suffix"), EVERY)
-def test_every_network_in_every_form(
+def test_every_network_in_every_format(
     name: str, suffix: str, exported: Callable[[str, str], Path]
 ) -> None:
     assert_agrees(
-        FORMS[suffix].read(exported(name, suffix).read_bytes()),
+        FORMATS[suffix].read(exported(name, suffix).read_bytes()),
         RgbUpscaler(network(name)),
         planes=3,
     )
@@ -115,7 +117,7 @@ def test_every_network_in_every_form(
 def test_luma_alone_is_the_network(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     export_model(model("all operators"), path, Layout.y)
-    run = FORMS[suffix].read(path.read_bytes())
+    run = FORMATS[suffix].read(path.read_bytes())
     assert_agrees(run, network("all operators"), planes=1)
     x = torch.rand(1, 1, 12, 15)
     torch.testing.assert_close(
@@ -125,13 +127,13 @@ def test_luma_alone_is_the_network(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_loaded_models_export(data_root: Path, tmp_path: Path) -> None:
-    """Weights in other strides, as they come from files; an image as the standard protocol has it."""
+    """Weights from files have other strides; outputs are those of the protocol ``standard``."""
     falsr = load_model(data_root / "models" / "FALSR-B.pb")
     export_model(falsr, tmp_path / "b.onnx")
     image = torch.randint(
         0, 256, (3, 21, 18), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
     )
-    output = FORMS[".onnx"].read((tmp_path / "b.onnx").read_bytes())(image[None] / 255)
+    output = FORMATS[".onnx"].read((tmp_path / "b.onnx").read_bytes())(image[None] / 255)
     expected = super_resolve(falsr.network, image, ScoringProtocol.standard)
     different = (quantise(255 * output, ScoringProtocol.standard)[0] != expected).float().mean()
     assert different < 0.001  # values next to a half level
@@ -164,16 +166,21 @@ def dims(values: Iterable[Any]) -> dict[str, list[Any]]:
     }
 
 
-def test_onnx_files_say_what_they_are(exported: Callable[[str, str], Path]) -> None:
+def test_onnx_files_hold_metadata(exported: Callable[[str, str], Path]) -> None:
     path = exported("residual", ".onnx")
     content = onnx.load(path)
     onnx.checker.check_model(content, full_check=True)
     assert dims(content.graph.input) == {"input": ["batch", 3, "height", "width"]}
     assert dims(content.graph.output) == {"output": ["batch", 3, "2*height", "2*width"]}
     assert [(one.domain, one.version) for one in content.opset_import] == [("", portable.OPSET)]
-    said = metadata(path)
-    assert Genome.from_json(json.loads(said["genome"])) == Genome.parse(GENOMES["all operators"])
-    assert (said["target"], said["scale"], said["layout"], json.loads(said["provenance"])) == (
+    stored = metadata(path)
+    assert Genome.from_json(json.loads(stored["genome"])) == Genome.parse(GENOMES["all operators"])
+    assert (
+        stored["target"],
+        stored["scale"],
+        stored["layout"],
+        json.loads(stored["provenance"]),
+    ) == (
         "residual",
         "2",
         "rgb",
@@ -195,7 +202,7 @@ def test_files_hold_no_paths_of_this_machine(
 
 
 def test_onnx_files_use_plain_operators(exported: Callable[[str, str], Path]) -> None:
-    """One shuffle in TensorFlow's order instead of a five-dimensional transpose, and interpolation without opset 18's antialiasing."""
+    """No five-dimensional transpose, and no antialiasing, which opset 18 introduced."""
     nodes = list(onnx.load(exported("residual", ".onnx")).graph.node)
     assert not [node for node in nodes if node.op_type in ("Transpose", "Einsum")]
     assert [
@@ -223,12 +230,12 @@ def test_a_shuffle_in_pytorchs_order_stays(exported: Callable[[str, str], Path])
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".pt"])
-def test_archives_say_what_they_are(suffix: str, exported: Callable[[str, str], Path]) -> None:
+def test_archives_hold_metadata(suffix: str, exported: Callable[[str, str], Path]) -> None:
     with zipfile.ZipFile(exported("residual", suffix)) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(portable.METADATA))
-        said = json.loads(archive.read(name))
-    assert Genome.from_json(said["genome"]) == Genome.parse(GENOMES["all operators"])
-    assert (said["target"], said["layout"], said["provenance"]) == (
+        stored = json.loads(archive.read(name))
+    assert Genome.from_json(stored["genome"]) == Genome.parse(GENOMES["all operators"])
+    assert (stored["target"], stored["layout"], stored["provenance"]) == (
         "residual",
         "rgb",
         {"source": "a test"},
@@ -247,10 +254,10 @@ def test_a_wrong_model_is_not_written(
         def forward(self, x: Tensor) -> Tensor:
             return self.right(x) * wrong  # type: ignore[no-any-return]
 
-    def write(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
-        return to_torchscript(Wrong(module), example, said)
+    def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
+        return to_torchscript(Wrong(module), example, metadata)
 
-    monkeypatch.setitem(FORMS, ".pt", Form("TorchScript", write, FORMS[".pt"].read))
+    monkeypatch.setitem(FORMATS, ".pt", Format("TorchScript", write, FORMATS[".pt"].read))
     path = tmp_path / "m.pt"
     path.write_bytes(b"an older model")
     with pytest.raises(
@@ -288,7 +295,7 @@ def test_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_model(tmp_path / "m.safetensors", network("chain"), {})
-    for arguments, code, says in (
+    for arguments, code, expected in (
         (
             ["model=m.safetensors", "output=a b.onnx", "layout=y"],
             0,
@@ -311,17 +318,36 @@ def test_the_command(
             found = int(end.code or 0)
         captured = capsys.readouterr()
         assert found == code
-        assert says in captured.out + captured.err
+        assert expected in captured.out + captured.err
         assert (captured.out + captured.err).count("\n") == 1
     assert_agrees(
-        FORMS[".onnx"].read((tmp_path / "a b.onnx").read_bytes()), network("chain"), planes=1
+        FORMATS[".onnx"].read((tmp_path / "a b.onnx").read_bytes()), network("chain"), planes=1
     )
 
 
+def test_export_returns_path_and_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "m.safetensors", network("chain"), {})
+    config = export.ExportConfig(model="m.safetensors", output="m.pt", layout="y")  # type: ignore[arg-type]
+    exported = export.export(config)
+    assert exported.path == Path("m.pt")
+    assert 0 <= exported.largest_difference <= TOLERANCE
+    assert_agrees(FORMATS[".pt"].read(Path("m.pt").read_bytes()), network("chain"), planes=1)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(UserError, match="layout is yuv: choose one of rgb, y"):
+        export.ExportConfig(model="m.safetensors", output="m.pt", layout="yuv")  # type: ignore[arg-type]
+
+
 def test_torchscript_runs_without_this_project(tmp_path: Path) -> None:
-    """In a process that knows PyTorch alone."""
+    """Load and run a file in a process that does not import this package."""
     export_model(model("all operators"), tmp_path / "m.pt")
-    code = "import sys, torch; print(tuple(torch.jit.load('m.pt')(torch.rand(1, 3, 5, 6)).shape), 'falsr_nas' in sys.modules)"
+    code = (
+        "import sys, torch\n"
+        "output = torch.jit.load('m.pt')(torch.rand(1, 3, 5, 6))\n"
+        "print(tuple(output.shape), 'falsr_nas' in sys.modules)"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""What is saved comes back; what is damaged, foreign or hostile gets one clear line."""
+"""Saved networks are loaded unchanged; damaged and hostile files are refused in one line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def checkpoint(path: Path, network: Network, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_networks_come_back(seed: int, tmp_path: Path) -> None:
+def test_networks_are_loaded_as_saved(seed: int, tmp_path: Path) -> None:
     network = Network(SearchSpace(n=3, channels=(8, 16)).sample(np.random.default_rng(seed))).to(
         memory_format=torch.channels_last
     )
@@ -64,7 +64,7 @@ def test_networks_come_back(seed: int, tmp_path: Path) -> None:
     assert_same(model.network, network)
 
 
-def test_residual_networks_come_back(tmp_path: Path) -> None:
+def test_residual_networks_are_loaded_as_saved(tmp_path: Path) -> None:
     network = BilinearResidual(Network(GENOME))
     save_model(tmp_path / "m.safetensors", network, {})
     model = load_model(tmp_path / "m.safetensors")
@@ -73,7 +73,7 @@ def test_residual_networks_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_come_back(name: str, tmp_path: Path) -> None:
+def test_baselines_are_loaded_as_saved(name: str, tmp_path: Path) -> None:
     network = BASELINES[name]()
     save_model(tmp_path / "m.safetensors", network, {})
     model = load_model(tmp_path / "m.safetensors")
@@ -139,26 +139,30 @@ def saved(path: Path, *, metadata: dict[str, str] | None = None, **tensors: torc
 
 
 @pytest.mark.parametrize(
-    ("tensors", "metadata", "says"),
+    ("tensors", "metadata", "match"),
     [
-        ({"extra": torch.zeros(1)}, {}, "too much: 'extra'"),
+        ({"extra": torch.zeros(1)}, {}, "unexpected tensor 'extra'"),
         ({"stem.bias": torch.zeros(9)}, {}, r"'stem.bias' has shape \[9\]"),
         ({"stem.bias": torch.zeros(8, dtype=torch.int64)}, {}, "finite"),
         ({"stem.bias": torch.full((8,), torch.inf)}, {}, "finite"),
         ({}, {"scale": "3"}, "scale 2"),
         ({}, {"genome": "{"}, "a genome in JSON"),
         ({}, {"genome": "[" * 100_000}, "a genome in JSON"),
-        ({}, {"genome": '{"cells": ["conv_f8_k1_b1_noskip"]}'}, "has too much|lacks|has shape"),
+        (
+            {},
+            {"genome": '{"cells": ["conv_f8_k1_b1_noskip"]}'},
+            "unexpected tensor|missing tensor|has shape",
+        ),
         ({}, {"target": "sharpness"}, "target"),
         ({}, {"baseline": "EDSR"}, "no baseline"),
         ({}, {"baseline": "SRCNN"}, "not the weights"),
     ],
 )
-def test_files_that_are_not_what_they_say(
-    tensors: dict[str, Any], metadata: dict[str, str], says: str, tmp_path: Path
+def test_metadata_that_does_not_fit_the_weights(
+    tensors: dict[str, Any], metadata: dict[str, str], match: str, tmp_path: Path
 ) -> None:
     path = saved(tmp_path / "m.safetensors", metadata=metadata, **tensors)
-    with pytest.raises(ModelFileError, match=says) as caught:
+    with pytest.raises(ModelFileError, match=match) as caught:
         load_model(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -174,7 +178,7 @@ def test_files_that_are_not_what_they_say(
         {"hyper_parameters": {"genome": GENOME.to_json(), "target": 5}},
     ],
 )
-def test_checkpoints_that_are_not_ours(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_checkpoints_of_other_programs(changes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         load_model(checkpoint(tmp_path / "m.ckpt", Network(GENOME), **changes))
 
@@ -189,7 +193,7 @@ def test_a_genome_alone_allocates_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".ckpt", ".pb", ".pth", ""])
-def test_missing_files_and_foreign_endings(suffix: str, tmp_path: Path) -> None:
+def test_missing_files_and_unknown_suffixes(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_model(tmp_path / f"none{suffix}")
     assert "\n" not in str(caught.value)
@@ -235,7 +239,7 @@ def test_saving(tmp_path: Path) -> None:
 
 
 def test_tensors_that_claim_to_be_larger_than_what_they_store(tmp_path: Path) -> None:
-    """A number that stands for a whole tensor by strides of zero: 5 kB of file for 2.8 GB of weights."""
+    """Strides of zero expand one number to a whole tensor: 5 kB for 2.8 GB of weights."""
     genome = Genome.parse(
         "stem_f1024 conv_f1024_k15_b1_noskip conv_f1024_k15_b1_noskip conv_f1024_k15_b1_noskip"
     )
@@ -258,9 +262,9 @@ def rezipped(
     return target
 
 
-def test_checkpoints_that_unfold_are_refused(tmp_path: Path) -> None:
+def test_compressed_checkpoints_are_refused(tmp_path: Path) -> None:
     plain = checkpoint(tmp_path / "m.ckpt", Network(GENOME))
-    with pytest.raises(ModelFileError, match="its entries are packed"):
+    with pytest.raises(ModelFileError, match="its entries are compressed"):
         load_model(rezipped(plain, tmp_path / "packed.ckpt", zipfile.ZIP_DEFLATED))
     old = (
         tmp_path / "old.ckpt"
@@ -270,8 +274,8 @@ def test_checkpoints_that_unfold_are_refused(tmp_path: Path) -> None:
         load_model(old)
 
 
-def test_names_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
-    """Entries are read by name and never written out, so a name that climbs out of the archive is only a name."""
+def test_names_of_entries_cannot_write_outside_the_archive(tmp_path: Path) -> None:
+    """Entries are read by name and never extracted, so a path in a name has no effect."""
     inside = tmp_path / "deep" / "inside"
     inside.mkdir(parents=True)
     plain = checkpoint(inside / "m.ckpt", Network(GENOME))

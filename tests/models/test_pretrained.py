@@ -1,4 +1,4 @@
-"""Folders come back as they went, for Python and for every command; what disagrees in them gets one line."""
+"""Models as folders: saved and loaded unchanged, and refused where config and weights differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def saved(folder: Path, name: str = "image", card: str | None = None) -> Path:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_come_back(name: str, tmp_path: Path) -> None:
+def test_models_are_loaded_as_saved(name: str, tmp_path: Path) -> None:
     folder = saved(tmp_path / "new" / "found v1.0", name)
     for model in (
         falsr_nas.from_pretrained(folder),
@@ -40,6 +40,7 @@ def test_models_come_back(name: str, tmp_path: Path) -> None:
         find_model(str(folder)),
     ):
         assert (model.name, model.provenance) == ("found v1.0", {"source": "a test"})
+        assert model.path == folder
         assert type(model.network) is type(MODELS[name])
         x = torch.rand(1, 1, 9, 8)
         with torch.inference_mode():
@@ -78,24 +79,24 @@ def test_weights_alone_are_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "match"),
     [
         (b"{", "not a JSON object"),
         (b"[]", "not a JSON object"),
         (b"\xff\xfe", "not a JSON object"),
-        (b"{}", "its scale is not"),
-        (b'{"scale": 3}', "its scale is not"),
-        (b'{"scale": 2, "genome": null}', "its genome is not that of model.safetensors"),
+        (b"{}", "its scale differs"),
+        (b'{"scale": 3}', "its scale differs"),
+        (b'{"scale": 2, "genome": null}', "its genome differs from that of model.safetensors"),
         (
             json.dumps({"scale": 2, "genome": GENOME.to_json(), "target": "residual"}).encode(),
-            "its target is not",
+            "its target differs",
         ),
     ],
 )
-def test_configs_that_disagree(config: bytes, says: str, tmp_path: Path) -> None:
+def test_configs_of_another_network(config: bytes, match: str, tmp_path: Path) -> None:
     folder = saved(tmp_path / "m")
     (folder / "config.json").write_bytes(config)
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=match) as caught:
         falsr_nas.from_pretrained(folder)
     assert str(folder / "config.json") in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -104,7 +105,7 @@ def test_configs_that_disagree(config: bytes, says: str, tmp_path: Path) -> None
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="someone/falsr-a: no such folder"):
         falsr_nas.from_pretrained("someone/falsr-a")
-    with pytest.raises(UserError, match=r"without model\.safetensors"):
+    with pytest.raises(UserError, match=r"it has no model\.safetensors"):
         falsr_nas.from_pretrained(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot make the folder"):
@@ -126,6 +127,27 @@ def test_convert_writes_folders(
     assert load_model(tmp_path / "again.safetensors").provenance == {"source": "a test"}
 
 
+@pytest.mark.parametrize("output", ["copy.safetensors", "copy"])
+def test_convert_returns_the_model(
+    output: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "m.safetensors", MODELS["residual"], {"source": "a test"})
+    model = convert.convert(convert.ConvertConfig(input="m.safetensors", output=output))
+    assert (model.path, model.name) == (Path(output), "copy")
+    assert model.provenance == {"source": "a test"}
+    assert isinstance(model.network, BilinearResidual)
+    assert model.network.network.genome == GENOME
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_import_is_light() -> None:
-    code = "import sys, falsr_nas; assert 'from_pretrained' in falsr_nas.__all__; assert not {'torch', 'safetensors'} & set(sys.modules)"
+    code = (
+        "import sys, falsr_nas\n"
+        "assert 'from_pretrained' in falsr_nas.__all__\n"
+        "assert not {'torch', 'safetensors'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

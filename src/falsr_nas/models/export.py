@@ -1,7 +1,7 @@
-"""Models in forms that other programs run: ONNX, PyTorch's exported programs and TorchScript.
+"""Export of models to ONNX, PyTorch's exported programs and TorchScript.
 
-All take ``input`` (N, C, H, W) float32 in [0, 1] of any N, H and W, and give ``output`` (N, C, 2H, 2W). Nothing is written before what
-was made has been read back, run, and found to agree with PyTorch.
+Exported models take ``input`` (N, C, H, W), float32 in [0, 1], of any N, H and W, and return
+``output`` (N, C, 2H, 2W). Each is read back, run and compared with PyTorch before it is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
-from falsr_nas.models.model_file import Model, about
+from falsr_nas.models.model_file import Model, model_metadata
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
@@ -34,28 +34,36 @@ if TYPE_CHECKING:
     import onnx_ir
 
 OPSET = 18
-"""ONNX opset of the files: the oldest that PyTorch's exporter writes by itself, so what most programs read."""
+"""ONNX opset of the files: the oldest that PyTorch's exporter supports, for most runtimes."""
 
 TOLERANCE = 1e-4
-"""How far an exported model may be from PyTorch, of 1: a fortieth of an 8-bit level."""
+"""Largest difference between an exported model and PyTorch: a fortieth of an 8-bit level."""
 
-CHECKED = ((1, 24, 32), (2, 17, 23), (3, 9, 40))
-"""N, H and W at which an exported model is compared; odd ones among them, and none is the size of the export."""
+CHECKED_SIZES = ((1, 24, 32), (2, 17, 23), (3, 9, 40))
+"""N, H and W at which an exported model is compared: even and odd, all different from the sizes
+that the exporters see."""
 
 METADATA = "falsr_nas.json"
-"""The file inside an exported program or a TorchScript archive that says what the model is; in ONNX files it is the model's metadata."""
+"""Name of the file with the model's metadata inside exported programs and TorchScript archives.
 
-_EXAMPLE = (2, 13, 19)  # N, H, W: sizes of 0 and 1 would be taken for constants
+ONNX files have metadata of their own."""
 
-Run = Callable[[Tensor], Tensor]
+_EXAMPLE_SIZE = (2, 13, 19)  # N, H, W; exporters take sizes of 0 and 1 for constants
+
+Runner = Callable[[Tensor], Tensor]
+"""An exported model that can be called: (N, C, H, W) -> (N, C, 2H, 2W)."""
 
 
 class ExportError(UserError):
-    """A model that cannot be exported as asked; the message says why."""
+    """A model that cannot be exported; the message names the reason."""
 
 
 class RgbUpscaler(nn.Module):
-    """A network between RGB and RGB, as :func:`falsr_nas.benchmark.super_resolve` has it under ``standard``, without its quantisation."""
+    """A network with RGB input and output.
+
+    It computes what :func:`falsr_nas.benchmark.super_resolution.super_resolve` computes under the
+    protocol ``standard``, before quantisation.
+    """
 
     to_luma: Tensor
     to_chroma: Tensor
@@ -65,7 +73,7 @@ class RgbUpscaler(nn.Module):
         super().__init__()
         self.network = network
         self.planes = network.planes
-        # As 1 x 1 convolutions, which every runtime has.
+        # As weights of 1x1 convolutions, which every runtime has.
         self.register_buffer("to_luma", torch.tensor(RGB_TO_YPBPR[:1])[..., None, None])
         self.register_buffer("to_chroma", torch.tensor(RGB_TO_YPBPR[1:])[..., None, None])
         self.register_buffer("to_rgb", torch.tensor(YPBPR_TO_RGB)[..., None, None])
@@ -80,48 +88,56 @@ class RgbUpscaler(nn.Module):
 
 
 def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float:
-    """Write a model in the form that ``path`` ends in, and say how far it is from PyTorch: at most :data:`TOLERANCE`.
+    """Export a model, compare it with PyTorch, and write it.
+
+    Args:
+        model: the model to export.
+        path: the file to write; its suffix, one of :data:`FORMATS`, is the format.
+        layout: the planes of input and output.
+
+    Returns:
+        The largest absolute difference from PyTorch's output, at most :data:`TOLERANCE`.
 
     Raises:
-        ExportError: when no form has that ending, its packages are missing, the network has no luma plane, or the exported model does not
-            agree with PyTorch. No file is written then.
-        UserError: when the file cannot be written.
+        ExportError: no format has this suffix, packages are missing, the network has no luma plane,
+            or the exported model disagrees with PyTorch. Nothing is written then.
+        UserError: the file cannot be written.
     """
-    form = FORMS.get(path.suffix)
+    form = FORMATS.get(path.suffix)
     if form is None:
-        raise ExportError(f"{path}: models are exported as {', '.join(FORMS)}")
+        raise ExportError(f"{path}: models are exported as {', '.join(FORMATS)}")
     if layout is Layout.y and model.network.planes == 3:
         raise ExportError(f"{model.name} works on RGB: it has no layout=y")
-    said = {"layout": str(layout), **about(model.network, model.provenance)}
+    metadata = {"layout": str(layout), **model_metadata(model.network, model.provenance)}
     network = deepcopy(model.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     module, planes = (network, 1) if layout is Layout.y else (RgbUpscaler(network), 3)
-    with (
-        torch.no_grad(),
-        _quiet(),
-    ):  # not in inference mode: there networks run kernels of this processor, which no file can hold
-        content = form.write(module.eval(), torch.rand(_EXAMPLE[0], planes, *_EXAMPLE[1:]), said)
+    n, height, width = _EXAMPLE_SIZE
+    # Not in inference mode: networks then run kernels of this processor, which no file can hold.
+    with torch.no_grad(), _without_warnings():
+        content = form.write(module.eval(), torch.rand(n, planes, height, width), metadata)
         difference = largest_difference(module, form.read(content), planes)
-    if not difference <= TOLERANCE:  # NaN neither
+    if not difference <= TOLERANCE:  # NaN must fail too
         raise ExportError(
-            f"{path} is not written: in {form.runtime} the model differs from PyTorch by {difference:.1e}"
+            f"{path} is not written: in {form.runtime} the model differs from PyTorch by"
+            f" {difference:.1e}"
         )
     write_atomically(path, content)
     return difference
 
 
-def largest_difference(module: nn.Module, exported: Run, planes: int) -> float:
-    """How far the outputs are apart, at most, over :data:`CHECKED`; NaN where one is NaN."""
+def largest_difference(module: nn.Module, exported: Runner, planes: int) -> float:
+    """Return the largest absolute difference between outputs of :data:`CHECKED_SIZES`, or NaN."""
     generator = torch.Generator().manual_seed(0)
-    found = []
-    for n, height, width in CHECKED:
+    differences = []
+    for n, height, width in CHECKED_SIZES:
         x = torch.rand(n, planes, height, width, generator=generator)
-        found.append((exported(x) - module(x)).abs().max())
-    return float(torch.stack(found).max())
+        differences.append((exported(x) - module(x)).abs().max())
+    return float(torch.stack(differences).max())
 
 
-def to_onnx(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
-    """An ONNX model, by PyTorch's exporter on top of torch.export; the one on top of TorchScript is on its way out."""
-    _need("onnx", "onnxscript", "onnxruntime")
+def to_onnx(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
+    """Export to ONNX with PyTorch's exporter that is based on torch.export."""
+    _require("onnx", "onnxscript", "onnxruntime")
     import onnx_ir
     from onnx_ir.passes import common
 
@@ -139,8 +155,8 @@ def to_onnx(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> byte
     simplify(program.model)
     common.ClearMetadataAndDocStringPass()(program.model)  # source lines and paths
     model = onnx_ir.to_proto(program.model)
-    model.producer_name, model.producer_version = "falsr_nas", str(said["falsr_nas"])
-    for name, value in said.items():
+    model.producer_name, model.producer_version = "falsr_nas", str(metadata["falsr_nas"])
+    for name, value in metadata.items():
         model.metadata_props.add(
             key=name, value=value if isinstance(value, str) else json.dumps(value)
         )
@@ -148,10 +164,12 @@ def to_onnx(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> byte
 
 
 def simplify(model: onnx_ir.Model) -> None:
-    """The same numbers by operators that more runtimes have.
+    """Replace operators in place by equivalent ones that more runtimes support.
 
-    Bicubic interpolation with antialiasing (from opset 18 on) is, where it enlarges, bicubic interpolation. And the upsampler's shuffle, a
-    reordering of channels and a shuffle in PyTorch's order, is one in TensorFlow's order.
+    - Antialiasing of bicubic interpolation (new in opset 18) has no effect on upscaling: it is
+      switched off.
+    - The upsampler permutes channels and shuffles them in PyTorch's order: this becomes a single
+      shuffle in TensorFlow's order.
     """
     import onnx_ir
     from onnx_ir.passes import common
@@ -166,28 +184,34 @@ def simplify(model: onnx_ir.Model) -> None:
 
 
 def _before_channel_shuffle(shuffle: onnx_ir.Node) -> onnx_ir.Value | None:
-    """What a DepthToSpace node's input was before its channels (sub-pixel, c) were reordered to (c, sub-pixel), if they were."""
+    """Return the input of the permutation of channels before a DepthToSpace node, if there is one.
+
+    The permutation is from (sub-pixel, c) to (c, sub-pixel).
+    """
     value = shuffle.inputs[0]
     for op in ("Reshape", "Transpose", "Reshape"):
         node = value.producer() if value is not None else None
         if node is None or node.op_type != op:
             return None
+        if op == "Transpose" and not _swaps_channels(
+            node, shuffle.attributes["blocksize"].as_int()
+        ):
+            return None
         value = node.inputs[0]
-        if op == "Transpose":
-            groups = (
-                value.shape[1]
-                if value is not None and value.shape is not None and len(value.shape) == 5
-                else None
-            )
-            if groups != shuffle.attributes["blocksize"].as_int() ** 2 or list(
-                node.attributes["perm"].as_ints()
-            ) != [0, 2, 1, 3, 4]:
-                return None
     return value
 
 
-def from_onnx(content: bytes) -> Run:
-    """An ONNX model as onnxruntime runs it on the processor."""
+def _swaps_channels(transpose: onnx_ir.Node, block_size: int) -> bool:
+    """Whether a node permutes (N, sub-pixel, c, H, W) to (N, c, sub-pixel, H, W)."""
+    value = transpose.inputs[0]
+    if value is None or value.shape is None or len(value.shape) != 5:
+        return False
+    permutation = list(transpose.attributes["perm"].as_ints())
+    return value.shape[1] == block_size**2 and permutation == [0, 2, 1, 3, 4]
+
+
+def from_onnx(content: bytes) -> Runner:
+    """Load an ONNX model with onnxruntime, on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -196,56 +220,65 @@ def from_onnx(content: bytes) -> Run:
     return lambda x: torch.from_numpy(session.run(["output"], {"input": x.numpy()})[0])
 
 
-def to_exported_program(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
-    """A program for torch.export.load, and for AOTInductor to compile."""
+def to_exported_program(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
+    """Export to a program for torch.export.load and for AOTInductor."""
     program = torch.export.export(module, (example,), dynamic_shapes=_any_size())
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # source lines and paths
     buffer = BytesIO()
-    torch.export.save(program, buffer, extra_files={METADATA: json.dumps(dict(said))})
+    torch.export.save(program, buffer, extra_files={METADATA: json.dumps(dict(metadata))})
     return buffer.getvalue()
 
 
-def from_exported_program(content: bytes) -> Run:
-    """An exported program as PyTorch runs it."""
+def from_exported_program(content: bytes) -> Runner:
+    """Load an exported program."""
     return torch.export.load(BytesIO(content)).module()
 
 
-def to_torchscript(module: nn.Module, example: Tensor, said: Mapping[str, Any]) -> bytes:
-    """A TorchScript archive for torch.jit.load, here or in C++. A trace: no network chooses its way by its input."""
-    written, kept = BytesIO(), BytesIO()
+def to_torchscript(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
+    """Export to a TorchScript archive for torch.jit.load, in Python or C++.
+
+    Tracing is enough: no network of this package branches on its input.
+    """
+    written, cleaned = BytesIO(), BytesIO()
     traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
-    torch.jit.save(traced, written, {METADATA: json.dumps(dict(said))})
-    with ZipFile(written) as archive, ZipFile(kept, "w") as copy:
+    torch.jit.save(traced, written, {METADATA: json.dumps(dict(metadata))})
+    with ZipFile(written) as archive, ZipFile(cleaned, "w") as copy:
         for entry in archive.infolist():
             if not entry.filename.endswith(".debug_pkl"):  # source lines and paths
                 copy.writestr(entry, archive.read(entry))
-    return kept.getvalue()
+    return cleaned.getvalue()
 
 
-def from_torchscript(content: bytes) -> Run:
-    """A TorchScript archive as PyTorch runs it."""
+def from_torchscript(content: bytes) -> Runner:
+    """Load a TorchScript archive."""
     return torch.jit.load(BytesIO(content))  # type: ignore[no-any-return, no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A form of exported models: how it is written and read, and by what it is run."""
+class Format:
+    """A format of exported models.
+
+    Attributes:
+        runtime: name of what runs it.
+        write: exports a module, given an example input and the metadata to store.
+        read: loads what ``write`` returned.
+    """
 
     runtime: str
     write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes]
-    read: Callable[[bytes], Run]
+    read: Callable[[bytes], Runner]
 
 
-_TORCHSCRIPT = Form("TorchScript", to_torchscript, from_torchscript)
+_TORCHSCRIPT = Format("TorchScript", to_torchscript, from_torchscript)
 
-FORMS: dict[str, Form] = {
-    ".onnx": Form("onnxruntime", to_onnx, from_onnx),
-    ".pt2": Form("torch.export", to_exported_program, from_exported_program),
+FORMATS: dict[str, Format] = {
+    ".onnx": Format("onnxruntime", to_onnx, from_onnx),
+    ".pt2": Format("torch.export", to_exported_program, from_exported_program),
     ".pt": _TORCHSCRIPT,
     ".torchscript": _TORCHSCRIPT,
 }
-"""By the ending of the file."""
+"""The formats by the suffix of the file."""
 
 
 def _any_size() -> tuple[dict[int, Any]]:
@@ -254,7 +287,7 @@ def _any_size() -> tuple[dict[int, Any]]:
     )
 
 
-def _need(*packages: str) -> None:
+def _require(*packages: str) -> None:
     from importlib.util import find_spec
 
     if missing := [package for package in packages if find_spec(package) is None]:
@@ -264,8 +297,12 @@ def _need(*packages: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without PyTorch's warnings to itself: TorchScript is deprecated, and still what many programs load; torchvision is not needed."""
+def _without_warnings() -> Iterator[None]:
+    """Silence PyTorch's warnings about its own exporters while the block runs.
+
+    They say that TorchScript is deprecated (many programs still load it) and that torchvision is
+    not installed (it is not needed).
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

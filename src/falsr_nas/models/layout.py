@@ -1,4 +1,7 @@
-"""What an exported model takes and gives. No torch in here; :mod:`falsr_nas.models.export` makes it so."""
+"""Inputs and outputs of exported models.
+
+This module does not import torch, so that commands can use it in their settings.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from enum import StrEnum
 
 
 class Layout(StrEnum):
-    """The planes of an exported model's input and output, all in [0, 1]."""
+    """The planes of an exported model's input and output, with values in [0, 1]."""
 
     rgb = "rgb"
-    """RGB in, RGB out, clipped; around a luma network the change of colour space and bicubic chroma are part of the model."""
+    """RGB in, RGB out, clipped. Around a luma network, the exported model converts between colour
+    spaces and upscales chroma by bicubic interpolation."""
     y = "y"
-    """The luma plane alone (JPEG's, full range), not clipped: the network and nothing else."""
+    """The luma plane alone (JPEG's full range), not clipped: the network without anything else."""

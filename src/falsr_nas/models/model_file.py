@@ -1,8 +1,9 @@
-"""Model files: one way to save a network, one to load whatever holds one.
+"""Model files: saving a network, and loading one from any of the supported formats.
 
-``.safetensors`` is the project's own form: the weights, and in the file's metadata the genome (or a baseline's name), the scale and where
-the weights came from. Lightning's ``.ckpt`` and FALSR's frozen TensorFlow graphs (``.pb``) can be loaded too, and folders that hold a
-``model.safetensors`` (:mod:`falsr_nas.models.pretrained`). No form can run code.
+``.safetensors`` is the project's own format: the weights and, in the file's metadata, the genome
+(or the name of a baseline), the scale and the origin of the weights. Lightning's ``.ckpt``, FALSR's
+frozen TensorFlow graphs (``.pb``), and folders with a ``model.safetensors``
+(:mod:`falsr_nas.models.pretrained`) can be loaded too. Loading never runs code from a file.
 """
 
 from __future__ import annotations
@@ -32,54 +33,59 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import SCALE, Genome, GenomeError
 
 WEIGHTS = "model.safetensors"
-"""The model file of a folder."""
-
-LARGEST_FILE = 2**30
-"""Bytes, far beyond any model of this family and its optimizer's state; our choice."""
+"""Name of the model file in a model's folder."""
 
 CONFIG = "config.json"
-"""What a folder's model is, for other programs to read; it must agree with the model file."""
+"""Name of the file in a model's folder that describes the model for other programs."""
 
+LARGEST_FILE = 2**30
+"""Most bytes of a model file: far more than any model of this family and its optimizer's state.
+
+Our choice."""
+
+# Prefixes of the weights' names in a training's checkpoint. The averaged weights come first: they
+# are the result of the training, where it computed them.
 _CHECKPOINT_PREFIXES = ("average.", "network.")
-"""Where a training's checkpoint holds its network; the averaged weights, where there are some, are what it was trained for."""
 
 
 class ModelFileError(UserError):
-    """A model file that cannot be read or written; the message names it and says why."""
+    """A model file that cannot be read or written; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A network with its weights, in evaluation form.
+    """A network with its weights, in evaluation mode.
 
     Attributes:
-        network: on the CPU, in float32.
-        name: the file's, without its ending, or the folder's.
-        provenance: where the weights came from, e.g. ``{"source": "FALSR-A.pb", "sha256": "..."}``.
+        network: the network, on the CPU, in float32.
+        name: the file's name without its suffix, or the folder's name.
+        provenance: origin of the weights, e.g. ``{"source": "FALSR-A.pb", "sha256": "..."}``.
+        path: the file or folder that the model was loaded from, or None.
     """
 
     network: SuperResolver
     name: str
     provenance: Mapping[str, str]
+    path: Path | None = None
 
 
 def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]) -> None:
-    """Write a ``.safetensors`` file, whole or not at all.
+    """Write a ``.safetensors`` file, atomically.
 
     Args:
-        path: of the file; one that is there is replaced.
-        network: a genome's network, alone or over bilinear interpolation, or a baseline.
-        provenance: where the weights came from; short texts by name.
+        path: the file; an existing one is replaced.
+        network: the network of a genome, with or without :class:`BilinearResidual`, or a baseline.
+        provenance: origin of the weights, as short texts by name.
 
     Raises:
-        ModelFileError: when ``path`` has another ending, or the network is neither a genome's nor a baseline.
-        UserError: when the file cannot be written.
+        ModelFileError: ``path`` has another suffix, or the network is of another kind.
+        UserError: the file cannot be written.
     """
     if path.suffix != ".safetensors":
         raise ModelFileError(f"{path}: models are saved as .safetensors")
     metadata = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in about(network, provenance).items()
+        for name, value in model_metadata(network, provenance).items()
     }
     if isinstance(network, BilinearResidual):
         network = network.network
@@ -90,10 +96,15 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
 
 
 def load_model(path: Path) -> Model:
-    """The model of a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or of a folder that :func:`falsr_nas.models.pretrained.save_pretrained` wrote.
+    """Load a model from a file or a folder.
+
+    Args:
+        path: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or a folder as written by
+            :func:`falsr_nas.models.pretrained.save_pretrained`.
 
     Raises:
-        UserError: when there is no such file, or it is damaged, foreign, or another network than it says; the message is one line.
+        UserError: the file is missing, damaged or of another kind, or its weights do not fit its
+            genome.
     """
     if path.is_dir():
         return _load_folder(path)
@@ -104,13 +115,15 @@ def load_model(path: Path) -> Model:
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
             raise ModelFileError(
-                f"{path}: {size} bytes is more than any model of this family; the limit is {LARGEST_FILE}"
+                f"{path}: {size} bytes is more than any model of this family; the limit is"
+                f" {LARGEST_FILE}"
             )
         network, provenance = loader(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from None
-    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a tenth faster on CPUs
-    return Model(network, path.stem, provenance)
+    # channels_last is a tenth faster on CPUs.
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(network, path.stem, provenance, path)
 
 
 def find_model(name: str) -> Model:
@@ -127,11 +140,14 @@ def find_model(name: str) -> Model:
     return load_model(Path(name).expanduser())
 
 
-def about(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
-    """What a model file says of its network beside the weights, as JSON: genome and target or a baseline's name, scale, provenance.
+def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a model file stores beside the weights, as JSON values.
+
+    These are the genome and its training target, or the name of the baseline; the scale, the
+    provenance, and the version of this package.
 
     Raises:
-        ModelFileError: when the network is neither a genome's nor a baseline.
+        ModelFileError: the network is neither the network of a genome nor a baseline.
     """
     return {
         **_architecture(network),
@@ -154,14 +170,14 @@ def _architecture(network: SuperResolver) -> dict[str, Any]:
 
 def _load_folder(folder: Path) -> Model:
     if not (folder / WEIGHTS).is_file():
-        raise ModelFileError(f"{folder}: a folder without {WEIGHTS}, so not a model's")
+        raise ModelFileError(f"{folder}: not the folder of a model: it has no {WEIGHTS}")
     model = load_model(folder / WEIGHTS)
     _check_config(folder / CONFIG, _architecture(model.network))
-    return replace(model, name=folder.resolve().name)
+    return replace(model, name=folder.resolve().name, path=folder)
 
 
 def _check_config(path: Path, architecture: Mapping[str, Any]) -> None:
-    """Raise ModelFileError where a config says another network than the weights beside it; a folder may do without one."""
+    """Raise ModelFileError if a config exists and describes another network than the weights'."""
     try:
         config = _json(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -174,14 +190,15 @@ def _check_config(path: Path, architecture: Mapping[str, Any]) -> None:
         raise ModelFileError(f"{path}: not a JSON object")
     for name, value in {"scale": SCALE, **architecture}.items():
         if config.get(name) != value:
-            raise ModelFileError(f"{path}: its {name} is not that of {WEIGHTS} beside it")
+            raise ModelFileError(f"{path}: its {name} differs from that of {WEIGHTS} beside it")
 
 
 def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
+            names = file.keys()
+            weights = {name: file.get_tensor(name).clone() for name in names}
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from None
     if metadata.get("scale") != str(SCALE):
@@ -190,9 +207,8 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         )
     if "baseline" in metadata:
         return _baseline(path, metadata["baseline"], weights), _provenance(metadata)
-    return _assemble(
-        path, _json(metadata.get("genome", "")), metadata.get("target", "image"), weights
-    ), _provenance(metadata)
+    genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
+    return _genome_network(path, genome, target, weights), _provenance(metadata)
 
 
 def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
@@ -201,57 +217,60 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelFileError(
-            f"{path}: holds more than weights and plain values, so it is not opened: it could run code"
+            f"{path}: holds more than weights and plain values, so it is not opened:"
+            " it could run code"
         ) from None
     except OSError:
         raise
     except Exception as error:  # a damaged archive fails in many ways
-        raise ModelFileError(
-            f"{path}: not a checkpoint, or cut short ({type(error).__name__})"
-        ) from None
+        raise _not_a_checkpoint(path, error) from None
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(settings, Mapping) or not isinstance(state, Mapping):
         raise ModelFileError(
             f"{path}: not a Lightning checkpoint: it has no hyper_parameters or no state_dict"
         )
-    names = [str(name) for name in state]
-    prefix = next(
-        (
-            prefix
-            for prefix in _CHECKPOINT_PREFIXES
-            if any(name.startswith(prefix) for name in names)
-        ),
-        "network.",
-    )
-    weights = {
-        str(name).removeprefix(prefix): tensor
-        for name, tensor in state.items()
-        if str(name).startswith(prefix)
-    }
+    weights = _network_weights({str(name): value for name, value in state.items()})
     if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise ModelFileError(f"{path}: its state_dict holds something else than tensors")
-    return _assemble(path, settings.get("genome"), settings.get("target", "image"), weights), {
-        "source": path.name
-    }
+    network = _genome_network(
+        path, settings.get("genome"), settings.get("target", "image"), weights
+    )
+    return network, {"source": path.name}
+
+
+def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights of a checkpoint's network, the averaged ones where there are any."""
+    for prefix in _CHECKPOINT_PREFIXES:
+        weights = {
+            name.removeprefix(prefix): value
+            for name, value in state.items()
+            if name.startswith(prefix)
+        }
+        if weights:
+            return weights
+    return {}
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ModelFileError unless a checkpoint is a zip archive as PyTorch writes it, which stores its entries without packing them.
+    """Raise ModelFileError unless a checkpoint is an uncompressed zip archive, as PyTorch's are.
 
-    So it cannot unfold in memory; and as entries are only read by their names, never written out, no name in it can lead anywhere.
+    A compressed archive could expand without limit in memory. Names of entries are harmless:
+    entries are read by name and never extracted.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+            methods = {entry.compress_type for entry in archive.infolist()}
     except OSError:
         raise
-    except Exception as error:  # as below
-        raise ModelFileError(
-            f"{path}: not a checkpoint, or cut short ({type(error).__name__})"
-        ) from None
-    if packed:
-        raise ModelFileError(f"{path}: its entries are packed, as no checkpoint's are")
+    except Exception as error:  # a damaged archive fails in many ways
+        raise _not_a_checkpoint(path, error) from None
+    if methods - {zipfile.ZIP_STORED}:
+        raise ModelFileError(f"{path}: not a checkpoint of PyTorch: its entries are compressed")
+
+
+def _not_a_checkpoint(path: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{path}: not a checkpoint, or cut short ({type(error).__name__})")
 
 
 def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
@@ -259,20 +278,19 @@ def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _assemble(
+def _genome_network(
     path: Path, genome: object, target: object, weights: Mapping[str, Tensor]
 ) -> SuperResolver:
     try:
         parsed = Genome.from_json(genome)
     except GenomeError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    if (
-        genome_cost(parsed).params > path.stat().st_size
-    ):  # a tensor may claim to be larger than what it stores
+    # Strides of zero let a small file hold tensors of any shape: compare with the file's size.
+    if genome_cost(parsed).params > path.stat().st_size:
         raise ModelFileError(f"{path}: its genome has more weights than the file can hold")
-    with torch.device("meta"):  # nothing is allocated by a genome that the weights do not bear out
+    with torch.device("meta"):  # allocates nothing before the weights are known to fit the genome
         network = Network(parsed)
-    _fill(path, network, weights)
+    _load_weights(path, network, weights)
     if target not in ("image", "residual"):
         raise ModelFileError(f"{path}: its target is {target!r}, expected image or residual")
     return BilinearResidual(network) if target == "residual" else network
@@ -282,19 +300,22 @@ def _baseline(path: Path, name: str, weights: Mapping[str, Tensor]) -> SuperReso
     if name not in BASELINES:
         raise ModelFileError(f"{path}: no baseline is called {name!r}: only {', '.join(BASELINES)}")
     network = BASELINES[name]()
-    _fill(path, network, weights)
+    _load_weights(path, network, weights)
     return network
 
 
-def _fill(path: Path, network: SuperResolver, weights: Mapping[str, Tensor]) -> None:
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if different := sorted(wanted.keys() ^ weights.keys()):
-        here = "lacks" if different[0] in wanted else "has too much:"
-        raise ModelFileError(f"{path}: not the weights of its network: it {here} {different[0]!r}")
+def _load_weights(path: Path, network: SuperResolver, weights: Mapping[str, Tensor]) -> None:
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if different := sorted(shapes.keys() ^ weights.keys()):
+        problem = "missing" if different[0] in shapes else "unexpected"
+        raise ModelFileError(
+            f"{path}: not the weights of its network: {problem} tensor {different[0]!r}"
+        )
     for name, tensor in weights.items():
-        if tensor.shape != wanted[name]:
+        if tensor.shape != shapes[name]:
             raise ModelFileError(
-                f"{path}: {name!r} has shape {list(tensor.shape)}, its network needs {list(wanted[name])}"
+                f"{path}: {name!r} has shape {list(tensor.shape)}, its network needs"
+                f" {list(shapes[name])}"
             )
         if (
             not tensor.is_floating_point()
@@ -307,14 +328,13 @@ def _fill(path: Path, network: SuperResolver, weights: Mapping[str, Tensor]) -> 
 
 def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:
     content = _json(metadata.get("provenance", ""))
-    return (
-        {str(name): str(text) for name, text in content.items()}
-        if isinstance(content, dict)
-        else {}
-    )
+    if not isinstance(content, dict):
+        return {}
+    return {str(name): str(text) for name, text in content.items()}
 
 
 def _json(text: str) -> Any:
+    """Return the parsed text, or None where it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,7 +1,8 @@
-"""Models as folders, in the manner of Hugging Face's hub, on the local disk: weights, a config to read, a model card.
+"""Models as folders on the local disk, laid out as on the Hugging Face Hub.
 
-A folder holds ``model.safetensors`` (the project's own form, whole in itself), ``config.json`` (genome, target, scale and provenance) and,
-where the model has a card, ``README.md``. Every command takes the folder as its ``model``.
+A folder holds ``model.safetensors`` (a complete model file), ``config.json`` (genome, target, scale
+and provenance, for other programs) and optionally a model card, ``README.md``. Every command takes
+such a folder as its ``model``.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ from falsr_nas.models.model_file import (
     WEIGHTS,
     Model,
     ModelFileError,
-    about,
     load_model,
+    model_metadata,
     save_model,
 )
 
 CARD = "README.md"
-"""The model card of a folder."""
+"""Name of the model card in a model's folder."""
 
 
 def from_pretrained(folder: str | os.PathLike[str]) -> Model:
-    """The model of a folder: its ``network`` in evaluation form on the CPU, its name and provenance.
+    """Load the model of a folder.
 
     Raises:
-        UserError: when there is no such folder, it holds no model, or its config says another network than its weights.
+        UserError: there is no such folder, it holds no model, or its config describes another
+            network than its weights.
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -39,18 +41,18 @@ def from_pretrained(folder: str | os.PathLike[str]) -> Model:
 
 
 def save_pretrained(model: Model, folder: str | os.PathLike[str], card: str | None = None) -> None:
-    """Write a model as a folder, which is made where it is missing; each file is written whole or not at all.
+    """Write a model as a folder. Each file is written atomically, the weights last.
 
     Args:
-        model: to write.
-        folder: an older model there is replaced.
-        card: the model card, in Markdown; None leaves a card that is there.
+        model: the model to write.
+        folder: created if it does not exist; a model in it is replaced.
+        card: the model card in Markdown; None leaves an existing card as it is.
 
     Raises:
-        UserError: when the folder cannot be made, or a file not be written.
+        UserError: the folder cannot be created, or a file cannot be written.
     """
     path = Path(folder).expanduser()
-    config = {"model_type": "falsr_nas", **about(model.network, model.provenance)}
+    config = {"model_type": "falsr_nas", **model_metadata(model.network, model.provenance)}
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -58,6 +60,5 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str], card: str | No
     write_atomically(path / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     if card is not None:
         write_atomically(path / CARD, card.encode())
-    save_model(
-        path / WEIGHTS, model.network, model.provenance
-    )  # last: its presence says that all is there
+    # Last: a folder with weights is complete.
+    save_model(path / WEIGHTS, model.network, model.provenance)
