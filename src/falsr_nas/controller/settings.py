@@ -1,4 +1,7 @@
-"""What a controller can be told. No heavy imports: the commands read this to print their help."""
+"""Settings of the controllers.
+
+Commands import this module to print their help, so it must not import large libraries.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,14 @@ def check_probability(name: str, value: float) -> None:
 
 
 class Mode(StrEnum):
-    """When the controller is told."""
+    """When evaluations are passed to the controller."""
 
     generational = "generational"
-    """A generation at a time (paper, IV): the same on any number of workers, each of which waits for the slowest of a generation."""
+    """A whole generation at a time (paper, IV). The result does not depend on the number of
+    workers, but workers wait for the slowest candidate of each generation."""
     steady = "steady"
-    """Each evaluation as it ends: no worker ever waits, and which candidates come next depends on who ends first."""
+    """Each evaluation as soon as it ends. No worker waits, but with several workers the next
+    candidates depend on the order in which evaluations end."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,13 @@ class Constraints:
     """The limits of a search (paper, II).
 
     Attributes:
-        max_mult_adds: most mult-adds at 480x480 input, in G; None for no limit. Known before training, so never trained past.
-        min_psnr: least PSNR on the validation images, in dB; None for no limit. Networks below it are dominated by all above it.
+        max_mult_adds: maximum mult-adds at 480x480 low-resolution input, in G, > 0; None for no
+            limit. Networks above it are never trained, since mult-adds are known beforehand.
+        min_psnr: minimum PSNR on the validation images, in dB; None for no limit. A network that
+            meets it dominates every network that does not.
+
+    Raises:
+        UserError: max_mult_adds is not positive.
     """
 
     max_mult_adds: float | None = None
@@ -43,13 +53,19 @@ class Constraints:
     def __post_init__(self) -> None:
         if self.max_mult_adds is not None and self.max_mult_adds <= 0:
             raise UserError(
-                f"constraints.max_mult_adds is {self.max_mult_adds}: give a positive number of G, or null"
+                f"constraints.max_mult_adds is {self.max_mult_adds}:"
+                " give a positive number of G, or null"
             )
 
 
 @dataclass(frozen=True)
 class InitialSettings:
-    """Links of the initial population: random with p_random, dense with p_dense, else none (paper, IV-B)."""
+    """Links of the initial population (paper, IV-B). The paper does not give the probabilities.
+
+    Attributes:
+        p_random: the paper's p_r, the probability of random links.
+        p_dense: the paper's p_den, the probability of all links. The remaining genomes have none.
+    """
 
     p_random: float = 0.5
     p_dense: float = 0.25
@@ -62,13 +78,16 @@ class InitialSettings:
 
 @dataclass(frozen=True)
 class ExplorationSettings:
-    """The exploring mutations (paper, IV-E1): random below p_random, roulette wheel by FLOPs below p_flops, else by parameters.
+    """The exploring mutations (paper, IV-E1). The paper does not give the probabilities.
+
+    With p ~ U(0, 1), the mutation is random for p < p_random, roulette wheel selection by FLOPs for
+    p < p_flops, and roulette wheel selection by parameters otherwise.
 
     Attributes:
         p_random: the paper's p_mr.
-        p_flops: the paper's p_mf, at least p_mr.
-        p_cell: chance that random mutation redraws a cell; None for 1/n.
-        p_link: chance that random mutation flips a link; None for one link in n(n+1)/2.
+        p_flops: the paper's p_mf, at least p_random.
+        p_cell: probability that random mutation redraws a cell; None for 1/n (our choice).
+        p_link: probability that random mutation flips a link; None for 1 / (n(n+1)/2) (our choice).
     """
 
     p_random: float = 0.6
@@ -82,16 +101,17 @@ class ExplorationSettings:
                 check_probability(f"controller.exploration.{name}", value)
         if self.p_flops < self.p_random:
             raise UserError(
-                "controller.exploration.p_flops must be at least p_random: it is the upper bound of the second kind"
+                f"controller.exploration.p_flops is {self.p_flops}: it must be at least p_random,"
+                f" which is {self.p_random}"
             )
 
 
 @dataclass(frozen=True)
 class ControllerSettings:
-    """What every controller has.
+    """Settings that every controller has.
 
     Attributes:
-        population_size: candidates of a generation, >= 2.
+        population_size: number of candidates per generation, >= 2. The paper's is 64 (VI).
     """
 
     population_size: int = 64
@@ -99,33 +119,34 @@ class ControllerSettings:
     def __post_init__(self) -> None:
         if self.population_size < 2:
             raise UserError(
-                f"controller.population_size is {self.population_size}: a generation needs at least 2 candidates"
+                f"controller.population_size is {self.population_size}: it must be at least 2"
             )
 
 
 CONTROLLERS: Registry[ControllerSettings, Controller] = Registry("controller")
-"""The options of the config group ``controller``. Factories take settings, space, constraints, rng."""
+"""Options of the config group ``controller``. Factories take settings, space, constraints, rng."""
 
 
 class Crossover(StrEnum):
     """How two parents are combined: see :mod:`falsr_nas.controller.crossover`."""
 
     single_point = "single_point"
-    """Cut once; all genes after the cut come from the second parent."""
+    """All genes after a cut come from the second parent (our choice)."""
     paper = "paper"
-    """The paper's formula (IV-D): one gene comes from the second parent."""
+    """One gene comes from the second parent: the formula of the paper (IV-D)."""
 
 
 @CONTROLLERS.register("nsga2", "falsr_nas.controller.nsga2:NSGA2")
 @dataclass(frozen=True)
 class NSGA2Settings(ControllerSettings):
-    """NSGA-II with the paper's variations.
+    """NSGA-II with the paper's variations (paper, IV).
 
     Attributes:
-        initial: how the first population is linked.
+        initial: links of the initial population.
         crossover: how two parents are combined.
-        p_crossover: chance that a child has two parents.
-        p_mutation: chance that a child of two parents is mutated, too; a child of one always is.
+        p_crossover: probability that a child has two parents (our choice).
+        p_mutation: probability that a child of two parents is mutated (our choice). A child of one
+            parent is always mutated.
         exploration: the exploring mutations.
     """
 
@@ -142,7 +163,7 @@ class NSGA2Settings(ControllerSettings):
 
 
 class RewardKind(StrEnum):
-    """What the policy is rewarded for: see :mod:`falsr_nas.controller.reward`."""
+    """How candidates are rewarded (our choices): see :mod:`falsr_nas.controller.reward`."""
 
     hypervolume = "hypervolume"
     attainment = "attainment"
@@ -151,11 +172,11 @@ class RewardKind(StrEnum):
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """The reward, which the paper leaves open.
+    """The reward of the policy. The paper does not define it; all of this is our choice.
 
     Attributes:
-        kind: which one.
-        clip: largest difference of PSNR that counts, in dB, > 0; of ``attainment`` alone.
+        kind: which reward.
+        clip: largest absolute value of the ``attainment`` reward, in dB, > 0.
     """
 
     kind: RewardKind = RewardKind.rank
@@ -180,20 +201,22 @@ class LearnFrom(StrEnum):
 
 @dataclass(frozen=True)
 class PolicySettings:
-    """The reinforced mutation (paper, IV-E2 and Fig. 2). The paper gives gamma and the number of layers; all else is our choice.
+    """The policy of the reinforced mutation and its training (paper, IV-E2 and Fig. 2).
+
+    The paper gives gamma = 1 and the number of layers; all else is our choice.
 
     Attributes:
-        keep_cells: chance that a cell of the parent stays; 0 resamples all cells.
-        keep_links: chance that a link of the parent stays as it is; 0 resamples all links, given the cells.
-        embedding: size of a cell's embedding, >= 1.
+        keep_cells: probability that a cell of the parent is kept; 0 redraws all cells.
+        keep_links: probability that a link bit of the parent is kept; 0 redraws all links.
+        embedding: size of the embedding of a cell, >= 1.
         hidden: width of the fully connected layers, >= 1.
-        learn_from: whose rewards it learns from.
-        batch_size: rewarded candidates of an update, >= 1.
+        learn_from: which candidates train the policy.
+        batch_size: number of rewarded candidates per update, >= 1.
         learning_rate: learning rate of Adam, > 0.
-        gamma: discount of the rewards.
-        baseline: how much of the moving average of rewards stays at an update, in 0..1.
+        gamma: discount factor of the rewards, in 0..1.
+        baseline: decay of the moving average of rewards that serves as baseline, in 0..1.
         entropy: weight of the entropy bonus, >= 0.
-        max_gradient: the gradient's norm is clipped to this, > 0.
+        max_gradient: maximum norm of the gradient, to which it is clipped, > 0.
     """
 
     keep_cells: float = 0.85
@@ -224,12 +247,13 @@ class PolicySettings:
 @CONTROLLERS.register("hybrid", "falsr_nas.controller.hybrid:Hybrid")
 @dataclass(frozen=True)
 class HybridSettings(NSGA2Settings):
-    """NSGA-II whose mutation exploits what a policy has learnt (paper, IV).
+    """The paper's controller: NSGA-II with a mutation that draws from a learnt policy (paper, IV).
 
     Attributes:
-        p_exploit: chance that a mutation is the policy's; else it is one of the exploring ones.
-        policy: the policy and how it learns.
-        reward: what it is rewarded for.
+        p_exploit: probability that a mutation is the policy's; otherwise it is an exploring one.
+            The paper does not give it.
+        policy: the policy and its training.
+        reward: the reward that trains the policy.
     """
 
     p_exploit: float = 0.5
@@ -244,12 +268,12 @@ class HybridSettings(NSGA2Settings):
 @CONTROLLERS.register("aging", "falsr_nas.controller.aging:AgingEvolution")
 @dataclass(frozen=True)
 class AgingSettings(ControllerSettings):
-    """Regularised evolution (Real et al., 2019): the oldest of the population dies, not the worst.
+    """Regularised evolution (Real et al., 2019): the oldest network is removed, not the worst.
 
     Attributes:
-        sample: networks of the population that compete to be the parent, >= 1; the best by rank, then crowding distance, is it.
-        initial: how the first population is linked.
-        exploration: the mutations.
+        sample: tournament size, >= 1: the number of networks of which the best becomes the parent.
+        initial: links of the initial population.
+        exploration: the mutations; by default random mutation alone, as in the original.
     """
 
     sample: int = 16
@@ -267,16 +291,16 @@ class AgingSettings(ControllerSettings):
 @CONTROLLERS.register("random", "falsr_nas.controller.random_search:RandomSearch")
 @dataclass(frozen=True)
 class RandomSettings(ControllerSettings):
-    """Uniform draws from the space: the least that a search must beat."""
+    """Random search: uniform draws from the space, the baseline for all other controllers."""
 
 
 @CONTROLLERS.register("pymoo", "falsr_nas.controller.pymoo_nsga2:PymooNSGA2", extra="compare")
 @dataclass(frozen=True)
 class PymooSettings(ControllerSettings):
-    """pymoo's NSGA-II, at its own variations of choices and bits.
+    """pymoo's NSGA-II with pymoo's own crossover and mutation for choices and bits.
 
     Attributes:
-        p_crossover: chance that two parents are mixed.
+        p_crossover: probability of crossover.
     """
 
     p_crossover: float = 0.9
@@ -289,11 +313,11 @@ class PymooSettings(ControllerSettings):
 @CONTROLLERS.register("optuna", "falsr_nas.controller.optuna_nsga2:OptunaNSGA2", extra="compare")
 @dataclass(frozen=True)
 class OptunaSettings(ControllerSettings):
-    """Optuna's NSGA-II sampler, at its own variations.
+    """Optuna's NSGA-II sampler with Optuna's own crossover and mutation.
 
     Attributes:
-        p_crossover: chance that two parents are mixed.
-        p_mutation: chance that a gene is drawn anew; None for one gene on average.
+        p_crossover: probability of crossover.
+        p_mutation: probability that a gene is redrawn; None for one gene on average.
     """
 
     p_crossover: float = 0.9
