@@ -1,4 +1,4 @@
-"""Who is let into a search: genomes within the mult-adds limit that were never proposed before."""
+"""Turns genomes into candidates: drops those already proposed or above the mult-adds limit."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 ATTEMPTS = 100
-"""Draws from an operator, and then from the whole space, before the space is gone through in order."""
+"""Number of draws from the controller, then of uniform draws, before the space is enumerated."""
 
 
 class Admission:
-    """Turns draws of genomes into candidates, each new and affordable.
+    """Admits genomes as candidates if their networks are new and meet the mult-adds limit.
+
+    Args:
+        space: the search space.
+        max_mult_adds: maximum mult-adds in G, or None for no limit.
+        population_size: number of candidates per generation.
 
     Attributes:
-        space: where the genomes come from.
-        limit: most mult-adds, or None.
-        population_size: candidates of a generation.
-        asked: candidates admitted so far.
+        space: the search space.
+        limit: maximum mult-adds, or None.
+        population_size: number of candidates per generation.
+        asked: number of candidates admitted so far.
 
     Raises:
-        UserError: when no network of the space meets the limit.
+        UserError: no network of the space meets the limit.
     """
 
     def __init__(
@@ -41,19 +46,26 @@ class Admission:
         least = genome_cost(lightest(space)).mult_adds
         if self.limit is not None and least > self.limit:
             raise UserError(
-                f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of this space needs {least / 1e9:.3g} G:"
-                " raise the limit or add lighter choices to the space"
+                f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of"
+                f" this space needs {least / 1e9:.3g} G: raise the limit or add lighter choices to"
+                " the space"
             )
 
     @property
     def generation(self) -> int:
-        """The generation of the next candidate."""
+        """Generation of the next candidate, counted from 0."""
         return self.asked // self.population_size
 
     def admit(
         self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
     ) -> list[Candidate]:
-        """Up to ``count`` candidates, each the first draw that is new and affordable; fewer only when no such network is left."""
+        """Return up to ``count`` candidates; fewer only where the space has no more.
+
+        Args:
+            count: number of candidates.
+            draw: draws a genome; it is called until a genome can be admitted.
+            rng: draws uniformly from the space where ``draw`` finds no new genome.
+        """
         candidates: list[Candidate] = []
         for _ in range(count):
             candidate = self._admit(draw, rng)
@@ -63,13 +75,16 @@ class Admission:
         return candidates
 
     def restore(self, asked: int, keys: Iterable[str]) -> None:
-        """Continue after ``asked`` candidates, of which these keys were proposed."""
+        """Continue after ``asked`` candidates with these keys."""
         self.asked, self._seen = asked, set(keys)
 
     def _admit(
         self, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
     ) -> Candidate | None:
-        """The first draw that may be let in; after ATTEMPTS of them any network that may. None: no such network is left."""
+        """Return the first draw that can be admitted, or any such network after ATTEMPTS draws.
+
+        Returns None if the space has no such network left.
+        """
         for _ in range(ATTEMPTS):
             if candidate := self._try(*draw()):
                 return candidate

@@ -1,4 +1,4 @@
-"""The protocol of every controller: ask for candidates, tell their evaluations."""
+"""The interface of controllers: ask for candidates, tell their evaluations."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from falsr_nas.archive.candidate import Candidate, Evaluation
 
 
 class Controller(Protocol):
-    """Proposes genomes and learns from their evaluations.
+    """Proposes candidates and learns from their evaluations.
 
-    Its state is a plain JSON value, so that resume is ordinary: a controller that restores a state and is told nothing more
-    asks for the very candidates that the saved one would have asked for.
+    The state is a JSON value. A controller that is restored from it proposes the same candidates as
+    the saved controller would have.
     """
 
     def ask(self, count: int) -> list[Candidate]:
-        """Up to ``count`` new candidates, none proposed before, all within the mult-adds limit; fewer only when no more exist."""
+        """Propose up to ``count`` new candidates; fewer only where the space has no more.
+
+        Their networks were not proposed before and meet the mult-adds limit.
+        """
         ...
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations of asked candidates: a generation in the order in which it was asked for, or one as it ends."""
+        """Learn from evaluations of proposed candidates.
+
+        In generational mode these are a whole generation in the order of its candidates, in steady
+        mode a single evaluation.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
-        """All that :meth:`restore` needs beside the evaluations told so far, as JSON."""
+        """Return as JSON what :meth:`restore` needs in addition to the evaluations told so far."""
         ...
 
     def restore(
@@ -33,8 +40,8 @@ class Controller(Protocol):
         """Continue from :meth:`state`.
 
         Args:
-            state: the saved one's.
-            told: every evaluation told up to then, in the order of their numbers.
-            pending: candidates that the saved one had asked for and was not told of; they will be told of yet.
+            state: state of the saved controller.
+            told: all evaluations that it had been told, in the order of their numbers.
+            pending: candidates that it had proposed whose evaluations are told later.
         """
         ...

@@ -1,8 +1,9 @@
 """Crossover of cells and links at the same time (paper, IV-D).
 
-The paper calls its operator single-point crossover, and its formula replaces one gene of parent A by
-parent B's: C = (x1_A, ..., xi_B, ..., xn_A), likewise one target's links. The usual meaning of
-single-point crossover is a cut after which all genes come from the other parent.
+The paper calls its operator single-point crossover, but its formula replaces one cell of parent A
+by that of parent B, C = (x1_A, ..., xi_B, ..., xn_A), and likewise the links of one node. Usually,
+single-point crossover means a cut after which all genes come from the other parent. Both are
+offered.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from falsr_nas.controller.settings import Crossover
 from falsr_nas.space.genome import Genome
 
 Cross = Callable[[Genome, Genome, np.random.Generator], Genome]
+"""A crossover: two parents of one space and a random generator to a child."""
 
 
 def single_point(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
-    """Return the child that begins as ``a`` and ends as ``b``, cut once in cells and once in links.
+    """Return a child whose first genes are those of ``a`` and whose last are those of ``b``.
 
-    Links are cut between targets, so that all nodes that a target reads come from one parent. Each
-    parent gives at least one cell and one target where there are two.
+    Cells and links are cut at independent positions. Links are cut between targets, so that all
+    nodes that a target reads come from one parent. Where there are at least two cells, each parent
+    gives at least one cell and the links of at least one target.
     """
     cells = _cut(len(a.cells), rng)
     targets = _cut(len(a.links), rng)
@@ -29,10 +32,10 @@ def single_point(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
 
 
 def paper(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
-    """Return ``a`` with one cell of ``b`` and one node's outgoing links of ``b`` (paper, IV-D).
+    """Return ``a`` with one cell of ``b`` and the links of one node of ``b`` (paper, IV-D).
 
-    The two positions are independent. In the paper's encoding the links that leave a node are one
-    row, and a row is one gene.
+    Cell and node are drawn independently. The links of a node are those by which targets read it:
+    they are one row in the paper's encoding, and a row is one gene.
     """
     cell, node = int(rng.integers(len(a.cells))), int(rng.integers(len(a.links)))
     cells = (*a.cells[:cell], b.cells[cell], *a.cells[cell + 1 :])
@@ -47,6 +50,7 @@ CROSSOVERS: dict[Crossover, Cross] = {
     Crossover.single_point: single_point,
     Crossover.paper: paper,
 }
+"""The crossover of each setting ``controller.crossover``."""
 
 
 def _cut(length: int, rng: np.random.Generator) -> int:

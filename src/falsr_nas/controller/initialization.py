@@ -1,4 +1,4 @@
-"""The initial population: diverse cells, and links of every density (paper, IV-B)."""
+"""The initial population: diverse cells, and links of different density (paper, IV-B)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class InitialDesign:
-    """Draws initial genomes: each cell of the space once, repeated n times; then arbitrary cells without repeats.
+    """Draws initial genomes.
+
+    While a cell of the space has not been used, a genome repeats such a cell n times. After that, a
+    genome has n different cells. Links are random, all set or all unset.
+
+    Args:
+        settings: probabilities of the links.
+        space: the search space.
+        rng: shuffles the cells.
 
     Attributes:
-        unused: indices of the cells not drawn yet, the next one last.
+        unused: indices of the cells that have not been used, in reverse order of use.
     """
 
     def __init__(
@@ -24,14 +32,14 @@ class InitialDesign:
         self.unused: list[int] = [int(i) for i in rng.permutation(len(space.cells))]
 
     def draw(self, rng: np.random.Generator) -> Genome:
-        """The next initial genome."""
+        """Draw the next initial genome."""
         return self.space.genome(self._cells(rng), self._links(rng))
 
     def _cells(self, rng: np.random.Generator) -> list[Cell]:
         space = self.space
         if self.unused:
             return [space.cells[self.unused.pop()]] * space.n
-        few = len(space.cells) < space.n  # a space this small cannot fill a network without repeats
+        few = len(space.cells) < space.n  # too few cells for n different ones
         return [space.cells[i] for i in rng.choice(len(space.cells), size=space.n, replace=few)]
 
     def _links(self, rng: np.random.Generator) -> np.ndarray:
