@@ -1,18 +1,19 @@
-# `make demo` and `make test` do all the set-up by themselves, in .venv.
+# `make demo` and `make test` first install the package into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint format benchmarks clean
+.PHONY: help demo test test-slow lint format clean
 
 help:
-	@echo "make demo        install into $(VENV), run a small search, print its front"
-	@echo "make test        install, then the tests (minutes)"
-	@echo "make test-slow   the tests that take longer"
-	@echo "make lint        ruff and mypy --strict"
-	@echo "make format      ruff's formatter"
+	@echo "make demo        install into $(VENV), run a small search and print its Pareto front"
+	@echo "make test        install, run the tests (minutes)"
+	@echo "make test-slow   run the tests that take longer"
+	@echo "make lint        run ruff and mypy --strict"
+	@echo "make format      format the code with ruff"
+	@echo "make clean       delete $(VENV), outputs/ and the caches"
 
-# One stamp for the whole environment: made anew when what it was made from changes.
+# Marks the environment as complete; outdated when one of its two inputs changes.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "falsr_nas needs Python 3.11 or later: make PYTHON=python3.12"'
 	$(PYTHON) -m venv $(VENV)
