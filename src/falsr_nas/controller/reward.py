@@ -1,14 +1,17 @@
-"""What the policy is rewarded for; the paper names no reward.
+"""Rewards of the policy. The paper does not define its reward: all three are our choice.
 
-Every reward compares a candidate with the front of all that was evaluated before it, in MSE, mult-adds and parameters, so that the policy
-is drawn to where the front can still be moved. Failures, and scores below the least PSNR, get the worst reward that there is.
+Each reward compares a candidate with the Pareto front, in MSE, mult-adds and parameters, of all
+networks evaluated before it. It therefore favours regions where the front can still be improved.
+Failed candidates and those below the minimum PSNR get the lowest reward: 0, -clip or -1.
 
-- ``hypervolume``: what the candidate adds to the volume that the front dominates. It is the very measure that searches are compared by,
-  but it is zero for all that is dominated, however narrowly.
-- ``attainment``: its PSNR above, or below, the best network that costs no more in mult-adds and in parameters, clipped. It tells near
-  misses from bad ones. A network that nothing undercuts gets zero, so that being tiny earns nothing.
-- ``rank``: 2 / (1 + d) - 1, with d the networks of the front that dominate it, plus the distance to its nearest neighbour on the front
-  where d is zero: NSGA-II's own order, rank before crowding, without units.
+- ``hypervolume``: the hypervolume that the candidate adds to the front. Searches are compared by
+  this measure, but it is zero for all dominated candidates, near misses included.
+- ``attainment``: the difference in PSNR, clipped, to the best network that has no more mult-adds
+  and no more parameters. It distinguishes near misses from bad candidates. It is zero where there
+  is no such network, so that small size alone is not rewarded.
+- ``rank``: 2 / (1 + d) - 1, where d is the number of networks of the front that dominate the
+  candidate. Where d is zero, the distance to the nearest network of the front is added. This is
+  NSGA-II's order, rank first and then crowding, and it has no units.
 """
 
 from __future__ import annotations
@@ -30,11 +33,16 @@ from falsr_nas.controller.settings import Constraints, RewardKind, RewardSetting
 
 
 class Reward:
-    """Rewards candidates against the front, which it keeps.
+    """Computes the rewards of evaluations and keeps the front that they are compared with.
+
+    Args:
+        settings: which reward.
+        scale: maps objectives to the unit cube.
+        constraints: of the search; ``min_psnr`` is used.
 
     Attributes:
-        front: objectives (M, 3) of the networks that no other dominates, in lexicographic order, so that it depends on nothing but
-            what was evaluated.
+        front: objectives (M, 3) of the non-dominated networks in lexicographic order, so that they
+            do not depend on the order of the evaluations.
     """
 
     def __init__(
@@ -46,24 +54,27 @@ class Reward:
         self._compare, self._worst = self._rule(settings)
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> FloatArray:
-        """Rewards (N,) of evaluations against the front before them, which they then join."""
-        able = scored(evaluations, self.min_psnr)
-        points = objective_matrix(able)
-        won = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
-        keys = {evaluation.key for evaluation in able}
+        """Return the rewards (N,) of evaluations, then update the front with them.
+
+        Where the front is empty, evaluations that meet the minimum PSNR get reward 0.
+        """
+        feasible = scored(evaluations, self.min_psnr)
+        points = objective_matrix(feasible)
+        values = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
+        keys = {evaluation.key for evaluation in feasible}
         rewards = [
-            next(won) if evaluation.key in keys else self._worst for evaluation in evaluations
+            next(values) if evaluation.key in keys else self._worst for evaluation in evaluations
         ]
         self._join(points)
         return np.array(rewards, dtype=np.float64)
 
     def restore(self, told: Sequence[Evaluation]) -> None:
-        """Continue after these evaluations."""
+        """Replace the front by that of these evaluations."""
         self.front = np.empty((0, 3))
         self._join(objective_matrix(scored(told, self.min_psnr)))
 
     def _rule(self, settings: RewardSettings) -> tuple[Callable[[FloatArray], FloatArray], float]:
-        """The comparison of points (N, 3) with the front, and the worst that it can say."""
+        """Return the function from points (N, 3) to rewards (N,), and the reward of failures."""
         match settings.kind:
             case RewardKind.hypervolume:
                 return lambda points: hypervolume_gain(
@@ -85,7 +96,12 @@ class Reward:
 
 
 def hypervolume_gain(front: FloatArray, points: FloatArray) -> FloatArray:
-    """What each of the points (N, 3) alone adds to the hypervolume of the front (M, 3), all in the unit cube: (N,), in 0..1."""
+    """Return the hypervolume (N,), in 0..1, that each point alone adds to the front.
+
+    Args:
+        front: objectives (M, 3) in the unit cube.
+        points: objectives (N, 3) in the unit cube.
+    """
     before = moocore.hypervolume(front, ref=REFERENCE)
     gains = np.zeros(len(points))
     for i in np.flatnonzero(~dominators(front, points).any(axis=1)):
@@ -94,28 +110,37 @@ def hypervolume_gain(front: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def attainment(front: FloatArray, points: FloatArray) -> FloatArray:
-    """PSNR of each of the points (N, 3) minus the best of the front (M, 3) that costs no more, in dB: (N,); 0 where nothing costs less.
+    """Return the PSNR (N,) in dB of each point minus that of the best rival; 0 where it has none.
 
-    Objectives are MSE, mult-adds and parameters. The best network that costs no more is always on the front.
+    Rivals are the networks with no more mult-adds and no more parameters. The best of all evaluated
+    rivals is always on the front.
+
+    Args:
+        front: MSE, mult-adds and parameters (M, 3).
+        points: MSE, mult-adds and parameters (N, 3).
     """
-    no_dearer = (front[None, :, 1:] <= points[:, None, 1:]).all(axis=2)
-    best = np.where(no_dearer, front[None, :, 0], np.inf).min(axis=1)
-    undercut = np.isfinite(best)
+    rivals = (front[None, :, 1:] <= points[:, None, 1:]).all(axis=2)
+    best = np.where(rivals, front[None, :, 0], np.inf).min(axis=1)
+    has_rival = np.isfinite(best)
     return np.where(
-        undercut, 10 * np.log10(np.where(undercut, best, points[:, 0]) / points[:, 0]), 0.0
+        has_rival, 10 * np.log10(np.where(has_rival, best, points[:, 0]) / points[:, 0]), 0.0
     )
 
 
 def rank_and_crowding(front: FloatArray, points: FloatArray) -> FloatArray:
-    """2 / (1 + d) - 1 with d the members of the front (M, 3) that dominate each of the points (N, 3), in the unit cube: (N,), in -1..2.
+    """Return 2 / (1 + d) - 1 of each point, (N,) in -1..2, with d the number of its dominators.
 
-    A point that none dominates earns, on top, its distance to the nearest member: the largest difference in any objective.
+    Where d is zero, the Chebyshev distance to the nearest member of the front is added.
+
+    Args:
+        front: objectives (M, 3) in the unit cube.
+        points: objectives (N, 3) in the unit cube.
     """
     counts = dominators(front, points).sum(axis=1)
-    room = np.abs(front[None] - points[:, None]).max(axis=2).min(axis=1)
-    return np.asarray(2 / (1 + counts) - 1 + np.where(counts == 0, room, 0.0))
+    distance = np.abs(front[None] - points[:, None]).max(axis=2).min(axis=1)
+    return np.asarray(2 / (1 + counts) - 1 + np.where(counts == 0, distance, 0.0))
 
 
 def dominators(front: FloatArray, points: FloatArray) -> np.ndarray:
-    """Whether a member of the front (M, 3) is at least as good as a point (N, 3) in everything: (N, M)."""
+    """Return whether each member of the front (M, 3) weakly dominates each point (N, 3): (N, M)."""
     return np.asarray((front[None] <= points[:, None]).all(axis=2))
