@@ -1,4 +1,7 @@
-"""What a search has found, in figures: `python analyse.py RUN_DIR` prints Markdown tables and writes `candidates.csv` beside itself."""
+"""Summarise a search: `python analyse.py RUN_DIR` prints Markdown tables.
+
+It also writes `candidates.csv` beside this file.
+"""
 
 from __future__ import annotations
 
@@ -47,18 +50,15 @@ def print_shares(groups: dict[str, Sequence[Evaluation]]) -> None:
     for title, trait in TRAITS.items():
         columns = [shares(group, trait) for group in groups.values()]
         for name in sorted(columns[0], key=str):
-            print(
-                f"| {title} {name} | {' | '.join(f'{column.get(name, 0):.0%}' for column in columns)} |"
-            )
+            row = " | ".join(f"{column.get(name, 0):.0%}" for column in columns)
+            print(f"| {title} {name} | {row} |")
     different = [
         mean(len(set(e.candidate.genome.cells)) for e in group) for group in groups.values()
     ]
-    print(
-        f"| different cells in a network, of 7 | {' | '.join(f'{count:.1f}' for count in different)} |"
-    )
-    print(
-        f"| links, of 28 (mean) | {' | '.join(f'{mean(map(links, group)):.1f}' for group in groups.values())} |"
-    )
+    row = " | ".join(f"{count:.1f}" for count in different)
+    print(f"| different cells in a network, of 7 | {row} |")
+    row = " | ".join(f"{mean(map(links, group)):.1f}" for group in groups.values())
+    print(f"| links, of 28 (mean) | {row} |")
 
 
 def write_candidates(path: Path, evaluations: Sequence[Evaluation]) -> None:
@@ -105,18 +105,16 @@ def main() -> None:
     write_candidates(Path(__file__).with_name("candidates.csv"), everyone)
     ranked, front = scored(everyone), pareto_front(everyone)
     best = sorted(ranked, key=psnr)[-len(ranked) // 10 :]
-    print(
-        f"{len(everyone)} candidates, {len(everyone) - len(ranked)} failed, {len(front)} on the front\n"
-    )
+    failed = len(everyone) - len(ranked)
+    print(f"{len(everyone)} candidates, {failed} failed, {len(front)} on the front\n")
     print_shares({"all": ranked, "the front": front, "the tenth of highest PSNR": best})
     made = Counter(" + ".join(e.candidate.origin.operators) for e in everyone)
     stood = Counter(" + ".join(e.candidate.origin.operators) for e in front)
     print("\n| made by | candidates | on the front |\n|---|---|---|")
     for name, count in made.most_common():
         print(f"| {name} | {count} | {stood[name]} |")
-    print(
-        "\n| generation | best PSNR so far, dB | mean PSNR of it, dB | mean G of it |\n|---|---|---|---|"
-    )
+    print("\n| generation | best PSNR so far, dB | mean PSNR of it, dB | mean G of it |")
+    print("|---|---|---|---|")
     for generation in range(max(e.candidate.generation for e in everyone) + 1):
         of_it = [e for e in ranked if e.candidate.generation == generation]
         so_far = max(psnr(e) for e in ranked if e.candidate.generation <= generation)
