@@ -1,4 +1,4 @@
-"""Regularised evolution (Real et al., 2019) for several objectives: the oldest network is removed."""
+"""Regularised evolution (Real et al., 2019) for several objectives."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class AgingEvolution(BaseController[AgingSettings]):
-    """Mutates the best of a sample of the queue; the child joins the queue and the oldest leaves it.
+    """Regularised evolution: tournament selection from a queue, and mutation.
 
-    With several objectives, the best is the one that NSGA-II's tournament prefers: the lowest rank
-    in the queue by constrained domination, then the largest crowding distance (our choice; the
-    original has one objective).
+    The parent is the best of a sample of the queue. Its child is appended and the oldest network is
+    removed. With several objectives, the best is the one that NSGA-II's tournament prefers: the
+    lowest rank in the queue by constrained domination, then the largest crowding distance (our
+    choice; the original has one objective).
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class AgingEvolution(BaseController[AgingSettings]):
         self.queue: deque[Individual] = deque(maxlen=settings.population_size)
 
     def draw(self) -> tuple[Genome, Origin]:
-        """Draw from the initial design in generation 0, else mutate a parent."""
+        """Draw from the initial design in generation 0, otherwise mutate a parent."""
         if self.admission.generation == 0 or not self.queue:
             return self.initial.draw(self.rng), Origin(("initial",))
         parent = tournament(self.queue, self.rng, self.settings.sample)

@@ -1,4 +1,4 @@
-"""What the controllers of this package share: ask, state and restore."""
+"""Base class of the controllers: constructor, ask, state and restore."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ S = TypeVar("S", bound=ControllerSettings)
 
 
 class BaseController(ABC, Generic[S]):
-    """Implements :class:`~falsr_nas.controller.controller.Controller` around :meth:`draw` and :meth:`tell`.
+    """Implements :class:`~falsr_nas.controller.controller.Controller`.
+
+    Subclasses define :meth:`draw` and :meth:`tell`, and extend :meth:`state` and :meth:`restore`
+    where they keep more than the generator of random numbers.
 
     Args:
-        settings: of the controller.
+        settings: settings of the controller.
         space: the search space.
         constraints: limits on mult-adds and PSNR.
         rng: the only source of randomness.
@@ -40,19 +43,19 @@ class BaseController(ABC, Generic[S]):
         self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only when the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
         return self.admission.admit(count, self.draw, self.rng)
 
     @abstractmethod
     def draw(self) -> tuple[Genome, Origin]:
-        """Draw a genome, which may be known already or too expensive."""
+        """Draw a genome, which may have been proposed before or exceed the mult-adds limit."""
 
     @abstractmethod
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations of candidates that were asked for."""
+        """Learn from evaluations of proposed candidates."""
 
     def state(self) -> dict[str, Any]:
-        """Return the state as JSON: the number of candidates and the generator's state.
+        """Return the state as JSON: the number of candidates and the state of ``rng``.
 
         Subclasses add their own entries.
         """

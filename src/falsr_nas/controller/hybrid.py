@@ -17,7 +17,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class Hybrid(NSGA2[HybridSettings]):
-    """NSGA-II that mutates with the policy by probability ``p_exploit``, else by exploration."""
+    """NSGA-II with one more mutation: with probability ``p_exploit``, the policy's is used."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Hybrid(NSGA2[HybridSettings]):
         self.mutations["policy"] = (settings.p_exploit, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only when the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
         candidates = super().ask(count)
         self.reinforced.asked(candidates)
         return candidates

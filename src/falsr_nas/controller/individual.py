@@ -1,6 +1,6 @@
-"""Individuals of a population: constrained domination, rank and crowding distance (Deb et al., 2002).
+"""Individuals of a population: constrained domination, rank and crowding distance.
 
-Non-dominated sorting and the crowding distance are DEAP's.
+All is as in NSGA-II (Deb et al., 2002). Non-dominated sorting and crowding distance are DEAP's.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from falsr_nas.space.genome import Genome
 
 
 def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
-    """Objectives of a scored evaluation, all minimised: negative PSNR, log mult-adds, log parameters.
+    """Return the minimised objectives: negative PSNR, log mult-adds and log parameters.
 
-    Logarithms change no domination, only the crowding distance: 1 G and 2 G are as far apart as
+    Logarithms change only the crowding distance, not domination: 1 G and 2 G are as far apart as
     100 G and 200 G (our choice).
     """
     score, cost = evaluation.score, evaluation.candidate.cost
@@ -28,7 +28,7 @@ def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
 
 
 def violation(evaluation: Evaluation, constraints: Constraints) -> float:
-    """How far a scored evaluation is below the minimum PSNR, in dB; 0 where it is feasible."""
+    """Return how far a scored evaluation is below the minimum PSNR, in dB; 0 if it meets it."""
     assert evaluation.score is not None, "only scored candidates compete"
     if constraints.min_psnr is None:
         return 0.0
@@ -36,7 +36,7 @@ def violation(evaluation: Evaluation, constraints: Constraints) -> float:
 
 
 class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
-    """The three objectives under constrained domination: a smaller violation dominates a larger one."""
+    """Three objectives with constrained domination: a smaller violation dominates a larger one."""
 
     weights = (-1.0, -1.0, -1.0)
 

@@ -23,7 +23,7 @@ class Mutant:
 
     Attributes:
         genome: the network.
-        log_prob: as of :class:`~falsr_nas.archive.candidate.Origin`.
+        log_prob: as in :class:`~falsr_nas.archive.candidate.Origin`.
     """
 
     genome: Genome
@@ -67,23 +67,23 @@ def random_mutation(
 
 
 def roulette_weights(space: SearchSpace, cost: Callable[[Cell], int]) -> np.ndarray:
-    """Probabilities of the space's cells (cells,): proportional to 1 / ln(cost).
+    """Return the probabilities (|S|,) of the space's cells, proportional to 1 / ln(cost).
 
-    The paper takes the logarithm of FLOPs and parameters first (IV-E1); the inverse is our choice of
-    a wheel on which lighter cells are likelier. Costs below 2 count as 2, so that every probability
-    is finite; in the paper's space no cell is that light.
+    The paper takes the logarithm of FLOPs and parameters (IV-E1). The inverse, by which lighter
+    cells are likelier, is our choice. Costs below 2 count as 2, so that every probability is
+    finite; the paper's space has no such cell.
     """
     weights = 1 / np.log(np.maximum([cost(cell) for cell in space.cells], 2))
     return np.asarray(weights / weights.sum())
 
 
 def cell_mult_adds(cell: Cell) -> int:
-    """Mult-adds per pixel of a cell with as many input as output channels."""
+    """Return the mult-adds per low-resolution pixel of a cell with equal input and output width."""
     return sum(conv.mult_adds for conv in cell_convs(cell, cell.channels))
 
 
 def cell_params(cell: Cell) -> int:
-    """Parameters of a cell with as many input as output channels."""
+    """Return the number of parameters of a cell with equal input and output width."""
     return sum(conv.params for conv in cell_convs(cell, cell.channels))
 
 

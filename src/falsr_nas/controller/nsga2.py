@@ -1,4 +1,8 @@
-"""NSGA-II with the paper's variations (paper, IV)."""
+"""NSGA-II with the paper's variations (paper, IV).
+
+The paper's variations are the initial population, the crossover and the mutations. Selection is
+that of Deb et al. (2002), under constrained domination.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,11 @@ S = TypeVar("S", bound=NSGA2Settings)
 
 
 class NSGA2(BaseController[S]):
-    """NSGA-II, generational or steady-state: asked for a whole generation or for single children."""
+    """NSGA-II with the paper's initial population, crossover and mutations.
+
+    It is generational or steady-state, depending on whether whole generations or single children
+    are asked for.
+    """
 
     def __init__(
         self, settings: S, space: SearchSpace, constraints: Constraints, rng: np.random.Generator
@@ -33,7 +41,7 @@ class NSGA2(BaseController[S]):
         self.population: list[Individual] = []
 
     def draw(self) -> tuple[Genome, Origin]:
-        """Draw from the initial design in generation 0, else make a child."""
+        """Draw from the initial design in generation 0, otherwise make a child."""
         if self.admission.generation == 0 or not self.population:
             return self.initial.draw(self.rng), Origin(("initial",))
         return self._child()

@@ -1,4 +1,4 @@
-"""Optuna's NSGA-II sampler behind this project's protocol, to compare with."""
+"""Optuna's NSGA-II sampler as a controller, for comparison."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 GENERATION = "NSGAIISampler:generation"
-"""Where Optuna's sampler keeps a trial's generation."""
+"""System attribute in which Optuna's sampler stores the generation of a trial."""
 
 
 class OptunaNSGA2(BaseController[OptunaSettings]):
-    """Cells and links are parameters of a study with the three objectives of the search.
+    """Runs an Optuna study whose parameters are the cells and links.
 
-    Parameters are whole numbers, because Optuna compares long lists of categories slowly; its uniform crossover swaps them and its mutation
-    draws them anew, so that their order means nothing.
-    A draw that repeats a network or breaks the mult-adds limit is a failed trial. The least PSNR is Optuna's own constraint.
-    Optuna keeps the sampler's generators to itself, so a restored search knows all that was evaluated and goes on from there, but with
-    other draws than the unbroken one.
+    Parameters are integers because Optuna is slow with long lists of categories. Their order has no
+    meaning: uniform crossover swaps them and mutation redraws them.
+
+    A draw that repeats a network or exceeds the mult-adds limit is a failed trial. The minimum PSNR
+    is a constraint of the study.
+
+    The state of the sampler's random generators cannot be saved. A restored search knows all
+    evaluations, but its draws differ from those of a search that was not interrupted.
     """
 
     def __init__(
@@ -44,12 +47,12 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
         self._genes.update({f"link{i}": link for i in range(space.bits)})
-        self._trials: dict[str, Trial] = {}  # by key, those whose evaluations are awaited
-        self._drawn: dict[str, Trial] = {}  # by key, the draws for the next candidate
+        self._trials: dict[str, Trial] = {}  # by key: candidates that are being evaluated
+        self._drawn: dict[str, Trial] = {}  # by key: draws for the next candidate
         self._study = self._new_study()
 
     def ask(self, count: int) -> list[Candidate]:
-        """Up to ``count`` new candidates; fewer only when the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
         candidates: list[Candidate] = []
         for _ in range(count):
             self._drawn.clear()
@@ -65,7 +68,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         return candidates
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Tell the study; a network that it did not propose itself is added to it."""
+        """Tell the study; add networks that it did not propose itself."""
         for evaluation in evaluations:
             trial = self._trials.pop(evaluation.key, None)
             if trial is None:
@@ -79,7 +82,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
-        """Continue from :meth:`state`, with other draws than the saved one's."""
+        """Continue from :meth:`state`, with other draws than the saved controller."""
         super().restore(state, told, pending)
         self._trials.clear()
         self._study = self._new_study()
@@ -101,7 +104,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         return genome, Origin(("optuna",))
 
     def _add(self, evaluation: Evaluation) -> None:
-        """Let an evaluation into the study as if the sampler had proposed it in its generation."""
+        """Add an evaluation to the study as if its sampler had proposed the candidate."""
         if evaluation.score is None:
             return
         cells, bits = self.space.encode(evaluation.candidate.genome)

@@ -1,4 +1,4 @@
-"""pymoo's NSGA-II behind this project's protocol, to compare with."""
+"""pymoo's NSGA-II as a controller, for comparison."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class PymooNSGA2(BaseController[PymooSettings]):
-    """Cells are choices and links bits of a mixed problem; the least PSNR is an inequality constraint.
+    """Runs pymoo's NSGA-II on a mixed-variable problem: cells are choices, links are bits.
 
-    pymoo's proposals are taken one by one, and those that repeat a network or break the mult-adds limit are passed over. What was
-    evaluated is told as offspring, failures excepted. Restores exactly: the population and pymoo's generator are the state.
+    Proposals that repeat a network or exceed the mult-adds limit are skipped. Scored evaluations
+    are passed to pymoo as offspring; the minimum PSNR is an inequality constraint. The population
+    and the random generator are saved, so a restored search continues exactly.
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class PymooNSGA2(BaseController[PymooSettings]):
         self._algorithm = self._new_algorithm()
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Tell pymoo the scored ones."""
+        """Pass the scored evaluations to pymoo."""
         scored = [evaluation for evaluation in evaluations if evaluation.score]
         if scored:
             self._algorithm.tell(infills=self._population(scored))
 
     def state(self) -> dict[str, Any]:
-        """Population, proposals not yet taken and generators, as JSON."""
+        """Return the population, the proposals not yet used and the generator, as JSON."""
         members = self._algorithm.pop if self._algorithm.is_initialized else []
         return {
             **super().state(),
@@ -80,7 +81,7 @@ class PymooNSGA2(BaseController[PymooSettings]):
         """Take pymoo's next proposal."""
         if not self._proposals:
             offspring = self._algorithm.ask()
-            if offspring is None:  # nothing that it can make differs from the population
+            if offspring is None:  # pymoo found no genome that is not in the population
                 return self.space.sample(self.rng), Origin(("sampled",))
             self._proposals.extend(one.X for one in offspring)
         drawn = self._proposals.popleft()
