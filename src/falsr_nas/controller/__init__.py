@@ -1,4 +1,4 @@
-"""Controllers: they propose the next genomes (paper, IV)."""
+"""Controllers, which propose the next candidates of a search (paper, IV)."""
 
 import lazy_loader
 

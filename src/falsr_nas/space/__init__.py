@@ -1,4 +1,4 @@
-"""The search space: cells, genomes, costs, published networks. Needs no torch."""
+"""The search space: cells, genomes, costs and published networks. Does not import PyTorch."""
 
 import lazy_loader
 

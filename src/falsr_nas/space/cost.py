@@ -1,7 +1,7 @@
-"""Parameters and mult-adds of a genome by formula, before anything is built (paper, III and Table I).
+"""Parameters and mult-adds of a genome by formula, without building the network (paper, Table I).
 
-Mult-adds are those of the convolutions alone, without biases, as in the paper. They are counted at 480x480 low-resolution input, that is
-1280x720 pixels' worth of x2 output; biases count as parameters.
+Mult-adds are those of the convolutions, without biases, at 480x480 low-resolution input as in the
+paper. At x2 the output has as many pixels as one of 1280x720. Parameters include biases.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from typing import NamedTuple
 from falsr_nas.space.genome import SCALE, Cell, Genome
 
 LR_PIXELS = 480 * 480
-"""Low-resolution pixels at which mult-adds are quoted."""
+"""Low-resolution pixels at which mult-adds are given."""
 
 
 class Conv(NamedTuple):
-    """One convolution. ``density`` is its output pixels for each low-resolution pixel."""
+    """One convolution.
+
+    Attributes:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the square kernel.
+        groups: groups of channels.
+        density: output pixels per low-resolution pixel: 4 after the x2 upsampling, otherwise 1.
+    """
 
     inputs: int
     outputs: int
@@ -27,25 +35,25 @@ class Conv(NamedTuple):
 
     @property
     def params(self) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.outputs * (self.inputs // self.groups * self.kernel**2 + 1)
 
     @property
     def mult_adds(self) -> int:
-        """Multiply-accumulates for each low-resolution pixel."""
+        """Multiply-add operations per low-resolution pixel."""
         return self.density * self.outputs * (self.inputs // self.groups) * self.kernel**2
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a network costs: parameters, and mult-adds at 480x480 input."""
+    """Cost of a network: its parameters, and its mult-adds at 480x480 input."""
 
     params: int
     mult_adds: int
 
 
 def cell_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
-    """The convolutions of a cell that reads ``inputs`` channels, in the order in which they run."""
+    """Yield the convolutions of a cell with ``inputs`` input channels in execution order."""
     width, kernel = cell.channels, cell.kernel
     if cell.operator.kind == "invertBotCon":
         inner = width * cell.operator.factor
@@ -60,7 +68,14 @@ def cell_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
 
 
 class Part(NamedTuple):
-    """A named part of a network and the convolutions it runs: ``target`` 0 is the stem, n+1 the upsampler."""
+    """A part of a network: stem, cell block or upsampler.
+
+    Attributes:
+        target: 0 for the stem, 1..n for cell blocks, n+1 for the upsampler.
+        block: name of the part.
+        reads: nodes that it reads.
+        convs: its convolutions in execution order.
+    """
 
     target: int
     block: str
@@ -69,7 +84,7 @@ class Part(NamedTuple):
 
 
 def parts(genome: Genome) -> Iterator[Part]:
-    """The parts of a network, from the stem to the upsampler."""
+    """Yield the parts of a network from the stem to the upsampler."""
     yield Part(0, f"stem_f{genome.stem}", (), (Conv(1, genome.stem, 3),))
     for target, cell in enumerate(genome.cells, start=1):
         yield Part(
@@ -87,12 +102,12 @@ def parts(genome: Genome) -> Iterator[Part]:
 
 
 def convs(genome: Genome) -> Iterator[Conv]:
-    """All convolutions of a network, in the order in which they run."""
+    """Iterate over all convolutions of a network in execution order."""
     return (conv for part in parts(genome) for conv in part.convs)
 
 
 def genome_cost(genome: Genome) -> Cost:
-    """Parameters and mult-adds of a network."""
+    """Return the number of parameters and mult-adds of a network."""
     layers = list(convs(genome))
     return Cost(
         sum(conv.params for conv in layers), LR_PIXELS * sum(conv.mult_adds for conv in layers)

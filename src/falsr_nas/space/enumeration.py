@@ -1,4 +1,7 @@
-"""The ends of a space, and every affordable network in it, one by one: what is left to try when drawing at random finds nothing new."""
+"""The lightest and the heaviest network of a space, and all networks up to a limit of mult-adds.
+
+Controllers enumerate networks where random draws find no new one.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +28,29 @@ def _end_mult_adds(space: SearchSpace, inputs: int) -> int:
 
 
 def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Genome]:
-    """All different networks of at most ``limit`` mult-adds, lightest choices first; canonical genomes.
+    """Yield the canonical genomes of all different networks of at most ``limit`` mult-adds.
 
-    A chain of cells is given up as soon as even its cheapest completion breaks the limit, so that a rare network in a vast
-    space is found without visiting the rest.
+    Lighter cells come first. A chain of cells is abandoned as soon as its cheapest completion
+    exceeds the limit, so that a rare network in a large space is found quickly.
+
+    Args:
+        space: the search space.
+        limit: maximum mult-adds, or None for no limit.
     """
     limit = float("inf") if limit is None else limit
     cells = sorted(space.distinct_cells, key=lambda cell: _cell_mult_adds(cell, cell.channels))
 
     @cache
     def cheapest_rest(placed: int, inputs: int) -> int:
-        """Fewest mult-adds of all that comes after ``placed`` cells, the last of which has ``inputs`` channels."""
+        """Return the fewest mult-adds of all parts after ``placed`` cells.
+
+        ``inputs`` is the number of channels of the last of these cells.
+        """
         if placed == space.n:
             return _end_mult_adds(space, inputs)
         return min(
-            _cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels) for cell in cells
+            _cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
+            for cell in cells
         )
 
     def chains(
@@ -58,7 +69,7 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
 
 
 def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iterator[Genome]:
-    """The chain with every set of links that costs at most ``budget`` mult-adds more."""
+    """Yield the chain of cells with every set of links that adds at most ``budget`` mult-adds."""
     bare = space.genome(chain, [0] * space.bits)
     mult_adds = []
     for node, target in space.link_places:
@@ -78,10 +89,9 @@ def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iter
 
 
 def lightest(space: SearchSpace) -> Genome:
-    """The network of the fewest mult-adds."""
-    best: dict[int, tuple[int, tuple[Cell, ...]]] = {
-        space.stem: (0, ())
-    }  # by channels of the last cell
+    """Return the network with the fewest mult-adds."""
+    # Mult-adds and cells of the lightest chain by the channels of its last cell.
+    best: dict[int, tuple[int, tuple[Cell, ...]]] = {space.stem: (0, ())}
     for _ in range(space.n):
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
@@ -97,7 +107,11 @@ def lightest(space: SearchSpace) -> Genome:
 
 
 def heaviest(space: SearchSpace) -> Genome:
-    """The network of the most mult-adds: every link set, and at each place the widest cell that costs most with what it then reads."""
+    """Return the network with the most mult-adds.
+
+    All links are set, and each cell is the one of the largest width that has the most mult-adds
+    with the channels that it reads.
+    """
     width = max(space.channels)
     wide = [cell for cell in space.distinct_cells if cell.channels == width]
     chain = [
