@@ -1,4 +1,4 @@
-"""Damaged TensorFlow graphs: in their bytes, and in what their nodes say."""
+"""Damaged TensorFlow graphs: changed bytes, and changed nodes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from falsr_nas.errors import UserError
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.tf_import import LUMA_INPUT, import_graph, message_types
+from falsr_nas.networks.tf_graph import message_types
+from falsr_nas.networks.tf_import import LUMA_INPUT, import_graph
 from fuzz.mutations import fuzz, mutated
 
 TYPES = message_types()
 
 
 def small_graph() -> bytes:
-    """``stem_f4 conv_f4_k1_b1_noskip``, node by node as the published graphs are written."""
+    """The graph of ``stem_f4 conv_f4_k1_b1_noskip``, laid out like the published graphs."""
     nodes: list = []
 
     def node(name: str, op: str, inputs: tuple[str, ...] = (), **values: object) -> str:

@@ -1,4 +1,4 @@
-"""Footprints against measurements: where a change spreads to, and which tensors live."""
+"""Footprints agree with measurements of the receptive field and of the tensors in memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NETWORKS: dict[str, Callable[[], SuperResolver]] = {
 
 
 class LiveTensors(TorchDispatchMode):
-    """The most floats that exist at one time, beside weights and input."""
+    """Measures the most numbers in memory at one time, without weights and input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,12 +61,12 @@ class LiveTensors(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_margin_is_how_far_a_change_spreads(name: str) -> None:
+def test_margin_is_the_receptive_field(name: str) -> None:
     network = NETWORKS[name]().eval()
     margin = network.footprint.margin
     x = torch.rand(1, network.planes, 2 * margin + 5, 2 * margin + 7)
     centre = margin + 2
-    x[..., centre, centre + 1] = torch.nan  # what it touches becomes NaN, whatever the weights
+    x[..., centre, centre + 1] = torch.nan  # all outputs that depend on it become NaN
     with torch.no_grad():  # the fused kernels of inference mode turn NaN into 0
         rows, columns = torch.isnan(network(x)).any(dim=1)[0].nonzero().T // 2
     assert (int(rows.min()), int(rows.max())) == (centre - margin, centre + margin)
@@ -74,7 +74,7 @@ def test_margin_is_how_far_a_change_spreads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_floats_are_what_lives(name: str) -> None:
+def test_floats_are_the_most_in_memory(name: str) -> None:
     network = NETWORKS[name]().eval()
     x = torch.rand(1, network.planes, SIDE, SIDE)
     with torch.inference_mode(), LiveTensors() as tensors:
@@ -83,14 +83,14 @@ def test_floats_are_what_lives(name: str) -> None:
     assert measured <= network.footprint.floats <= 1.1 * measured + 5
 
 
-def test_nodes_are_let_go_after_their_last_reader() -> None:
+def test_nodes_are_released_after_their_last_reader() -> None:
     cell = "conv_f8_k1_b1_noskip"
     genome = Genome.parse(f"stem_f32 {cell} {cell} {cell} {cell} | 0->3 1->4 0,2->5")
     assert released(genome) == ((), (), (), (1, 3))
     assert released(Genome.parse(f"{cell} {cell}")) == ((), (1,))
 
 
-def test_letting_go_saves_memory() -> None:
+def test_releasing_nodes_saves_memory() -> None:
     chain = " ".join(["conv_f64_k1_b1_noskip"] * 7)
     assert (
         footprint(Genome.parse(chain)).floats

@@ -9,7 +9,7 @@ from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost, thop_cost
-from falsr_nas.space.cost import LR_PIXELS, Cost, cost
+from falsr_nas.space.cost import LR_PIXELS, Cost, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -35,7 +35,7 @@ LITERATURE_MINUS_COUNT = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_costs_of_the_published_networks(name: str) -> None:
     genome = PUBLISHED[name]
-    assert cost(genome) == COSTS[name]
+    assert genome_cost(genome) == COSTS[name]
     assert thop_cost(genome) == COSTS[name]
     assert network_cost(Network(genome)) == COSTS[name]
 
@@ -43,7 +43,7 @@ def test_costs_of_the_published_networks(name: str) -> None:
 def test_the_paper_counts_falsr_c_without_one_connection() -> None:
     text = str(PUBLISHED["FALSR-C"])
     assert text.endswith(" 0,2,6->8")
-    without = cost(Genome.parse(text.replace(" 0,2,6->8", " 0,6->8")))
+    without = genome_cost(Genome.parse(text.replace(" 0,2,6->8", " 0,6->8")))
     assert without.params == COSTS["FALSR-C"].params - 64 * 9 * 32
     assert round(without.params / 1e3) == PEERS["FALSR-C"].params_k
     assert round(without.mult_adds / 1e9, 1) == PEERS["FALSR-C"].mult_adds_g
@@ -52,7 +52,7 @@ def test_the_paper_counts_falsr_c_without_one_connection() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_counts_agree_with_the_formula(seed: int) -> None:
     genome = SearchSpace(n=4).sample(np.random.default_rng(seed))
-    assert thop_cost(genome) == network_cost(Network(genome)) == cost(genome)
+    assert thop_cost(genome) == network_cost(Network(genome)) == genome_cost(genome)
 
 
 @pytest.mark.parametrize("name", sorted(set(BASELINES) - {"bicubic"}))

@@ -1,4 +1,4 @@
-"""Graphs of the family: the two published ones, and any other, written here node by node and run op by op."""
+"""Import of graphs: the published ones, and others that are written and run by these tests."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from torch import Tensor
 from torch.nn.functional import conv2d, relu
 
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.tf_import import (
-    LUMA_INPUT,
-    GraphError,
-    _Graph,
-    _Importer,
-    import_graph,
-    load_graph,
-    message_types,
-)
+from falsr_nas.networks.tf_graph import Graph, GraphError, message_types
+from falsr_nas.networks.tf_import import LUMA_INPUT, _Importer, import_graph, load_graph
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 
 REFERENCE = Path(__file__).parent / "tensorflow_reference.npz"
-"""A crop of scikit-image's astronaut, and what TensorFlow 2.21 makes of it with the published graphs (``yout/BiasAdd``)."""
+"""A crop of scikit-image's astronaut, and FALSR-A's and FALSR-B's outputs for it.
+
+The outputs (``yout/BiasAdd``) were computed with TensorFlow 2.21, which these tests do not need.
+"""
+
+PARAMS = {"FALSR-A": 1_021_401, "FALSR-B": 324_745, "FALSR-C": 426_569}
 
 SCOPE = "test_sr_evaluator_i1_b0_g"
 FLOAT, INT32 = 1, 3
 
 
 class GraphWriter:
-    """Writes a genome with random weights as the published graphs are written; ``compact``: one number for all of a constant."""
+    """Writes a genome's graph with random weights, laid out like the published graphs.
+
+    Args:
+        genome: the network.
+        seed: of the weights.
+        compact: store one number per constant, which stands for all of its values.
+    """
 
     def __init__(self, genome: Genome, seed: int, *, compact: bool = False) -> None:
         self.types = message_types()
@@ -206,7 +210,10 @@ class GraphWriter:
 
 
 def run_graph(data: bytes, y: Tensor) -> Tensor:
-    """A GraphDef's operations, one by one, in TensorFlow's own layout: (N, H, W, 1) -> (N, 2H, 2W, 1). Knows nothing of genomes."""
+    """Run a GraphDef operation by operation: (N, H, W, 1) -> (N, 2H, 2W, 1).
+
+    This does not use any code of the importer.
+    """
     types = message_types()
     nodes = {
         node.name: node
@@ -279,19 +286,32 @@ def outputs(network: Network, y: Tensor) -> Tensor:
         return network.eval()(y)
 
 
-@pytest.mark.parametrize("name", ["FALSR-A", "FALSR-B"])
-def test_published_graphs_give_what_tensorflow_gives(name: str, data_root: Path) -> None:
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_graphs_hold_the_published_genomes(name: str, data_root: Path) -> None:
     network = load_graph(data_root / "models" / f"{name}.pb")
     assert network.genome == PUBLISHED[name]
+    assert sum(parameter.numel() for parameter in network.parameters()) == PARAMS[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_agree_with_their_graphs(name: str, data_root: Path) -> None:
+    path = data_root / "models" / f"{name}.pb"
+    with np.load(REFERENCE) as reference:
+        y = torch.from_numpy(reference["y"])[None, None]
+    expected = run_graph(path.read_bytes(), y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(outputs(load_graph(path), y), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["FALSR-A", "FALSR-B"])
+def test_published_networks_agree_with_tensorflow(name: str, data_root: Path) -> None:
+    network = load_graph(data_root / "models" / f"{name}.pb")
     with np.load(REFERENCE) as reference:
         output = outputs(network, torch.from_numpy(reference["y"])[None, None])[0, 0]
         np.testing.assert_allclose(output.numpy(), reference[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["FALSR-A", "FALSR-B"])
-def test_the_interpreter_of_these_tests_gives_what_tensorflow_gives(
-    name: str, data_root: Path
-) -> None:
+def test_run_graph_agrees_with_tensorflow(name: str, data_root: Path) -> None:
     with np.load(REFERENCE) as reference:
         output = run_graph(
             (data_root / "models" / f"{name}.pb").read_bytes(),
@@ -301,9 +321,11 @@ def test_the_interpreter_of_these_tests_gives_what_tensorflow_gives(
 
 
 GENOMES = [
-    # Groups that read node 0: its channels cannot be permuted into PyTorch's sub-pixel order, so the shuffle must be TensorFlow's.
+    # Grouped convolutions that read node 0: its channels cannot be permuted to PyTorch's sub-pixel
+    # order when weights are imported, so the shuffle must be TensorFlow's.
     Genome.parse(
-        "stem_f32 groupConG4_f16_k3_b2_isskip groupConG2_f32_k1_b4_noskip invertBotConE2_f16_k1_b1_noskip | 0->2 0,1->3 0,1->4"
+        "stem_f32 groupConG4_f16_k3_b2_isskip groupConG2_f32_k1_b4_noskip"
+        " invertBotConE2_f16_k1_b1_noskip | 0->2 0,1->3 0,1->4"
     ),
     Genome.parse("stem_f16 invertBotConE1_f8_k3_b2_isskip conv_f4_k5_b1_isskip | 0->3"),
     Genome.parse("stem_f4 conv_f4_k1_b1_noskip"),
@@ -331,7 +353,8 @@ def test_any_graph_of_the_family(seed: int) -> None:
 
 
 SMALL = Genome.parse(
-    "conv_f8_k3_b2_isskip groupConG2_f8_k3_b1_noskip invertBotConE2_f8_k1_b2_noskip | 0->2 1->3 0,1->4"
+    "conv_f8_k3_b2_isskip groupConG2_f8_k3_b1_noskip invertBotConE2_f8_k1_b2_noskip"
+    " | 0->2 1->3 0,1->4"
 )
 
 
@@ -414,7 +437,7 @@ def twice(writer: GraphWriter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (swap_residual, "nothing adds"),
         (drop_residual, "no node's output"),
@@ -432,12 +455,12 @@ def twice(writer: GraphWriter) -> None:
     ],
 )
 def test_a_graph_that_computes_something_else_is_refused(
-    damage: Callable[[GraphWriter], None], says: str
+    damage: Callable[[GraphWriter], None], message: str
 ) -> None:
     writer = GraphWriter(SMALL, 0)
     import_graph(writer.bytes())
     damage(writer)
-    with pytest.raises(GraphError, match=says):
+    with pytest.raises(GraphError, match=message):
         import_graph(writer.bytes())
 
 
@@ -449,9 +472,8 @@ def test_one_number_can_stand_for_a_whole_constant() -> None:
 
 
 def test_but_not_for_more_weights_than_a_file_could_hold() -> None:
-    genome = Genome.parse(
-        " ".join(["conv_f1024_k15_b32_noskip"] * 64)
-    )  # a genome's bounds allow it: 1.9 TB of weights
+    # The largest genome that can be written has 1.9 TB of weights.
+    genome = Genome.parse(" ".join(["conv_f1024_k15_b32_noskip"] * 64))
     data = GraphWriter(genome, 0, compact=True).bytes()
     assert len(data) < 10_000_000
     with pytest.raises(GraphError, match="more weights than"):
@@ -496,8 +518,8 @@ def test_flipped_bits_are_refused_or_harmless(bits: list[int]) -> None:
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
 
 
-def test_flipped_structure_is_refused() -> None:
-    """Most of a file is weights, so flips of the bytes between them are tried apart: nodes are shuffled, dropped and renamed."""
+def test_changed_operations_are_refused() -> None:
+    """Flipped bits mostly hit weights, so operations are changed in a test of their own."""
     rng = random.Random(0)
     for _ in range(60):
         writer = GraphWriter(SMALL, 0)
@@ -524,7 +546,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         load_graph(path)
 
 
-def test_the_reference_is_what_it_says() -> None:
+def test_the_reference_is_the_crop_that_it_is_described_as() -> None:
     skimage_data = pytest.importorskip("skimage.data")
     rgb = skimage_data.astronaut()[60:116, 180:244] / 255
     with np.load(REFERENCE) as reference:
@@ -541,18 +563,21 @@ class CountingDict(dict):
         return super().get(*arguments)
 
 
-def test_long_chains_are_walked_once() -> None:
-    """1,000 additions that read the end of a chain of 1,000 identities: a hostile graph could make it the square of 50,000 steps."""
+def test_long_chains_are_followed_once() -> None:
+    """1,000 sums read the end of a chain of 1,000 Identity nodes.
+
+    A hostile graph could otherwise make the importer take the square of 50,000 steps.
+    """
     types = message_types()
     chain = [
         types["NodeDef"](name=f"i{i}", op="Identity", input=[f"i{i - 1}"]) for i in range(1000)
     ]
     sums = [types["NodeDef"](name=f"a{i}", op="Add", input=["i999", f"i{i}"]) for i in range(1000)]
-    graph = _Graph(
+    graph = Graph(
         types["GraphDef"](
             node=[node.SerializeToString() for node in chain + sums]
         ).SerializeToString()
     )
     graph.nodes = CountingDict(graph.nodes)
-    assert _Importer(graph).adds[frozenset({"i-1"})] == "a999"
+    assert _Importer(graph).sums[frozenset({"i-1"})] == "a999"
     assert graph.nodes.count < 5000

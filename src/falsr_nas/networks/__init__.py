@@ -1,4 +1,4 @@
-"""Networks as PyTorch modules: genomes, hand-made baselines, imported TensorFlow graphs."""
+"""Networks as PyTorch modules: of genomes, baselines, imported TensorFlow graphs."""
 
 import lazy_loader
 

@@ -1,7 +1,8 @@
-"""The hand-made x2 networks that searches are measured against, in evaluation form.
+"""Published x2 networks as baselines: bicubic interpolation, SRCNN, FSRCNN, VDSR, CARN, CARN-M.
 
-Zero padding "same" everywhere, so that every output is twice its input. Weights are not shipped; the published costs and scores lie in
-:mod:`falsr_nas.benchmark.peers`. Where the count of a network differs from its paper's by more than 0.5%, its docstring says why.
+All convolutions pad with zeros to keep the size, so that the output is exactly twice the input.
+Weights are not included. Published costs and scores are in :mod:`falsr_nas.benchmark.peers`. Where
+a network's parameters or mult-adds differ from those by more than 0.5%, its docstring says why.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 
-_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's colours, subtracted by CARN
+_MEAN = (0.4488, 0.4371, 0.4040)  # mean RGB of DIV2K, which CARN subtracts
 
 
 def bicubic(x: Tensor) -> Tensor:
-    """Bicubic interpolation, a = -0.5 (Keys, 1981; MATLAB's), border replicated: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    """Upscale by bicubic interpolation: (N, C, H, W) -> (N, C, 2H, 2W).
+
+    As in MATLAB: a = -0.5 (Keys, 1981), with the border replicated.
+    """
     edge = 2  # taps on each side
-    # Only its antialiased variant uses a = -0.5. For an upscaling both have the same four taps.
+    # PyTorch uses a = -0.5 only with antialiasing, which does not change the taps of upscaling.
     x = interpolate(
         pad(x, (edge,) * 4, mode="replicate"), scale_factor=SCALE, mode="bicubic", antialias=True
     )
@@ -63,9 +67,9 @@ class SRCNN(SuperResolver):
 class FSRCNN(SuperResolver):
     """FSRCNN(56, 12, 4) (Dong et al., ECCV 2016): all but the last layer at low resolution.
 
-    Its "12K" parameters are 12,464 weights; biases and PReLU slopes are 345 more. Its 2.9 G mult-adds stand as 6.0 G in the literature:
-    there every high-resolution pixel is charged all 9 x 9 taps of the transposed convolution, but at stride 2 an input pixel meets each
-    of them once.
+    The published 12K parameters are its 12,464 weights; biases and PReLU slopes are 345 more. The
+    literature has 6.0 G mult-adds instead of 2.9 G: it counts all 9x9 taps of the transposed
+    convolution for each output pixel, of which a quarter meets an input pixel at stride 2.
     """
 
     planes = 1
@@ -87,7 +91,7 @@ class FSRCNN(SuperResolver):
 
 
 class VDSR(SuperResolver):
-    """VDSR (Kim et al., CVPR 2016): 20 convolutions that add to the bicubic image what it lacks."""
+    """VDSR (Kim et al., CVPR 2016): 20 convolutions that predict the residual of bicubic."""
 
     planes = 1
     footprint = Footprint(margin=12, floats=520)
@@ -107,7 +111,7 @@ class VDSR(SuperResolver):
 
 
 class ResidualUnit(nn.Module):
-    """CARN's residual block: two 3 x 3 convolutions."""
+    """CARN's residual block: two 3x3 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -120,7 +124,7 @@ class ResidualUnit(nn.Module):
 
 
 class EfficientUnit(nn.Module):
-    """CARN-M's residual block: two grouped 3 x 3 convolutions and a 1 x 1."""
+    """CARN-M's residual block: two grouped 3x3 convolutions and a 1x1 convolution."""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
@@ -135,7 +139,14 @@ class EfficientUnit(nn.Module):
 
 
 class Cascade(nn.Module):
-    """Three units, or one unit three times; after each a 1 x 1 convolution fuses everything so far. CARN is a cascade of cascades."""
+    """A cascade of three units; after each, a 1x1 convolution fuses all outputs so far.
+
+    CARN is a cascade of such cascades.
+
+    Args:
+        width: number of channels.
+        *units: three modules, or one whose weights are shared by all three.
+    """
 
     def __init__(self, width: int, *units: nn.Module) -> None:
         super().__init__()
@@ -152,9 +163,10 @@ class Cascade(nn.Module):
 
 
 class CARN(SuperResolver):
-    """CARN (Ahn et al., ECCV 2018), for x2 alone.
+    """CARN (Ahn et al., ECCV 2018), for x2 only.
 
-    The paper's 1592K parameters are those of the network for x2, x3 and x4 at once; its upsamplers for x3 and x4 (627,776) are left out.
+    The published 1592K parameters are those of a network for x2, x3 and x4: its upsamplers for x3
+    and x4 have 627,776.
     """
 
     planes = 3
@@ -174,7 +186,7 @@ class CARN(SuperResolver):
         self.restore = nn.Conv2d(width, 3, 3, padding=1)
 
     def block(self) -> Cascade:
-        """One of its three blocks."""
+        """Return one of the three blocks."""
         return Cascade(self.width, *(ResidualUnit(self.width) for _ in range(3)))
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -185,15 +197,16 @@ class CARN(SuperResolver):
 
 
 class CARNM(CARN):
-    """CARN-M (Ahn et al., ECCV 2018), for x2 alone: grouped by four, the units of a block share their weights.
+    """CARN-M (Ahn et al., ECCV 2018), for x2 only.
 
-    The paper's 412K are the weights without biases of the network for x2, x3 and x4 at once.
+    Its convolutions have four groups, and the units of a block share their weights. The published
+    412K parameters are those of a network for x2, x3 and x4, without biases.
     """
 
     groups: ClassVar[int] = 4
 
     def block(self) -> Cascade:
-        """One of its three blocks."""
+        """Return one of the three blocks."""
         return Cascade(self.width, EfficientUnit(self.width, self.groups))
 
 

@@ -12,15 +12,15 @@ from falsr_nas.space.genome import Cell
 
 
 def conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Conv2d:
-    """A convolution of the family: stride 1, zero padding "same", with bias."""
+    """Return a convolution with stride 1, zero padding "same" and bias."""
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
 
 
 def conv_relu(layer: nn.Module, x: Tensor) -> Tensor:
-    """ReLU of a convolution: (N, inputs, H, W) -> (N, outputs, H, W).
+    """Apply a convolution and ReLU: (N, inputs, H, W) -> (N, outputs, H, W).
 
-    In inference mode on a CPU both are one oneDNN kernel, the one that PyTorch's own compiler calls: a separate ReLU would read and write
-    all the memory once more. (There a NaN becomes 0.)
+    In inference mode on a CPU, both are one oneDNN kernel (the one that torch.compile uses), which
+    saves reading and writing the output once more. This kernel turns NaN into 0.
     """
     assert isinstance(layer, nn.Conv2d)
     if (
@@ -47,7 +47,14 @@ def conv_relu(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 class ConvCell(nn.Module):
-    """b times (k x k convolution, ReLU), plain or grouped. Residual: the first layer's output is added to the last's."""
+    """The cells conv and grouped conv: b times (k x k convolution, ReLU).
+
+    A residual adds the output of the first layer to that of the last.
+
+    Args:
+        cell: the cell.
+        inputs: number of input channels.
+    """
 
     def __init__(self, cell: Cell, inputs: int) -> None:
         super().__init__()
@@ -55,7 +62,7 @@ class ConvCell(nn.Module):
         self.layers = nn.ModuleList(
             conv(width if i else inputs, width, cell.kernel, groups) for i in range(cell.repeats)
         )
-        self.residual = cell.residual and cell.repeats > 1
+        self.residual = cell.has_residual
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, f, H, W)."""
@@ -66,7 +73,15 @@ class ConvCell(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """x + project(depthwise(expand(x))), with ReLU after the first two; the depthwise kernel is always 3 x 3."""
+    """An inverted bottleneck: x + project(depthwise(expand(x))).
+
+    ReLU follows ``expand`` and ``depthwise``. The depthwise kernel is 3x3, whatever the cell's.
+
+    Args:
+        width: number of input and output channels.
+        expansion: channels between ``expand`` and ``project``, as a multiple of ``width``.
+        kernel: size of the kernels of ``expand`` and ``project``.
+    """
 
     def __init__(self, width: int, expansion: int, kernel: int) -> None:
         super().__init__()
@@ -84,7 +99,14 @@ class InvertedBottleneck(nn.Module):
 
 
 class InvertedBottleneckCell(nn.Module):
-    """A linear 1 x 1 convolution to f channels, then b inverted bottlenecks. Residual: the former's output is added to the last's."""
+    """The inverted bottleneck cell: a linear 1x1 convolution, then b inverted bottlenecks.
+
+    A residual adds the output of the 1x1 convolution to that of the last bottleneck.
+
+    Args:
+        cell: the cell.
+        inputs: number of input channels.
+    """
 
     def __init__(self, cell: Cell, inputs: int) -> None:
         super().__init__()
@@ -94,7 +116,7 @@ class InvertedBottleneckCell(nn.Module):
             for _ in range(cell.repeats)
         )
         self.blocks = nn.ModuleList(blocks)
-        self.residual = cell.residual and cell.repeats > 1
+        self.residual = cell.has_residual
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, f, H, W)."""
@@ -105,12 +127,12 @@ class InvertedBottleneckCell(nn.Module):
 
 
 def build_cell(cell: Cell, inputs: int) -> nn.Module:
-    """The module of a cell that reads ``inputs`` channels."""
+    """Return the module of a cell with ``inputs`` input channels."""
     if cell.operator.kind == "invertBotCon":
         return InvertedBottleneckCell(cell, inputs)
     return ConvCell(cell, inputs)
 
 
 def concatenate(nodes: Mapping[int, Tensor], picked: tuple[int, ...]) -> Tensor:
-    """The picked nodes (N, C_i, H, W) side by side along the channels, in node order."""
+    """Concatenate nodes (N, C_i, H, W) along the channels, in node order."""
     return nodes[picked[0]] if len(picked) == 1 else torch.cat([nodes[i] for i in picked], dim=1)

@@ -1,4 +1,4 @@
-"""How far an output pixel sees and what a forward pass keeps in memory, as tiled inference needs to know it. No torch in here."""
+"""Receptive field and memory of networks, for inference in tiles. This module needs no torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from falsr_nas.space.genome import Cell, Genome
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What an output pixel depends on, and what a forward pass without gradients needs.
+    """The receptive field of a network, and the memory of a forward pass without gradients.
 
     Attributes:
-        margin: low-resolution pixels on each side of its own that can change an output pixel.
-        floats: the most numbers alive at one time, for each low-resolution pixel.
+        margin: how far away an input pixel can be to affect an output pixel, in low-resolution
+            pixels.
+        floats: the most numbers in memory at one time, per low-resolution pixel.
     """
 
     margin: int
@@ -21,7 +22,10 @@ class Footprint:
 
 
 def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
-    """For each target 1..n the nodes that nothing after it reads. Node 0 stays: the global skip reads it last."""
+    """Return, for each target 1..n, the nodes that no later target reads.
+
+    Node 0 is never among them: the global skip connection reads it at the end.
+    """
     last = {node: target for target in range(1, genome.n + 2) for node in genome.inputs(target)}
     return tuple(
         tuple(node for node in genome.inputs(target) if node and last[node] == target)
@@ -30,9 +34,9 @@ def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
 
 
 def footprint(genome: Genome) -> Footprint:
-    """The footprint of :class:`~falsr_nas.networks.network.Network`, from its convolutions and the order in which they run."""
-    reach = [1]  # of each node: the stem is a 3 x 3 convolution
-    held = genome.stem + 1  # nodes and the input
+    """Return the footprint of a genome's :class:`~falsr_nas.networks.network.Network`."""
+    reach = [1]  # of each node in pixels; the stem is a 3x3 convolution
+    held = genome.stem + 1  # channels of the nodes in memory, and of the input
     floats = held
     for target, (cell, done) in enumerate(
         zip(genome.cells, released(genome), strict=True), start=1
@@ -41,37 +45,36 @@ def footprint(genome: Genome) -> Footprint:
         floats = max(floats, held + _joined(genome, target) + _cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
-    floats = max(
-        floats, held + _joined(genome, last) + genome.stem, held + 3 * genome.stem
-    )  # the sum, reordered, shuffled
-    margin = (
-        max(reach[node] for node in genome.inputs(last)) + 2
-    )  # the last two convolutions; of the one at HR a pixel is half of one
-    return Footprint(margin, floats)
+    merged = held + _joined(genome, last) + genome.stem
+    shuffled = held + 3 * genome.stem  # the sum with node 0, permuted, shuffled
+    # The last two convolutions add a pixel each; at high resolution half of one, rounded up.
+    margin = max(reach[node] for node in genome.inputs(last)) + 2
+    return Footprint(margin, max(floats, merged, shuffled))
 
 
 def _joined(genome: Genome, target: int) -> int:
-    """Channels of what is concatenated for a target; a single node is read where it lies."""
+    """Channels of a target's concatenated input, or 0: a single node is not copied."""
     return genome.in_channels(target) if len(genome.inputs(target)) > 1 else 0
 
 
 def _reach(cell: Cell) -> int:
+    """How far away an input pixel of a cell can be to affect an output pixel."""
     if cell.operator.kind == "invertBotCon":
         return cell.repeats * (2 * (cell.kernel // 2) + 1)  # expand, depthwise 3 x 3, project
     return cell.repeats * (cell.kernel // 2)
 
 
 def _cell_floats(cell: Cell) -> int:
-    """The most numbers alive inside a cell, its input aside."""
+    """The most numbers per pixel in memory while a cell runs, without its input."""
     width = cell.channels
     if cell.operator.kind == "invertBotCon":
         inner = width * cell.operator.factor
         first = width if cell.repeats > 1 else 0
-        return first + max(
-            width + 2 * inner, 3 * width + inner
-        )  # input and output of the depthwise layer; the block's sum
+        depthwise = width + 2 * inner  # the block's input; the layer's input and output
+        project = 3 * width + inner  # the block's input, the layer's input and output, their sum
+        return first + max(depthwise, project)
     if cell.repeats == 1:
         return width
-    return (
-        3 if cell.repeats > 2 or cell.residual else 2
-    ) * width  # the first layer's output, a later one's input and output
+    # Input and output of a layer; the output of the first one too, where it is kept for the sum or
+    # is still in memory.
+    return (3 if cell.repeats > 2 or cell.residual else 2) * width

@@ -1,4 +1,4 @@
-"""A genome as a network (paper, Figure 1)."""
+"""The network of a genome (paper, Figure 1)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from falsr_nas.space.genome import SCALE, Genome
 
 
 class Network(SuperResolver):
-    """Stem, n cell blocks, upsampler: the luma plane at twice its size.
+    """The network of a genome: a stem, n cell blocks and an upsampler, on the luma plane.
+
+    Args:
+        genome: the cells and their connections.
 
     Attributes:
-        genome: what this network was built from.
+        genome: as given.
+        stem: 3x3 convolution from the input to node 0.
+        cells: the cell blocks; block i makes node i.
+        merge: 3x3 convolution of the nodes that the upsampler reads.
+        restore: 3x3 convolution to the output, at high resolution.
     """
 
     planes = 1
@@ -33,26 +40,26 @@ class Network(SuperResolver):
         self.restore = conv(genome.stem // SCALE**2, 1, 3)
 
     def forward(self, y: Tensor) -> Tensor:
-        """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
+        """Upscale luma: (N, 1, H, W) in [0, 1] -> (N, 1, 2H, 2W), not clipped."""
         nodes = {0: conv_relu(self.stem, y)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
-            nodes[target] = cell(
-                concatenate(nodes, self.genome.inputs(target))
-            )  # node i: (N, f_i, H, W)
+            # Node i: (N, f_i, H, W).
+            nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))
             for node in self._released[target - 1]:
-                del nodes[node]  # without gradients its memory is free from here on
+                del nodes[node]  # frees its memory where no gradients are needed
         x = conv_relu(self.merge, concatenate(nodes, self.genome.inputs(self.genome.n + 1)))
         x = x + nodes[0]  # global skip: (N, stem, H, W)
-        # TensorFlow's depth_to_space order, as the published weights have it: channels are (row, column, c), not (c, row, column).
+        # TensorFlow's depth_to_space, which the published weights need: it takes channels as
+        # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
         x = pixel_shuffle(channel_shuffle(x, SCALE**2), SCALE)  # (N, stem / 4, 2H, 2W)
         return self.restore(x)  # type: ignore[no-any-return]
 
 
 class BilinearResidual(SuperResolver):
-    """A network trained on what bilinear interpolation misses, with the interpolation that it adds to.
+    """The sum of a network and bilinear interpolation, for networks trained on the residual.
 
     Attributes:
-        network: what was trained.
+        network: the network that predicts what bilinear interpolation misses.
     """
 
     planes = 1
@@ -63,6 +70,6 @@ class BilinearResidual(SuperResolver):
         self.footprint = network.footprint
 
     def forward(self, y: Tensor) -> Tensor:
-        """(N, 1, H, W) -> (N, 1, 2H, 2W), luma in [0, 1]; the output is not clipped."""
+        """Upscale luma: (N, 1, H, W) in [0, 1] -> (N, 1, 2H, 2W), not clipped."""
         output: Tensor = self.network(y)
         return output + interpolate(y, scale_factor=SCALE, mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 """Parameters and mult-adds counted on built networks.
 
 Mult-adds are those of the convolutions, at 480x480 low-resolution input. For genomes
-:func:`falsr_nas.space.cost.cost` gives the same numbers without building the network.
+:func:`falsr_nas.space.cost.genome_cost` gives the same numbers without building the network.
 
 Networks are counted on PyTorch's meta device: nothing is allocated and nothing is computed.
 """
