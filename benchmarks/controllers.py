@@ -1,8 +1,10 @@
-"""All controllers on the synthetic landscape: hypervolume curves, evaluations to a target, Wilcoxon's test, and the time of ask and tell.
+"""Compare all controllers on the synthetic landscape.
 
     python benchmarks/controllers.py --seeds 20 --evaluations 2000 --jobs 2
 
-Runs that the output folder holds already are not repeated. The last line of standard output is one JSON object.
+Writes hypervolume curves, evaluations to a target and Wilcoxon's test; with --time it measures ask
+and tell instead. Runs whose results are in the output folder are not repeated. The last line of
+standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -50,14 +52,14 @@ COMPARED: dict[str, ControllerSettings] = {
     "hybrid": HybridSettings(),
 }
 REFERENCE = "nsga2"
-"""What the others are compared with, pair by pair of seeds; its median result is the target."""
+"""Controller that the others are compared with, paired by seed. Its median result is the target."""
 
 Curves = dict[str, dict[int, dict[int, float]]]
 """Hypervolume by controller, seed and evaluations."""
 
 
 def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[int, float]:
-    """The hypervolume after each generation of a search."""
+    """Run a search; return the hypervolume by the number of evaluations after each generation."""
     space = SearchSpace()
     scale, evaluator = ObjectiveScale.of_space(space), SyntheticEvaluator(SyntheticSettings(), seed)
     controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(seed))
@@ -104,7 +106,10 @@ def write(path: Path, curves: Curves) -> None:
 
 
 def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int | None]]:
-    """For each controller its result, how soon it reaches the target, and Wilcoxon's signed-rank test against the reference."""
+    """Return the results of each controller, the one with the best median first.
+
+    The p-value is that of Wilcoxon's signed-rank test against the reference.
+    """
     final = {
         name: {seed: curve[evaluations] for seed, curve in runs.items()}
         for name, runs in curves.items()
@@ -164,7 +169,10 @@ def draw(path: Path, curves: Curves, order: list[str]) -> None:
 
 
 def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
-    """Milliseconds of processor time of ask and tell of 64 with so many evaluations in the archive: the median of nine generations."""
+    """Return the processor time of ask and tell of a generation, in ms.
+
+    It is the median of nine generations after ``evaluations`` evaluations.
+    """
     settings, space = COMPARED[name], SearchSpace()
     evaluator = SyntheticEvaluator(SyntheticSettings(), 0)
     controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(0))
@@ -183,9 +191,16 @@ def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
 
 
 def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str, float]]:
-    """What becomes of the hybrid's children after the first quarter, by the last operator that made them.
+    """Compare the operators of the hybrid controller by the children they make.
 
-    For each the share that joined the front, and the mean ``rank`` reward; and how far the policy's cells are from uniform, in nats.
+    Children of the first quarter of the search do not count. Returns, for each last operator, the
+    share of children that joined the front and their mean ``rank`` reward. The entry ``cells`` has
+    the mean entropy of the policy's cells, and that of a uniform distribution, in nats.
+
+    Args:
+        seeds: seeds of the searches.
+        evaluations: evaluations of each search.
+        rate: learning rate of the policy.
     """
     space, settings = SearchSpace(), HybridSettings(policy=PolicySettings(learning_rate=rate))
     scale = ObjectiveScale.of_space(space)
@@ -229,20 +244,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument(
-        "--controllers", nargs="+", default=list(COMPARED), choices=list(COMPARED)
-    )
+    parser.add_argument("--controllers", nargs="+", default=list(COMPARED), choices=list(COMPARED))
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
     parser.add_argument(
         "--time",
         action="store_true",
-        help="time ask and tell of hybrid and nsga2 with 10,000 evaluations, and nothing else",
+        help="only time ask and tell of hybrid and nsga2 after 10,000 evaluations",
     )
     parser.add_argument(
         "--operators",
         type=float,
         metavar="RATE",
-        help="what becomes of the hybrid's children at this rate, and nothing else",
+        help="only compare the hybrid's operators at this learning rate of the policy",
     )
     options = parser.parse_args()
     if options.operators is not None:
