@@ -1,4 +1,4 @@
-"""Every fuzz test also watches what the hostile bytes allocate."""
+"""Checks the memory of every fuzz test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuzz.mutations import check_memory, peak_memory
 
 
 @pytest.fixture(autouse=True)
-def _little_memory() -> Iterator[None]:
+def _memory_hardly_grows() -> Iterator[None]:
     before = peak_memory()
     yield
     check_memory(before)

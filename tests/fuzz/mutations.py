@@ -1,4 +1,4 @@
-"""How fuzz tests damage bytes, and how much of it they do."""
+"""Random damage to bytes, for the fuzz tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FALSR_NAS_FUZZ", "100"))
-"""Examples a test: few where every change is tested, FALSR_NAS_FUZZ=20000 for an afternoon."""
+"""Examples per test: few by default, FALSR_NAS_FUZZ=20000 for some hours of fuzzing."""
 
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -22,7 +22,10 @@ Edit = Callable[[bytearray], None]
 
 
 def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
-    """One of the seeds with up to eight edits: bytes and numbers set, spans cut out, doubled or put elsewhere, the end cut off."""
+    """Return a strategy for one of the seeds with up to eight edits.
+
+    Edits set bytes and numbers, copy, insert or cut spans of bytes, and cut off the end.
+    """
     place = st.integers(0, max(map(len, seeds)))
     number = st.sampled_from(_INTERESTING) | st.integers(0, 2**32 - 1)
     order = st.sampled_from(("little", "big"))
@@ -38,12 +41,16 @@ def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def check_memory(before: int) -> None:
-    """What hostile bytes made this process allocate and touch, since :func:`peak_memory` gave ``before``, is little."""
+    """Assert that the process's peak memory has hardly grown.
+
+    Args:
+        before: what :func:`peak_memory` returned before the test.
+    """
     assert peak_memory() - before < _MOST_MEMORY
 
 
 def peak_memory() -> int:
-    """Bytes."""
+    """Return the peak of this process's memory in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024
     )

@@ -13,7 +13,7 @@ from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
 from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
-from falsr_nas.space.cost import cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from fuzz.mutations import fuzz, mutated
 
@@ -63,7 +63,9 @@ def database(folder: Path) -> bytes:
             [Score(1.0, 30.0, 2.0), Failure(FailureKind.DIVERGED, "nan", "")]
         ):
             store.add(
-                Evaluation(Candidate(GENOME, cost(GENOME), Origin(("random",)), 0, number), outcome)
+                Evaluation(
+                    Candidate(GENOME, genome_cost(GENOME), Origin(("random",)), 0, number), outcome
+                )
             )
             store.commit_state({"rng": [1, 2, 3]})
     return path.read_bytes()

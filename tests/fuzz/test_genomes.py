@@ -34,11 +34,11 @@ def test_damaged_genomes(content: bytes) -> None:
 
 @fuzz
 @given(mutated(SEEDS))
-def test_damaged_genomes_of_half_a_character(content: bytes) -> None:
+def test_damaged_genomes_with_incomplete_characters(content: bytes) -> None:
     check(content.decode("utf-8", "surrogateescape"))
 
 
 @fuzz
 @given(st.text(alphabet='conv_gruGE0123456789fkbisnop |,->{}[]":\\ue\t\n', max_size=120))
-def test_texts_of_a_genomes_letters(text: str) -> None:
+def test_texts_of_the_characters_of_genomes(text: str) -> None:
     check(text)

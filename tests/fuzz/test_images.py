@@ -1,4 +1,4 @@
-"""Damaged image files of every format: an image comes out, or one line that names the file."""
+"""Damaged image files of every format: read as an image, or refused with the file's name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noise(channels: int, dtype: type = np.uint8) -> np.ndarray:
     )
 
 
-def notes() -> Image.Exif:
+def metadata() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"
     exif.get_ifd(0x8769).update({0x9003: "2024:05:06 07:08:09", 0x829A: 0.005})
@@ -48,14 +48,14 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 def seeds() -> dict[str, list[bytes]]:
     rgb, rgba, grey = (Image.fromarray(noise(channels).squeeze()) for channels in (3, 4, 1))
     found = {kind: [encoded(rgb, kind)] for kind in FORMATS}
-    about = {"exif": notes(), "icc_profile": bytes(200)}
+    about = {"exif": metadata(), "icc_profile": bytes(200)}
     found["PNG"] += [
         encoded(rgba, "PNG", **about),
         encoded(rgb.quantize(7), "PNG", transparency=3),
         encoded(grey, "PNG"),
     ]
     deep = io.BytesIO()
-    write_deep_png(deep, noise(3, np.uint16), bytes(200), notes().tobytes()[6:])
+    write_deep_png(deep, noise(3, np.uint16), bytes(200), metadata().tobytes()[6:])
     found["PNG"] += [
         deep.getvalue(),
         encoded(rgb, "PNG", save_all=True, append_images=[rgb.rotate(180)]),
@@ -66,7 +66,7 @@ def seeds() -> dict[str, list[bytes]]:
         encoded(grey, "MPO", **about),
     ]
     found["TIFF"] += [
-        encoded(rgba, "TIFF", compression=kind, exif=notes())
+        encoded(rgba, "TIFF", compression=kind, exif=metadata())
         for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits")
     ]
     for options in (
@@ -89,8 +89,8 @@ def seeds() -> dict[str, list[bytes]]:
 SEEDS = seeds()
 
 
-def with_right_sums(content: bytes) -> bytes:
-    """A PNG whose chunks' checksums are made right again, so that damage gets further than to them."""
+def with_correct_checksums(content: bytes) -> bytes:
+    """Correct the checksums of a damaged PNG's chunks, so that the damage is not found by them."""
     if not content.startswith(PNG):
         return content
     whole, place = PNG, len(PNG)
@@ -120,7 +120,7 @@ def check(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.filterwarnings("ignore")
-def test_the_seeds_themselves_are_read_or_refused_for_a_reason(kind: str, tmp_path: Path) -> None:
+def test_the_seeds_are_read(kind: str, tmp_path: Path) -> None:
     for i, seed in enumerate(SEEDS[kind]):
         path = tmp_path / f"seed{i}.x"
         path.write_bytes(seed)
@@ -135,8 +135,8 @@ def test_damaged_images(kind: str, tmp_path: Path) -> None:
 
     @fuzz
     @given(mutated(SEEDS[kind]), st.booleans())
-    def run(content: bytes, right_sums: bool) -> None:
-        path.write_bytes(with_right_sums(content) if right_sums else content)
+    def run(content: bytes, correct_checksums: bool) -> None:
+        path.write_bytes(with_correct_checksums(content) if correct_checksums else content)
         check(path)
 
     run()
