@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from omegaconf import MISSING
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.console import console
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -127,14 +127,11 @@ def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
 
 
 def _evaluate_and_print(config: EvaluateConfig) -> None:
-    from rich.console import Console
-
     from falsr_nas.benchmark.scoring import score_table
     from falsr_nas.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    result = evaluate(config, progress=True)
-    Console(width=None if sys.stdout.isatty() else 140).print(score_table(result))
+    console().print(score_table(evaluate(config, progress=True)))
 
 
 def main() -> None:
