@@ -1,42 +1,42 @@
-"""``python -m falsr_nas.search``: search for networks; the same command with the same ``run_dir`` resumes."""
+"""``python -m falsr_nas.search``: search for networks.
+
+The same command with the same ``run_dir`` resumes a search.
+"""
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
-import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.config import Schemas, flatten
-from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     Constraints,
     ControllerSettings,
     Mode,
+    NSGA2Settings,
 )
-from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
+from falsr_nas.data.settings import DATA_SCHEMAS, DataSettings, PhotographsSettings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import (
+    EVALUATORS,
+    EvaluationContext,
     EvaluatorSettings,
     IncompleteTrainingSettings,
-    SyntheticSettings,
 )
 from falsr_nas.execution.settings import (
+    EXECUTORS,
     ExecutionSettings,
-    InlineSettings,
     ProcessesSettings,
-    RaySettings,
     WorkersSettings,
 )
 from falsr_nas.space.search_space import SearchSpace
@@ -44,43 +44,40 @@ from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.archive.candidate import Evaluation
-    from falsr_nas.archive.objectives import ObjectiveScale
+    from falsr_nas.archive.result import SearchResult
     from falsr_nas.archive.store import Store
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Settings of a search.
+    """Settings of a search. The defaults are those of the command, but for ``run_dir`` and ``tracking``.
 
     Attributes:
-        space: what can be built.
-        constraints: limits on what is worth building.
-        controller: who proposes.
-        evaluator: who scores.
+        space: the search space.
+        constraints: limits on mult-adds and PSNR.
+        controller: proposes the candidates.
+        evaluator: scores them.
         training: the incomplete training of each candidate.
         data: the images.
         execution: where evaluations run.
         tracking: Weights & Biases.
-        mode: whether the controller is told by generations, or of each evaluation as it ends.
-        candidates: how many to evaluate. More may be asked for later, with the same ``run_dir``.
-        seed: of everything random.
-        run_dir: where all results lie.
+        mode: whether the controller is told generation by generation, or of each evaluation.
+        candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
+        seed: seed of everything random.
+        run_dir: folder of all results.
     """
 
     space: SearchSpace = field(default_factory=SearchSpace)
-    constraints: Constraints = field(default_factory=Constraints)
-    controller: ControllerSettings = field(default_factory=ControllerSettings)
-    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
+    constraints: Constraints = field(default_factory=lambda: Constraints(max_mult_adds=60.0))
+    controller: ControllerSettings = field(default_factory=NSGA2Settings)
+    evaluator: EvaluatorSettings = field(default_factory=IncompleteTrainingSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
-    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    data: DataSettings = field(default_factory=PhotographsSettings)
+    execution: ExecutionSettings = field(default_factory=ProcessesSettings)
+    tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     mode: Mode = Mode.generational
     candidates: int = 64
     seed: int = 1
@@ -98,140 +95,109 @@ SCHEMAS = Schemas(
     {
         "space": {"falsr": SearchSpace},
         "controller": CONTROLLERS.schemas,
-        "evaluator": {"incomplete": IncompleteTrainingSettings, "synthetic": SyntheticSettings},
+        "evaluator": EVALUATORS.schemas,
         "training": {"training": TrainingSettings},
-        "data": {
-            "photographs": PhotographsSettings,
-            "folder": FolderSettings,
-            "div2k": Div2kSettings,
-        },
-        "execution": {"inline": InlineSettings, "processes": ProcessesSettings, "ray": RaySettings},
+        "data": DATA_SCHEMAS,
+        "execution": EXECUTORS.schemas,
         "tracking": {"tracking": TrackingSettings},
     },
 )
 
-REPORT_SECONDS = 30.0
-"""Least time between two writings of the report while a search runs."""
-
-OUTPUT_WIDTH = 140
-"""Columns of printed tables where the output is no terminal."""
-
 CHANGEABLE = ("run_dir", "candidates", "execution", "tracking")
-"""Settings that may differ when a search goes on: they do not change what it finds."""
+"""Settings that may differ when a search is resumed: they do not change what it finds."""
+
+
+def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
+    """Run or resume the search of ``config`` in its folder, and write its report there.
+
+    Args:
+        config: the settings.
+        progress: whether to show the progress on standard error.
+
+    Returns:
+        The front and all evaluations.
+
+    Raises:
+        UserError: for a mistake that the user can correct.
+        SearchError: the search cannot continue; finished evaluations are stored.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM; finished evaluations are stored.
+    """
+    from falsr_nas.archive.store import Store, wait_for_room
+    from falsr_nas.cli.interruption import Interrupted, interruptible
+    from falsr_nas.cli.lock import exclusive
+    from falsr_nas.files import write_atomically
+
+    folder = Path(config.run_dir).expanduser()
+    try:
+        with exclusive(folder), interruptible():
+            controller = build_controller(config)
+            # The executor first: a mistake about the images is reported before a store is made.
+            with (
+                build_executor(config) as executor,
+                Store(folder / "search.db", identity(config), on_full=wait_for_room) as store,
+            ):
+                settings = OmegaConf.to_yaml(OmegaConf.structured(config))
+                write_atomically(folder / "config.yaml", settings.encode())
+                return _run(config, folder, controller, executor, store, progress)
+    except Interrupted:
+        raise KeyboardInterrupt from None
 
 
 def identity(config: SearchConfig) -> dict[str, Any]:
-    """What makes a search this search: all its settings, dotted, but the CHANGEABLE ones."""
+    """Return what identifies a search: its settings by dotted names, without the CHANGEABLE ones."""
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     return flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
 
 
-def search(config: SearchConfig) -> None:
-    """Run or resume the search of ``config`` in its folder, write its report and print its front.
-
-    Raises:
-        UserError: for what a user can mend.
-        KeyboardInterrupt: by Ctrl-C or SIGTERM; the command that goes on has been printed.
-        SystemExit: with 1 when the search cannot go on; why has been printed.
-    """
-    from falsr_nas.cli.lock import exclusive
-
-    folder = Path(run_dir())
-    with exclusive(folder), interruptible():
-        try:
-            _search(config, folder)
-        except Interrupted:
-            print(
-                f"stopped; {_count(folder)} candidates are stored. To go on: {_resume_command(folder)}",
-                file=sys.stderr,
-            )
-            raise KeyboardInterrupt from None
-        except SearchError as error:
-            print(
-                f"the search cannot go on: {error}\nOnce that is mended: {_resume_command(folder)}",
-                file=sys.stderr,
-            )
-            sys.exit(1)
-
-
-def _search(config: SearchConfig, folder: Path) -> None:
-    from falsr_nas.archive.store import Store, wait_for_room
-    from falsr_nas.files import write_atomically
-
-    controller = build_controller(config)
-    # The executor first: what is wrong with the images is said before a store is made, and can still be mended.
-    with (
-        build_executor(config) as executor,
-        Store(folder / "search.db", identity(config), on_full=wait_for_room) as store,
-    ):
-        write_atomically(
-            folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)).encode()
-        )
-        _run(config, folder, controller, executor, store)
-
-
 def build_controller(config: SearchConfig) -> Controller:
-    """The controller of a search's settings. Raises UserError where it needs a library that is not installed."""
+    """Build the controller of a search. Raises UserError where a library is missing."""
     import numpy as np
 
-    return CONTROLLERS.build(
-        config.controller, config.space, config.constraints, np.random.default_rng(config.seed)
-    )
+    rng = np.random.default_rng(config.seed)
+    return CONTROLLERS.build(config.controller, config.space, config.constraints, rng)
 
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
-    """The evaluator of a search's settings."""
-    if isinstance(config.evaluator, SyntheticSettings):
-        from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-
-        return SyntheticEvaluator(config.evaluator, config.seed)
-    from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-
-    assert isinstance(config.evaluator, IncompleteTrainingSettings)
-    devices = (
-        config.execution.devices_per_candidate
-        if isinstance(config.execution, WorkersSettings)
-        else 1
-    )
-    return IncompleteTraining(config.evaluator, config.training, config.data, config.seed, devices)
+    """Build the evaluator of a search."""
+    execution = config.execution
+    devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
+    context = EvaluationContext(config.training, config.data, config.seed, devices)
+    return EVALUATORS.build(config.evaluator, context)
 
 
 def build_executor(config: SearchConfig) -> Executor:
-    """The executor of a search's settings, with the evaluator in it."""
-    make_evaluator = partial(build_evaluator, config)
-    if isinstance(config.execution, ProcessesSettings):
-        from falsr_nas.execution.processes import ProcessesExecutor
-
-        return ProcessesExecutor(config.execution, make_evaluator)
-    if isinstance(config.execution, RaySettings):
-        from falsr_nas.execution.ray_executor import RayExecutor
-
-        return RayExecutor(config.execution, make_evaluator)
-    from falsr_nas.execution.executor import InlineExecutor
-
-    return InlineExecutor(make_evaluator)
+    """Build the executor of a search, with the evaluator in it."""
+    return EXECUTORS.build(config.execution, partial(build_evaluator, config))
 
 
 def _run(
-    config: SearchConfig, folder: Path, controller: Controller, executor: Executor, store: Store
-) -> None:
+    config: SearchConfig,
+    folder: Path,
+    controller: Controller,
+    executor: Executor,
+    store: Store,
+    progress: bool,
+) -> SearchResult:
     from rich.console import Console
 
-    from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
+    from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+    from falsr_nas.archive.result import SearchResult
     from falsr_nas.loop import run_search
-    from falsr_nas.report.failures import failures_table
-    from falsr_nas.report.terminal import front_table
+    from falsr_nas.report.run_dir import ReportWriter
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.tracker import open_tracker
 
     scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
-    tracker = open_tracker(config.tracking, folder, identity(config))
-    with report, tracker as tracking, Progress() as progress:
+    with (
+        report,
+        open_tracker(config.tracking, folder, identity(config)) as tracker,
+        Progress(None if progress else Console(quiet=True, force_terminal=False)) as shown,
+    ):
         monitor = SearchMonitor(
-            progress,
-            tracking,
+            shown,
+            tracker,
             scale,
             total=config.candidates,
             evaluations=store.evaluations(),
@@ -250,72 +216,47 @@ def _run(
         monitor.finish()
     evaluations = store.evaluations()
     front = pareto_front(evaluations, min_psnr)
-    if not front:
-        limit = "" if min_psnr is None else f" of {min_psnr:g} dB"
-        print(
-            f"no candidate has a score{limit}: {len(evaluations)} were evaluated", file=sys.stderr
-        )
-    console = Console(width=None if sys.stdout.isatty() else OUTPUT_WIDTH)
-    console.print(front_table(front))
-    if failures := store.failures():
-        console.print(failures_table(failures))
-    files = f"report.html, pareto.csv, pareto.json, pareto.png, {'failures.csv, ' * bool(failures)}search.db, config.yaml"
-    print(f"results: {folder}  ({files})")
+    volume = hypervolume(front, scale)
+    failures = store.failures()
+    return SearchResult(folder, tuple(front), tuple(evaluations), tuple(failures), volume)
 
 
-class ReportWriter:
-    """Keeps the front's files up to date: every REPORT_SECONDS at most while the search runs, and when it ends, however it ends."""
+def _command(config: SearchConfig) -> None:
+    """Search, then print the front."""
+    config = replace(config, run_dir=run_dir())  # a job of a sweep has a folder of its own
+    folder = Path(config.run_dir)
+    try:
+        result = search(config, progress=True)
+    except KeyboardInterrupt:
+        count, again = _count(folder), _resume_command(folder)
+        print(f"stopped; {count} candidates are stored. To continue: {again}", file=sys.stderr)
+        raise
+    except SearchError as error:
+        print(f"the search cannot continue: {error}", file=sys.stderr)
+        print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
+        sys.exit(1)
+    _print(result, config.constraints.min_psnr)
 
-    def __init__(
-        self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None
-    ) -> None:
-        self._folder, self._store, self._scale, self._min_psnr = folder, store, scale, min_psnr
-        self._written = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
+def _print(result: SearchResult, min_psnr: float | None) -> None:
+    from falsr_nas.cli.console import console
+    from falsr_nas.report.failures import failures_table
+    from falsr_nas.report.terminal import front_table
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._write()
-        except UserError:
-            if error is None:  # else what ended the search says more
-                raise
-
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """Nothing: the front is written by generations."""
-
-    def generation_ended(self, generation: int) -> None:
-        """Write the files, unless they were written a moment ago."""
-        if time.monotonic() - self._written <= REPORT_SECONDS:
-            return
-        try:
-            self._write()
-        except UserError as error:  # a full disk, as likely as not: the next time may fare better
-            _log.warning("%s", error)
-
-    def _write(self) -> None:
-        from falsr_nas.report.failures import write_failures_csv
-        from falsr_nas.report.run import Run
-        from falsr_nas.report.run_dir import write_report
-
-        name = self._folder.resolve().name
-        write_report(
-            self._folder,
-            Run(name, self._store.evaluations(), self._scale, self._min_psnr, self._store.config),
-        )
-        if failures := self._store.failures():
-            write_failures_csv(self._folder / "failures.csv", failures)
-        self._written = time.monotonic()
+    if not result.front:
+        limit = "" if min_psnr is None else f" of at least {min_psnr:g} dB"
+        count = len(result.evaluations)
+        print(f"no candidate has a score{limit}: {count} were evaluated", file=sys.stderr)
+    console().print(front_table(result.front))
+    if result.failures:
+        console().print(failures_table(result.failures))
+    files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]
+    files += ["failures.csv"] * bool(result.failures) + ["search.db", "config.yaml"]
+    print(f"results: {result.folder}  ({', '.join(files)})")
 
 
 def _count(folder: Path) -> int:
-    """Candidates that are stored; none where the search was stopped before it had a store."""
+    """Count stored candidates; 0 where the search was stopped before it had a store."""
     from falsr_nas.archive.store import Store
 
     with suppress(UserError), Store(folder / "search.db") as store:
@@ -329,11 +270,10 @@ def _resume_command(folder: Path) -> str:
 
 
 def main() -> None:
-    """The command."""
-    run_command("search", SCHEMAS, search, free_text=("run_dir", "data.val_dir", "data.root"))
+    """Run the command."""
+    run_command("search", SCHEMAS, _command, free_text=("run_dir", "data.val_dir", "data.root"))
 
 
 if __name__ == "__main__":
-    import_module(
-        "falsr_nas.search"
-    ).main()  # what travels to other processes is found there by that name, not as __main__
+    # Other processes find by that name what is sent to them, not as __main__.
+    import_module("falsr_nas.search").main()

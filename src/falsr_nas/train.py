@@ -1,9 +1,13 @@
-"""``python -m falsr_nas.train run_dir=R select=crowding n=4``: the best of a search, trained fully; the same command again resumes."""
+"""``python -m falsr_nas.train run_dir=R select=crowding n=4``: train the best networks of a search.
+
+The same command resumes a training.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,35 +16,38 @@ from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas, flatten
-from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
-from falsr_nas.errors import INTERRUPTED, UserError
+from falsr_nas.data.settings import DATA_SCHEMAS, DataSettings, PhotographsSettings
+from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Genome
+from falsr_nas.space.lookup import find_genome, published_name
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import TrainerSettings, TrainingSettings
+from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
+    from falsr_nas.data.datamodule import SuperResolutionData
     from falsr_nas.models.model_file import Model
     from falsr_nas.training.full_training import CurvePoint
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of full trainings.
+    """Settings of full trainings. The defaults are those of the command, but for ``tracking``.
 
     Attributes:
-        run_dir: the folder of a search, to choose from.
+        run_dir: folder of a search whose networks are trained.
         select: which of its networks: ``crowding``, ``knee``, ``psnr`` or ``key=KEY``.
         n: how many.
         genome: a network to train instead: a published name, a text, JSON, or a file of either.
-        output: the folder of the trained models, one folder a network; by default ``run_dir``'s ``trained``, or ``outputs/trained``.
+        output: folder of the trained models, one folder per network; by default ``trained`` in
+            ``run_dir``, or ``outputs/trained``.
         training: the recipe.
         trainer: devices, and how often to validate.
         data: the images.
         tracking: Weights & Biases.
-        benchmark_root: the folder that holds ``sets``, to score what was trained; None for no scores.
+        benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
         sets: benchmark sets.
-        seed: of weights and patches.
+        seed: seed of weights and patches.
     """
 
     run_dir: str | None = None
@@ -48,19 +55,17 @@ class TrainConfig:
     n: int = 4
     genome: str | None = None
     output: str | None = None
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: TrainingSettings = MODERN
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    data: DataSettings = field(default_factory=PhotographsSettings)
+    tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     benchmark_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
     seed: int = 1
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
-            raise UserError(
-                "give run_dir=... of a search to choose from, or genome=..., and not both"
-            )
+            raise UserError("give either run_dir=... of a search, or genome=...")
         if self.n < 1:
             raise UserError(f"n is {self.n}: it must be at least 1")
         if self.seed < 0:
@@ -73,22 +78,52 @@ SCHEMAS = Schemas(
     {
         "training": {"training": TrainingSettings},
         "trainer": {"trainer": TrainerSettings},
-        "data": {
-            "photographs": PhotographsSettings,
-            "folder": FolderSettings,
-            "div2k": Div2kSettings,
-        },
+        "data": DATA_SCHEMAS,
         "tracking": {"tracking": TrackingSettings},
     },
 )
 
 
-def train(config: TrainConfig) -> None:
-    """Train the chosen networks, one after the other; those that are finished are left alone.
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network that was trained fully.
+
+    Attributes:
+        name: a published name, or the beginning of the genome's key.
+        genome: the network.
+        folder: holds ``model.safetensors``, ``config.json``, the card, the curve and the checkpoint.
+        curve: validation PSNR during the training.
+        score: on the benchmark sets; None where the config names no ``benchmark_root``, or where the
+            model was trained and scored by an earlier call.
+    """
+
+    name: str
+    genome: Genome
+    folder: Path
+    curve: tuple[CurvePoint, ...]
+    score: ModelScore | None = None
+
+
+Report = Callable[[str], None]
+
+
+def train(
+    config: TrainConfig, *, progress: bool = False, report: Report = lambda line: None
+) -> tuple[TrainedModel, ...]:
+    """Train the chosen networks one after the other; those that are finished are not trained again.
+
+    Args:
+        config: the settings.
+        progress: whether to show the progress on standard error.
+        report: called with a line about each trained model.
+
+    Returns:
+        The trained models by ascending mult-adds. The link ``best`` in the output folder points to
+        the one of the highest validation PSNR.
 
     Raises:
-        UserError: for what a user can mend.
-        SystemExit: with 130 when stopped by Ctrl-C or SIGTERM.
+        UserError: for a mistake that the user can correct.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM; the same call continues from the last validation.
     """
     from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.data.datamodule import SuperResolutionData
@@ -102,26 +137,29 @@ def train(config: TrainConfig) -> None:
         patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
     )
-    data.setup()  # what is wrong with the images is said before anything else
+    data.setup()  # mistakes about the images are reported before anything else
+    trained = []
     try:
         with interruptible():
             for place, (name, genome) in enumerate(chosen, start=1):
-                print(f"{place} of {len(chosen)}: {name}", file=sys.stderr)
-                train_one(config, genome, data, output / name)
-            point_to_best(output)
+                if progress:
+                    print(f"{place} of {len(chosen)}: {name}", file=sys.stderr)
+                folder = output / name
+                trained.append(train_one(config, name, genome, data, folder, progress, report))
+            link = point_to_best(output)
+            report(f"{link}: {link.resolve().name}")
     except Interrupted:
-        print(
-            f"stopped; what was validated is kept in {output}. The same command goes on from there",
-            file=sys.stderr,
-        )
-        sys.exit(INTERRUPTED)
+        raise KeyboardInterrupt from None
+    return tuple(trained)
 
 
 def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
-    """The networks to train, each with the name of its folder."""
-    if config.genome is not None:
-        from falsr_nas.space.lookup import find_genome
+    """Choose the networks to train; each comes with the name of its folder.
 
+    Raises:
+        UserError: there is no such search or genome, or none of its networks is feasible.
+    """
+    if config.genome is not None:
         genome = find_genome(config.genome)
         return [(_name(genome), genome)]
     from falsr_nas.archive.selection import select
@@ -129,47 +167,60 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(Path(config.run_dir).expanduser() / "search.db") as store:
-        chosen = select(store.evaluations(), config.select, config.n)
+        min_psnr = store.config.get("constraints.min_psnr")
+        chosen = select(store.evaluations(), config.select, config.n, min_psnr)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
 
 
 def output_folder(config: TrainConfig) -> Path:
-    """Where the trained models go."""
+    """Return the folder of the trained models."""
     if config.output is not None:
         return Path(config.output).expanduser()
-    return (
-        Path(config.run_dir).expanduser() / "trained"
-        if config.run_dir is not None
-        else Path("outputs/trained")
-    )
+    if config.run_dir is not None:
+        return Path(config.run_dir).expanduser() / "trained"
+    return Path("outputs/trained")
 
 
-def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> None:
-    """Train a network into its folder: the state, the curve, at last the model and its card."""
+def train_one(
+    config: TrainConfig,
+    name: str,
+    genome: Genome,
+    data: SuperResolutionData,
+    folder: Path,
+    progress: bool,
+    report: Report,
+) -> TrainedModel:
+    """Train a network into its folder: checkpoint and curve, then the model and its card."""
     from falsr_nas.models.model_file import WEIGHTS, Model, load_model
     from falsr_nas.models.pretrained import save_pretrained
     from falsr_nas.report.model_card import model_card
+    from falsr_nas.tracking.progress import TrainingProgress
     from falsr_nas.tracking.tracker import open_training_tracker
-    from falsr_nas.training.full_training import keep_recipe, train_fully
+    from falsr_nas.training.full_training import (
+        keep_recipe,
+        stored_curve,
+        train_fully,
+        write_curve,
+    )
 
     recipe = recipe_of(config)
     keep_recipe(folder, recipe)
     model_path = folder / WEIGHTS
     if model_path.exists():
-        print(f"{folder} is trained already", file=sys.stderr)
-        return
-    tracking = (
-        replace(config.tracking, group=config.tracking.group or folder.parent.parent.name)
-        if config.run_dir
-        else config.tracking
-    )
+        if progress:
+            print(f"{folder} is trained already", file=sys.stderr)
+        return TrainedModel(name, genome, folder, tuple(stored_curve(folder / "last.ckpt")))
+    tracking = config.tracking
+    if config.run_dir is not None and tracking.group is None:
+        tracking = replace(tracking, group=folder.parent.parent.name)
     with (
         open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
-        TrainingProgress() as progress,
+        TrainingProgress() if progress else nullcontext() as shown,
     ):
 
         def on_point(point: CurvePoint, steps: int) -> None:
-            progress.show(point, steps)
+            if shown is not None:
+                shown.show(point.step, steps, point.psnr, point.seconds)
             tracker.validated(point.psnr, point.step)
 
         curve = train_fully(
@@ -181,50 +232,48 @@ def train_one(config: TrainConfig, genome: Genome, data: Any, folder: Path) -> N
             folder=folder,
             on_point=on_point,
         )
-        _write_curve(folder / "curve.csv", curve)
+        write_curve(folder / "curve.csv", curve)
         provenance = {
             "recipe": "recipe.json",
             "validation_psnr": f"{curve[-1].psnr:.3f}",
             "steps": str(config.training.steps),
         }
         model = Model(load_model(folder / "last.ckpt").network, folder.name, provenance)
-        card = model_card(folder.name, genome, recipe, curve, score(config, model))
-        save_pretrained(
-            model, folder, card
-        )  # the weights last: their presence says that all is done
+        scored = score(config, model)
+        card = model_card(folder.name, genome, recipe, curve, scored)
+        save_pretrained(model, folder, card)  # the weights last: they mark a finished training
         tracker.trained(model_path, folder.name, provenance)
-    print(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
+    report(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
+    return TrainedModel(name, genome, folder, tuple(curve), scored)
 
 
-def point_to_best(output: Path) -> None:
-    """A link ``best`` to the trained model of the highest validation PSNR, so that its name need not be known.
+def point_to_best(output: Path) -> Path:
+    """Link ``best`` to the trained model of the highest validation PSNR, and return the link.
 
     Models in the folder that were not trained here have no such PSNR and come last.
     """
     from falsr_nas.models.model_file import WEIGHTS
     from falsr_nas.models.pretrained import from_pretrained
 
+    def psnr(folder: Path) -> float:
+        return float(from_pretrained(folder).provenance.get("validation_psnr", "-inf"))
+
     trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
-    best = max(
-        trained,
-        key=lambda folder: float(from_pretrained(folder).provenance.get("validation_psnr", "-inf")),
-    )
     draft, link = output / ".best", output / "best"
     draft.unlink(missing_ok=True)
-    draft.symlink_to(best.name)
-    draft.replace(link)
-    print(f"{link}: {best.name}")
+    draft.symlink_to(max(trained, key=psnr).name)
+    return draft.replace(link)
 
 
 def recipe_of(config: TrainConfig) -> dict[str, Any]:
-    """What makes a training this training: the recipe, the images and the seed, dotted."""
+    """Return what identifies a training: recipe, images and seed, by dotted names."""
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     return flatten({key: plain[key] for key in ("training", "data", "seed")})
 
 
 def score(config: TrainConfig, model: Model) -> ModelScore | None:
-    """The model's scores on the benchmark sets that the config names, under ``standard``."""
+    """Score a model on the benchmark sets of the config, under ``standard``."""
     if config.benchmark_root is None:
         return None
     from falsr_nas.benchmark.protocol import ScoringProtocol
@@ -235,64 +284,27 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     return score_model(model, sets, ScoringProtocol.standard)
 
 
-class TrainingProgress:
-    """A line that says how far a training is and how long it will take: live on a terminal, a line a validation elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.status import Status
-
-        self._console = Console(stderr=True)
-        self._status = (
-            Status("first validation pending", console=self._console)
-            if self._console.is_terminal
-            else None
-        )
-
-    def __enter__(self) -> TrainingProgress:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
-
-    def show(self, point: CurvePoint, steps: int) -> None:
-        """A validation has ended, of a training of ``steps`` steps."""
-        from falsr_nas.tracking.progress import hours
-
-        left = point.seconds / point.step * (steps - point.step)
-        text = f"step {point.step:,} of {steps:,}: {point.psnr:.3f} dB, {hours(left)} left"
-        if self._status:
-            self._status.update(text)
-        else:
-            self._console.print(text, highlight=False)
-
-
-def _write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
-    from falsr_nas.files import write_atomically
-
-    lines = [
-        "step,psnr,seconds",
-        *(f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve),
-    ]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
-
-
 def _name(genome: Genome) -> str:
-    from falsr_nas.space.published import PUBLISHED
+    return published_name(genome) or genome.key[:12]
 
-    return next(
-        (name for name, published in PUBLISHED.items() if published.key == genome.key),
-        genome.key[:12],
-    )
+
+def _command(config: TrainConfig) -> None:
+    """Train, printing a line for each model."""
+    try:
+        train(config, progress=True, report=print)
+    except KeyboardInterrupt:
+        print(
+            f"stopped; what was validated is kept in {output_folder(config)}."
+            " The same command continues from there",
+            file=sys.stderr,
+        )
+        raise
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     paths = ("run_dir", "select", "genome", "output", "benchmark_root", "data.val_dir", "data.root")
-    run_command("train", SCHEMAS, train, free_text=paths)
+    run_command("train", SCHEMAS, _command, free_text=paths)
 
 
 if __name__ == "__main__":

@@ -86,3 +86,17 @@ def test_an_unknown_way_is_named() -> None:
         UserError, match="select is 'best': choose one of crowding, knee, psnr, key=KEY"
     ):
         select(evaluations(FRONT), "best", 1)
+
+
+@pytest.mark.parametrize("way", ["crowding", "knee", "psnr"])
+def test_only_feasible_networks_are_selected(way: str) -> None:
+    limit, points = 30.0, [(27.7, 1.0), (29.1, 2.0), (30.1, 4.0), (30.6, 8.0), (31.0, 16.0)]
+    chosen = select(evaluations(points), way, 4, limit)
+    assert giga(chosen) == [4.0, 8.0, 16.0]
+    with pytest.raises(UserError, match=r"no network .* reaches its constraints.min_psnr of 35 dB"):
+        select(evaluations(points), way, 4, 35.0)
+
+
+def test_a_key_selects_an_infeasible_network_too() -> None:
+    found = evaluations(FRONT)
+    assert select(found, f"key={found[0].key}", 1, 50.0) == [found[0]]

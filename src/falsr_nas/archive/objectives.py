@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
+from falsr_nas.data.levels import PEAK
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
@@ -18,8 +19,6 @@ FloatArray = NDArray[np.float64]
 
 REFERENCE = (1.0, 1.0, 1.0)
 """The worst corner of the unit cube of :class:`ObjectiveScale`: the reference point of every hypervolume."""
-
-_PEAK = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class ObjectiveScale:
         """Objectives (N, 3) as of :func:`objective_matrix`, mapped to [0, 1]^3; all are still minimised."""
         low = np.log10([self.lightest.mult_adds, self.lightest.params])
         high = np.log10([self.heaviest.mult_adds, self.heaviest.params])
-        psnr = 10 * np.log10(_PEAK**2 / objectives[:, 0])
+        psnr = 10 * np.log10(PEAK**2 / objectives[:, 0])
         quality = (self.psnr[1] - psnr) / (self.psnr[1] - self.psnr[0])
         # A space of equal costs has no span: there its networks are all at the best end, 0.
         costs = (np.log10(objectives[:, 1:]) - low) / np.maximum(high - low, np.finfo(float).tiny)

@@ -1,4 +1,4 @@
-"""Which networks of a search are worth a full training."""
+"""Selection of networks of a search for full training."""
 
 from __future__ import annotations
 
@@ -6,46 +6,61 @@ import math
 from collections.abc import Sequence
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.objectives import pareto_front, scored
 from falsr_nas.errors import UserError
 
 WAYS = ("crowding", "knee", "psnr", "key=KEY")
 
 
-def select(evaluations: Sequence[Evaluation], way: str, count: int) -> list[Evaluation]:
-    """The chosen networks, by ascending mult-adds.
+def select(
+    evaluations: Sequence[Evaluation], way: str, count: int, min_psnr: float | None = None
+) -> list[Evaluation]:
+    """Select networks, sorted by ascending mult-adds.
 
     Ways:
-        - ``crowding``: those of the largest crowding distance on the MSE/mult-adds front (paper, VI-A: four); its two ends come first.
-        - ``knee``: those of that front that lie furthest below the line between its ends.
-        - ``psnr``: those of the highest PSNR.
-        - ``key=KEY``: the one whose key begins so, on the front or not.
+        - ``crowding``: those with the largest crowding distance on the MSE/mult-adds front, its two
+          ends first (paper, VI-A: four networks).
+        - ``knee``: those of that front that are furthest above the line between its ends.
+        - ``psnr``: those with the highest PSNR.
+        - ``key=KEY``: the one whose key begins with KEY, on the front or not, feasible or not.
 
-    Distances are taken on log MSE (which is PSNR) and log mult-adds, each scaled to the front's span.
+    Distances are measured on PSNR and log mult-adds, each scaled to the front's range.
+
+    Args:
+        evaluations: of the search.
+        way: one of the above.
+        count: how many networks at most.
+        min_psnr: the search's minimum PSNR in dB; networks below it are infeasible.
 
     Raises:
-        UserError: for another way, a key that fits no network or several, or a search without scores.
+        UserError: unknown way, no or several networks for a key, or no feasible network.
     """
-    able = [evaluation for evaluation in evaluations if evaluation.score is not None]
+    able = scored(evaluations)
     if not able:
-        raise UserError("the search has no scored network to choose from")
+        raise UserError("the search has no scored network to select from")
     name, _, key = way.partition("=")
     if name == "key" and key:
         return [_by_key(able, key)]
+    if way not in WAYS[:3]:
+        raise UserError(f"select is {way!r}: choose one of {', '.join(WAYS)}")
+    feasible = scored(able, min_psnr)
+    if not feasible:
+        raise UserError(
+            f"no network of the search reaches its constraints.min_psnr of {min_psnr:g} dB:"
+            " select=key=KEY trains one all the same"
+        )
     if way == "psnr":
-        chosen = sorted(able, key=lambda one: (-_psnr(one), one.key))[:count]
-    elif way in ("crowding", "knee"):
-        front = quality_front(able)
+        chosen = sorted(feasible, key=lambda one: (-_psnr(one), one.key))[:count]
+    else:
+        front = quality_front(feasible)
         worth = crowding_distances(front) if way == "crowding" else knee_depths(front)
         ranked = sorted(range(len(front)), key=lambda i: (-worth[i], i))
         chosen = [front[i] for i in ranked[:count]]
-    else:
-        raise UserError(f"select is {way!r}: choose one of {', '.join(WAYS)}")
     return sorted(chosen, key=_mult_adds)
 
 
 def quality_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The front in MSE and mult-adds alone (paper, Figure 5), by ascending mult-adds: each next network is better and costs more."""
+    """Return the front in MSE and mult-adds alone (paper, Figure 5), by ascending mult-adds."""
     front: list[Evaluation] = []
     for one in sorted(pareto_front(evaluations), key=lambda one: (_mult_adds(one), -_psnr(one))):
         if not front or _psnr(one) > _psnr(front[-1]):

@@ -29,6 +29,7 @@ from falsr_nas.archive.candidate import (
     Origin,
     Score,
 )
+from falsr_nas.cli.renamed import brought_up_to_date, with_current_names
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
@@ -129,7 +130,7 @@ class Store:
             return
         with self._whole_rows():
             about = dict(self._db.execute("SELECT name, value FROM about"))
-            found = json.loads(about["config"])
+            found = brought_up_to_date(dict(json.loads(about["config"])), config or {})
         if about.get("version") != str(SCHEMA_VERSION):
             raise StoreError(
                 f"{self.path}: made by another version of falsr_nas (format {about.get('version')}, this one reads {SCHEMA_VERSION})"
@@ -142,7 +143,7 @@ class Store:
         """The settings that the search was begun with, flattened."""
         with self._plain_errors(), self._whole_rows():
             row = self._db.execute("SELECT value FROM about WHERE name = 'config'").fetchone()
-            return dict(json.loads(row[0]))
+            return with_current_names(dict(json.loads(row[0])))
 
     def add(self, evaluation: Evaluation) -> None:
         """Keep an evaluation that has just ended, durable when this returns. One of the same number is replaced.

@@ -19,11 +19,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.data.levels import PEAK
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import SCALE
-
-PEAK = 255.0
-"""Largest value of an 8-bit image."""
 
 SHAVE = SCALE
 """Pixels that are left out on each side before scoring."""

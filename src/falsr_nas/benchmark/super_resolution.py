@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import PEAK, quantise
+from falsr_nas.benchmark.image_quality import quantise
 from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.data.levels import PEAK
 from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
 from falsr_nas.networks.baselines import bicubic

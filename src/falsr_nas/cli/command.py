@@ -1,11 +1,11 @@
-"""What all commands share: Hydra in front, plain dataclasses behind, and errors for people."""
+"""What all commands share: configuration by Hydra, errors as one line, exit codes."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from string import Template
 from typing import Any, NoReturn, TypeVar
 
@@ -16,7 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from falsr_nas.cli.config import Schemas, config_path, unknown_keys
+from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
+from falsr_nas.cli.renamed import RENAMED
 from falsr_nas.errors import INTERRUPTED, USER_ERROR, UserError
 
 T = TypeVar("T")
@@ -25,21 +26,22 @@ T = TypeVar("T")
 def run_command(
     name: str, schemas: Schemas, task: Callable[[Any], None], free_text: Sequence[str] = ()
 ) -> None:
-    """Run ``task`` on the command's config, composed from ``conf/<name>.yaml`` and the command line.
+    """Run ``task`` on the config composed from ``conf/<name>.yaml`` and the command line.
+
+    A user's mistake prints one line and exits with 2; Ctrl-C exits with 130. A failed job of a sweep
+    does not stop the sweep.
 
     Args:
         name: of the command, its config file and its schema.
         schemas: of the config and its groups.
-        task: gets the config as ``schemas.command``.
-        free_text: keys whose values on the command line are taken to the letter (paths, genomes), so that blanks, commas and
-            brackets in them need no quoting for Hydra.
-
-    A user's mistake prints one line and exits with 2; Ctrl-C exits with 130; a job of a sweep that fails does not stop the sweep.
+        task: called with the config as an instance of ``schemas.command``.
+        free_text: keys whose values on the command line are taken literally (paths, genomes), so
+            that spaces, commas and brackets in them need no quoting for Hydra.
     """
-    os.environ.setdefault(
-        "HYDRA_FULL_ERROR", "1"
-    )  # exceptions come to us instead of being printed by Hydra
+    # Exceptions come to us instead of being printed by Hydra.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     schemas.register(name)
+    sys.argv[1:] = with_current_names(sys.argv[1:])
     arguments = sys.argv[1:]
     if not {"-m", "--multirun"} & set(arguments):
         sys.argv[1:] = [_quote(argument, free_text) for argument in arguments]
@@ -60,7 +62,7 @@ def run_command(
 
     try:
         if {"-h", "--help"} & set(arguments):
-            _print_help(name)
+            _print_help(name, schemas)
             return
         hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(job)()
     except KeyboardInterrupt:
@@ -71,8 +73,23 @@ def run_command(
         fail(f"{len(failed_jobs)} of the sweep's runs failed: see above")
 
 
-def _print_help(name: str) -> None:
-    """What Hydra prints for ``--help``, in a fifth of the time: it looks up every group's options, which our templates do not show."""
+def with_current_names(arguments: Iterable[str]) -> list[str]:
+    """Replace settings of an earlier version by today's names, with a notice on standard error."""
+    current = []
+    for argument in arguments:
+        match = re.fullmatch(r"([+~]*)([^=]+)(=.*)?", argument, re.DOTALL)
+        if match and (new := RENAMED.get(match[2])):
+            print(f"{match[2]} is now called {new}", file=sys.stderr)
+            argument = f"{match[1]}{new}{match[3] or ''}"
+        current.append(argument)
+    return current
+
+
+def _print_help(name: str, schemas: Schemas) -> None:
+    """Print what Hydra prints for ``--help``, in a fifth of the time.
+
+    Hydra composes every option of every group, which our templates do not show.
+    """
     module = config_path().removeprefix("pkg://")
     packaged = module != config_path()
     where = (
@@ -86,7 +103,12 @@ def _print_help(name: str) -> None:
     template = Template(config.hydra.help.template)
     with open_dict(config):
         del config["hydra"]
-    print(template.substitute(CONFIG=OmegaConf.to_yaml(config)))
+    text = template.substitute(
+        CONFIG=OmegaConf.to_yaml(config),
+        OPTIONS=options_of_groups(schemas.groups),
+        EXPERIMENTS=experiments(name),
+    )
+    print(text)
 
 
 def fail(message: str) -> NoReturn:
@@ -96,25 +118,21 @@ def fail(message: str) -> NoReturn:
 
 
 def run_dir() -> str:
-    """The folder of this run: ``run_dir`` of the command line, or the sweep's folder of this job."""
+    """Return this run's folder: ``run_dir`` of the command line, or the job's folder in a sweep."""
     return str(HydraConfig.get().runtime.output_dir)
 
 
 def _quote(argument: str, free_text: Sequence[str]) -> str:
     key, equals, value = argument.partition("=")
-    if (
-        not equals
-        or key.lstrip("+") not in free_text
-        or value[:1] in ("'", '"')
-        or value in ("", "null", "???")
-    ):
+    taken = equals and key.lstrip("+") in free_text
+    if not taken or value[:1] in ("'", '"') or value in ("", "null", "???"):
         return argument
     escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", value)
     return f"{key}='{escaped}'"
 
 
 def _explain(error: Exception, schemas: Schemas) -> str:
-    """A composition error in one line, with the nearest valid key where a key is wrong."""
+    """Describe a composition error in one line, with the nearest valid key where a key is wrong."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -131,9 +149,8 @@ def _explain(error: Exception, schemas: Schemas) -> str:
         re.DOTALL,
     ):
         options = [option for option in (match[3] or "").split() if not option.endswith("_schema")]
-        return f"there is no {match[1]!r}" + (
-            f": choose one of {', '.join(options)}" if options else ""
-        )
+        choose = f": choose one of {', '.join(options)}" if options else ""
+        return f"there is no {match[1]!r}{choose}"
     if match := re.search(r"Could not override '([^']+)'\.?\s*No match in the defaults list", text):
         return f"there is no config group {match[1]!r}"
     full_key = getattr(causes[-1], "full_key", "")
@@ -145,7 +162,7 @@ def _explain(error: Exception, schemas: Schemas) -> str:
 def _no_setting(key: str, schemas: Schemas) -> str:
     nearest = schemas.nearest(key)
     if nearest == key:
-        return f"there is no setting {key!r} with the {key.partition('.')[0]} that was chosen"
+        return f"there is no setting {key!r} with the chosen {key.partition('.')[0]}"
     return f"there is no setting {key!r}" + (
         f": did you mean {nearest!r}?" if nearest else "; see --help"
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +17,28 @@ def config_path() -> str:
     if (Path(__file__).parents[1] / "conf").is_dir():
         return "pkg://falsr_nas.conf"
     return str(Path(__file__).resolve().parents[3] / "conf")
+
+
+def config_folder() -> Path:
+    """Return the folder of the configs."""
+    packaged = Path(__file__).parents[1] / "conf"
+    return packaged if packaged.is_dir() else Path(config_path())
+
+
+def options_of_groups(groups: Iterable[str]) -> str:
+    """List the options of config groups and their subgroups for ``--help``, one group per line."""
+    folder, lines = config_folder(), []
+    for group in sorted(groups):
+        for place in sorted([folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]):
+            options = " | ".join(sorted(path.stem for path in place.glob("*.yaml")))
+            lines.append(f"{place.relative_to(folder)}: {options}")
+    return "\n".join(lines)
+
+
+def experiments(command: str) -> str:
+    """List the experiments of a command for ``--help``; those of ``train`` end in ``_train``."""
+    names = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+    return ", ".join(name for name in names if name.endswith("_train") == (command == "train"))
 
 
 def schema(settings: type[Any]) -> DictConfig:
@@ -65,7 +87,12 @@ class Schemas:
     def register(self, name: str) -> None:
         """Make them known to Hydra, the command's as ``<name>_schema``."""
         store = ConfigStore.instance()
-        store.store(name=f"{name}_schema", node=schema(self.command))
+        node = schema(self.command)
+        # A group begins as its base type: the chosen option's schema brings the rest.
+        types = get_type_hints(self.command)
+        for group in self.groups:
+            node[group] = schema(types[group])
+        store.store(name=f"{name}_schema", node=node)
         for group, options in self.groups.items():
             for option, settings in options.items():
                 store.store(group=group, name=f"{option}_schema", node=schema(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,7 +22,13 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """While the block runs, a first signal raises Interrupted in it; a second one, during what follows from that, ends the process."""
+    """Turn the first SIGINT or SIGTERM in the block into Interrupted; a second one ends the process.
+
+    Signals can be handled in the main thread only: in other threads the block runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     stop = _Stop()
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -98,5 +99,5 @@ def _resolve(factory: str | Callable[..., Built]) -> Callable[..., Built]:
     if not isinstance(factory, str):
         return factory
     module, _, name = factory.partition(":")
-    found: Callable[..., Built] = getattr(import_module(module), name)
+    found: Callable[..., Built] = attrgetter(name)(import_module(module))
     return found

@@ -1,4 +1,4 @@
-"""Settings that had another name in an earlier version."""
+"""Settings that changed since an earlier version, so that its run folders can be resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,24 @@ RENAMED = {
 }
 """Old dotted name -> new one. Version 0.1 wrote the old names into its run folders."""
 
+ADDED: dict[str, Any] = {
+    "controller.crossover": "single_point",
+}
+"""Settings that version 0.1 did not have, with the value that does what it did."""
+
 
 def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their dotted names, with those of an earlier version replaced by today's."""
+    """Return settings by dotted names, with those of an earlier version replaced by today's."""
     return {RENAMED.get(name, name): value for name, value in settings.items()}
+
+
+def brought_up_to_date(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings as today's version would have stored them.
+
+    Args:
+        stored: settings by dotted names, perhaps of an earlier version.
+        current: settings that they are compared with; those of :data:`ADDED` that these have are
+            added to the stored ones.
+    """
+    added = {name: value for name, value in ADDED.items() if name in current}
+    return added | with_current_names(stored)

@@ -114,7 +114,7 @@ class ControllerSettings:
         population_size: number of candidates per generation, >= 2. The paper's is 64 (VI).
     """
 
-    population_size: int = 64
+    population_size: int = 16
 
     def __post_init__(self) -> None:
         if self.population_size < 2:

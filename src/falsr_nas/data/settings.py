@@ -84,3 +84,11 @@ class Div2kSettings(DataSettings):
             raise DataError(
                 "data.root is empty: give the folder that holds DIV2K_train_HR and DIV2K_valid_HR"
             )
+
+
+DATA_SCHEMAS: dict[str, type[DataSettings]] = {
+    "photographs": PhotographsSettings,
+    "folder": FolderSettings,
+    "div2k": Div2kSettings,
+}
+"""The options of the config group ``data``."""

@@ -13,7 +13,7 @@ from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import give_back, prepare_to_stay_flat
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
@@ -46,6 +46,13 @@ class IncompleteTraining:
             patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
         )
+
+    @classmethod
+    def of(
+        cls, settings: IncompleteTrainingSettings, context: EvaluationContext
+    ) -> IncompleteTraining:
+        """Make the evaluator of a search."""
+        return cls(settings, context.training, context.data, context.seed, context.devices)
 
     def prepare(self) -> None:
         """Decode the images, once for all candidates. Raises DataError, also where a batch cannot be shared by the devices."""

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from falsr_nas.cli.registry import Registry
+from falsr_nas.data.settings import DataSettings
 from falsr_nas.errors import UserError
+from falsr_nas.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from falsr_nas.evaluation.evaluator import Evaluator
 
 
 @dataclass(frozen=True)
@@ -12,6 +19,30 @@ class EvaluatorSettings:
     """What every evaluator has: nothing, so far."""
 
 
+@dataclass(frozen=True)
+class EvaluationContext:
+    """What an evaluator may use besides its own settings.
+
+    Attributes:
+        training: the incomplete training of each candidate.
+        data: the images.
+        seed: seed of the search.
+        devices: devices, or processes, that evaluate each candidate together.
+    """
+
+    training: TrainingSettings
+    data: DataSettings
+    seed: int
+    devices: int = 1
+
+
+EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")
+"""The options of the config group ``evaluator``. Factories take settings and an EvaluationContext."""
+
+
+@EVALUATORS.register(
+    "incomplete", "falsr_nas.evaluation.incomplete_training:IncompleteTraining.of"
+)
 @dataclass(frozen=True)
 class IncompleteTrainingSettings(EvaluatorSettings):
     """Train each candidate for a short while, then score it on the validation images (paper, V and VI-A).
@@ -30,6 +61,7 @@ class IncompleteTrainingSettings(EvaluatorSettings):
             )
 
 
+@EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")
 @dataclass(frozen=True)
 class SyntheticSettings(EvaluatorSettings):
     """Score each candidate by a documented function, at once: for tests and for comparing controllers.

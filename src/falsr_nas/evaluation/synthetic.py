@@ -21,12 +21,12 @@ import time
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Score
+from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
-from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
 from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
 
-PEAK = 255.0
 BASE = 24.0
 OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
 
@@ -37,6 +37,11 @@ class SyntheticEvaluator:
     def __init__(self, settings: SyntheticSettings, seed: int) -> None:
         self.settings = settings
         self.seed = seed
+
+    @classmethod
+    def of(cls, settings: SyntheticSettings, context: EvaluationContext) -> SyntheticEvaluator:
+        """Make the evaluator of a search."""
+        return cls(settings, context.seed)
 
     def prepare(self) -> None:
         """Nothing to load."""
@@ -50,7 +55,7 @@ class SyntheticEvaluator:
             scale=self.settings.noise
         )
         psnr = synthetic_psnr(candidate.genome) + float(noise)
-        return Score(PEAK**2 / 10 ** (psnr / 10), psnr, time.perf_counter() - began)
+        return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
 
 
 def synthetic_psnr(genome: Genome) -> float:
@@ -62,7 +67,7 @@ def synthetic_psnr(genome: Genome) -> float:
     operators = float(
         np.mean(
             [
-                OPERATOR_BONUS[cell.operator.kind] + 0.25 * (cell.residual and cell.repeats > 1)
+                OPERATOR_BONUS[cell.operator.kind] + 0.25 * cell.has_residual
                 for cell in cells
             ]
         )

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.evaluation.evaluator import Evaluator, attempt
+from falsr_nas.execution.settings import InlineSettings
 
 MakeEvaluator = Callable[[], Evaluator]
 """Builds the evaluator in the process that will use it; it travels there, so it must pickle."""
@@ -81,7 +82,8 @@ class InlineExecutor:
 
     capacity = 1
 
-    def __init__(self, make_evaluator: MakeEvaluator) -> None:
+    def __init__(self, settings: InlineSettings, make_evaluator: MakeEvaluator) -> None:
+        self.settings = settings
         self._make_evaluator = make_evaluator
         self._waiting: deque[Candidate] = deque()
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from falsr_nas.archive.candidate import FailureKind
+from falsr_nas.cli.registry import Registry
 from falsr_nas.errors import UserError
+
+if TYPE_CHECKING:
+    from falsr_nas.execution.executor import Executor
 
 
 class Then(StrEnum):
@@ -74,6 +79,11 @@ class ExecutionSettings:
     failures: FailurePolicies = field(default_factory=FailurePolicies)
 
 
+EXECUTORS: Registry[ExecutionSettings, Executor] = Registry("execution")
+"""The options of the config group ``execution``. Factories take settings, make_evaluator."""
+
+
+@EXECUTORS.register("inline", "falsr_nas.execution.executor:InlineExecutor")
 @dataclass(frozen=True)
 class InlineSettings(ExecutionSettings):
     """One evaluation at a time, in the search's own process."""
@@ -114,6 +124,7 @@ class WorkersSettings(ExecutionSettings):
             )
 
 
+@EXECUTORS.register("processes", "falsr_nas.execution.processes:ProcessesExecutor")
 @dataclass(frozen=True)
 class ProcessesSettings(WorkersSettings):
     """Workers on this machine: where ``workers`` is null, as many as fit on its GPUs, else one a processor core, 8 at most.
@@ -132,6 +143,7 @@ class ProcessesSettings(WorkersSettings):
             )
 
 
+@EXECUTORS.register("ray", "falsr_nas.execution.ray_executor:RayExecutor", extra="ray")
 @dataclass(frozen=True)
 class RaySettings(WorkersSettings):
     """Workers in a Ray cluster: where ``workers`` is null, as many as its nodes have room for, also when they come and go.

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.cli.spawning import main_module_hidden
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.executor import MakeEvaluator
@@ -55,7 +56,7 @@ class Worker:
             daemon=True,
             name=f"worker-{place}",
         )
-        with _signals_held_back():
+        with _signals_held_back(), main_module_hidden():
             self._process.start()
         theirs.close()
 

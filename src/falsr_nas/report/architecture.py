@@ -99,13 +99,12 @@ def _block(node: int, name: str, number: str, kind: str = "", loop: str = "") ->
 def _cell(node: int, cell: Cell | None) -> str:
     if cell is None:
         return _block(node, "", str(node), loop=_loop(node))
-    residual = cell.residual and cell.repeats > 1  # with one repeat it does nothing
     return _block(
         node,
         cell.name.replace("_", " "),
         str(node),
         cell.operator.kind,
-        _loop(node) if residual else "",
+        _loop(node) if cell.has_residual else "",
     )
 
 

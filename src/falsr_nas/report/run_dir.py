@@ -1,22 +1,86 @@
-"""The files of a search's folder that people read."""
+"""The report in a run folder: written while a search runs and when it ends."""
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
+from falsr_nas.archive.store import Store
+from falsr_nas.errors import UserError
+from falsr_nas.report.failures import write_failures_csv
 from falsr_nas.report.figures import write_pareto_png
 from falsr_nas.report.page import write_page
 from falsr_nas.report.pareto import write_pareto_csv, write_pareto_json
 from falsr_nas.report.run import Run
 
+REPORT_SECONDS = 30.0
+"""Minimum time between two writings of the report while a search runs."""
+
+_log = logging.getLogger(__name__)
+
 
 def write_report(folder: Path, run: Run) -> None:
     """Write ``pareto.csv``, ``pareto.json``, ``pareto.png`` and ``report.html`` of a search so far.
 
-    Raises UserError where they cannot be written.
+    Raises:
+        UserError: a file cannot be written.
     """
     write_pareto_csv(folder / "pareto.csv", pareto_front(run.evaluations, run.min_psnr))
     write_pareto_json(folder / "pareto.json", run.evaluations, run.scale, run.min_psnr)
     write_pareto_png(folder / "pareto.png", run.evaluations, min_psnr=run.min_psnr)
     write_page(folder / "report.html", [run])
+
+
+class ReportWriter:
+    """Observer of a search that keeps its report up to date.
+
+    The files are written after generations, at most every REPORT_SECONDS, and when the ``with`` block
+    ends, however it ends.
+    """
+
+    def __init__(
+        self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None
+    ) -> None:
+        self._folder, self._store, self._scale = folder, store, scale
+        self._min_psnr = min_psnr
+        self._written = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._write()
+        except UserError:
+            if error is None:  # otherwise the error that ended the search is more important
+                raise
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Do nothing: files are written after generations."""
+
+    def generation_ended(self, generation: int) -> None:
+        """Write the files, unless they were written within the last REPORT_SECONDS."""
+        if time.monotonic() - self._written <= REPORT_SECONDS:
+            return
+        try:
+            self._write()
+        except UserError as error:  # probably a full disk: the next attempt may succeed
+            _log.warning("%s", error)
+
+    def _write(self) -> None:
+        name, store = self._folder.resolve().name, self._store
+        run = Run(name, store.evaluations(), self._scale, self._min_psnr, store.config)
+        write_report(self._folder, run)
+        if failures := store.failures():
+            write_failures_csv(self._folder / "failures.csv", failures)
+        self._written = time.monotonic()

@@ -5,5 +5,6 @@ from .genome import Genome as Genome
 from .genome import GenomeError as GenomeError
 from .genome import Operator as Operator
 from .lookup import find_genome as find_genome
+from .lookup import published_name as published_name
 from .published import PUBLISHED as PUBLISHED
 from .search_space import SearchSpace as SearchSpace

@@ -160,6 +160,11 @@ class Cell:
         skip = "isskip" if self.residual else "noskip"
         return f"{self.operator.name}_f{self.channels}_k{self.kernel}_b{self.repeats}_{skip}"
 
+    @property
+    def has_residual(self) -> bool:
+        """Whether there is a residual connection: with one repeat ``residual`` does nothing."""
+        return self.residual and self.repeats > 1
+
     def canonical(self) -> Cell:
         """Return the canonical cell with the same layers: no residual where it has no effect."""
         return replace(self, residual=False) if self.repeats == 1 else self

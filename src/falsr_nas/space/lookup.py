@@ -10,6 +10,11 @@ from falsr_nas.space.published import PUBLISHED
 MOST_CHARACTERS = 1_000_000
 
 
+def published_name(genome: Genome) -> str | None:
+    """Return the name under which a network was published, or None."""
+    return next((name for name, one in PUBLISHED.items() if one.key == genome.key), None)
+
+
 def find_genome(name: str) -> Genome:
     """Return the genome given as a published name, the path of a file, a text form or JSON text.
 

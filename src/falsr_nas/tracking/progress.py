@@ -13,6 +13,7 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -232,3 +233,35 @@ class SearchMonitor:
 
     def _summary(self) -> SearchSummary:
         return summarise(self._evaluations, self._scale, self._min_psnr)
+
+
+class TrainingProgress:
+    """Shows how far a training is: a live line on a terminal, one line per validation elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        waiting = Status("waiting for the first validation", console=self._console)
+        self._status = waiting if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, step: int, steps: int, psnr: float, seconds: float) -> None:
+        """Show a validation: PSNR in dB after ``step`` of ``steps`` steps and ``seconds`` seconds."""
+        left = hours(seconds / step * (steps - step))
+        text = f"step {step:,} of {steps:,}: {psnr:.3f} dB, {left} left"
+        if self._status:
+            self._status.update(text)
+        else:
+            self._console.print(text, highlight=False)

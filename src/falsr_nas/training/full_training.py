@@ -7,7 +7,7 @@ import math
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from falsr_nas.cli.renamed import brought_up_to_date
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
@@ -160,7 +161,7 @@ def train_fully(
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
-    curve = _stored_curve(checkpoint)
+    curve = stored_curve(checkpoint)
     if not curve or curve[-1].step < settings.steps:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
         raise UserError(
@@ -169,7 +170,14 @@ def train_fully(
     return curve
 
 
-def _stored_curve(checkpoint: Path) -> list[CurvePoint]:
+def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
+    """Write a validation curve as CSV. Raises UserError where it cannot be written."""
+    lines = [f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve]
+    write_atomically(path, ("\n".join(["step,psnr,seconds", *lines]) + "\n").encode())
+
+
+def stored_curve(checkpoint: Path) -> list[CurvePoint]:
+    """Read the validation curve of a checkpoint; empty where there is none."""
     if not checkpoint.exists():
         return []
     states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
@@ -209,7 +217,7 @@ def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     """Write a training's settings beside it, and refuse others where some are there. Raises UserError that names what differs."""
     path = folder / "recipe.json"
     if path.exists():
-        found = json.loads(path.read_text())
+        found = brought_up_to_date(json.loads(path.read_text()), recipe)
         different = [
             name for name in sorted({*found, *recipe}) if found.get(name) != recipe.get(name)
         ]

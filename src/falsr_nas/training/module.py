@@ -11,18 +11,13 @@ import torch
 from torch import Tensor
 
 from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.levels import STUDIO_RANGE, psnr_from_mse
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 from falsr_nas.training.engine import StepEngine, exact_cudnn, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
-
-STUDIO_RANGE = 219.0
-"""8-bit levels between black and white of the luma in which super-resolution is scored (ITU-R BT.601)."""
-
-PEAK = 255.0
-"""8-bit white, as PSNR has it."""
 
 SHAVE = SCALE
 """High-resolution border pixels that scores leave out."""
@@ -68,7 +63,7 @@ class SuperResolution(pl.LightningModule):
     @property
     def psnr(self) -> float:
         """After validation, in dB; not a number where the error is none."""
-        return 10 * math.log10(PEAK**2 / self.mse) if math.isfinite(self.mse) else math.nan
+        return psnr_from_mse(self.mse) if math.isfinite(self.mse) else math.nan
 
     @property
     def position(self) -> int:

@@ -113,6 +113,17 @@ class TrainingSettings:
         return self.epochs * self.steps_per_epoch
 
 
+MODERN = TrainingSettings(
+    epochs=400,
+    batch_size=16,
+    patch_size=48,
+    warmup=200,
+    decay=Decay.cosine,
+    ema=0.999,
+)
+"""The full training of ``training=modern``; ``conf/training/modern.yaml`` says whose choice is what."""
+
+
 @dataclass(frozen=True)
 class TrainerSettings:
     """On what a full training runs, and how often it is looked at; none of it changes what it is trained to, but for rounding.

@@ -1,0 +1,54 @@
+"""The result of a search, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from falsr_nas.archive.candidate import Evaluation, FailedAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        folder: the run folder, which holds the store and the report.
+        front: the Pareto front by ascending mult-adds.
+        evaluations: all evaluations by number, also failed ones.
+        failures: all failed attempts.
+        hypervolume: of the front, in 0..1.
+    """
+
+    folder: Path
+    front: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluation, ...]
+    failures: tuple[FailedAttempt, ...]
+    hypervolume: float
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return one flat dictionary per evaluation, as ``pandas.DataFrame`` takes them.
+
+        PSNR is in dB, MSE in 8-bit levels, mult-adds at 480x480 input; scores of failed evaluations
+        are None.
+        """
+        on_front = {evaluation.key for evaluation in self.front}
+        return [_row(evaluation, evaluation.key in on_front) for evaluation in self.evaluations]
+
+
+def _row(evaluation: Evaluation, on_front: bool) -> dict[str, object]:
+    candidate, score = evaluation.candidate, evaluation.score
+    return {
+        "number": candidate.number,
+        "generation": candidate.generation,
+        "key": candidate.key,
+        "genome": str(candidate.genome),
+        "psnr": None if score is None else score.psnr,
+        "mse": None if score is None else score.mse,
+        "mult_adds": candidate.cost.mult_adds,
+        "params": candidate.cost.params,
+        "seconds": None if score is None else score.seconds,
+        "operators": " ".join(candidate.origin.operators),
+        "attempts": evaluation.attempts,
+        "on_front": on_front,
+    }
