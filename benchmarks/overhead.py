@@ -24,6 +24,7 @@ from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
@@ -70,7 +71,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         TimedStore(Path(folder) / "search.db", {}) as store,
     ):
-        with InlineExecutor(lambda: evaluator) as executor:
+        with InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
             began = time.perf_counter()
             run_search(
                 controller,

@@ -24,7 +24,8 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.settings import CONTROLLERS, Constraints, HybridSettings, NSGA2Settings
-from falsr_nas.evaluation.synthetic import PEAK, synthetic_psnr
+from falsr_nas.data.levels import mse_from_psnr
+from falsr_nas.evaluation.synthetic import synthetic_psnr
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
@@ -51,7 +52,7 @@ def evaluations(count: int) -> list[Evaluation]:
         origin = Origin(("crossover", "random"), ("0" * 16, "1" * 16))
         candidate = Candidate(genome, genome_cost(genome), origin, number // 64, number)
         made.setdefault(
-            genome.key, Evaluation(candidate, Score(PEAK**2 / 10 ** (psnr / 10), psnr, 1.0))
+            genome.key, Evaluation(candidate, Score(mse_from_psnr(psnr), psnr, 1.0))
         )
     return list(made.values())
 

@@ -11,7 +11,7 @@ import pytest
 from falsr_nas.execution.executor import Executor, InlineExecutor, MakeEvaluator
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
-from falsr_nas.execution.settings import ProcessesSettings, RaySettings
+from falsr_nas.execution.settings import InlineSettings, ProcessesSettings, RaySettings
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Backend:
 
 
 def _inline(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
-    return InlineExecutor(make)
+    return InlineExecutor(InlineSettings(), make)
 
 
 def _processes(make: MakeEvaluator, time_limit: float | None = None) -> Executor:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src/falsr_nas"
 COMMANDS = {"search", "train", "evaluate", "upscale", "convert", "export", "describe"}
 """Files at the top level; ``report`` is a command, too, as ``report/__main__.py``."""
 
-SHARED = {"errors", "files", "_version", "cli.registry", "cli.renamed"}
+SHARED = {"errors", "files", "_version", "cli.registry", "cli.renamed", "cli.spawning"}
 """Modules that every room may import: they import none."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {"data", "networks", "space"},
     "models": {"inference", "networks", "space"},
     "benchmark": {"data", "inference", "models", "networks", "space"},
-    "archive": {"space"},
+    "archive": {"data", "space"},
     "controller": {"archive", "space"},
     "training": {"data", "networks", "space"},
     "evaluation": {"archive", "data", "space", "training"},

@@ -12,7 +12,7 @@ from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
-from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
+from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, InlineSettings
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
@@ -62,7 +62,7 @@ def search(
         np.random.default_rng(1),
     )
     observers = [observer] if observer else []
-    with Store(path, {}) as store, InlineExecutor(lambda: evaluator) as executor:
+    with Store(path, {}) as store, InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
         run_search(
             controller,
             executor,

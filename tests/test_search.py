@@ -132,7 +132,7 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in said
-        assert "To go on: python -m falsr_nas.search evaluator=synthetic" in said
+        assert "To continue: python -m falsr_nas.search evaluator=synthetic" in said
         assert (run_dir / "pareto.csv").exists()
 
 
@@ -182,7 +182,7 @@ def test_a_training_in_the_searchs_own_process_stops_as_well(tmp_path: Path) -> 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "To go on: python -m falsr_nas.search" in said
+    assert "To continue: python -m falsr_nas.search" in said
 
 
 def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_so_it_does_when_its_share_of_the_disk_is_used_up(tmp_path: Path) -> Non
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "To go on:" in said
+    assert "To continue:" in said
     stopped, whole = rows(tmp_path / "stopped"), rows(tmp_path / "whole")
     assert 0 < len(stopped) < 300
     assert [row[:3] for row in stopped] == [row[:3] for row in whole[: len(stopped)]]

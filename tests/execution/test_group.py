@@ -14,7 +14,7 @@ from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.execution.executor import InlineExecutor, MakeEvaluator
 from falsr_nas.execution.group import reserved_port
 from falsr_nas.execution.processes import ProcessesExecutor
-from falsr_nas.execution.settings import ProcessesSettings
+from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Precision, TrainingSettings
@@ -55,7 +55,7 @@ def test_two_devices_train_a_candidate_as_one_does() -> None:
     """
     scores = {}
     for devices, executor in (
-        (1, InlineExecutor(partial(incomplete_training, 1))),
+        (1, InlineExecutor(InlineSettings(), partial(incomplete_training, 1))),
         (2, pairs(partial(incomplete_training, 2))),
     ):
         with executor:

@@ -34,7 +34,7 @@ from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
-from falsr_nas.execution.settings import FailurePolicies, RaySettings
+from falsr_nas.execution.settings import FailurePolicies, InlineSettings, RaySettings
 from falsr_nas.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -122,7 +122,7 @@ def test_a_search_outlives_a_node_and_takes_up_a_new_one(
                 break
             time.sleep(0.1)
         assert executor.capacity == 2
-    with InlineExecutor(FaultyEvaluator) as inline:
+    with InlineExecutor(InlineSettings(), FaultyEvaluator) as inline:
         alone = search(inline, tmp_path / "inline.db")
     assert found(evaluations) == found(alone)
     assert [e.key for e in pareto_front(evaluations)] == [e.key for e in pareto_front(alone)]
