@@ -1,12 +1,13 @@
-"""One 1280x720 image from 640x360: this project against onnxruntime on the exported model, time and memory, in one run.
+"""Compare this package with onnxruntime on the exported model: time and memory of one image.
 
     python benchmarks/inference.py [--model FALSR-A.pb] [--threads 2] [--passes 9] [--memory 3072]
 
-The luma plane, through the network alone. Without a model FALSR-A with random weights: what a pass takes does not depend on them. Each
-side is a process of its own with the same number of threads; the two take turns, pass by pass, so that a busy machine treats them alike.
-The first pass is told apart; time is the median of the others, by the clock and of all threads together. Memory is the whole process's
-peak, libraries included, and how much of it came with the passes, on top of what the process had held with its model loaded. The last
-line is one JSON object.
+The network upscales one luma plane from 640x360 to 1280x720. Without ``--model`` it is FALSR-A with
+random weights, on which time and memory do not depend. Each side is a process of its own with the
+same number of threads. The two take turns, pass by pass, so that other load on the machine affects
+both alike. The first pass is reported separately; time is the median of the others, wall time and
+processor time of all threads. Memory is the peak of the whole process, libraries included, and how
+much of it was added by the passes after the model was loaded. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np  # nothing larger in the parent: on Linux a process inherits its parent's peak
+import numpy as np  # nothing larger here: on Linux a process inherits its parent's peak
 
 from turns import Side
 
@@ -33,7 +34,7 @@ AGREEMENT = 1e-4
 Upscale = Callable[[np.ndarray], np.ndarray]  # (1, 1, H, W) float32 -> (1, 1, 2H, 2W)
 
 
-def this_project(folder: Path, options: argparse.Namespace) -> Upscale:
+def this_package(folder: Path, options: argparse.Namespace) -> Upscale:
     import torch
 
     from falsr_nas.inference.memory import keep_freed_memory
@@ -58,7 +59,7 @@ def exported_model(folder: Path, options: argparse.Namespace) -> Upscale:
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> None:
-    """The same weights for both sides."""
+    """Write the model for each side, with equal weights, and the image."""
     import torch
 
     from falsr_nas.models.export import export_model
@@ -85,10 +86,10 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
 
 
 def work(side: str, folder: Path, options: argparse.Namespace) -> None:
-    """One side: a pass for every line read, its milliseconds (clock, CPU) for every line written; at the end its memory."""
+    """Run one side: a pass per line read, printing its milliseconds (wall, CPU); then memory."""
     image = np.load(folder / "image.npy")
-    upscale = {"falsr_nas": this_project, "onnxruntime": exported_model}[side](folder, options)
-    upscale(image[..., :32, :32])  # libraries that load with the first pass
+    upscale = {"falsr_nas": this_package, "onnxruntime": exported_model}[side](folder, options)
+    upscale(image[..., :32, :32])  # some libraries are loaded in the first pass
     loaded = peak_mib()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -105,8 +106,8 @@ def peak_mib() -> float:
 
 
 def figures(turns: list[list[float]], loaded: float, peak: float) -> dict[str, float]:
-    """What a side took: milliseconds of its passes by the clock and of all threads, MiB."""
-    first, *passes = [clock for clock, _ in turns]
+    """Return milliseconds of the passes, wall time and processor time, and MiB of memory."""
+    first, *passes = [wall for wall, _ in turns]
     return {
         "first_ms": round(first, 1),
         "median_ms": round(statistics.median(passes), 1),
@@ -138,10 +139,11 @@ def compare(options: argparse.Namespace, arguments: list[str]) -> None:
         ours, theirs = (np.load(folder / f"{name}.npy") for name in SIDES)
     difference = float(np.abs(ours - theirs).max())
     if not difference <= AGREEMENT:
-        sys.exit(f"the outputs differ by {difference:.1e}: what was measured is not the same model")
+        sys.exit(f"the outputs differ by {difference:.1e}: the two are not the same model")
     model = done.stdout.strip().splitlines()[-1]
     print_table(
-        f"{model}: {WIDTH}x{HEIGHT} to {2 * WIDTH}x{2 * HEIGHT}, {options.threads} threads, {options.passes} passes",
+        f"{model}: {WIDTH}x{HEIGHT} to {2 * WIDTH}x{2 * HEIGHT}, {options.threads} threads,"
+        f" {options.passes} passes",
         rows,
     )
     print(f"the outputs differ by {difference:.1e} at most")
@@ -157,8 +159,9 @@ def compare(options: argparse.Namespace, arguments: list[str]) -> None:
 
 
 def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from falsr_nas.cli.console import console
 
     table = Table(
         "",
@@ -168,12 +171,12 @@ def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
         "most",
         "CPU ms",
         "peak MiB",
-        "of it for the passes",
+        "added by passes",
         title=title,
     )
     for name, row in rows.items():
         table.add_row(name, *(f"{value:,.0f}" for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console().print(table)
 
 
 def main() -> None:
@@ -191,12 +194,12 @@ def main() -> None:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
     )
-    parser.add_argument("--passes", type=int, default=9, help="of each side, after a first one")
+    parser.add_argument("--passes", type=int, default=9, help="passes per side, after a first one")
     parser.add_argument(
         "--memory",
         type=int,
         default=3072,
-        help="MiB that a pass of this project may take; larger images go in tiles",
+        help="MiB that a pass of this package may use; larger images are upscaled in tiles",
     )
     parser.add_argument("--worker", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)

@@ -1,11 +1,13 @@
-"""Upscaling benchmark sets: this project against the authors' graph under TensorFlow, in one run.
+"""Compare this package with the authors' graph under TensorFlow: time to upscale benchmark sets.
 
-    python benchmarks/tensorflow_inference.py --model FALSR-A.pb --data benchmark --tensorflow /path/to/python
+    python benchmarks/tensorflow_inference.py --model FALSR-A.pb --data benchmark
 
-Each side is a process of its own; ``--tensorflow`` is the interpreter that has TensorFlow, NumPy and Pillow (default: this one). The two
-take turns, pass by pass, so that a busy machine treats them alike. A pass is all images of all sets from 8-bit low-resolution to 8-bit
-output, with colours as the authors' script makes them. The first pass meets every image size for the first time: with the start (imports
-and loading) it is what an evaluation takes. The best of the other passes is the steady state. The last line is one JSON object.
+Each side is a process of its own. Give ``--tensorflow=PYTHON`` where another interpreter than this
+one has TensorFlow, NumPy and Pillow. The two take turns, pass by pass, so that other load on the machine
+affects both alike. A pass upscales all images of all sets, from 8-bit input to 8-bit output, with
+colours as in the authors' script. Start (imports and loading) and first pass, in which every image
+size is new, are the time of an evaluation. The best of the other passes is the steady state. The
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,12 +28,11 @@ from PIL import Image
 from turns import Side
 
 SIDES = ("falsr_nas", "tensorflow")
-Upscale = Callable[
-    [list[np.ndarray]], list[np.ndarray]
-]  # (H, W, 3) uint8 -> (2H, 2W, 3) uint8, each
+Upscale = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""Images of (H, W, 3) uint8 -> (2H, 2W, 3) uint8 each."""
 
 
-def this_project(model: Path, threads: int) -> Upscale:
+def this_package(model: Path, threads: int) -> Upscale:
     import torch
 
     from falsr_nas.benchmark.protocol import ScoringProtocol
@@ -40,7 +41,7 @@ def this_project(model: Path, threads: int) -> Upscale:
     from falsr_nas.inference.threads import side_by_side
     from falsr_nas.models.model_file import load_model
 
-    keep_freed_memory()  # this and images side by side: as the command evaluate does
+    keep_freed_memory()  # as the command evaluate does, which also scores images in parallel
     torch.set_num_threads(threads)
     network = load_model(model).network
 
@@ -88,10 +89,10 @@ def authors_graph(model: Path, threads: int) -> Upscale:
 
 
 def work(side: str, model: Path, images: Path, outputs: Path, threads: int) -> None:
-    """One side: a pass for every line read, its seconds for every line written; the outputs of the last pass are left in a file."""
+    """Run one side: a pass per line read, whose seconds are printed; save the last outputs."""
     with np.load(images) as archive:
         low = {name: archive[name] for name in archive.files}
-    upscale = {"falsr_nas": this_project, "tensorflow": authors_graph}[side](model, threads)
+    upscale = {"falsr_nas": this_package, "tensorflow": authors_graph}[side](model, threads)
     print("ready", flush=True)
     for _ in sys.stdin:
         began, worked = time.perf_counter(), time.process_time()
@@ -101,7 +102,7 @@ def work(side: str, model: Path, images: Path, outputs: Path, threads: int) -> N
 
 
 def finish(side: Side, outputs: Path) -> dict[str, np.ndarray]:
-    """End a side; the outputs of its last pass."""
+    """End a side and return the outputs of its last pass."""
     side.finish()
     with np.load(outputs) as archive:
         return {name: archive[name] for name in archive.files}
@@ -110,7 +111,7 @@ def finish(side: Side, outputs: Path) -> dict[str, np.ndarray]:
 def compare(options: argparse.Namespace) -> None:
     import torch
 
-    from falsr_nas.benchmark.image_quality import mean_score, score
+    from falsr_nas.benchmark.metrics import PSNR
     from falsr_nas.benchmark.protocol import ScoringProtocol
     from falsr_nas.benchmark.scoring import benchmark_files
     from falsr_nas.data.images import read_image
@@ -144,26 +145,21 @@ def compare(options: argparse.Namespace) -> None:
     rows = {}
     for side, high in zip(sides, outputs, strict=True):
         passes, work_of_passes = zip(*side.turns, strict=True)
-        scores = [
-            score(
-                torch.from_numpy(high[name]).permute(2, 0, 1)[None],
-                read_image(file.hr)[None],
-                ScoringProtocol.falsr,
-            )[0]
-            for name, file in files.items()
-            if file.lr
-        ]
+        psnr = PSNR(ScoringProtocol.falsr)
+        for name, file in files.items():
+            if file.lr:
+                output = torch.from_numpy(high[name]).permute(2, 0, 1)
+                psnr.update(output[None], read_image(file.hr)[None])
         rows[side.name] = {
             "start_s": round(side.start, 2),
             "first_pass_s": round(passes[0], 2),
             "evaluation_s": round(side.start + passes[0], 2),
             "best_pass_s": round(min(passes[1:] or passes), 2),
             "best_cpu_s": round(min(work_of_passes[1:] or work_of_passes), 2),
-            "psnr": round(mean_score(scores).psnr, 4),
+            "psnr": round(float(psnr.compute()), 4),
         }
-    print(
-        f"{'':12}{'start':>12}{'first pass':>12}{'together':>12}{'best pass':>12}{'CPU time':>12}{'PSNR, protocol falsr':>24}"
-    )
+    columns = ("start", "first pass", "together", "best pass", "CPU time")
+    print(f"{'':12}{''.join(f'{one:>12}' for one in columns)}{'PSNR, protocol falsr':>24}")
     for name, row in rows.items():
         seconds = "".join(
             f"{row[key]:>10} s"
@@ -178,7 +174,8 @@ def compare(options: argparse.Namespace) -> None:
         for key in ("evaluation_s", "best_pass_s", "best_cpu_s")
     }
     print(
-        f"{len(ours)} images, {options.threads} threads, {different:.2e} of the output's values differ"
+        f"{len(ours)} images, {options.threads} threads,"
+        f" {different:.2e} of the output's values differ"
     )
     setting = {
         "model": Path(options.model).name,

@@ -1,4 +1,4 @@
-"""Two programs that take turns, each a process of its own, so that what else the machine does meets both."""
+"""Worker processes that take turns, so that other load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from collections.abc import Mapping, Sequence
 
 
 class Side:
-    """A worker, seen from the parent: it writes a line when it is ready, a line of numbers for each line that it reads, and one at its end.
+    """A worker process that is measured, as seen from the parent.
+
+    The worker prints a line when it is ready, one line of numbers for each line that it reads, and
+    a last line of numbers when its input ends.
+
+    Args:
+        name: shown in tables and errors.
+        command: starts the worker.
+        environment: variables to add to this process's environment.
+        stderr: of the worker, as in :class:`subprocess.Popen`.
 
     Attributes:
-        name: what people call it.
-        start: seconds until it was ready.
+        name: as given.
+        start: seconds until the worker was ready.
         turns: the numbers of each turn.
     """
 
@@ -40,14 +49,14 @@ class Side:
         self.turns: list[list[float]] = []
 
     def run(self) -> None:
-        """Let it have a turn."""
+        """Run one turn and append its numbers to ``turns``."""
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         self.turns.append([float(number) for number in self._read().split()])
 
     def finish(self) -> list[float]:
-        """Let it end; the numbers that it says last, if any."""
+        """End the worker and return the numbers of its last line, if any."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
