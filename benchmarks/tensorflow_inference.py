@@ -3,11 +3,11 @@
     python benchmarks/tensorflow_inference.py --model FALSR-A.pb --data benchmark
 
 Each side is a process of its own. Give ``--tensorflow=PYTHON`` where another interpreter than this
-one has TensorFlow, NumPy and Pillow. The two take turns, pass by pass, so that other load on the machine
-affects both alike. A pass upscales all images of all sets, from 8-bit input to 8-bit output, with
-colours as in the authors' script. Start (imports and loading) and first pass, in which every image
-size is new, are the time of an evaluation. The best of the other passes is the steady state. The
-last line is one JSON object.
+one has TensorFlow, NumPy and Pillow. The two take turns, pass by pass, so that other load on the
+machine affects both alike. A pass upscales all images of all sets, from 8-bit input to 8-bit
+output, with colours as in the authors' script. Start (imports and loading) and first pass, in which
+every image size is new, are the time of an evaluation. The best of the other passes is the steady
+state. The last line is one JSON object.
 """
 
 from __future__ import annotations
