@@ -1,5 +1,4 @@
-
-"""What every controller must do, whoever wrote it."""
+"""Tests that every controller must pass."""
 
 import importlib.util
 import json
@@ -50,7 +49,7 @@ EXACT = [
     pytest.param(PymooSettings, id="pymoo", marks=needs["pymoo"]),
 ]
 INEXACT = [pytest.param(OptunaSettings, id="optuna", marks=needs["optuna"])]
-"""Optuna keeps its sampler's generators to itself: a restored search goes on from all that is known, with other draws."""
+"""The state of Optuna's generators cannot be saved, so a restored search draws differently."""
 ALL = [*EXACT, *INEXACT]
 
 
@@ -83,7 +82,7 @@ def evaluate(candidates: list[Candidate], failing: int = 0) -> list[Evaluation]:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_candidates_are_new_affordable_numbered_and_explained(
+def test_candidates_are_new_affordable_numbered_and_have_an_origin(
     kind: type[ControllerSettings],
 ) -> None:
     search, known = made(kind, max_mult_adds=60, min_psnr=29), set()
@@ -125,7 +124,7 @@ def test_a_tiny_space_is_exhausted(
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_failures_alone_end_nothing(kind: type[ControllerSettings]) -> None:
+def test_a_search_continues_after_generations_of_failures(kind: type[ControllerSettings]) -> None:
     search, keys = made(kind), set()
     for _ in range(3):
         candidates = search.ask(8)
@@ -138,7 +137,7 @@ def test_failures_alone_end_nothing(kind: type[ControllerSettings]) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_the_same_seed_asks_for_the_same_and_another_for_others(
+def test_the_seed_determines_the_candidates(
     kind: type[ControllerSettings],
 ) -> None:
     def keys(seed: int) -> list[str]:
@@ -167,7 +166,7 @@ def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings])
 
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("in_flight", [0, 3])
-def test_a_restored_controller_goes_on_as_the_saved_one(
+def test_a_restored_controller_continues_as_the_saved_one(
     kind: type[ControllerSettings], in_flight: int
 ) -> None:
     saved, told = made(kind, max_mult_adds=80), []
@@ -190,7 +189,7 @@ def test_a_restored_controller_goes_on_as_the_saved_one(
 
 
 @pytest.mark.parametrize("kind", INEXACT)
-def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated(
+def test_a_controller_that_cannot_restore_exactly_still_knows_all_evaluations(
     kind: type[ControllerSettings],
 ) -> None:
     saved, told = made(kind), []
@@ -204,7 +203,7 @@ def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated
     candidates = restored.ask(20)
     assert [one.number for one in candidates] == list(range(43, 63))
     assert not {one.key for one in candidates} & {one.key for one in (*told, *pending)}
-    # they descend from what was told: uniform draws would share one cell in 192 with the best
+    # The candidates descend from evaluated ones: of uniform draws, few cells would be among theirs.
     genes = {(place, cell) for one in told for place, cell in enumerate(one.candidate.genome.cells)}
     inherited = [
         (place, cell) in genes for one in candidates for place, cell in enumerate(one.genome.cells)
@@ -213,7 +212,7 @@ def test_a_controller_that_cannot_restore_exactly_still_knows_what_was_evaluated
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_impossible_limits_are_refused(kind: type[ControllerSettings]) -> None:
+def test_limits_that_no_network_meets_are_rejected(kind: type[ControllerSettings]) -> None:
     with pytest.raises(UserError, match="the lightest network of this space needs"):
         made(kind, max_mult_adds=0.5)
 
@@ -221,7 +220,7 @@ def test_impossible_limits_are_refused(kind: type[ControllerSettings]) -> None:
 @pytest.mark.parametrize(
     ("kind", "library"), [(PymooSettings, "pymoo"), (OptunaSettings, "optuna")]
 )
-def test_a_missing_library_is_named_with_its_extra(
+def test_a_missing_library_is_reported_with_its_extra(
     kind: type[ControllerSettings], library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys

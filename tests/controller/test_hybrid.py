@@ -1,4 +1,4 @@
-"""The hybrid controller by itself, and through loop and store, broken and resumed in both modes."""
+"""The hybrid controller alone, and in searches that are interrupted and resumed in both modes."""
 
 import json
 from collections import Counter
@@ -26,6 +26,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
@@ -44,7 +45,7 @@ def controller(seed: int = 1, population_size: int = POPULATION, **settings) -> 
 
 
 class Watched:
-    """The synthetic evaluator; counts evaluations and, on demand, dies in one."""
+    """The synthetic evaluator; records evaluations and raises in one of them if asked to."""
 
     def __init__(self, dies_at: int | None = None) -> None:
         self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
@@ -55,15 +56,13 @@ class Watched:
 
     def evaluate(self, candidate: Candidate) -> Score:
         if len(self.keys) == self.dies_at:
-            raise UserError(
-                "the power fails"
-            )  # the one kind of exception that an executor lets through
+            raise UserError("interrupted")  # the only exception that an executor passes on
         self.keys.append(candidate.key)
         return self.inner.evaluate(candidate)
 
 
 class Several(InlineExecutor):
-    """As many in flight as there are workers; which one ends next is drawn."""
+    """Three candidates in flight, which end in random order."""
 
     capacity = 3
     rng = np.random.default_rng(2)
@@ -93,7 +92,7 @@ def search(
     executor=InlineExecutor,
     observer: Watcher | None = None,
 ) -> list:
-    with Store(path, {}) as store, executor(lambda: evaluator) as workers:
+    with Store(path, {}) as store, executor(InlineSettings(), lambda: evaluator) as workers:
         observers = [observer] if observer else []
         run_search(
             controller(),
@@ -113,14 +112,14 @@ def state(path: Path) -> dict:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(
+def test_an_interrupted_search_ends_as_the_uninterrupted_one_and_repeats_nothing(
     tmp_path: Path, mode: Mode
 ) -> None:
     whole = search(tmp_path / "whole.db", mode, Watched())
     broken: list[str] = []
     for moment in (0, 1, 13, 8, 3, 21):
         evaluator = Watched(dies_at=moment)
-        with pytest.raises(UserError, match="power"):
+        with pytest.raises(UserError, match="interrupted"):
             search(tmp_path / "broken.db", mode, evaluator)
         broken += evaluator.keys
     last = Watched()
@@ -131,7 +130,7 @@ def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(
     assert any(candidate.origin.log_prob is not None for candidate, _ in whole)
 
 
-def test_a_larger_budget_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
+def test_a_larger_budget_continues_as_one_uninterrupted_search(tmp_path: Path) -> None:
     whole = search(tmp_path / "whole.db", Mode.steady, Watched())
     search(tmp_path / "grown.db", Mode.steady, Watched(), budget=33)
     assert search(tmp_path / "grown.db", Mode.steady, Watched(), budget=60) == whole
@@ -152,11 +151,11 @@ def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
     assert len(set(watcher.keys)) == 40
 
 
-def test_what_was_in_flight_at_a_kill_is_evaluated_and_nothing_else_again(tmp_path: Path) -> None:
+def test_only_candidates_in_flight_are_evaluated_after_a_kill(tmp_path: Path) -> None:
     finished: list[str] = []
     for moment in (2, 11, 14, 1):
         evaluator = Watched(dies_at=moment)
-        with pytest.raises(UserError, match="power"):
+        with pytest.raises(UserError, match="interrupted"):
             search(tmp_path / "a.db", Mode.steady, evaluator, 45, Several)
         finished += evaluator.keys
         pending = [candidate["number"] for candidate in state(tmp_path / "a.db")["pending"]]
@@ -173,7 +172,7 @@ def test_what_was_in_flight_at_a_kill_is_evaluated_and_nothing_else_again(tmp_pa
 
 
 def test_the_state_does_not_grow_with_the_search() -> None:
-    """It is written with every evaluation in steady mode."""
+    """In steady mode the state is written after every evaluation."""
     hybrid, evaluator = controller(population_size=64, policy=PolicySettings()), Watched().inner
     sizes = []
     for _ in range(6):
@@ -184,7 +183,7 @@ def test_the_state_does_not_grow_with_the_search() -> None:
     assert sizes[-1] < 1.1 * sizes[1]
 
 
-def test_mutations_are_mixed_as_set() -> None:
+def test_mutations_are_drawn_with_the_set_probabilities() -> None:
     explore = ExplorationSettings(p_random=0.5, p_flops=0.7)
     hybrid = controller(population_size=64, p_exploit=0.4, p_crossover=0.0, exploration=explore)
     evaluator, last = Watched().inner, Counter()
@@ -199,7 +198,7 @@ def test_mutations_are_mixed_as_set() -> None:
         assert abs(last[name] / 4000 - share) < 4 * np.sqrt(share * (1 - share) / 4000)
 
 
-def test_children_of_the_policy_say_their_probability_and_no_others_do() -> None:
+def test_only_children_of_the_policy_have_a_log_probability() -> None:
     hybrid, evaluator = controller(population_size=32), Watched().inner
     seen = Counter()
     for _ in range(6):
@@ -218,7 +217,7 @@ def test_children_of_the_policy_say_their_probability_and_no_others_do() -> None
 
 @pytest.mark.parametrize("kind", list(RewardKind))
 @pytest.mark.parametrize("learn_from", list(LearnFrom))
-def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(
+def test_the_policy_learns_and_restores_with_every_reward_and_learn_from(
     kind: RewardKind, learn_from: LearnFrom
 ) -> None:
     settings = {
@@ -235,7 +234,7 @@ def test_every_reward_and_every_way_to_learn_moves_the_policy_and_restores(
     assert restored.ask(8) == saved.ask(8)
 
 
-def test_policy_off_is_plain_nsga2() -> None:
+def test_without_exploitation_the_hybrid_is_plain_nsga2() -> None:
     hybrid, evaluator = controller(p_exploit=0.0), Watched().inner
     plain = NSGA2(
         NSGA2Settings(population_size=POPULATION),

@@ -67,7 +67,7 @@ def test_no_candidate_twice_and_none_over_the_limit() -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 0.5])
-def test_a_small_space_is_searched_to_its_last_network(limit: float | None) -> None:
+def test_a_small_space_is_searched_exhaustively(limit: float | None) -> None:
     wanted = {
         genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)
     }
@@ -84,7 +84,7 @@ def test_a_small_space_is_searched_to_its_last_network(limit: float | None) -> N
     assert set(found) == wanted
 
 
-def test_a_restored_controller_goes_on_as_the_saved_one() -> None:
+def test_a_restored_controller_continues_as_the_saved_one() -> None:
     saved, told = controller(), []
     for _ in range(4):
         told += evaluate(saved.ask(16))
@@ -101,7 +101,7 @@ def test_a_restored_controller_goes_on_as_the_saved_one() -> None:
     assert json.dumps(restored.state()) == json.dumps(saved.state())
 
 
-def test_steady_state_is_the_same_controller_a_child_at_a_time() -> None:
+def test_steady_state_asks_for_one_child_at_a_time() -> None:
     search, keys = controller(8), set()
     for number in range(60):
         (candidate,) = search.ask(1)
@@ -112,7 +112,7 @@ def test_steady_state_is_the_same_controller_a_child_at_a_time() -> None:
     assert len(keys) == 60
 
 
-def test_impossible_limits_are_refused_at_once() -> None:
+def test_invalid_limits_are_rejected() -> None:
     with pytest.raises(UserError, match="the lightest network of this space needs"):
         controller(max_mult_adds=0.5)
     with pytest.raises(UserError, match="at least 2"):
@@ -134,7 +134,7 @@ def test_failures_never_enter_the_population() -> None:
     assert len(search.ask(8)) == 8
 
 
-def test_a_generation_without_any_score_begins_anew() -> None:
+def test_a_generation_without_scores_is_followed_by_another_initial_one() -> None:
     search = controller(8)
     search.tell(
         [Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan")) for candidate in search.ask(8)]
@@ -174,19 +174,19 @@ def test_selection_keeps_the_first_front_against_a_plain_reference() -> None:
         assert member.rank == (1 + max(other.rank for other in better) if better else 0)
 
 
-def test_the_tournament_prefers_rank_then_room() -> None:
+def test_the_tournament_prefers_rank_then_crowding_distance() -> None:
     a, b, c = individual(30, 1, 1), individual(30, 1, 1), individual(30, 1, 1)
     a.rank, b.rank, c.rank = 0, 0, 1
     a.fitness.crowding_dist, b.fitness.crowding_dist, c.fitness.crowding_dist = 0.1, 2.0, 9.0
     wins = Counter(
         id(tournament([a, b, c], rng)) for rng in [np.random.default_rng(0)] for _ in range(9000)
     )
-    # of nine ordered pairs: b wins every one that it is in (5), a those without b (3), c only against itself (1)
+    # Of nine ordered pairs, b wins all that it is in (5), a those without b (3), c only (c, c).
     for member, share in ((b, 5 / 9), (a, 3 / 9), (c, 1 / 9)):
         assert abs(wins[id(member)] / 9000 - share) < 0.02
 
 
-def test_every_child_says_how_it_came_to_be() -> None:
+def test_every_child_has_its_operators_and_parents() -> None:
     search = controller(32)
     first = search.ask(32)
     search.tell(evaluate(first))

@@ -41,9 +41,9 @@ def test_crossover_cuts_cells_and_rows_of_links_once(seed: int) -> None:
     assert cuts(child.links, a.links, b.links)
 
 
-def test_crossover_cuts_everywhere_alike_and_both_independently() -> None:
+def test_crossover_cuts_uniformly_and_independently() -> None:
     rng = np.random.default_rng(1)
-    # parents whose genes all differ, so that each cut is visible
+    # All genes of the parents differ, so that each cut is visible.
     a = PAPER.genome([PAPER.cells[i] for i in range(7)], [0] * 28)
     b = PAPER.genome([PAPER.cells[i + 50] for i in range(7)], [1] * 28)
     seen: Counter[tuple[int, int]] = Counter()
@@ -74,7 +74,7 @@ def test_random_mutation_at_its_defaults_touches_one_cell_and_one_link_on_averag
     mutants = [PAPER.encode(random_mutation(PAPER)(genome, rng).genome) for _ in range(3000)]
     redrawn = np.mean([(np.array(c) != cells).sum() for c, _ in mutants])
     flipped = np.mean([(np.array(b) != bits).sum() for _, b in mutants])
-    # a redrawn cell is the old one in 1 of 192 cases; when neither part is drawn (12%), one gene is picked
+    # One of 192 redrawn cells is the old one. If nothing is drawn (12%), one gene is picked.
     nothing = (1 - 1 / 7) ** 7 * (1 - 1 / 28) ** 28
     assert abs(redrawn - (1 + nothing * 7 / 35) * 191 / 192) < 0.06
     assert abs(flipped - (1 + nothing * 28 / 35)) < 0.06
@@ -98,7 +98,7 @@ def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(cell_
     assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(2 * 192)
 
 
-def test_exploration_splits_as_the_paper_says() -> None:
+def test_exploration_probabilities_follow_the_paper() -> None:
     chances = {
         name: chance
         for name, (chance, _) in exploration(
@@ -110,7 +110,7 @@ def test_exploration_splits_as_the_paper_says() -> None:
         ExplorationSettings(p_random=0.5, p_flops=0.4)
 
 
-def test_the_initial_population_uses_every_cell_once_before_it_mixes() -> None:
+def test_the_initial_population_uses_every_cell_once_before_it_mixes_cells() -> None:
     rng = np.random.default_rng(4)
     design = InitialDesign(InitialSettings(), PAPER, rng)
     first = [design.draw(rng) for _ in range(192)]

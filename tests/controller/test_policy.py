@@ -28,7 +28,7 @@ SMALL = SearchSpace(
 
 
 class Told:
-    """A reward by rule."""
+    """Rewards genomes by a given function."""
 
     def __init__(self, rule: Callable[[Genome], float]) -> None:
         self.rule = rule
@@ -54,7 +54,7 @@ def candidate(genome: Genome, number: int = 0) -> Candidate:
 def teach(
     learner: ReinforcedMutation, parent: Genome, rng: np.random.Generator, count: int
 ) -> list[Genome]:
-    """Drawn, rewarded and learnt from, one by one."""
+    """Draw genomes, reward them and learn from them, one by one."""
     genomes = []
     for _ in range(count):
         genome = learner.mutate(parent, rng).genome
@@ -67,7 +67,7 @@ def teach(
 
 
 def linear_policy() -> Policy:
-    """Two cells of three choices and one link for each place, with weights set by hand in the last layer only."""
+    """A policy of two cells with three choices; its links depend on the last bias alone."""
     policy = Policy(PolicySettings(embedding=2, hidden=4), 2, 3, 3, np.random.default_rng(1))
     with torch.no_grad():
         policy.cell_logits.copy_(torch.tensor([[0.0, math.log(2), math.log(3)], [0.0, 0.0, 0.0]]))
@@ -75,7 +75,7 @@ def linear_policy() -> Policy:
     return policy
 
 
-def test_it_starts_uniform() -> None:
+def test_the_policy_starts_uniform() -> None:
     policy = Policy(PolicySettings(), 7, 160, 28, np.random.default_rng(0))
     cells = torch.randint(160, (5, 7), generator=torch.Generator().manual_seed(0))
     of_cells, of_links = policy.log_probs(cells, torch.ones(5, 28))
@@ -86,15 +86,18 @@ def test_it_starts_uniform() -> None:
     )
 
 
-def test_making_a_policy_leaves_the_global_generators_alone() -> None:
+def test_making_a_policy_does_not_use_the_global_generator() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
     mutation()
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_equation_6_by_hand() -> None:
-    """The gradient of a categorical's log-probability is one-hot minus p, of a Bernoulli's c minus O; Eq. 6 adds returns and a minus."""
+def test_gradient_of_equation_6_against_closed_form() -> None:
+    """The gradient of log p is one-hot minus p for cells and c - O for links (logits).
+
+    Eq. 6 multiplies both by the returns and negates them.
+    """
     policy = linear_policy()
     p_cells = torch.tensor([[1 / 6, 2 / 6, 3 / 6], [1 / 3, 1 / 3, 1 / 3]])
     outputs = torch.tensor([1 / 2, 3 / 4, 1 / 5])
@@ -103,10 +106,10 @@ def test_equation_6_by_hand() -> None:
     loss = reinforce_loss(policy, cells, links, drawn=torch.ones(2, 5), advantage=reward)
     loss.backward()
     one_hot = torch.nn.functional.one_hot(cells, 3).float()
-    by_hand_cells = -((one_hot - p_cells) * reward[:, None, None]).mean(0)
-    by_hand_links = -((links - outputs) * reward[:, None]).mean(0)
-    assert torch.allclose(policy.cell_logits.grad, by_hand_cells, atol=1e-6)
-    assert torch.allclose(policy.biases[-1].grad, by_hand_links, atol=1e-6)
+    expected_cells = -((one_hot - p_cells) * reward[:, None, None]).mean(0)
+    expected_links = -((links - outputs) * reward[:, None]).mean(0)
+    assert torch.allclose(policy.cell_logits.grad, expected_cells, atol=1e-6)
+    assert torch.allclose(policy.biases[-1].grad, expected_links, atol=1e-6)
     log_p = [
         math.log(3 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5),
         math.log(2 / 6 * 1 / 3) + math.log(1 / 2 * 1 / 4 * 1 / 5),
@@ -114,7 +117,7 @@ def test_equation_6_by_hand() -> None:
     assert float(loss.detach()) == pytest.approx(-(2.0 * log_p[0] - 0.5 * log_p[1]) / 2, rel=1e-6)
 
 
-def test_equation_6_of_the_whole_network_equals_finite_differences() -> None:
+def test_gradient_of_equation_6_against_finite_differences() -> None:
     policy = Policy(
         PolicySettings(embedding=3, hidden=5), 2, 4, 3, np.random.default_rng(2)
     ).double()
@@ -146,7 +149,7 @@ def test_returns_of_a_reward_at_the_end() -> None:
     assert returns(torch.tensor([2.0]), 3, 0.5).tolist() == [[0.5, 1.0, 2.0]]
 
 
-def test_genes_that_were_kept_teach_nothing() -> None:
+def test_kept_genes_have_no_gradient() -> None:
     policy = linear_policy()
     drawn = torch.tensor([[1.0, 0.0, 0.0, 1.0, 0.0]])
     reinforce_loss(
@@ -158,7 +161,7 @@ def test_genes_that_were_kept_teach_nothing() -> None:
     assert policy.biases[-1].grad[[0, 2]].abs().max() == 0
 
 
-def test_a_parent_is_kept_gene_by_gene_or_resampled_whole() -> None:
+def test_genes_of_the_parent_are_kept_with_the_set_probabilities() -> None:
     rng = np.random.default_rng(4)
     learner = mutation(PAPER, keep_cells=0.7, keep_links=0.8)
     parent = PAPER.sample(rng).canonical()
@@ -167,10 +170,10 @@ def test_a_parent_is_kept_gene_by_gene_or_resampled_whole() -> None:
         [[a == b for a, b in zip(m.canonical().cells, parent.cells, strict=True)] for m in mutants]
     )
     same = np.mean([np.array(PAPER.encode(m)[1]) == PAPER.encode(parent)[1] for m in mutants])
-    # a drawn cell is the old one in 1 of 160 cases, a drawn link in 1 of 2
+    # A drawn cell is the old one in 1 of 160 cases, a drawn link in 1 of 2.
     assert abs(kept - (1 - 0.3 * 159 / 160)) < 0.01
     assert abs(same - (0.8 + 0.2 / 2)) < 0.005
-    one = mutation(PAPER, keep_cells=1.0, keep_links=1.0)  # never nothing
+    one = mutation(PAPER, keep_cells=1.0, keep_links=1.0)  # one gene is always drawn
     for mutant in (one.mutate(parent, rng).genome.canonical() for _ in range(50)):
         changed = [
             a != b
@@ -195,7 +198,7 @@ def test_a_parent_is_kept_gene_by_gene_or_resampled_whole() -> None:
     )
 
 
-def test_draws_follow_the_probabilities_and_say_them() -> None:
+def test_draws_follow_the_probabilities_and_report_them() -> None:
     rng = np.random.default_rng(5)
     learner = mutation(keep_cells=0.0, keep_links=0.0)
     with torch.no_grad():
@@ -222,7 +225,10 @@ def test_draws_follow_the_probabilities_and_say_them() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_bandit_is_learnt_to_95_percent_of_the_best_reward(seed: int) -> None:
-    """One cell of eight is right in each place; the links must all be as the first cell says, which only the layers can tell."""
+    """One of eight cells is right in the second and third place.
+
+    All links must be set or unset depending on the first cell, which only the layers can learn.
+    """
     want = SMALL.distinct_cells[5]
 
     def rule(genome: Genome) -> float:
@@ -238,7 +244,7 @@ def test_a_bandit_is_learnt_to_95_percent_of_the_best_reward(seed: int) -> None:
     assert np.mean([rule(genome) for genome in genomes[-200:]]) > 0.95
 
 
-def test_a_parent_that_is_kept_in_part_is_learnt_from_too() -> None:
+def test_the_policy_learns_when_parents_are_kept_in_part() -> None:
     want = SMALL.distinct_cells[2]
     rng = np.random.default_rng(6)
     learner = mutation(
@@ -251,13 +257,13 @@ def test_a_parent_that_is_kept_in_part_is_learnt_from_too() -> None:
     assert (learner.policy.cell_logits.detach().argmax(1) == 2).all()
 
 
-def test_equal_rewards_teach_nothing() -> None:
+def test_equal_rewards_do_not_change_the_policy() -> None:
     learner = mutation(entropy=0.0, keep_cells=0.0)
     teach(learner, SMALL.sample(np.random.default_rng(0)), np.random.default_rng(0), 64)
     assert learner.policy.cell_logits.abs().max() == 0
 
 
-def test_the_entropy_bonus_keeps_it_open() -> None:
+def test_the_entropy_bonus_keeps_the_policy_closer_to_uniform() -> None:
     def left(entropy: float) -> float:
         rng = np.random.default_rng(7)
         learner = mutation(
@@ -272,21 +278,19 @@ def test_the_entropy_bonus_keeps_it_open() -> None:
     assert left(0.0) < left(5.0) - 0.1
 
 
-def test_what_others_proposed_is_learnt_from_only_on_demand() -> None:
+def test_candidates_of_other_operators_train_the_policy_only_with_learn_from_all() -> None:
     rng = np.random.default_rng(8)
     for learn_from, learns in ((LearnFrom.policy, False), (LearnFrom.all, True)):
         learner = mutation(
             rule=lambda genome: float(genome.cells[0].channels), learn_from=learn_from
         )
-        strangers = [candidate(SMALL.sample(rng).canonical()) for _ in range(64)]
-        learner.asked(strangers)
-        learner.learn(
-            [Evaluation(stranger, Failure(FailureKind.BUG, "")) for stranger in strangers]
-        )
+        others = [candidate(SMALL.sample(rng).canonical()) for _ in range(64)]
+        learner.asked(others)
+        learner.learn([Evaluation(other, Failure(FailureKind.BUG, "")) for other in others])
         assert bool(learner.policy.cell_logits.abs().max() > 0) == learns
 
 
-def test_a_restored_policy_is_the_saved_one_to_the_bit() -> None:
+def test_a_restored_policy_is_bit_identical() -> None:
     rng = np.random.default_rng(9)
     rule = lambda genome: float(genome.cells[0].channels)  # noqa: E731
     saved, restored = mutation(rule=rule, keep_cells=0.5), mutation(rule=rule, keep_cells=0.5)
@@ -315,6 +319,6 @@ def test_a_restored_policy_is_the_saved_one_to_the_bit() -> None:
         ({"entropy": -1}, "entropy is -1"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, says: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):
         PolicySettings(**settings)

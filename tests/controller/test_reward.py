@@ -81,7 +81,7 @@ def test_attainment_is_the_distance_to_the_best_that_costs_no_more() -> None:
         assert got == pytest.approx(np.clip(gap, -0.8, 0.8), abs=1e-9)
 
 
-def test_attainment_pays_nothing_for_being_tiny() -> None:
+def test_attainment_does_not_reward_small_size_alone() -> None:
     known = reward(
         RewardKind.attainment, [evaluation(0, 30, 1e10, 1e5), evaluation(1, 24, 1e9, 1e4)]
     )
@@ -97,7 +97,7 @@ def test_attainment_pays_nothing_for_being_tiny() -> None:
     assert good == pytest.approx(0.5)
 
 
-def test_rank_counts_those_that_dominate_then_room() -> None:
+def test_rank_counts_dominating_networks_then_adds_the_distance() -> None:
     front = np.array([[0.5, 0.2, 0.2], [0.3, 0.4, 0.4], [0.1, 0.8, 0.8]])
     points = np.array([[0.6, 0.9, 0.9], [0.4, 0.5, 0.5], [0.05, 0.9, 0.9], [0.2, 0.6, 0.5]])
     assert rank_and_crowding(front, points) == pytest.approx([-0.5, 0.0, 1.1, 1.2])
@@ -118,7 +118,7 @@ def test_dominating_beats_joining_beats_being_dominated(kind: RewardKind) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_score_below_the_least_psnr_is_as_bad_as_a_failure_and_never_joins(
+def test_a_score_below_the_minimum_psnr_is_rewarded_as_a_failure_and_never_joins_the_front(
     kind: RewardKind,
 ) -> None:
     known = reward(kind, crowd(20, 4), min_psnr=29)
@@ -128,13 +128,13 @@ def test_a_score_below_the_least_psnr_is_as_bad_as_a_failure_and_never_joins(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_have_nothing_to_beat(kind: RewardKind) -> None:
+def test_rewards_are_zero_where_the_front_is_empty(kind: RewardKind) -> None:
     assert reward(kind)(crowd(5, 5)).tolist() == [0] * 5
     assert len(reward(kind)([])) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_restored_front_rewards_as_the_saved_one_to_the_bit(kind: RewardKind) -> None:
+def test_a_restored_front_gives_bit_identical_rewards(kind: RewardKind) -> None:
     told, new = crowd(160, 6)[:120], crowd(160, 6)[120:]
     saved, restored = reward(kind), reward(kind, crowd(30, 7))
     for i in range(0, 120, 7):
@@ -151,6 +151,6 @@ def test_functions_take_empty_batches() -> None:
         assert compare(front, none).shape == (0,)
 
 
-def test_a_clip_of_nothing_is_refused() -> None:
+def test_a_clip_of_zero_is_rejected() -> None:
     with pytest.raises(UserError, match="clip is 0"):
         RewardSettings(clip=0)

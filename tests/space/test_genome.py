@@ -46,7 +46,7 @@ def test_text_and_json_round_trip(genome: Genome) -> None:
 
 
 @given(genomes())
-def test_the_key_ignores_exactly_the_residual_that_does_nothing(genome: Genome) -> None:
+def test_the_key_ignores_only_residuals_without_effect(genome: Genome) -> None:
     for i, cell in enumerate(genome.cells):
         flipped = (
             genome.cells[:i] + (replace(cell, residual=not cell.residual),) + genome.cells[i + 1 :]
@@ -124,7 +124,7 @@ def test_any_json_is_a_genome_or_a_genome_error(value: object) -> None:
         ("{", "not JSON"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, says: str) -> None:
+def test_errors_say_what_is_wrong(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says.replace("(", r"\(")):
         Genome.parse(text)
 
@@ -147,6 +147,6 @@ def test_messages_stay_short_whatever_they_quote() -> None:
         assert len(str(caught.value)) < 500
 
 
-def test_numbers_too_long_for_a_number_are_no_json() -> None:
+def test_json_numbers_with_too_many_digits_are_rejected() -> None:
     with pytest.raises(GenomeError, match="not JSON"):
         Genome.parse('{"cells": ' + "1" * 5000 + "}")

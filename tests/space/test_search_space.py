@@ -26,7 +26,7 @@ def test_the_papers_space() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_networks_are_in_it(name: str) -> None:
+def test_published_networks_are_in_the_papers_space(name: str) -> None:
     genome = PUBLISHED[name]
     assert genome in PAPER
     assert PAPER.decode(*PAPER.encode(genome)) == genome
@@ -76,12 +76,12 @@ def test_samples_are_uniform() -> None:
         ({"operators": ("convolution",)}, "unknown operator"),
     ],
 )
-def test_impossible_spaces_are_refused(choices: dict, says: str) -> None:
+def test_invalid_spaces_are_rejected(choices: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):
         SearchSpace(**choices)
 
 
-def test_genomes_of_another_space_are_refused() -> None:
+def test_genomes_of_another_space_are_rejected() -> None:
     with pytest.raises(SpaceError, match="not in this space"):
         TINY.encode(PUBLISHED["FALSR-A"])
 
@@ -109,7 +109,7 @@ def test_enumeration_visits_every_affordable_network_once() -> None:
     assert genome_cost(heaviest(TINY)).mult_adds == costs[-1]
 
 
-def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
+def test_the_heaviest_network_may_have_different_cells() -> None:
     space = SearchSpace(
         n=3,
         operators=("conv", "invertBotConE1"),
@@ -126,7 +126,7 @@ def test_the_heaviest_network_mixes_cells_where_that_costs_more() -> None:
     )
 
 
-def test_enumeration_finds_a_needle_in_the_papers_space() -> None:
+def test_enumeration_finds_the_only_affordable_network_of_the_papers_space() -> None:
     least = genome_cost(lightest(PAPER)).mult_adds
     first = next(affordable_genomes(PAPER, least))
     assert genome_cost(first).mult_adds == least
