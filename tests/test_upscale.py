@@ -146,16 +146,16 @@ def test_one_image_that_fails_is_one_line(
     [
         (["input=none.png", "output=out.png"], "no input none.png"),
         (["input=none", "output=out"], "no input none"),
-        (["input=holiday, 2024", "output=holiday, 2024"], "among the images of the input"),
+        (["input=holiday, 2024", "output=holiday, 2024"], "among the input images"),
         (
             ["input=holiday, 2024", "output=holiday, 2024", "format=jpg"],
-            "among the images of the input",
+            "among the input images",
         ),
         (
             ["input=holiday, 2024/a.png", "output=holiday, 2024/a.png"],
-            "among the images of the input",
+            "among the input images",
         ),
-        (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the images of the input"),
+        (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the input images"),
         (
             ["input=holiday, 2024/notes.txt", "output=out"],
             "cannot tell the format of out/notes.txt",

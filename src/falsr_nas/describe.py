@@ -1,20 +1,28 @@
-"""``python -m falsr_nas.describe genome=FALSR-A``: cells, links, parameters and mult-adds of a network, or its drawing."""
+"""``python -m falsr_nas.describe genome=FALSR-A``: describe a network.
+
+Prints its cells, links, parameters and mult-adds, or a drawing.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.console import console
 from falsr_nas.errors import UserError
-from falsr_nas.report.architecture import architecture_svg
-from falsr_nas.space.cost import LR_PIXELS, genome_cost, parts
+from falsr_nas.space.cost import LR_PIXELS, Cost, Part, genome_cost, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FORMATS = ("table", "json", "svg")
 
 
 @dataclass(frozen=True)
@@ -23,81 +31,119 @@ class DescribeConfig:
 
     Attributes:
         genome: a published name, a genome's text or JSON, or the path of a file that holds one.
-        format: ``table`` for people, ``json`` for programs, ``svg`` for a drawing as in the paper's figures 3 and 4.
+        format: ``table``, ``json``, or ``svg`` for a drawing like the paper's figures 3 and 4.
+        check: also build the network and count its cost with thop.
     """
 
     genome: str = MISSING
     format: str = "table"
+    check: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UserError(f"format is {self.format!r}: choose {', '.join(FORMATS)}")
 
 
-def describe(config: DescribeConfig) -> None:
-    """Print the network."""
-    if config.format not in ("table", "json", "svg"):
-        raise UserError(f"format is {config.format!r}: choose table, json or svg")
-    genome = find_genome(config.genome)
-    if config.format == "svg":
-        print(architecture_svg(genome))
-        return
-    if config.format == "json":
-        cost = genome_cost(genome)
-        about = {
-            "key": genome.key,
-            "genome": genome.to_json(),
-            "text": str(genome),
-            "params": cost.params,
-            "mult_adds": cost.mult_adds,
+@dataclass(frozen=True)
+class Description:
+    """What a network is and what it costs.
+
+    Attributes:
+        genome: the network.
+        cost: parameters, and mult-adds at 480x480 input, by formula.
+        counted: the same as thop counts it on the built network; None where it was not asked for.
+    """
+
+    genome: Genome
+    cost: Cost
+    counted: Cost | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the network, from the stem to the upsampler, with their convolutions."""
+        return tuple(parts(self.genome))
+
+    def to_json(self) -> str:
+        """Return key, genome and cost as JSON."""
+        content = {
+            "key": self.genome.key,
+            "genome": self.genome.to_json(),
+            "text": str(self.genome),
+            "params": self.cost.params,
+            "mult_adds": self.cost.mult_adds,
         }
-        print(json.dumps(about, indent=2))
-        return
-    _print_table(genome)
+        if self.counted is not None:
+            content["counted_by_thop"] = {
+                "params": self.counted.params,
+                "mult_adds": self.counted.mult_adds,
+            }
+        return json.dumps(content, indent=2)
+
+    def to_svg(self) -> str:
+        """Return a drawing of the network."""
+        from falsr_nas.report.architecture import architecture_svg
+
+        return architecture_svg(self.genome)
+
+    def to_table(self) -> Table:
+        """Return a table of the parts and their cost."""
+        from rich.table import Table
+
+        columns = ("target", "block", "reads nodes", "channels in", "params", "G mult-adds")
+        table = Table(*columns, title=f"network {self.genome.key}")
+        for part in self.parts:
+            reads, inputs = ", ".join(map(str, part.reads)), str(part.convs[0].inputs)
+            cost = Cost(
+                sum(conv.params for conv in part.convs),
+                LR_PIXELS * sum(conv.mult_adds for conv in part.convs),
+            )
+            table.add_row(str(part.target), part.block, reads, inputs, *_figures(cost))
+        table.add_section()
+        links = sum(map(len, self.genome.links))
+        total = f"{self.genome.n} cells, {links} links"
+        table.add_row("", total, "", "", *_figures(self.cost))
+        if self.counted is not None:
+            table.add_row("", "counted by thop", "", "", *_figures(self.counted))
+        return table
 
 
-def _print_table(genome: Genome) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def describe(config: DescribeConfig) -> Description:
+    """Describe the network of ``config``.
 
-    table = Table(
-        "target",
-        "block",
-        "reads nodes",
-        "channels in",
-        "params",
-        "G mult-adds",
-        title=f"network {genome.key}",
-    )
-    for part in parts(genome):
-        params = sum(conv.params for conv in part.convs)
-        giga = LR_PIXELS * sum(conv.mult_adds for conv in part.convs) / 1e9
-        table.add_row(
-            str(part.target),
-            part.block,
-            ", ".join(map(str, part.reads)),
-            str(part.convs[0].inputs),
-            f"{params:,}",
-            f"{giga:.4f}",
-        )
-    cost = genome_cost(genome)
-    links = sum(map(len, genome.links))
-    table.add_section()
-    table.add_row(
-        "",
-        f"{genome.n} cells, {links} links",
-        "",
-        "",
-        f"{cost.params:,}",
-        f"{cost.mult_adds / 1e9:.4f}",
-    )
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table)
-    console.print(
-        "mult-adds at 480x480 input, which is 1280x720 pixels' worth of x2 output", style="dim"
-    )
-    print(genome)
+    Raises:
+        UserError: there is no such network.
+    """
+    genome = find_genome(config.genome)
+    counted = None
+    if config.check:
+        from falsr_nas.networks.profile import thop_cost
+
+        counted = thop_cost(genome)
+    return Description(genome, genome_cost(genome), counted)
+
+
+def _figures(cost: Cost) -> tuple[str, str]:
+    return f"{cost.params:,}", f"{cost.mult_adds / 1e9:.4f}"
+
+
+def _command(config: DescribeConfig) -> None:
+    """Describe and print."""
+    description = describe(config)
+    if config.format == "svg":
+        print(description.to_svg())
+    elif config.format == "json":
+        print(description.to_json())
+    else:
+        screen = console()
+        screen.print(description.to_table())
+        note = "mult-adds at 480x480 input, which is 1280x720 pixels' worth of x2 output"
+        screen.print(note, style="dim")
+        print(description.genome)
 
 
 def main() -> None:
-    """The command."""
-    run_command("describe", Schemas(DescribeConfig, {}), describe, free_text=("genome",))
+    """Run the command."""
+    run_command("describe", Schemas(DescribeConfig, {}), _command, free_text=("genome",))
 
 
 if __name__ == "__main__":

@@ -83,15 +83,10 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         UserError: the model or an image cannot be read, a file cannot be written, or
             ``memory_limit`` is too small for the model.
     """
-    import torch
+    from falsr_nas.inference.threads import processor_threads
 
-    threads = torch.get_num_threads()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    try:
+    with processor_threads(config.threads):
         return _evaluate(config, progress)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
@@ -100,7 +95,7 @@ def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
 
     from falsr_nas.benchmark.scoring import benchmark_files, score_model, to_json
     from falsr_nas.files import write_atomically
-    from falsr_nas.inference.photograph import MIB
+    from falsr_nas.inference.memory import MIB
     from falsr_nas.models.model_file import find_model
 
     model = find_model(config.model)

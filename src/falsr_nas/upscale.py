@@ -1,9 +1,15 @@
-"""``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``: photographs at twice their size."""
+"""``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``.
+
+Enlarges photographs to twice their size.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +20,8 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from falsr_nas.inference.photograph import Photograph
     from falsr_nas.models.model_file import Model
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class UpscaleConfig:
     Attributes:
         model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or ``bicubic``.
         input: an image, or a folder of images.
-        output: the file to write, or the folder to write to under the images' own names.
-        format: ending of the files in the output folder, e.g. ``png``; None keeps each image's own.
-        quality: of JPEG and WebP.
+        output: the file to write, or a folder, where each image keeps its name.
+        format: extension of the files in the output folder, e.g. ``png``; None keeps each image's.
+        quality: of JPEG and WebP, in 1..100.
         self_ensemble: average over the eight flips and rotations, for eight times the work.
-        memory_limit: MiB that the process may take; images are upscaled in tiles that keep it there.
+        memory_limit: MiB that the process may take; larger images are upscaled in tiles.
         threads: processor threads; None for all.
-        overwrite: upscale again what is there already.
+        overwrite: upscale again where the output exists already.
     """
 
     model: str = MISSING
@@ -59,63 +61,113 @@ class UpscaleConfig:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image, and where it goes."""
+    """One image to upscale, and the file that it becomes."""
 
     source: Path
     target: Path
 
     @property
     def done(self) -> bool:
-        """Whether the result is there and no older than the image. Results appear whole, so what is there is finished."""
+        """Whether the output exists and is not older than the image.
+
+        Files are written atomically, so an existing output is complete.
+        """
         return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
 
 
-def upscale(config: UpscaleConfig) -> None:
-    """Upscale what is not done yet; a folder's image that fails is named, and the others go on."""
-    import torch
+class Outcome(StrEnum):
+    """What happened to an image."""
+
+    upscaled = "upscaled"
+    skipped = "skipped"
+    """Its output existed already."""
+    failed = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Upscaled:
+    """An image that was upscaled, skipped or failed.
+
+    Attributes:
+        source: the image.
+        target: its output.
+        outcome: what happened.
+        error: why it failed, in one line; empty otherwise.
+    """
+
+    source: Path
+    target: Path
+    outcome: Outcome
+    error: str = ""
+
+
+def upscale(
+    config: UpscaleConfig,
+    *,
+    progress: bool = False,
+    on_failure: Callable[[str], None] = lambda message: None,
+) -> tuple[Upscaled, ...]:
+    """Upscale an image, or the images of a folder whose output does not exist yet.
+
+    Args:
+        config: the model, the images and the outputs.
+        progress: show a progress bar on standard error, if that is a terminal.
+        on_failure: called with a line about each image of a folder that fails; the others continue.
+
+    Returns:
+        What happened to each image.
+
+    Raises:
+        UserError: the model cannot be read, an output is not possible, or a single image fails.
+    """
+    from falsr_nas.inference.threads import processor_threads
+
+    with processor_threads(config.threads):
+        return _upscale(config, progress, on_failure)
+
+
+def _upscale(
+    config: UpscaleConfig, progress: bool, on_failure: Callable[[str], None]
+) -> tuple[Upscaled, ...]:
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.inference.memory import keep_freed_memory
     from falsr_nas.inference.photograph_file import save_photograph
     from falsr_nas.models.model_file import find_model
 
-    keep_freed_memory()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    jobs = find_jobs(
-        Path(config.input).expanduser(), Path(config.output).expanduser(), config.format
-    )
-    open_jobs = [job for job in jobs if config.overwrite or not job.done]
+    source, target = Path(config.input).expanduser(), Path(config.output).expanduser()
+    jobs = find_jobs(source, target, config.format)
     model = find_model(config.model)
-    failed = 0
+    found: list[Upscaled] = []
     screen = Console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        bar = progress.add_task("", total=len(open_jobs))
-        for number, job in enumerate(open_jobs):
-            progress.update(bar, completed=number, description=job.source.name)
+    shown = progress and screen.is_terminal
+    with Progress(console=screen, transient=True, disable=not shown) as bars:
+        bar = bars.add_task("", total=sum(config.overwrite or not job.done for job in jobs))
+        for job in jobs:
+            if job.done and not config.overwrite:
+                found.append(Upscaled(job.source, job.target, Outcome.skipped))
+                continue
+            bars.update(bar, description=job.source.name)
             try:
-                result = _result(job, model, config, lambda share: progress.advance(bar, share))
+                result = _result(job, model, config, lambda share: bars.advance(bar, share))
             except UserError as error:
                 if len(jobs) == 1:
                     raise
-                print(f"error: {error}", file=sys.stderr)
-                failed += 1
+                on_failure(str(error))
+                found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
             else:
                 save_photograph(result, job.target, config.quality)
-                del result  # before the next one is read
-    print(
-        f"{len(open_jobs) - failed} upscaled, {len(jobs) - len(open_jobs)} there already, {failed} failed"
-    )
-    if failed:
-        raise UserError(f"{failed} of {len(jobs)} images could not be upscaled: see above")
+                del result  # before the next image is read
+                found.append(Upscaled(job.source, job.target, Outcome.upscaled))
+    return tuple(found)
 
 
 def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
-    """What is to be upscaled, and to which files; folders to write to are made.
+    """Return the images to upscale and their outputs; the output folder is created.
 
     Raises:
-        UserError: when there is no image, an output has no known ending, would replace its input, or is that of two images.
+        UserError: there is no image; or an output has an unknown extension, would replace its
+            input, or belongs to two images.
     """
     from falsr_nas.data.images import list_images
     from falsr_nas.inference.photograph_file import FORMAT_OF
@@ -145,7 +197,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
             or job.target.parent.resolve() == source.resolve()
         ):
             raise UserError(
-                f"output {job.target} would lie among the images of the input: give another folder"
+                f"output {job.target} would be among the input images: give another folder"
             )
         if sources.setdefault(job.target, job.source) != job.source:
             raise UserError(
@@ -163,6 +215,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
 def _result(
     job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
 ) -> Photograph:
+    from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.photograph import upscale_photograph
     from falsr_nas.inference.photograph_file import FORMAT_OF, for_format, read_photograph
 
@@ -176,11 +229,26 @@ def _result(
         raise UserError(f"image {job.source}: {error}") from None
 
 
-def main() -> None:
-    """The command."""
-    run_command(
-        "upscale", Schemas(UpscaleConfig, {}), upscale, free_text=("model", "input", "output")
+def _upscale_and_print(config: UpscaleConfig) -> None:
+    from falsr_nas.inference.memory import keep_freed_memory
+
+    keep_freed_memory()
+    found = upscale(
+        config,
+        progress=True,
+        on_failure=lambda message: print(f"error: {message}", file=sys.stderr),
     )
+    counts = Counter(one.outcome for one in found)
+    done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
+    print(f"{done} upscaled, {counts[Outcome.skipped]} there already, {failed} failed")
+    if failed:
+        raise UserError(f"{failed} of {len(found)} images could not be upscaled: see above")
+
+
+def main() -> None:
+    """Run the command."""
+    schemas = Schemas(UpscaleConfig, {})
+    run_command("upscale", schemas, _upscale_and_print, free_text=("model", "input", "output"))
 
 
 if __name__ == "__main__":

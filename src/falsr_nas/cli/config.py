@@ -29,7 +29,9 @@ def options_of_groups(groups: Iterable[str]) -> str:
     """List the options of config groups and their subgroups for ``--help``, one group per line."""
     folder, lines = config_folder(), []
     for group in sorted(groups):
-        for place in sorted([folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]):
+        for place in sorted(
+            [folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]
+        ):
             options = " | ".join(sorted(path.stem for path in place.glob("*.yaml")))
             lines.append(f"{place.relative_to(folder)}: {options}")
     return "\n".join(lines)

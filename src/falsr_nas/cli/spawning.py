@@ -21,7 +21,9 @@ def main_module_hidden() -> Iterator[None]:
     """
     main = vars(sys.modules["__main__"])
     with _lock:
-        hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+        hidden: dict[str, Any] = {
+            name: main[name] for name in ("__file__", "__spec__") if name in main
+        }
         main.pop("__file__", None)
         main["__spec__"] = None
         try:

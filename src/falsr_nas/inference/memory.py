@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
+MIB = 2**20
+
 
 def keep_freed_memory() -> None:
     """Have this process keep large blocks that it frees, for the next layer to use; for commands, and only where the C library is glibc.

@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool2d
 
 from falsr_nas.errors import UserError
 from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
+from falsr_nas.inference.memory import MIB
 from falsr_nas.inference.tiling import forward, tile_bytes, tiles, work_footprint
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.footprint import Footprint
@@ -25,8 +26,6 @@ from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
-
-MIB = 2**20
 
 _PROCESS = 400 * MIB  # Python, PyTorch and its kernels, Pillow and a network's weights; measured
 _COLOUR_FLOATS = 100  # for each low-resolution pixel of a tile: planes at both sizes, on their way from and to whole numbers

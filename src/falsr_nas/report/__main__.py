@@ -1,4 +1,7 @@
-"""``python -m falsr_nas.report run_dirs=[A,B]``: the page of one search or of several laid over each other, and the paper's figures."""
+"""``python -m falsr_nas.report run_dirs=[A,B]``: report on one or several searches.
+
+Writes the page ``report.html`` and the paper's figures 5 and 6.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,10 @@ class ReportConfig:
 
     Attributes:
         run_dirs: folders of searches, or of sweeps, which stand for all searches in them.
-        output: the page; None for ``report.html`` in the one search's folder, or here where there are several.
-        benchmark: of Figure 5.
-        scores: what ``falsr_nas.evaluate output=...`` wrote of our trained models, for Figure 5.
+        output: the page; None for ``report.html`` in the folder of the search, or in the current
+            folder where there are several.
+        benchmark: benchmark set of Figure 5.
+        scores: files that ``falsr_nas.evaluate output=...`` wrote, for Figure 5.
 
     Raises:
         UserError: no such benchmark.
@@ -46,7 +50,7 @@ class ReportConfig:
 
 
 def find_searches(folders: Sequence[str]) -> list[Path]:
-    """The folders of the searches meant. Raises UserError where there is none."""
+    """Return the folders of the searches. Raises UserError where there is none."""
     if not folders:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
     found: list[Path] = []
@@ -65,7 +69,14 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
 
 
 def read_score(path: Path, benchmark: str) -> Scored | None:
-    """A model's score from ``falsr_nas.evaluate``'s file; None where it was not measured on this benchmark. Raises UserError."""
+    """Read a model's score from a file of ``falsr_nas.evaluate``.
+
+    Returns:
+        The score, or None where the model was not scored on this benchmark.
+
+    Raises:
+        UserError: the file cannot be read, or is not of that kind.
+    """
     from falsr_nas.report.paper_figures import Scored
 
     try:
@@ -83,8 +94,15 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
         raise UserError(f"{path} is not what falsr_nas.evaluate output=... writes") from error
 
 
-def report(config: ReportConfig) -> None:
-    """Write the page and the figures."""
+def report(config: ReportConfig) -> tuple[Path, ...]:
+    """Write the page and the figures of one or several searches.
+
+    Returns:
+        The files: the page first.
+
+    Raises:
+        UserError: there is no search, or a file cannot be read or written.
+    """
     from falsr_nas.archive.objectives import pareto_front
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
@@ -92,31 +110,29 @@ def report(config: ReportConfig) -> None:
 
     folders = find_searches(config.run_dirs)
     runs = named_apart([read_run(folder) for folder in folders], folders)
-    page = (
-        Path(config.output)
-        if config.output
-        else (folders[0] if len(folders) == 1 else Path()) / "report.html"
-    )
+    place = folders[0] if len(folders) == 1 else Path()
+    page = Path(config.output) if config.output else place / "report.html"
     written = [page]
     write_page(page, runs)
-    models = [
-        score
-        for path in config.scores
-        if (score := read_score(Path(path), config.benchmark)) is not None
-    ]
+    scores = (read_score(Path(path), config.benchmark) for path in config.scores)
+    models = [score for score in scores if score is not None]
     fronts = {run.name: pareto_front(run.evaluations, run.min_psnr) for run in runs}
     written.append(page.with_name("figure5.png"))
     write_figure(written[-1], peers_figure(config.benchmark, models, fronts))
     for number, run in enumerate(runs, start=1):
         written.append(page.with_name("figure6.png" if len(runs) == 1 else f"figure6-{number}.png"))
         write_figure(written[-1], objectives_figure(run.evaluations, run.min_psnr))
-    for path in written:
+    return tuple(written)
+
+
+def _report_and_print(config: ReportConfig) -> None:
+    for path in report(config):
         print(path)
 
 
 def main() -> None:
-    """The command."""
-    run_command("report", Schemas(ReportConfig, {}), report, free_text=("output",))
+    """Run the command."""
+    run_command("report", Schemas(ReportConfig, {}), _report_and_print, free_text=("output",))
 
 
 if __name__ == "__main__":
