@@ -30,6 +30,7 @@ from falsr_nas.controller.settings import (
     AgingSettings,
     Constraints,
     ControllerSettings,
+    Crossover,
     HybridSettings,
     NSGA2Settings,
     OptunaSettings,
@@ -43,13 +44,15 @@ from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.search_space import SearchSpace
 
+POPULATION = 64  # the paper's
+
 COMPARED: dict[str, ControllerSettings] = {
-    "random": RandomSettings(),
-    "optuna": OptunaSettings(),
-    "pymoo": PymooSettings(),
-    "aging": AgingSettings(),
-    "nsga2": NSGA2Settings(),
-    "hybrid": HybridSettings(),
+    "random": RandomSettings(population_size=POPULATION),
+    "optuna": OptunaSettings(population_size=POPULATION),
+    "pymoo": PymooSettings(population_size=POPULATION),
+    "aging": AgingSettings(population_size=POPULATION),
+    "nsga2": NSGA2Settings(population_size=POPULATION),
+    "hybrid": HybridSettings(population_size=POPULATION),
 }
 REFERENCE = "nsga2"
 """Controller that the others are compared with, paired by seed. Its median result is the target."""
@@ -202,7 +205,10 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
         evaluations: evaluations of each search.
         rate: learning rate of the policy.
     """
-    space, settings = SearchSpace(), HybridSettings(policy=PolicySettings(learning_rate=rate))
+    space, settings = (
+        SearchSpace(),
+        HybridSettings(POPULATION, policy=PolicySettings(learning_rate=rate)),
+    )
     scale = ObjectiveScale.of_space(space)
     rewards: dict[str, list[float]] = defaultdict(list)
     entropies: list[float] = []
@@ -239,6 +245,22 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
     }
 
 
+def crossovers(seeds: range, evaluations: int) -> dict[str, object]:
+    """Compare NSGA-II's two crossovers by the hypervolume at the end, paired by seed."""
+    ends: dict[str, list[float]] = {}
+    for crossover in Crossover:
+        settings = NSGA2Settings(population_size=POPULATION, crossover=crossover)
+        ends[crossover] = [evaluate(settings, seed, evaluations)[evaluations] for seed in seeds]
+    difference = np.array(ends[Crossover.paper]) - np.array(ends[Crossover.single_point])
+    return {
+        "median": {name: round(float(np.median(values)), 4) for name, values in ends.items()},
+        "mean_difference": round(float(difference.mean()), 4),
+        "standard_error": round(float(difference.std(ddof=1) / len(difference) ** 0.5), 4),
+        "paper_wins": int((difference > 0).sum()),
+        "p": round(float(wilcoxon(difference).pvalue), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
@@ -257,7 +279,14 @@ def main() -> None:
         metavar="RATE",
         help="only compare the hybrid's operators at this learning rate of the policy",
     )
+    parser.add_argument(
+        "--crossovers", action="store_true", help="only compare NSGA-II's two crossovers"
+    )
     options = parser.parse_args()
+    if options.crossovers:
+        seeds = range(3000, 3000 + options.seeds)
+        print(json.dumps(crossovers(seeds, options.evaluations)))
+        return
     if options.operators is not None:
         print(
             json.dumps(
