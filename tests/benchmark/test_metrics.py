@@ -108,6 +108,17 @@ def test_quantise() -> None:
     assert quantise(levels, ScoringProtocol.falsr).tolist() == [0, 0, 0, 100, 254, 255]
 
 
+def test_protocols_may_be_plain_strings() -> None:
+    output, target = random_pairs()
+    for protocol in ScoringProtocol:
+        plain = score(output, target, protocol.value)  # type: ignore[arg-type]
+        assert plain == score(output, target, protocol)
+        assert torch.equal(
+            quantise(output - 0.7, protocol.value),  # type: ignore[arg-type]
+            quantise(output - 0.7, protocol),
+        )
+
+
 def random_pairs() -> tuple[Tensor, Tensor]:
     """Outputs and targets of five images as 8-bit levels."""
     rng = torch.Generator().manual_seed(0)

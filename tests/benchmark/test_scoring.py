@@ -17,7 +17,7 @@ from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import (
     benchmark_files,
-    published_name,
+    published_as,
     score_model,
     score_table,
     to_json,
@@ -167,13 +167,11 @@ def test_published_names() -> None:
     genome = PUBLISHED["FALSR-B"]
     with torch.device("meta"):
         assert (
-            published_name(Network(genome))
-            == published_name(Network(genome.canonical()))
-            == "FALSR-B"
+            published_as(Network(genome)) == published_as(Network(genome.canonical())) == "FALSR-B"
         )
-        assert published_name(BilinearResidual(Network(genome))) is None
-        assert published_name(Network(Genome.parse("conv_f4_k1_b1_noskip"))) is None
-    assert all(published_name(build()) == name for name, build in BASELINES.items())
+        assert published_as(BilinearResidual(Network(genome))) is None
+        assert published_as(Network(Genome.parse("conv_f4_k1_b1_noskip"))) is None
+    assert all(published_as(build()) == name for name, build in BASELINES.items())
 
 
 def test_equal_images_have_no_psnr_in_json(tmp_path: Path) -> None:

@@ -110,14 +110,14 @@ def luma(rgb: Tensor) -> Tensor:
 def quantise(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     """Clip levels to [0, 255] and convert them to uint8 as the protocol does: any shape."""
     rgb = rgb.clamp(0, PEAK)
-    levels = rgb.round() if protocol is ScoringProtocol.standard else (rgb + _FLOAT_ERROR).floor()
+    levels = rgb.round() if protocol == ScoringProtocol.standard else (rgb + _FLOAT_ERROR).floor()
     return levels.to(torch.uint8)
 
 
 def scored_luma(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     """Luma that a protocol compares: 8-bit levels (N, 3, H, W) -> (N, 1, H - 4, W - 4)."""
     y = luma(rgb)[..., SHAVE:-SHAVE, SHAVE:-SHAVE]
-    return y.round() if protocol is ScoringProtocol.falsr else y
+    return y.round() if protocol == ScoringProtocol.falsr else y
 
 
 def score(output: Tensor, target: Tensor, protocol: ScoringProtocol) -> list[ProtocolScore]:

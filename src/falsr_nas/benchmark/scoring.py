@@ -31,7 +31,7 @@ from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
-from falsr_nas.space.published import PUBLISHED
+from falsr_nas.space.lookup import published_name
 
 LEAST_SIDE = 8
 """Smallest height and width of a low-resolution image: SSIM's window fits its shaved output."""
@@ -163,7 +163,7 @@ def score_model(
         protocol,
         self_ensemble,
         tuple(_set_score(name, [done[file] for file in files]) for name, files in sets.items()),
-        published_name(model.network),
+        published_as(model.network),
     )
 
 
@@ -188,12 +188,10 @@ def _score(psnr: PSNR, ssim: SSIM) -> ProtocolScore:
     return ProtocolScore(float(psnr.compute()), float(ssim.compute()), psnr.protocol)
 
 
-def published_name(network: SuperResolver) -> str | None:
+def published_as(network: SuperResolver) -> str | None:
     """Return the name under which a network's architecture was published, or None."""
     if isinstance(network, Network):
-        return next(
-            (name for name, genome in PUBLISHED.items() if genome.key == network.genome.key), None
-        )
+        return published_name(network.genome)
     return baseline_name(network)
 
 

@@ -46,7 +46,7 @@ def super_resolve(
         return quantise(PEAK * upscale(network, levels, memory_limit, self_ensemble), protocol)[0]
     low = rgb_to_ypbpr(levels)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
-    if protocol is ScoringProtocol.falsr:
+    if protocol == ScoringProtocol.falsr:
         chroma = rgb_to_ypbpr(_pillow_bicubic(rgb).unsqueeze(0) / PEAK)[:, 1:] - 0.5 / PEAK
     else:
         chroma = bicubic(low[:, 1:])
