@@ -44,7 +44,7 @@ def convert(config: ConvertConfig) -> Model:
 
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())
-    if config.output.endswith("/") or not target.suffix or target.is_dir():
+    if str(config.output).endswith("/") or not target.suffix or target.is_dir():
         save_pretrained(model, target)
     else:
         save_model(target, model.network, model.provenance)
