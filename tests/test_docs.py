@@ -70,6 +70,10 @@ def commands(page: Path) -> list[list[str]]:
     ]
 
 
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
 def photograph(path: Path, seed: int, side: int = 48) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -126,11 +130,25 @@ def test_every_command_of_the_pages_runs(workspace: Path) -> None:
         f"falsr_nas.{name}"
         for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
     }
-    python = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL
-    )
-    for code in python:
+    for code in python_blocks(ROOT / "docs" / "export.md"):
         subprocess.run([sys.executable, "-c", code], cwd=workspace, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=str)
+def test_the_python_examples_run_as_scripts(page: Path, tmp_path: Path) -> None:
+    photograph(tmp_path / "photo.jpg", 77)
+    photograph(tmp_path / "benchmark" / "Set5" / "one_HR.png", 5)
+    blocks = python_blocks(page)
+    assert blocks
+    for number, code in enumerate(blocks):
+        script = tmp_path / f"example_{number}.py"
+        script.write_text(code)
+        done = subprocess.run(
+            [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
+        assert done.stdout.count("\n") < 60, "the library printed something"
+    assert (tmp_path / "larger.png").exists()
 
 
 def test_every_page_is_in_the_readme() -> None:
