@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": {"data", "inference", "models", "networks", "space"},
     "archive": {"data", "space"},
     "controller": {"archive", "space"},
-    "training": {"data", "networks", "space"},
+    "training": {"benchmark", "data", "networks", "space"},
     "evaluation": {"archive", "data", "space", "training"},
     "execution": {"archive", "evaluation"},
     "tracking": {"archive"},

@@ -96,7 +96,7 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     from falsr_nas.evaluation.evaluator import evaluation_seed
     from falsr_nas.training.initialization import initialized_network
     from falsr_nas.training.module import SuperResolution
-    from falsr_nas.training.trainer import quiet_trainer
+    from falsr_nas.training.trainer import plain_trainer, quiet_lightning
 
     torch.set_num_threads(1)
     recipe, number, text = work
@@ -115,7 +115,7 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
         def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
             curve[(trainer.current_epoch + 1) * settings.steps_per_epoch] = module.psnr
 
-    trainer = quiet_trainer(
+    trainer = plain_trainer(
         max_epochs=settings.epochs,
         check_val_every_n_epoch=max(1, settings.epochs // 6),
         accelerator="cpu",
@@ -124,7 +124,8 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
         callbacks=[Curve()],
     )
     began = time.process_time()
-    trainer.fit(module, datamodule=images(data, settings))
+    with quiet_lightning():
+        trainer.fit(module, datamodule=images(data, settings))
     cost = genome_cost(genome)
     return {
         "recipe": recipe,

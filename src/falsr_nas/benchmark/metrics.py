@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from falsr_nas.benchmark.image_quality import check_comparable, psnr, scored_luma, ssim
+from falsr_nas.benchmark.image_quality import SHAVE, check_comparable, psnr, scored_luma, ssim
 from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.data.levels import STUDIO_RANGE
 
 
 class MeanOverImages(Metric):
@@ -93,6 +94,20 @@ class SSIM(_ProtocolMetric):
     def values(self, output: Tensor, target: Tensor) -> Tensor:
         """SSIM per image: 8-bit levels (N, 3, H, W) twice -> (N,)."""
         return ssim(*self._luma(output, target))
+
+
+class LumaMSE(MeanOverImages):
+    """Mean squared error, in 8-bit levels, of studio-range luma: what training is validated with.
+
+    Planes are given in [0, 1]. The output is clipped, and the border is shaved as in scoring.
+    """
+
+    higher_is_better = False
+
+    def values(self, output: Tensor, target: Tensor) -> Tensor:
+        """MSE per image: planes (N, 1, H, W) twice -> (N,)."""
+        error = (output.clamp(0, 1) - target)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
+        return error.square().mean(dim=(1, 2, 3))
 
 
 MetricType = TypeVar("MetricType", bound=MeanOverImages)

@@ -1,4 +1,4 @@
-"""The protocol of every evaluator, and the seed of an evaluation."""
+"""The protocol of evaluators, the seed of an evaluation, and failures."""
 
 from __future__ import annotations
 
@@ -12,28 +12,45 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.errors import UserError
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "alloc_failed")
-"""How torch, the C++ library and CUDA's libraries say that memory ran out."""
+"""Words by which messages of torch, C++ and CUDA libraries report that memory ran out."""
 
 
 class Evaluator(Protocol):
-    """Scores candidates. It is built from plain settings, in the process that uses it, and lives on from candidate to candidate."""
+    """Scores candidates.
+
+    An evaluator is built from plain settings in the process that uses it, and evaluates many
+    candidates.
+    """
 
     def prepare(self) -> None:
-        """Load what every evaluation needs. Raises UserError for what a user can mend, before anything was spent."""
+        """Load what every evaluation needs.
+
+        Raises:
+            UserError: for a mistake that the user can correct.
+        """
         ...
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
-        """The outcome of a candidate: the same on every call, whoever calls, whatever came before."""
+        """Evaluate a candidate.
+
+        The outcome is the same in every process and on every call.
+        """
         ...
 
 
 def evaluation_seed(run_seed: int, key: str) -> int:
-    """The seed of one evaluation, in 0..2**63-1: it depends on the search's seed and the genome, never on the worker or the order."""
+    """Return the seed of an evaluation, in 0..2**63-1.
+
+    It depends on the search's seed and the genome, not on the worker or the order.
+    """
     return int.from_bytes(hashlib.sha256(f"{run_seed}/{key}".encode()).digest()[:8]) >> 1
 
 
 def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
-    """Evaluate; an exception becomes a failure of its kind. Only a user's mistake is raised: no candidate would fare better."""
+    """Evaluate a candidate and turn an exception into a failure of its kind.
+
+    Only mistakes of the user are raised: they would make every candidate fail.
+    """
     try:
         return Evaluation(candidate, _checked(evaluator.evaluate(candidate)))
     except Exception as error:
@@ -43,23 +60,23 @@ def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
 
 
 def failure_of(error: Exception) -> Failure:
-    """The failure of its kind that an exception, just caught, is."""
+    """Return the failure for an exception that was just caught."""
     message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
     return Failure(_kind(error), message.partition("\n")[0], traceback.format_exc())
 
 
 def _checked(outcome: object) -> Score | Failure:
-    """An outcome as it travels and is stored: plain strings, or plain numbers that are numbers."""
+    """Check that an outcome is a failure, or a score of finite numbers."""
     if isinstance(outcome, Failure):
         return outcome
     if not isinstance(outcome, Score) or not all(
         isinstance(number, float | int) for number in _numbers(outcome)
     ):
-        raise TypeError(f"the evaluator gave {outcome!r:.200}, which is no score")
+        raise TypeError(f"the evaluator returned {outcome!r:.200}, which is not a score")
     if not all(map(math.isfinite, _numbers(outcome))):
         return Failure(
             FailureKind.DIVERGED,
-            f"the score is no number: MSE {outcome.mse}, PSNR {outcome.psnr} dB",
+            f"the score is not a number: MSE {outcome.mse}, PSNR {outcome.psnr} dB",
         )
     return outcome
 

@@ -1,4 +1,4 @@
-"""Candidates judged by a short training (paper, V: incomplete training)."""
+"""Scores candidates by a short training (paper, V: incomplete training)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
-from falsr_nas.evaluation.memory import give_back, prepare_to_stay_flat
+from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainingSettings
-from falsr_nas.training.trainer import quiet_trainer
+from falsr_nas.training.trainer import plain_trainer, quiet_lightning
 
 
 class IncompleteTraining:
-    """Trains each candidate by the settings and scores it on the validation images.
+    """Trains each candidate and scores it on the validation images.
 
-    With several ``devices`` this is one of as many processes, each of which was started with its rank in its environment
-    (``execution/group.py``) and is given the same candidates. Each has the score then.
+    With several ``devices`` this is one of as many processes. Each was started with its rank in its
+    environment (``execution/group.py``), gets the same candidates, and returns the same score.
     """
 
     def __init__(
@@ -55,34 +55,39 @@ class IncompleteTraining:
         return cls(settings, context.training, context.data, context.seed, context.devices)
 
     def prepare(self) -> None:
-        """Decode the images, once for all candidates. Raises DataError, also where a batch cannot be shared by the devices."""
+        """Decode the images, once for all candidates.
+
+        Raises:
+            DataError: images cannot be used, or a batch cannot be shared by the devices.
+        """
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.data.setup()
         self.data.batches(torch.Generator(), 0, self.devices)
-        prepare_to_stay_flat()
+        limit_growth()
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
-        """Train, then validate."""
+        """Train the candidate's network and validate it."""
         try:
             return self._outcome(candidate)
         finally:
-            give_back()
+            free_memory()
 
     def _outcome(self, candidate: Candidate) -> Score | Failure:
         began = time.perf_counter()
         module = self._train(candidate)
         if module.diverged or math.isnan(module.psnr):
-            return Failure(FailureKind.DIVERGED, "the loss or the output stopped being a number")
+            return Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
         return Score(module.mse, module.psnr, time.perf_counter() - began)
 
     def _train(self, candidate: Candidate) -> SuperResolution:
         training, seed = self.training, evaluation_seed(self.seed, candidate.key)
-        trainer = quiet_trainer(
+        trainer = plain_trainer(
             max_epochs=training.epochs,
             accelerator="auto",
             devices=self.devices,
-            # Lightning launches no process where LOCAL_RANK is set, and leaves the group of processes to the next candidate.
+            # Lightning launches no process where LOCAL_RANK is set, and keeps the process group
+            # for the next candidate.
             strategy="auto"
             if self.devices == 1
             else SharedBatches(cluster_environment=LightningEnvironment()),
@@ -92,8 +97,9 @@ class IncompleteTraining:
             candidate.genome, training.initialization, training.zero_output, seed
         )
         module = SuperResolution(network, training, self.data, seed)
-        trainer.fit(module, datamodule=self.data)
-        if not module.diverged:
-            trainer.limit_val_batches = 1.0
-            trainer.validate(module, datamodule=self.data, verbose=False)
+        with quiet_lightning():
+            trainer.fit(module, datamodule=self.data)
+            if not module.diverged:
+                trainer.limit_val_batches = 1.0
+                trainer.validate(module, datamodule=self.data, verbose=False)
         return module

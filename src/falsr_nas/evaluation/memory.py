@@ -1,7 +1,8 @@
-"""Hundreds of trainings in one process without growing: what each leaves behind is given back before the next.
+"""Constant memory over hundreds of trainings in one process.
 
-Three things grew it. Lightning's objects refer to each other in circles, which Python finds late where it has hundreds of thousands of
-objects to look through; oneDNN keeps the compiled kernels of every shape that it has seen; and glibc keeps freed pages.
+Three things would make it grow. Lightning's objects refer to each other in circles, which Python's
+garbage collector finds late in a process with hundreds of thousands of objects; oneDNN keeps the
+compiled kernels of every shape it has seen; and glibc keeps freed pages.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import gc
 import os
 
 KERNELS = 256
-"""oneDNN's kernels that are kept: what a step of the largest networks needs without compiling any twice; its default is 1024."""
+"""Number of oneDNN kernels to keep: enough for one step of the largest networks. Its default is
+1024."""
 
 
-def prepare_to_stay_flat() -> None:
-    """Before the first training of a process: later collections need not look at what is there already."""
+def limit_growth() -> None:
+    """Prepare a process before its first training, so that later collections are fast."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
     gc.collect()
     gc.freeze()
 
 
-def give_back() -> None:
-    """After a training: free what it left, and return the pages to the system."""
+def free_memory() -> None:
+    """Free what a training left, and return the pages to the system."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:

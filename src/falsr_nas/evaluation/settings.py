@@ -1,4 +1,4 @@
-"""What an evaluator can be told. No heavy imports."""
+"""Settings of evaluators. No heavy imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluatorSettings:
-    """What every evaluator has: nothing, so far."""
+    """Settings that every evaluator has: none so far."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,20 @@ class EvaluationContext:
 
 
 EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")
-"""The options of the config group ``evaluator``. Factories take settings and an EvaluationContext."""
+"""The options of the config group ``evaluator``.
+
+Factories take the settings and an :class:`EvaluationContext`."""
 
 
-@EVALUATORS.register(
-    "incomplete", "falsr_nas.evaluation.incomplete_training:IncompleteTraining.of"
-)
+@EVALUATORS.register("incomplete", "falsr_nas.evaluation.incomplete_training:IncompleteTraining.of")
 @dataclass(frozen=True)
 class IncompleteTrainingSettings(EvaluatorSettings):
-    """Train each candidate for a short while, then score it on the validation images (paper, V and VI-A).
+    """Train each candidate briefly, then score it on the validation images (paper, V and VI-A).
 
     Attributes:
-        threads: processor threads of an evaluation; null for all. A score depends on it in the last digits. One thread and as many
-            workers as cores is the quickest split of a processor: no thread ever waits for another (our choice, by measurement).
+        threads: processor threads of an evaluation; null for all. The last digits of a score depend
+            on it. One thread and as many workers as cores is the fastest way to use a processor,
+            because no thread waits for another (our choice, measured).
     """
 
     threads: int | None = 1
@@ -64,11 +65,11 @@ class IncompleteTrainingSettings(EvaluatorSettings):
 @EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")
 @dataclass(frozen=True)
 class SyntheticSettings(EvaluatorSettings):
-    """Score each candidate by a documented function, at once: for tests and for comparing controllers.
+    """Score each candidate by a formula, for tests and for comparing controllers.
 
     Attributes:
-        noise: standard deviation of the PSNR, in dB, fixed by the search's seed and the genome.
-        seconds: how long an evaluation pretends to work.
+        noise: standard deviation of the PSNR in dB; the search's seed and the genome determine it.
+        seconds: how long an evaluation sleeps.
     """
 
     noise: float = 0.05

@@ -1,15 +1,21 @@
-"""A landscape over the true search space that scores at once, for tests and for comparing controllers.
+"""A synthetic landscape over the real search space, for tests and for comparing controllers.
 
-Costs are the real ones. Quality is a made-up PSNR that has what makes the real one hard: diminishing returns of depth, cells that need
-each other, links that help up to a point, and noise. The terms, in dB, for a genome of n cells:
+Costs are the real ones. Quality is a made-up PSNR with what makes the real one difficult:
+diminishing returns of depth, cells that interact, links that help up to a point, and noise. Its
+terms in dB, for a genome of n cells:
 
-- *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain: context is what super-resolution feeds on.
-- *capacity*: 0.9 ln(1 + params / 20,000): wider and deeper, with diminishing returns.
-- *operators*: the mean over cells of a bonus (conv 0.3, grouped 0.15, inverted bottleneck 0), plus 0.25 for a residual that acts.
-- *interaction of neighbours*: 0.4 times the share of adjacent cells that differ in operator or kernel (paper, VI-C1: diverse cells).
-- *bottlenecks*: -0.35 for each cell narrower than half of both its neighbours, unless some link jumps over it (cells with links).
-- *links*: 0.8 (1 - ((s - 0.4) / 0.6)^2), s the share of links set: dense is not best (paper, VI-C2).
-- *noise*: normal, of the settings' deviation, fixed by seed and genome.
+- *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain. Super-resolution
+  needs context.
+- *capacity*: 0.9 ln(1 + params / 20,000): more width and depth, with diminishing returns.
+- *operators*: the mean over cells of a bonus (conv 0.3, grouped 0.15, inverted bottleneck 0), plus
+  0.25 for an effective residual.
+- *interaction of neighbours*: 0.4 times the share of adjacent cells that differ in operator or
+  kernel (paper, VI-C1: diverse cells).
+- *bottlenecks*: -0.35 for each cell narrower than half of both its neighbours, unless a link jumps
+  over it (interaction of cells and links).
+- *links*: 0.8 (1 - ((s - 0.4) / 0.6)^2), s the share of links set: dense is not best (paper,
+  VI-C2).
+- *noise*: normal, with the deviation of the settings, determined by seed and genome.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
 
 
 class SyntheticEvaluator:
-    """Scores by formula: see the module."""
+    """Scores candidates by the formula above."""
 
     def __init__(self, settings: SyntheticSettings, seed: int) -> None:
         self.settings = settings
@@ -44,10 +50,10 @@ class SyntheticEvaluator:
         return cls(settings, context.seed)
 
     def prepare(self) -> None:
-        """Nothing to load."""
+        """Do nothing."""
 
     def evaluate(self, candidate: Candidate) -> Score:
-        """The formula's PSNR plus noise."""
+        """Return the PSNR of the formula plus noise."""
         began = time.perf_counter()
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
@@ -59,18 +65,13 @@ class SyntheticEvaluator:
 
 
 def synthetic_psnr(genome: Genome) -> float:
-    """The landscape without noise, in dB: about 25 to 36 over the paper's space."""
+    """Return the PSNR in dB without noise: about 25 to 36 over the paper's space."""
     cells = genome.cells
     depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
     reach = 4 * (1 - math.exp(-depth / 12))
     capacity = 0.9 * math.log1p(genome_cost(genome).params / 20_000)
     operators = float(
-        np.mean(
-            [
-                OPERATOR_BONUS[cell.operator.kind] + 0.25 * cell.has_residual
-                for cell in cells
-            ]
-        )
+        np.mean([OPERATOR_BONUS[cell.operator.kind] + 0.25 * cell.has_residual for cell in cells])
     )
     changes = [
         (a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)
@@ -82,7 +83,7 @@ def synthetic_psnr(genome: Genome) -> float:
 
 
 def _bottlenecks(genome: Genome) -> int:
-    """Cells narrower than half of both their neighbours that no link jumps over."""
+    """Count cells narrower than half of both their neighbours that no link jumps over."""
     count = 0
     for i in range(1, genome.n):
         width, before, after = (genome.node_channels(node) for node in (i, i - 1, i + 1))

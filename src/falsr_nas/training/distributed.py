@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its part of every batch."""
+"""Training of one network by several processes, each on its part of every batch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pytorch_lightning.strategies import DDPStrategy
 
 
 class SharedBatches(DDPStrategy):
-    """Lightning's DDP without its wrapper around the module: a process a device, gloo between processors, NCCL between GPUs.
+    """Lightning's DDP strategy without its wrapper around the module.
 
-    ``DistributedDataParallel`` averages gradients once a forward pass. A training step of ours takes many optimiser steps, so the engine
-    averages them itself. The weights are not sent around either: every process begins with the same ones, from the same seed or
-    checkpoint.
+    There is one process per device, with gloo between processors and NCCL between GPUs.
+    ``DistributedDataParallel`` averages gradients once per forward pass; our training step takes many
+    optimiser steps, so the engine averages them itself. Weights are not broadcast: every process
+    begins with the same ones, from the same seed or checkpoint.
     """
 
     def configure_ddp(self) -> None:

@@ -1,4 +1,4 @@
-"""The training step, many at a call: the whole inner loop of a training on one screen."""
+"""The training steps: the whole inner loop of a training."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torch.nn.functional import l1_loss
 from falsr_nas.training.settings import Precision
 
 Batches = Callable[[], tuple[Tensor, Tensor]]
-"""Draws a batch: low-resolution luma (N, 1, P, P) and high-resolution luma (N, 1, 2P, 2P), both in [0, 1]."""
+"""Draws a batch: luma (N, 1, P, P) and high-resolution luma (N, 1, 2P, 2P), both in [0, 1]."""
 
 WARMUP = 3
-"""Steps before a CUDA graph is recorded: libraries pick their kernels and the optimiser makes its state in the first. They count."""
+"""Steps before a CUDA graph is recorded, in which libraries select kernels and the optimiser makes
+its state. They are ordinary steps of the training."""
 
 
 def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The arithmetic of the convolutions: bfloat16 where asked for, or where ``auto`` finds that the processor has it."""
+    """Return the arithmetic of the convolutions; ``auto`` is bfloat16 where that is fast."""
     if precision is Precision.auto:
         fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
         return torch.bfloat16 if fast else torch.float32
@@ -29,12 +30,12 @@ def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
+    """Return whether this processor has bfloat16 in hardware; emulation is slower than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def exact_cudnn(allow_tf32: bool = True) -> AbstractContextManager[None]:
-    """Have cuDNN take the same kernels every time, so that a seed has one result; float32 stays float32 where TF32 is not allowed."""
+    """Make cuDNN deterministic, so that a seed has one result, and optionally switch off TF32."""
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
     )
@@ -42,20 +43,22 @@ def exact_cudnn(allow_tf32: bool = True) -> AbstractContextManager[None]:
 
 
 class StepEngine:
-    """Runs optimiser steps without a word to the host in between.
+    """Runs optimiser steps without synchronising with the host in between.
 
-    On a CUDA device the whole step, from drawing the batch to Adam, is recorded as a CUDA graph once and replayed: a small network's step
-    is a few hundred kernels, whose launches would take longer than they do. Where it cannot be recorded, steps run one kernel at a time,
-    and a warning says so.
+    On a CUDA device the whole step, from drawing the batch to Adam, is recorded as a CUDA graph
+    once and replayed: a step of a small network is a few hundred kernels, whose launches would take
+    longer than their execution. Where recording fails, steps run kernel by kernel, with a warning.
 
     Args:
         model: low-resolution luma to high-resolution luma; its trainable parameters are what is trained.
         optimizer: Adam over those parameters.
         rates: learning rate of each step, (steps,) float32, on the model's device.
         batches: draws each step's batch, on the model's device.
-        dtype: arithmetic of the forward and backward passes; weights, loss and optimiser are float32.
-        average: parameters that follow the model's as a moving average, in the same order, and how far they go at each step, (steps,).
-        generator: what ``batches`` draws with, for the graph.
+        dtype: arithmetic of the forward and backward passes; weights, loss and optimiser are
+            float32.
+        average: parameters that follow the model's as a moving average, in the same order, and the
+            share of the model's at each step, (steps,).
+        generator: random generator of ``batches``, for the graph.
         processes: how many processes share each batch; their gradients are averaged.
 
     Attributes:
@@ -92,7 +95,7 @@ class StepEngine:
         self.go_on_from(0)
 
     def go_on_from(self, position: int) -> None:
-        """Take the next step as if ``position`` had been taken; once the optimiser has the state of then."""
+        """Continue as if ``position`` steps had been taken; the optimiser has its state of then."""
         self.position.fill_(position)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rates[
@@ -100,7 +103,7 @@ class StepEngine:
             ].clone()  # a tensor on the device, so that each step can set it there
 
     def run(self, steps: int) -> Tensor:
-        """Take ``steps`` steps; their mean L1 loss over all processes, still on the device: reading it is the only wait."""
+        """Take ``steps`` steps and return their mean L1 loss over all processes, on the device."""
         self._total.zero_()
         if self._total.device.type == "cuda":
             with exact_cudnn():
@@ -108,7 +111,7 @@ class StepEngine:
         else:
             for _ in range(steps):
                 self._step()
-        if self._processes > 1:  # all know the same loss, so that all stop where it is no number
+        if self._processes > 1:  # so that all processes stop when it is not finite
             torch.distributed.all_reduce(self._total)
         return self._total / (steps * self._processes)
 
@@ -143,7 +146,7 @@ class StepEngine:
         torch._foreach_add_(followers, way)
 
     def _share_gradients(self) -> None:
-        """Average the gradients of all processes, in one message: each has the same share of the batch."""
+        """Average the gradients of all processes, in one message."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
@@ -161,7 +164,7 @@ class StepEngine:
             if self._graph:
                 self._graph.replay()
                 continue
-            # As PyTorch's notes on CUDA graphs have it: the steps before recording run on a stream of their own.
+            # Steps before recording run on a side stream, as PyTorch's notes on CUDA graphs demand.
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -170,13 +173,13 @@ class StepEngine:
             self._warm += 1
 
     def _record(self) -> Any:
-        """The graph of a step, not yet run; False where it cannot be had."""
+        """Record the graph of a step; False where that fails."""
         graph = torch.cuda.CUDAGraph()
         if self._generator is not None:
             graph.register_generator_state(self._generator)
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            # Other threads (NCCL's watchdog, another candidate) may talk to the device meanwhile.
+            # Other threads (NCCL's watchdog, another candidate) may use the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._step()
         except RuntimeError as error:

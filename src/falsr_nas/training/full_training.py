@@ -1,4 +1,4 @@
-"""A network trained to the end (paper, VI-A: full training), exactly resumable."""
+"""Full training of a network (paper, VI-A), exactly resumable."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 
 from falsr_nas.cli.renamed import brought_up_to_date
+from falsr_nas.cli.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
@@ -27,12 +28,12 @@ from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
-from falsr_nas.training.trainer import quiet_trainer
+from falsr_nas.training.trainer import plain_trainer, quiet_lightning
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """How a training stood at a validation.
+    """A point of the validation curve.
 
     Attributes:
         step: optimiser steps taken.
@@ -46,13 +47,14 @@ class CurvePoint:
 
 
 OnPoint = Callable[[CurvePoint, int], None]
-"""Hears of each validation, and of how many steps the training has in all."""
+"""Called at each validation, with the number of steps of the whole training."""
 
 
 class Milestones(pl.Callback):
-    """At each validation a point of the curve, then a checkpoint, which holds the curve up to that point.
+    """Adds a point to the curve at each validation, then saves a checkpoint that holds the curve.
 
-    Lightning's own ModelCheckpoint counts the trainer's steps, of which there are none where optimisation is manual and out of its sight.
+    Lightning's own ModelCheckpoint counts the trainer's steps; with our manual optimisation there
+    are none.
 
     Attributes:
         curve: the points so far.
@@ -68,15 +70,15 @@ class Milestones(pl.Callback):
 
     @property
     def state_key(self) -> str:
-        """Under which a checkpoint holds the curve."""
+        """Name of the curve in a checkpoint."""
         return "Milestones"
 
     def state_dict(self) -> dict[str, Any]:
-        """The curve, for the checkpoint."""
+        """Return the curve for the checkpoint."""
         return {"curve": [[point.step, point.psnr, point.seconds] for point in self.curve]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The curve of a checkpoint."""
+        """Restore the curve of a checkpoint."""
         self.curve = [CurvePoint(*point) for point in state_dict["curve"]]
         self._spent = self.curve[-1].seconds if self.curve else 0.0
 
@@ -85,7 +87,7 @@ class Milestones(pl.Callback):
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After each ``every`` epochs, which end with a validation: take down the point and keep the state, as long as it is of use."""
+        """Record the point and save the state every ``every`` epochs, unless training diverged."""
         assert isinstance(pl_module, SuperResolution)
         if (
             (trainer.current_epoch + 1) % self._every
@@ -112,13 +114,15 @@ def train_fully(
     folder: Path,
     on_point: OnPoint,
 ) -> list[CurvePoint]:
-    """Train a network, from where its folder's ``last.ckpt`` stands; at the end that is the checkpoint of a training never stopped.
+    """Train a network, continuing from ``last.ckpt`` in its folder.
+
+    The final checkpoint is that of a training that was never stopped.
 
     Args:
         genome: the network.
         settings: the recipe.
         data: the images.
-        trainer_settings: devices, and how often to validate and to keep the state.
+        trainer_settings: devices, and how often to validate and to save the state.
         seed: of weights and patches.
         folder: where ``last.ckpt`` lies.
         on_point: called at each validation.
@@ -127,12 +131,12 @@ def train_fully(
         The validation curve.
 
     Raises:
-        UserError: the loss stopped being a number, or a batch cannot be shared by the devices.
+        UserError: the loss became NaN or infinite, or a batch cannot be shared by the devices.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data.batches(
         torch.Generator(), 0, trainer_settings.devices
-    )  # said here, before any process is started
+    )  # reports mistakes before any process is started
     module = SuperResolution(
         initialized_network(genome, settings.initialization, settings.zero_output, seed),
         settings,
@@ -144,7 +148,7 @@ def train_fully(
         settings.epochs, trainer_settings.validate_every
     )  # so that the last epoch is validated
     with _heard_across_processes(on_point, trainer_settings.devices) as told:
-        trainer = quiet_trainer(
+        trainer = plain_trainer(
             max_epochs=settings.epochs,
             check_val_every_n_epoch=every,
             accelerator=trainer_settings.accelerator,
@@ -155,17 +159,15 @@ def train_fully(
             num_sanity_val_steps=0,
             callbacks=[Milestones(folder, every, told)],
         )
-        trainer.fit(
-            module,
-            datamodule=data,
-            ckpt_path=checkpoint if checkpoint.exists() else None,
-            weights_only=True,
-        )
+        last = checkpoint if checkpoint.exists() else None
+        with quiet_lightning(), main_module_hidden():  # several devices mean several processes
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     curve = stored_curve(checkpoint)
     if not curve or curve[-1].step < settings.steps:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
         raise UserError(
-            f"{folder}: the loss stopped being a number {since}: try a lower training.learning_rate, or a warm-up, and another output"
+            f"{folder}: the loss became NaN or infinite {since}: use a lower"
+            " training.learning_rate or a longer warm-up, and another output"
         )
     return curve
 
@@ -186,7 +188,7 @@ def stored_curve(checkpoint: Path) -> list[CurvePoint]:
 
 @contextmanager
 def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint]:
-    """A stand-in of ``on_point`` that the process of the first device can call, where the training runs in processes of its own."""
+    """Return an ``on_point`` that the process of the first device can call."""
     if devices == 1:
         yield on_point
         return
@@ -214,7 +216,11 @@ def _send(queue: Queue[tuple[CurvePoint, int] | None], point: CurvePoint, steps:
 
 
 def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
-    """Write a training's settings beside it, and refuse others where some are there. Raises UserError that names what differs."""
+    """Write a training's settings into its folder, or compare them with those that are there.
+
+    Raises:
+        UserError: the folder holds a training with other settings; the message names one.
+    """
     path = folder / "recipe.json"
     if path.exists():
         found = brought_up_to_date(json.loads(path.read_text()), recipe)
@@ -224,7 +230,8 @@ def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
         if different:
             name = different[0]
             raise UserError(
-                f"{folder} holds a training with {name}={found.get(name)!r}, not {recipe.get(name)!r}: give another output"
+                f"{folder} holds a training with {name}={found.get(name)!r},"
+                f" not {recipe.get(name)!r}: give another output"
             )
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A network in training, as Lightning sees it."""
+"""The Lightning module that trains a network."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from falsr_nas.benchmark.metrics import LumaMSE
 from falsr_nas.data.datamodule import SuperResolutionData
-from falsr_nas.data.levels import STUDIO_RANGE, psnr_from_mse
+from falsr_nas.data.levels import psnr_from_mse
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
 from falsr_nas.training.engine import StepEngine, exact_cudnn, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
-
-SHAVE = SCALE
-"""High-resolution border pixels that scores leave out."""
 
 
 class SuperResolution(pl.LightningModule):
     """Trains a network on luma patches; validates on whole luma planes.
 
-    Optimisation is manual: one ``training_step`` runs as many optimiser steps as its batch says, so that the per-step cost of the
-    trainer does not weigh on networks whose step takes a millisecond. A checkpoint holds all that an exact resume needs.
+    Optimisation is manual: one ``training_step`` runs as many optimiser steps as its batch says,
+    because the trainer's cost per step would matter for networks whose step takes a millisecond. A
+    checkpoint holds all that an exact resume needs.
 
     Attributes:
-        network: what is trained.
+        network: the network that is trained.
         average: the moving average of its weights, where the settings ask for one.
-        mse: after validation: mean over the images of the mean squared error in 8-bit levels, borders shaved.
-        diverged: whether the loss stopped being a number; training has then stopped.
+        mse: after validation, the mean over the images of the mean squared error in 8-bit levels,
+            borders shaved.
+        diverged: whether the loss became NaN or infinite; training has then stopped.
     """
 
     def __init__(
@@ -51,18 +50,19 @@ class SuperResolution(pl.LightningModule):
         self._data = data
         self._seed = seed
         self._resumed: dict[str, Any] | None = None
-        self._errors: list[Tensor] = []
-        # What a checkpoint needs to be read without this project's settings.
+        # Every process validates all images, so there is nothing to sum over processes.
+        self._error = LumaMSE(sync_on_compute=False)
+        # With these a checkpoint can be read without this project's settings.
         self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
 
     @property
     def upscaler(self) -> SuperResolver:
-        """What the training has made: low-resolution luma (N, 1, H, W) to high-resolution luma (N, 1, 2H, 2W), not clipped."""
+        """The trained network: luma (N, 1, H, W) -> (N, 1, 2H, 2W) in [0, 1], not clipped."""
         return self._with_target(self.network if self.average is None else self.average)
 
     @property
     def psnr(self) -> float:
-        """After validation, in dB; not a number where the error is none."""
+        """PSNR in dB after validation; NaN where the error is not finite."""
         return psnr_from_mse(self.mse) if math.isfinite(self.mse) else math.nan
 
     @property
@@ -83,14 +83,14 @@ class SuperResolution(pl.LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add where the training stands."""
+        """Add the position and the state of the random generator."""
         checkpoint["training"] = {
             "position": self.position,
             "generator": self._generator.get_state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up where the training stood; :meth:`on_fit_start` has the device for it."""
+        """Keep the position; :meth:`on_train_start` restores it on the right device."""
         self._resumed = checkpoint["training"]
 
     def on_fit_start(self) -> None:
@@ -117,30 +117,29 @@ class SuperResolution(pl.LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Go on from a checkpoint, which Lightning has read by now."""
+        """Continue from a checkpoint, which Lightning has loaded by now."""
         if self._resumed is not None:
             self._engine.go_on_from(self._resumed["position"])
             self._generator.set_state(self._resumed["generator"])
 
     def training_step(self, steps: int, batch_index: int) -> None:
-        """Take ``steps`` optimiser steps; stop the training when the loss is no number any more."""
+        """Take ``steps`` optimiser steps; stop the training when the loss is not finite."""
         loss = self._engine.run(steps)
         if not torch.isfinite(loss):
             self.diverged = True
             self.trainer.should_stop = True
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Squared errors of a batch of planes, low (N, 1, H, W) and high (N, 1, 2H, 2W)."""
+        """Add the errors of a batch of planes, low (N, 1, H, W) and high (N, 1, 2H, 2W)."""
         low, high = batch
         with exact_cudnn(allow_tf32=False):
             output = self.upscaler(low)
-        error = (output.clamp(0, 1) - high)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
-        self._errors.append(error.square().mean(dim=(1, 2, 3)))
+        self._error.update(output, high)
 
     def on_validation_epoch_end(self) -> None:
         """Average over the images."""
-        self.mse = float(torch.cat(self._errors).double().mean())
-        self._errors.clear()
+        self.mse = float(self._error.compute())
+        self._error.reset()
 
     def _with_target(self, network: Network) -> SuperResolver:
         return BilinearResidual(network) if self.settings.target is Target.residual else network

@@ -1,4 +1,4 @@
-"""What changes from step to step, known for all steps before the first."""
+"""Schedules: learning rates and averaging weights of all steps, computed before the first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from falsr_nas.training.settings import Decay, TrainingSettings
 
 
 def learning_rates(settings: TrainingSettings) -> Tensor:
-    """One rate a step, (epochs * steps_per_epoch,) float32: a linear warm-up, then constant, or falling to 0 along a line or half a cosine.
+    """Return the learning rate of each step, (epochs * steps_per_epoch,) float32.
 
-    A table, so that a step can read its rate on the device, without a word from the host.
+    A linear warm-up, then constant, or decaying to 0 along a line or half a cosine. It is a table,
+    so that a step can read its rate on the device.
     """
     step = torch.arange(settings.steps, dtype=torch.float64)
     warmup = torch.clamp((step + 1) / max(1, settings.warmup), max=1.0)
@@ -27,10 +28,10 @@ def learning_rates(settings: TrainingSettings) -> Tensor:
 
 
 def average_shares(settings: TrainingSettings) -> Tensor:
-    """How far the averaged weights go towards the trained ones at each step, (steps,) float32: at first quickly, then 1 - ema.
+    """Return the share of the trained weights in the averaged ones at each step, (steps,) float32.
 
-    The share never falls below 9 / (10 + t), as in TensorFlow's ExponentialMovingAverage: the first weights, which are noise, are soon
-    forgotten.
+    It is 1 - ema, but at least 9 / (10 + t) at step t, as in TensorFlow's ExponentialMovingAverage:
+    the first weights, which are noise, are soon forgotten.
     """
     assert settings.ema is not None, "only asked for where there is an average"
     step = torch.arange(settings.steps, dtype=torch.float64)

@@ -1,25 +1,40 @@
-"""Lightning's Trainer as all trainings here use it: without its logs, progress bar and checkpoints, which have others of ours."""
+"""Lightning's Trainer without its logs, progress bar, checkpoints and warnings."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 
 
-def quiet_trainer(**options: Any) -> pl.Trainer:
-    """A Trainer with these options that says nothing but errors: it would tell each of hundreds of candidates' devices."""
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings(
-        "ignore", module="pytorch_lightning"
-    )  # it advises workers for a loader that reads nothing
-    return pl.Trainer(
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
+def plain_trainer(**options: Any) -> pl.Trainer:
+    """Return a Trainer with these options that writes nothing: this package does that itself."""
+    with quiet_lightning():  # it would report the devices of each of hundreds of candidates
+        return pl.Trainer(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning in this block, except for errors."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # It advises workers for a loader that reads nothing.
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
