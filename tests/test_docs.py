@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from test_imports import MAY_IMPORT
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "docs" / "search.md",
@@ -101,9 +103,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command_of_the_pages_runs(workspace: Path) -> None:
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER], cwd=workspace, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", DRIVER],
+        cwd=workspace,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     ran = []
     for page in PAGES:
         for module, *arguments in commands(page):
@@ -160,7 +167,29 @@ def test_every_page_is_in_the_readme() -> None:
     ] == []
 
 
+def test_the_table_of_rooms_is_the_import_rule() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)(?:\.py)?` \| .+ \|(.*)\|$", page, re.MULTILINE)
+    assert {room: set(re.findall(r"\w+", rooms)) for room, rooms in rows} == MAY_IMPORT
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w./-]+\.(?:pyi?|js|css|yaml|toml))`", page))
+    files = {name for name in named if Path(name).stem != "name"}
+    assert len(files) > 30
+    folders = (
+        ROOT,
+        ROOT / "src" / "falsr_nas",
+        ROOT / "src/falsr_nas/controller",
+        ROOT / "src/falsr_nas/cli",
+    )
+    assert [
+        name for name in sorted(files) if not any((one / name).exists() for one in folders)
+    ] == []
+
+
 def test_links_lead_somewhere() -> None:
-    for page in PAGES:
+    for page in (*PAGES, *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
