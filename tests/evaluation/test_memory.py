@@ -43,7 +43,9 @@ def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) 
             genome = space.sample(rng)
             if genome_cost(genome).mult_adds > 60e9:
                 continue
-            executor.submit(Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, len(held)))
+            executor.submit(
+                Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, len(held))
+            )
             assert isinstance(executor.collect().outcome, Score)
             assert worker.pid is not None
             held.append(resident(worker.pid))

@@ -51,5 +51,7 @@ def test_dense_links_are_not_best_and_neighbours_matter() -> None:
         for bits in ([1] * 11 + [0] * 17, [1] * 28)
     )
     assert synthetic_psnr(some) > synthetic_psnr(chain)
-    cost = 0.9 * np.log1p(genome_cost(dense).params / 20_000) - 0.9 * np.log1p(genome_cost(some).params / 20_000)
+    cost = 0.9 * np.log1p(genome_cost(dense).params / 20_000) - 0.9 * np.log1p(
+        genome_cost(some).params / 20_000
+    )
     assert synthetic_psnr(dense) - cost < synthetic_psnr(some)

@@ -63,11 +63,13 @@ def test_bfloat16_steps_learn_as_float32_steps_do_with_float32_weights() -> None
     assert ends[torch.bfloat16] == pytest.approx(ends[torch.float32], rel=0.1)
 
 
-def test_precision_is_a_setting() -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_precision_is_a_setting(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("falsr_nas.training.engine.cpu_has_bf16", lambda: fast)
     cpu = torch.device("cpu")
     assert step_dtype(Precision.fp32, cpu) is torch.float32
     assert step_dtype(Precision.bf16, cpu) is torch.bfloat16
-    assert step_dtype(Precision.auto, cpu) in (torch.float32, torch.bfloat16)
+    assert step_dtype(Precision.auto, cpu) is (torch.bfloat16 if fast else torch.float32)
 
 
 def engine(rates: Tensor = RATES, **options: object) -> StepEngine:

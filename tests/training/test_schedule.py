@@ -11,7 +11,13 @@ from falsr_nas.training.settings import Decay, TrainingSettings
 def settings(**changes: object) -> TrainingSettings:
     return TrainingSettings(
         **(
-            {"epochs": 10, "steps_per_epoch": 10, "learning_rate": 0.5, "warmup": 0, "decay": Decay.constant}
+            {
+                "epochs": 10,
+                "steps_per_epoch": 10,
+                "learning_rate": 0.5,
+                "warmup": 0,
+                "decay": Decay.constant,
+            }
             | changes
         )
     )

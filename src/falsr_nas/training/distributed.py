@@ -9,9 +9,9 @@ class SharedBatches(DDPStrategy):
     """Lightning's DDP strategy without its wrapper around the module.
 
     There is one process per device, with gloo between processors and NCCL between GPUs.
-    ``DistributedDataParallel`` averages gradients once per forward pass; our training step takes many
-    optimiser steps, so the engine averages them itself. Weights are not broadcast: every process
-    begins with the same ones, from the same seed or checkpoint.
+    ``DistributedDataParallel`` averages gradients once per forward pass; our training step takes
+    many optimiser steps, so the engine averages them itself. Weights are not broadcast: every
+    process begins with the same ones, from the same seed or checkpoint.
     """
 
     def configure_ddp(self) -> None:

@@ -50,7 +50,7 @@ class StepEngine:
     longer than their execution. Where recording fails, steps run kernel by kernel, with a warning.
 
     Args:
-        model: low-resolution luma to high-resolution luma; its trainable parameters are what is trained.
+        model: luma to high-resolution luma; its trainable parameters are trained.
         optimizer: Adam over those parameters.
         rates: learning rate of each step, (steps,) float32, on the model's device.
         batches: draws each step's batch, on the model's device.

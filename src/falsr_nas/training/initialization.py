@@ -1,4 +1,4 @@
-"""How weights begin."""
+"""Initial weights."""
 
 from __future__ import annotations
 
@@ -7,41 +7,59 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from falsr_nas.networks.cells import InvertedBottleneck
+from falsr_nas.networks.cells import ConvCell, InvertedBottleneck, InvertedBottleneckCell
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
+
+SCALE = 0.1
+"""Factor of ``scaled_he`` for the stem and the last layers of residual branches (our choice)."""
 
 
 def initialized_network(
     genome: Genome, initialization: Initialization, zero_output: bool, seed: int
 ) -> Network:
-    """The network of a genome with fresh weights, the same for the same seed; the global generator is left as it was.
+    """Build a network with fresh weights, the same for the same seed.
 
-    With ``zero_output`` the last convolution's weights and bias are 0. Its gradient is not, so it moves at the first step, and what is
-    before it from the second on.
+    With ``zero_output`` the weights and the bias of the last convolution are 0. Its gradient is
+    not, so it moves in the first step, and the layers before it from the second step on. The global
+    random generator is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(genome)  # PyTorch's own initialisation
         if initialization is Initialization.normal:
-            _initialize_convolutions(
-                network, lambda weight: nn.init.normal_(weight, std=0.02)
-            )  # paper, VI-A
-        if initialization is Initialization.he:
-            _initialize_convolutions(
+            _initialize(network, lambda weight: nn.init.normal_(weight, std=0.02))  # paper, VI-A
+        if initialization in (Initialization.he, Initialization.scaled_he):
+            _initialize(
                 network, lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu")
             )
             for block in network.modules():
                 if isinstance(block, InvertedBottleneck):
                     nn.init.zeros_(block.project.weight)
+    if initialization is Initialization.scaled_he:
+        _scale_down(network)
     if zero_output:
         nn.init.zeros_(network.restore.weight)
         nn.init.zeros_(_bias(network.restore))
     return network
 
 
-def _initialize_convolutions(network: nn.Module, weights: Callable[[Tensor], Tensor]) -> None:
+def _scale_down(network: Network) -> None:
+    """Keep activations small, and about the same in all nodes."""
+    with torch.no_grad():
+        network.stem.weight.mul_(SCALE)
+        for cell in network.cells:
+            if isinstance(cell, ConvCell) and cell.residual:
+                last = cell.layers[-1]
+                assert isinstance(last, nn.Conv2d)
+                last.weight.mul_(SCALE)
+            if isinstance(cell, InvertedBottleneckCell):
+                # No ReLU follows the entry, and the residual doubles what it gives.
+                cell.entry.weight.mul_(0.5**0.5 * (0.5 if cell.residual else 1.0))
+
+
+def _initialize(network: nn.Module, weights: Callable[[Tensor], Tensor]) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             weights(module.weight)

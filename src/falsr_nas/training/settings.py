@@ -1,4 +1,4 @@
-"""What a training can be told. No heavy imports."""
+"""Settings of trainings. No heavy imports."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ class Target(StrEnum):
     image = "image"
     """The high-resolution luma itself (the paper)."""
     residual = "residual"
-    """What bilinear interpolation misses: the upscaled luma is the network's output plus bilinear x2 of its input."""
+    """The error of bilinear interpolation: the upscaled luma is the network's output plus bilinear
+    x2 of its input."""
 
 
 class Initialization(StrEnum):
-    """How weights begin."""
+    """Initial weights."""
 
     normal = "normal"
     """Weights N(0, 0.02^2), biases 0 (the paper, VI-A)."""
     he = "he"
-    """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015); inverted bottlenecks begin as the identity, their last convolution at 0.
-    Without normalisation layers their outputs would double with each of them, and a short training would end below interpolation."""
+    """Weights N(0, 2 / fan-in), biases 0 (He et al., 2015). The last convolution of inverted
+    bottlenecks begins at 0, so that they are the identity: without normalisation layers, their
+    outputs would double with each of them."""
+    scaled_he = "scaled_he"
+    """``he``, scaled so that activations are small, like the residual that is learned, and about
+    equal in all nodes: the stem by 0.1, the last layer of each residual branch by 0.1, and the linear
+    entry of bottleneck cells to keep its input's size. Deep networks such as FALSR-A need it at
+    high learning rates (our choice, experiments/x2_291_train)."""
     torch = "torch"
     """PyTorch's default."""
 
 
 class Precision(StrEnum):
-    """Arithmetic of the training steps. Weights, optimiser, loss and validation are always float32."""
+    """Arithmetic of training steps. Weights, optimiser, loss and validation are always float32."""
 
     auto = "auto"
     """bfloat16 where the processor has it, else float32."""
@@ -39,10 +46,10 @@ class Precision(StrEnum):
 
 
 class Decay(StrEnum):
-    """How the learning rate ends."""
+    """Decay of the learning rate."""
 
     constant = "constant"
-    """It does not change (paper, VI-A)."""
+    """No decay (paper, VI-A)."""
     linear = "linear"
     """Down to 0 along a line."""
     cosine = "cosine"
@@ -51,23 +58,27 @@ class Decay(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """A training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A). The defaults are those of ``training=short``.
+    """Settings of a training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
+
+    The defaults are those of ``training=short``.
 
     Attributes:
-        epochs: passes; with ``steps_per_epoch`` 50 one is what DIV2K's 800 images make at batch 16.
-        steps_per_epoch: optimiser steps of an epoch.
-        batch_size: patches of a step.
-        patch_size: side of a low-resolution patch, in pixels; the high-resolution one is twice that.
-        learning_rate: learning rate, the highest.
-        warmup: steps in which the rate rises from 0, along a line; a training of fewer never reaches it.
-        decay: how it goes on.
+        epochs: number of epochs.
+        steps_per_epoch: optimiser steps of an epoch; 50 are one pass over DIV2K's 800 images at
+            batch size 16.
+        batch_size: patches per step.
+        patch_size: side of a low-resolution patch in pixels; the high-resolution one is twice that.
+        learning_rate: the highest learning rate.
+        warmup: steps in which the learning rate rises linearly from 0; a shorter training never
+            reaches the highest one.
+        decay: decay of the learning rate after the warm-up.
         betas: Adam's decay rates.
-        ema: decay of the exponential moving average of the weights, which is then what is validated and kept, e.g. 0.999: it reaches
-            about 1 / (1 - ema) steps back. Null for none.
+        ema: decay of the exponential moving average of the weights, which is then validated and
+            kept, e.g. 0.999; it averages over about 1 / (1 - ema) steps. Null for no average.
         target: what the output is compared with.
-        initialization: how weights begin.
-        zero_output: whether the last convolution begins at zero, so that the untrained output is 0: with the residual target, training
-            begins at interpolation instead of at noise.
+        initialization: initial weights.
+        zero_output: whether the last convolution begins at zero, so that the untrained output is 0:
+            with the residual target, training begins at interpolation instead of at noise.
         precision: arithmetic of the training steps.
     """
 
@@ -91,7 +102,7 @@ class TrainingSettings:
                 raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
         if self.patch_size < 4:
             raise UserError(
-                f"training.patch_size is {self.patch_size}: a low-resolution patch needs at least 4 pixels a side"
+                f"training.patch_size is {self.patch_size}: it must be at least 4 pixels"
             )
         if not self.learning_rate > 0:
             raise UserError(f"training.learning_rate is {self.learning_rate}: it must be positive")
@@ -120,18 +131,21 @@ MODERN = TrainingSettings(
     warmup=200,
     decay=Decay.cosine,
     ema=0.999,
+    initialization=Initialization.scaled_he,
 )
-"""The full training of ``training=modern``; ``conf/training/modern.yaml`` says whose choice is what."""
+"""The full training of ``training=modern``; ``conf/training/modern.yaml`` gives the reasons."""
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """On what a full training runs, and how often it is looked at; none of it changes what it is trained to, but for rounding.
+    """Where a full training runs, and how often it is validated.
+
+    These settings change the result only by rounding.
 
     Attributes:
         devices: GPUs, or processes on a CPU, that share each batch.
         accelerator: ``auto``, ``gpu`` or ``cpu``.
-        validate_every: epochs from one validation, and one checkpoint, to the next; what a crash can cost at most.
+        validate_every: epochs between validations, and checkpoints: the most that a crash can cost.
     """
 
     devices: int = 1
