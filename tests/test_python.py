@@ -125,3 +125,13 @@ def test_the_defaults_are_the_commands(name: str, schemas, config, apart: set[st
     }
     for group in schemas.groups:
         assert type(getattr(config, group)) is type(getattr(composed, group))
+
+
+@pytest.mark.parametrize(
+    ("command", "experiment"), [("search", "x2_paper"), ("train", "x2_paper_train")]
+)
+def test_the_papers_experiments_validate_on_whole_images(command: str, experiment: str) -> None:
+    (SEARCH_SCHEMAS if command == "search" else TRAIN_SCHEMAS).register(command)
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        config = compose(command, [f"+experiment={experiment}"])
+    assert config.data.val_crop == 0

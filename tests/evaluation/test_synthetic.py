@@ -51,7 +51,6 @@ def test_dense_links_are_not_best_and_neighbours_matter() -> None:
         for bits in ([1] * 11 + [0] * 17, [1] * 28)
     )
     assert synthetic_psnr(some) > synthetic_psnr(chain)
-    cost = 0.9 * np.log1p(genome_cost(dense).params / 20_000) - 0.9 * np.log1p(
-        genome_cost(some).params / 20_000
-    )
-    assert synthetic_psnr(dense) - cost < synthetic_psnr(some)
+    params = np.array([genome_cost(genome).params for genome in (some, dense)])
+    capacity = 0.9 * np.diff(np.log1p(params / 20_000))[0]
+    assert synthetic_psnr(dense) - capacity < synthetic_psnr(some)

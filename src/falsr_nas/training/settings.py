@@ -29,7 +29,7 @@ class Initialization(StrEnum):
     outputs would double with each of them."""
     scaled_he = "scaled_he"
     """``he``, scaled so that activations are small, like the residual that is learned, and about
-    equal in all nodes: the stem by 0.1, the last layer of each residual branch by 0.1, and the linear
+    equal in all nodes: the stem and the last layer of each residual branch by 0.1, and the linear
     entry of bottleneck cells to keep its input's size. Deep networks such as FALSR-A need it at
     high learning rates (our choice, experiments/x2_291_train)."""
     torch = "torch"
