@@ -1,11 +1,12 @@
 """Candidates per hour: 32 fixed genomes through the real evaluator, 200 steps each, beside PyTorch Lightning's plain loop.
 
-    python benchmarks/candidates.py [--candidates 32] [--steps 200] [--threads N] [--workers 2] [--plain 3]
+    python benchmarks/candidates.py [--steps 200] [--threads N] [--workers 2] [--plain 3]
 
-First one evaluation at a time, on ``--threads`` threads, and where its time goes: building, drawing batches, steps, validation, storing,
-and what Lightning and all else take. Then ``--workers`` at a time, of one thread each (on a GPU: sharing it), as a search runs them. The
-plain loop (see train_step.py) is timed for a few steps of each genome and counted for as many steps as the evaluator takes, without any
-validation. The last line is one JSON object.
+First one evaluation at a time, on ``--threads`` threads, and where its time goes: building,
+drawing batches, steps, validation, storing, and what Lightning and all else take. Then
+``--workers`` at a time, of one thread each (on a GPU: sharing it), as a search runs them. The
+plain loop (see train_step.py) is timed for a few steps of each genome and counted for as many
+steps as the evaluator takes, without any validation. The last line is one JSON object.
 """
 
 from __future__ import annotations

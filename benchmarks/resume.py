@@ -2,7 +2,8 @@
 
     python benchmarks/resume.py [--evaluations 100000]
 
-The last line is one JSON object. Processor seconds are beside the wall's: the latter are the machine's when it has nothing else to do.
+The last line is one JSON object. Processor seconds are beside the wall's: the latter are the
+machine's when it has nothing else to do.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ def evaluations(count: int) -> list[Evaluation]:
         psnr = synthetic_psnr(genome)
         origin = Origin(("crossover", "random"), ("0" * 16, "1" * 16))
         candidate = Candidate(genome, genome_cost(genome), origin, number // 64, number)
-        made.setdefault(
-            genome.key, Evaluation(candidate, Score(mse_from_psnr(psnr), psnr, 1.0))
-        )
+        made.setdefault(genome.key, Evaluation(candidate, Score(mse_from_psnr(psnr), psnr, 1.0)))
     return list(made.values())
 
 

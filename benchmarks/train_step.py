@@ -2,10 +2,11 @@
 
     python benchmarks/train_step.py [--patches 32 64] [--seconds 3] [--threads N] [--plain 3]
 
-For FALSR-A, FALSR-B and six fixed random genomes, from the smallest to the largest of 200: milliseconds a step at batch 16, the achieved
-FLOP/s (two for a mult-add, three times the forward pass for a step), their share of this machine's own matrix-product rate, measured in
-the same run, and the time of PyTorch Lightning's plain loop beside it: float32, NCHW, a DataLoader that reads PNGs, automatic optimisation.
-The last line is one JSON object.
+For FALSR-A, FALSR-B and six fixed random genomes, from the smallest to the largest of 200:
+milliseconds a step at batch 16, the achieved FLOP/s (two for a mult-add, three times the forward
+pass for a step), their share of this machine's own matrix-product rate, measured in the same run,
+and the time of PyTorch Lightning's plain loop beside it: float32, NCHW, a DataLoader that reads
+PNGs, automatic optimisation. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -20,8 +20,10 @@ class Backend:
 
     Attributes:
         name: of ``execution=...``.
-        build: the executor of an evaluator, with a time limit in seconds, two workers where it can have several.
-        isolated: whether a candidate may kill, block or fill up its process without ending the search.
+        build: the executor of an evaluator, with a time limit in seconds, two workers where it can
+            have several.
+        isolated: whether a candidate may kill, block or fill up its process without ending the
+            search.
     """
 
     name: str

@@ -47,7 +47,8 @@ class Page:
     """A tab of the browser. Everything that goes wrong in it, and all it asks the network for, is taken down.
 
     Attributes:
-        errors: messages of the console's errors and warnings, of exceptions that nothing caught, and of broken rules.
+        errors: messages of the console's errors and warnings, of exceptions that nothing caught,
+            and of broken rules.
         requests: addresses that were asked for.
     """
 

@@ -2,7 +2,8 @@
 
 import os
 
-# Before torch is imported. Tests compute little: threads that wait for each other on a busy machine cost more than they give.
+# Before torch is imported. Tests compute little: threads that wait for each other on a busy
+# machine cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path

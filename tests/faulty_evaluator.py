@@ -18,7 +18,8 @@ class FaultyEvaluator:
 
     Args:
         faults: a candidate's number to what befalls it.
-        marks: a folder that remembers which faults have struck, so that each strikes once, in whatever process; None for always.
+        marks: a folder that remembers which faults have struck, so that each strikes once, in
+            whatever process; None for always.
         refuse: whether it says that its user made a mistake when it is prepared.
     """
 

@@ -161,7 +161,10 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
     succeeds(*recipe)
     done = subprocess.run(
-        command(*recipe, "training.learning_rate=0.002"), capture_output=True, text=True, check=False
+        command(*recipe, "training.learning_rate=0.002"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "holds a training with training.learning_rate=0.001, not 0.002" in done.stderr

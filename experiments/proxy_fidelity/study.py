@@ -3,9 +3,10 @@
     python experiments/proxy_fidelity/study.py run --train T91 BSDS200 --val Kodak24 [--workers 2]     # resumes; a line a training
     python experiments/proxy_fidelity/study.py report                          # the tables of README.md, from trainings.jsonl
 
-Trains GENOMES random networks by every recipe of RECIPES, through the module and trainer that searches use, and keeps their PSNR at
-several lengths, and the seconds. The report sets Kendall's tau of each recipe with the long trainings beside what a second seed of the
-long training, and the parameter count, would reach.
+Trains GENOMES random networks by every recipe of RECIPES, through the module and trainer that
+searches use, and keeps their PSNR at several lengths, and the seconds. The report sets Kendall's
+tau of each recipe with the long trainings beside what a second seed of the long training, and the
+parameter count, would reach.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ CONSTANT = TrainingSettings(
     precision=Precision.fp32,
 )
 LONG = replace(CONSTANT, epochs=30, warmup=40, decay=Decay.cosine)
-SMALL = replace(CONSTANT, batch_size=4, patch_size=16, steps_per_epoch=160, warmup=20, decay=Decay.linear)
+SMALL = replace(
+    CONSTANT, batch_size=4, patch_size=16, steps_per_epoch=160, warmup=20, decay=Decay.linear
+)
 """A ninth of the pixels a step, four times the steps."""
 
 RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {

@@ -17,4 +17,7 @@ class UserError(ValueError):
 
 
 class SearchError(Exception):
-    """The search cannot continue. Finished evaluations are stored. Commands print the message and exit with 1."""
+    """The search cannot continue; finished evaluations are stored.
+
+    Commands print the message and exit with 1.
+    """

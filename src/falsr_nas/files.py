@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from falsr_nas.errors import UserError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` in the file ``path``; whatever goes wrong, an older file there stays as it was.
+    """Write ``content`` to the file ``path``; after an error, an older file is unchanged.
 
     Raises:
-        UserError: the disk is full, or the folder is missing or cannot be written; the message says which.
+        UserError: the disk is full, or the folder is missing or not writable.
     """
     with open_atomically(path) as file:
         file.write(content)
@@ -23,23 +23,23 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which becomes ``path`` when the block ends well; else an older file there stays as it was.
+    """Open a file that becomes ``path`` at the end of the block; after an error nothing changes.
 
     Raises:
-        UserError: the disk is full, or the folder is missing or cannot be written; the message says which.
+        UserError: the disk is full, or the folder is missing or not writable.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with draft.open("w+b") as file:  # encoders may read back what they wrote
             yield file
             file.flush()
-            os.fsync(file.fileno())  # a disk may say only now that it is full
+            os.fsync(file.fileno())  # a disk may report only now that it is full
         draft.replace(path)
     except BaseException as error:
         with suppress(OSError):
             draft.unlink()
         if isinstance(error, OSError):
             raise UserError(
-                f"cannot write {path}: {error.strerror or error}; what was there is untouched"
+                f"cannot write {path}: {error.strerror or error}; an older file is unchanged"
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""The search itself: ask, execute, store, tell (paper, IV). Knows no Hydra, no torch."""
+"""The search loop: ask, execute, store, tell (paper, IV). Needs neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from falsr_nas.execution.settings import FailurePolicies
 
 
 class Observer(Protocol):
-    """Watches a search: progress, tracking, reports."""
+    """Observes a search: progress, tracking, reports."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """An evaluation has ended and is stored."""
+        """Called when an evaluation has ended and is stored."""
         ...
 
     def generation_ended(self, generation: int) -> None:
-        """A whole generation is told and stored; in steady mode, as many evaluations as make one."""
+        """Called when a generation is told and stored; in steady mode, after as many evaluations."""
         ...
 
 
@@ -40,11 +40,12 @@ def run_search(
 ) -> None:
     """Search until ``budget`` candidates are evaluated or no network is left.
 
-    Continues from the store where it holds a search already, and evaluates nothing twice that was finished.
+    If the store holds a search already, it is continued; finished evaluations are not repeated.
 
     Raises:
-        SearchError: too much failed, by the ``policies`` (the default ones where none are given), or there are no workers any more.
-        UserError: for what a user can mend.
+        SearchError: too many candidates failed, by the ``policies`` (default ones if None), or
+            there are no workers any more.
+        UserError: for a mistake that the user can correct.
     """
     told = store.evaluations(told=True)
     pending: list[Candidate] = []
@@ -65,7 +66,7 @@ def run_search(
 
 @dataclass
 class _Run:
-    """One process's share of a search."""
+    """The search of one call of :func:`run_search`."""
 
     controller: Controller
     executor: Retrying
@@ -73,11 +74,11 @@ class _Run:
     observers: Sequence[Observer]
 
     def by_generations(self, asked: int, budget: int, population_size: int) -> None:
-        """Tell whole generations.
+        """Tell the controller whole generations.
 
-        The restored controller asks for the same generation again, and what of it was finished is not evaluated twice. A last
-        generation that the budget cuts short is evaluated but not told, so that a later run with a larger budget goes on as if it had
-        never stopped.
+        A restored controller asks for the same generation again; its finished candidates are not
+        evaluated twice. A last generation that the budget cuts short is evaluated but not told, so
+        that a later run with a larger budget continues as if the search had never stopped.
         """
         done = {evaluation.key: evaluation for evaluation in self.store.evaluations(told=False)}
         while asked < budget:
@@ -98,10 +99,10 @@ class _Run:
     def steadily(
         self, told: int, pending: Sequence[Candidate], budget: int, population_size: int
     ) -> None:
-        """Keep every worker busy, and tell each evaluation as it ends.
+        """Keep every worker busy, and tell the controller each evaluation when it ends.
 
-        The evaluation, the state that has learnt from it and the candidates still in flight are stored at once. A restored search
-        begins the latter again, and asks for the others, which it had not stored, once more.
+        The evaluation, the controller's state after it and the candidates in flight are stored in
+        one transaction. A resumed search starts the latter again.
         """
         in_flight: dict[str, Candidate] = {}
         self._launch(pending, in_flight)
@@ -126,7 +127,7 @@ class _Run:
             in_flight[candidate.key] = candidate
 
     def _evaluate(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
-        """The evaluations of the candidates by key, each stored as it ends."""
+        """Evaluate the candidates and store each evaluation when it ends; return them by key."""
         for candidate in candidates:
             self.executor.submit(candidate)
         evaluations: dict[str, Evaluation] = {}

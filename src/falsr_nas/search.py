@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Settings of a search. The defaults are those of the command, but for ``run_dir`` and ``tracking``.
+    """Settings of a search.
+
+    The defaults are those of the command, except for ``run_dir`` and ``tracking``.
 
     Attributes:
         space: the search space.
@@ -138,13 +140,13 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             ):
                 settings = OmegaConf.to_yaml(OmegaConf.structured(config))
                 write_atomically(folder / "config.yaml", settings.encode())
-                return _run(config, folder, controller, executor, store, progress)
+                return _run(config, folder, controller, executor, store, progress=progress)
     except Interrupted:
         raise KeyboardInterrupt from None
 
 
 def identity(config: SearchConfig) -> dict[str, Any]:
-    """Return what identifies a search: its settings by dotted names, without the CHANGEABLE ones."""
+    """Return the settings that identify a search, by dotted names: all but the CHANGEABLE ones."""
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     return flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
@@ -177,6 +179,7 @@ def _run(
     controller: Controller,
     executor: Executor,
     store: Store,
+    *,
     progress: bool,
 ) -> SearchResult:
     from rich.console import Console

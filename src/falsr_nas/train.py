@@ -91,10 +91,11 @@ class TrainedModel:
     Attributes:
         name: a published name, or the beginning of the genome's key.
         genome: the network.
-        folder: holds ``model.safetensors``, ``config.json``, the card, the curve and the checkpoint.
+        folder: holds ``model.safetensors``, ``config.json``, the card, the curve and the
+            checkpoint.
         curve: validation PSNR during the training.
-        score: on the benchmark sets; None where the config names no ``benchmark_root``, or where the
-            model was trained and scored by an earlier call.
+        score: on the benchmark sets; None where the config names no ``benchmark_root``, or an
+            earlier call trained the model.
     """
 
     name: str
@@ -145,7 +146,10 @@ def train(
                 if progress:
                     print(f"{place} of {len(chosen)}: {name}", file=sys.stderr)
                 folder = output / name
-                trained.append(train_one(config, name, genome, data, folder, progress, report))
+                one = train_one(
+                    config, name, genome, data, folder, progress=progress, report=report
+                )
+                trained.append(one)
             link = point_to_best(output)
             report(f"{link}: {link.resolve().name}")
     except Interrupted:
@@ -187,6 +191,7 @@ def train_one(
     genome: Genome,
     data: SuperResolutionData,
     folder: Path,
+    *,
     progress: bool,
     report: Report,
 ) -> TrainedModel:

@@ -23,7 +23,8 @@ def folders(tmp_path: Path, save_noise) -> FolderSettings:
 
 def data(settings: FolderSettings, **changes: int) -> SuperResolutionData:
     return SuperResolutionData(
-        settings, **{"batch_size": 4, "patch_size": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes
+        settings,
+        **{"batch_size": 4, "patch_size": 12, "steps_per_epoch": 7, "steps_per_call": 3} | changes,
     )
 
 
@@ -39,7 +40,9 @@ def test_calls_share_out_the_steps_of_an_epoch(
 
 
 def test_photographs_need_no_setting() -> None:
-    photographs = SuperResolutionData(PhotographsSettings(), batch_size=2, patch_size=64, steps_per_epoch=1)
+    photographs = SuperResolutionData(
+        PhotographsSettings(), batch_size=2, patch_size=64, steps_per_epoch=1
+    )
     lr, hr = photographs.batches(torch.Generator().manual_seed(0))()
     assert lr.shape == (2, 1, 64, 64) and hr.shape == (2, 1, 128, 128)
     ((lr, hr),) = photographs.val_dataloader()

@@ -65,7 +65,9 @@ def search(
     policies: FailurePolicies,
     budget: int = 24,
 ) -> list[Evaluation]:
-    controller = NSGA2(NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1))
+    controller = NSGA2(
+        NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1)
+    )
     with Store(path, {}) as store, backend.build(make, TIME_LIMIT) as executor:
         run_search(controller, executor, store, budget=budget, population_size=8, policies=policies)
         return store.evaluations()

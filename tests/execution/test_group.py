@@ -40,7 +40,12 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 
     training = TrainingSettings(
-        epochs=2, steps_per_epoch=15, batch_size=batch, patch_size=12, warmup=0, precision=Precision.fp32
+        epochs=2,
+        steps_per_epoch=15,
+        batch_size=batch,
+        patch_size=12,
+        warmup=0,
+        precision=Precision.fp32,
     )
     return IncompleteTraining(
         IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices
@@ -50,8 +55,9 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
 def test_two_devices_train_a_candidate_as_one_does() -> None:
     """To 1e-5 of the MSE.
 
-    Both draw the same patches, so that the gradients differ by the order in which they are summed: by 1e-7 of them, float32's precision.
-    Thirty of Adam's steps have made twice that of it in the score (measured).
+    Both draw the same patches, so that the gradients differ by the order in which they are summed:
+    by 1e-7 of them, float32's precision. Thirty of Adam's steps have made twice that of it in the
+    score (measured).
     """
     scores = {}
     for devices, executor in (

@@ -72,9 +72,13 @@ def candidate(number: int) -> Candidate:
 
 
 def search(executor: Executor, path: Path) -> list[Evaluation]:
-    controller = NSGA2(NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1))
+    controller = NSGA2(
+        NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1)
+    )
     with Store(path, {}) as store:
-        run_search(controller, executor, store, budget=40, population_size=8, policies=FailurePolicies())
+        run_search(
+            controller, executor, store, budget=40, population_size=8, policies=FailurePolicies()
+        )
         return store.evaluations()
 
 

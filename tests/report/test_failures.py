@@ -14,7 +14,11 @@ TRACEBACK = (
 )
 FAILURES = [
     FailedAttempt(
-        3, "a" * 16, 1, Failure(FailureKind.TIMEOUT, "took longer", "", "worker 1"), AttemptOutcome.RETRIED
+        3,
+        "a" * 16,
+        1,
+        Failure(FailureKind.TIMEOUT, "took longer", "", "worker 1"),
+        AttemptOutcome.RETRIED,
     ),
     FailedAttempt(
         3,

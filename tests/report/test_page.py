@@ -282,7 +282,9 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
     genomes = [space.sample(rng).canonical() for _ in range(30)]
     made = []
     for number, genome in enumerate(genomes):
-        candidate = Candidate(genome, genome_cost(genome), Origin(("initial",)), number // 10, number)
+        candidate = Candidate(
+            genome, genome_cost(genome), Origin(("initial",)), number // 10, number
+        )
         made.append(Evaluation(candidate, Score(100.0 + number, 28 - number / 20, 1.0)))
     other = Run("small", made, ObjectiveScale.of_space(space))
     shown(tab, tmp_path, family, other)

@@ -41,7 +41,11 @@ def evaluations(count: int) -> list[Evaluation]:
         made.append(
             Evaluation(
                 Candidate(
-                    genome, genome_cost(genome), Origin(("crossover", "random")), number // 4, number
+                    genome,
+                    genome_cost(genome),
+                    Origin(("crossover", "random")),
+                    number // 4,
+                    number,
                 ),
                 outcome,
             )

@@ -14,7 +14,8 @@ class Origin:
     """How a candidate came to be.
 
     Attributes:
-        operators: what made it, in order, e.g. ``("crossover", "roulette_params")`` or ``("initial",)``.
+        operators: what made it, in order, e.g. ``("crossover", "roulette_params")`` or
+            ``("initial",)``.
         parents: keys of the genomes it was made from.
         log_prob: where the policy mutated it, the natural logarithm of the probability with which
             the policy drew the genes that it redrew; genes kept from the parent do not count.

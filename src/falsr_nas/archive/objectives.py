@@ -25,13 +25,15 @@ REFERENCE = (1.0, 1.0, 1.0)
 class ObjectiveScale:
     """Fixed bounds that map objectives to the unit cube, 0 best and 1 worst, so that runs compare.
 
-    Quality is linear in PSNR, as people read it. Costs are on a log scale: the networks of a space span two orders of magnitude, and the
-    paper's roulette (IV-E1) takes logarithms for the same reason. What lies outside the bounds counts as lying on them.
+    Quality is linear in PSNR, as people read it. Costs are on a log scale: the networks of a space
+    span two orders of magnitude, and the paper's roulette (IV-E1) takes logarithms for the same
+    reason. What lies outside the bounds counts as lying on them.
 
     Attributes:
         lightest: fewest parameters and fewest mult-adds in the search space.
         heaviest: most parameters and most mult-adds in the search space.
-        psnr: PSNR in dB that is worth nothing, and PSNR that is worth all there is; 20 and 50 are our choice.
+        psnr: PSNR in dB that is worth nothing, and PSNR that is worth all there is; 20 and 50 are
+            our choice.
 
     Raises:
         ValueError: when a lower bound is not positive or above its upper bound.
@@ -105,8 +107,9 @@ def pareto_front(
 ) -> list[Evaluation]:
     """The scored evaluations that no other one dominates in MSE, mult-adds and parameters (the paper's objectives, II).
 
-    Failures, and scores below ``min_psnr`` (dB), do not take part. Of networks equal in all three, the one of the smallest key stands for
-    all, so that the front does not depend on the order of evaluation.
+    Failures, and scores below ``min_psnr`` (dB), do not take part. Of networks equal in all three,
+    the one of the smallest key stands for all, so that the front does not depend on the order of
+    evaluation.
 
     Returns:
         The front by ascending mult-adds, then key.

@@ -1,7 +1,8 @@
 """The search's memory on disk: one SQLite file that any kill leaves whole.
 
-Evaluations are written the moment they end, failed attempts the moment they fail, and the controller's state together with the mark that
-it was told these evaluations. So whatever instant the process dies at, the file holds a state and all that was finished after it.
+Evaluations are written the moment they end, failed attempts the moment they fail, and the
+controller's state together with the mark that it was told these evaluations. So whatever instant
+the process dies at, the file holds a state and all that was finished after it.
 """
 
 from __future__ import annotations
@@ -83,13 +84,15 @@ class Store:
 
     Args:
         path: the file; made where it is missing.
-        config: the resolved settings that make this search what it is, flattened. A file made with others is refused.
-        on_full: called when there is no room for a write, with the error and how often that was tried again already; when it returns,
-            the write is tried again. Without it the error is raised.
+        config: the resolved settings that make this search what it is, flattened. A file made with
+            others is refused.
+        on_full: called when there is no room for a write, with the error and how often that was
+            tried again already; when it returns, the write is tried again. Without it the error is
+            raised.
 
     Raises:
-        StoreError: the file is not a search's, is damaged, belongs to another configuration (the message names what differs),
-            or the disk is full.
+        StoreError: the file is not a search's, is damaged, belongs to another configuration (the
+            message names what differs), or the disk is full.
     """
 
     def __init__(
@@ -108,7 +111,8 @@ class Store:
         with self._plain_errors():
             self._db = sqlite3.connect(path, isolation_level=None)
             try:
-                # WAL with NORMAL loses nothing when the process dies; when the machine loses power, at most the last evaluations.
+                # WAL with NORMAL loses nothing when the process dies; when the machine loses
+                # power, at most the last evaluations.
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA busy_timeout = 60000")
@@ -155,7 +159,9 @@ class Store:
     def add_failure(self, attempt: FailedAttempt) -> None:
         """Keep a failed attempt that is no evaluation's outcome, durable when this returns."""
         self._write(
-            lambda: self._insert_failure(attempt.number, attempt.key, attempt.failure, attempt.outcome)
+            lambda: self._insert_failure(
+                attempt.number, attempt.key, attempt.failure, attempt.outcome
+            )
         )
 
     def commit_state(self, state: dict[str, Any], evaluations: Iterable[Evaluation] = ()) -> None:
@@ -197,7 +203,9 @@ class Store:
             found: list[FailedAttempt] = []
             for number, key, outcome, *failure in rows:
                 attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
-                found.append(FailedAttempt(number, key, attempt, _failure(*failure), AttemptOutcome(outcome)))
+                found.append(
+                    FailedAttempt(number, key, attempt, _failure(*failure), AttemptOutcome(outcome))
+                )
             return found
 
     def count(self) -> int:
@@ -242,13 +250,17 @@ class Store:
             f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row
         )
         if failure:
-            self._insert_failure(candidate.number, candidate.key, failure, AttemptOutcome.INFEASIBLE)
+            self._insert_failure(
+                candidate.number, candidate.key, failure, AttemptOutcome.INFEASIBLE
+            )
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
         self._read[row[0]] = evaluation = _evaluation(row, failures)
         return evaluation
 
-    def _insert_failure(self, number: int, key: str, failure: Failure, outcome: AttemptOutcome) -> None:
+    def _insert_failure(
+        self, number: int, key: str, failure: Failure, outcome: AttemptOutcome
+    ) -> None:
         row = (
             number,
             key,

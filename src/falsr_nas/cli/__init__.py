@@ -1,1 +1,1 @@
-"""What the commands share: Hydra configuration, error messages, interruption, the lock of a run folder."""
+"""What the commands share: Hydra configuration, errors, interruption, the lock of a run folder."""

@@ -28,8 +28,8 @@ def run_command(
 ) -> None:
     """Run ``task`` on the config composed from ``conf/<name>.yaml`` and the command line.
 
-    A user's mistake prints one line and exits with 2; Ctrl-C exits with 130. A failed job of a sweep
-    does not stop the sweep.
+    A user's mistake prints one line and exits with 2; Ctrl-C exits with 130. A failed job of a
+    sweep does not stop the sweep.
 
     Args:
         name: of the command, its config file and its schema.
@@ -75,14 +75,15 @@ def run_command(
 
 def with_current_names(arguments: Iterable[str]) -> list[str]:
     """Replace settings of an earlier version by today's names, with a notice on standard error."""
-    current = []
-    for argument in arguments:
-        match = re.fullmatch(r"([+~]*)([^=]+)(=.*)?", argument, re.DOTALL)
-        if match and (new := RENAMED.get(match[2])):
-            print(f"{match[2]} is now called {new}", file=sys.stderr)
-            argument = f"{match[1]}{new}{match[3] or ''}"
-        current.append(argument)
-    return current
+    return [_with_current_name(argument) for argument in arguments]
+
+
+def _with_current_name(argument: str) -> str:
+    match = re.fullmatch(r"([+~]*)([^=]+)(=.*)?", argument, re.DOTALL)
+    if match is None or (new := RENAMED.get(match[2])) is None:
+        return argument
+    print(f"{match[2]} is now called {new}", file=sys.stderr)
+    return f"{match[1]}{new}{match[3] or ''}"
 
 
 def _print_help(name: str, schemas: Schemas) -> None:

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as Hydra schemas: a typo anywhere in a config becomes an error that names it."""
+"""Frozen dataclasses as Hydra schemas, so that a typo in a config is an error that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def config_path() -> str:
-    """Where the configs lie: inside the installed package, or the checkout's ``conf/``."""
+    """Return where the configs are: in the installed package, or the checkout's ``conf/``."""
     if (Path(__file__).parents[1] / "conf").is_dir():
         return "pkg://falsr_nas.conf"
     return str(Path(__file__).resolve().parents[3] / "conf")
@@ -44,14 +44,17 @@ def experiments(command: str) -> str:
 
 
 def schema(settings: type[Any]) -> DictConfig:
-    """The schema of a settings dataclass. Frozen dataclasses make read-only configs, which cannot be composed: thaw them."""
+    """Return the schema of a settings dataclass.
+
+    Frozen dataclasses make read-only configs, which cannot be composed; the flag is removed.
+    """
     node = OmegaConf.structured(settings)
     _thaw(node)
     return node  # type: ignore[no-any-return]
 
 
 def unknown_keys(config: DictConfig) -> list[str]:
-    """Dotted keys that were forced into a config (with ``+`` or ``++``) although no schema has them."""
+    """Return dotted keys that were added to a config with ``+`` or ``++`` and are in no schema."""
     unknown: list[str] = []
     kind = OmegaConf.get_type(config)
     names = {field.name for field in fields(kind)} if is_dataclass(kind) else set(config)
@@ -75,19 +78,20 @@ def _thaw(node: Any) -> None:
 
 @dataclass(frozen=True)
 class Schemas:
-    """The schemas of a command: its own, and those of the options of its config groups.
+    """The schemas of a command and of the options of its config groups.
 
     Attributes:
         command: the dataclass of the whole config.
-        groups: for each config group the dataclass of each option, e.g. ``{"controller": {"nsga2": NSGA2Settings}}``. An option's
-            file lists ``<option>_schema`` first in its defaults.
+        groups: for each config group the dataclass of each option, for example
+            ``{"controller": {"nsga2": NSGA2Settings}}``. The YAML file of an option lists
+            ``<option>_schema`` first in its defaults.
     """
 
     command: type[Any]
     groups: Mapping[str, Mapping[str, type[Any]]]
 
     def register(self, name: str) -> None:
-        """Make them known to Hydra, the command's as ``<name>_schema``."""
+        """Register the schemas with Hydra, the command's as ``<name>_schema``."""
         store = ConfigStore.instance()
         node = schema(self.command)
         # A group begins as its base type: the chosen option's schema brings the rest.
@@ -100,7 +104,7 @@ class Schemas:
                 store.store(group=group, name=f"{option}_schema", node=schema(settings))
 
     def keys(self) -> set[str]:
-        """Every key that any option allows, dotted."""
+        """Return every dotted key that any option has."""
         found = set(_keys(OmegaConf.structured(self.command), ""))
         for group, options in self.groups.items():
             for settings in options.values():
@@ -108,7 +112,7 @@ class Schemas:
         return found
 
     def nearest(self, key: str) -> str | None:
-        """The valid key most like ``key``: spelled alike, or of the same last name in another place."""
+        """Return the most similar valid key: by spelling, or by its last part."""
         keys = self.keys()
         if close := difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.6):
             return close[0]
@@ -126,7 +130,7 @@ def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested plain value as dotted keys, e.g. ``{"space.n": 7}``; lists stay values."""
+    """Flatten a nested mapping to dotted keys, e.g. ``{"space.n": 7}``; lists stay values."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, Any] = {}

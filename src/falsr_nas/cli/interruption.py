@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM of a plain kill or a cluster's preemption: the first stops a search in order, a second at once."""
+"""Interruption by Ctrl-C or SIGTERM: the first stops a search cleanly, a second immediately."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupted(BaseException):
-    """The search is to stop. Not a KeyboardInterrupt: Lightning would take that for itself and end the process without a word."""
+    """Raised when the search is to stop.
+
+    It is not a KeyboardInterrupt, because Lightning catches that and ends the process silently.
+    """
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM in the block into Interrupted; a second one ends the process.
+    """Raise Interrupted at the first SIGINT or SIGTERM in the block; end the process at the second.
 
     Signals can be handled in the main thread only: in other threads the block runs as it is.
     """
@@ -48,6 +51,6 @@ class _Stop:
                 os.write(2, _SHOW_CURSOR.encode())
             os._exit(
                 INTERRUPTED
-            )  # workers die with the search, and its file is whole at any instant
+            )  # workers end with the search, and the store is consistent at any moment
         self._stopping = True
         raise Interrupted

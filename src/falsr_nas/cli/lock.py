@@ -1,4 +1,4 @@
-"""A folder that one search at a time may use."""
+"""Exclusive use of a folder by one search."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from falsr_nas.errors import UserError
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for as long as the block runs; the kernel lets go of it however the process dies.
+    """Lock ``folder`` while the block runs; the kernel releases it however the process ends.
 
     Raises:
-        UserError: another process holds it (the message says which), or it cannot be written.
+        UserError: another process uses the folder (the message names it), or it is not writable.
     """
     path = folder / "search.lock"
     try:
@@ -32,7 +32,8 @@ def exclusive(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise UserError(
-                f"run_dir {folder} is in use by {holder}: wait for it to end, or give another run_dir"
+                f"run_dir {folder} is in use by {holder}: wait for it to end,"
+                " or give another run_dir"
             ) from None
         try:
             file.truncate(0)

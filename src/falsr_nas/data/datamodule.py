@@ -39,8 +39,9 @@ class Loader(Generic[T]):
 class SuperResolutionData(pl.LightningDataModule):
     """Training patches and validation images of one data setting.
 
-    Build it once and give it to one Trainer after the other. A training "batch" is a number of optimiser steps: the training step takes
-    that many from :meth:`batches` by itself, so that neither workers nor Lightning's loop stand between steps.
+    Build it once and give it to one Trainer after the other. A training "batch" is a number of
+    optimiser steps: the training step takes that many from :meth:`batches` by itself, so that
+    neither workers nor Lightning's loop stand between steps.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class SuperResolutionData(pl.LightningDataModule):
             batch_size: patches in a training batch.
             patch_size: LR side of the training patches; smaller images are an error.
             steps_per_epoch: optimiser steps in an epoch.
-            steps_per_call: optimiser steps in one call of the training step; the last call of an epoch may have fewer.
+            steps_per_call: optimiser steps in one call of the training step; the last call of an
+                epoch may have fewer.
             val_pixels: LR pixels that a validation batch may hold.
 
         Raises:
@@ -89,7 +91,8 @@ class SuperResolutionData(pl.LightningDataModule):
         if self._pools:
             return
         files = find_images(self.settings)
-        # Validation first: it is the quicker one to fail. Whole images are scored, so any size that a network can take will do.
+        # Validation first: it is the quicker one to fail. Whole images are scored, so any size
+        # that a network can take will do.
         val = load_pairs(files.val, LEAST_CROP // 2, self.settings.val_crop, self.settings.on_error)
         self._val_batches = ValidationSet.of(val).batches(self.val_pixels)
         train = load_pairs(files.train, self.patch_size, on_error=self.settings.on_error)
@@ -110,7 +113,8 @@ class SuperResolutionData(pl.LightningDataModule):
     ) -> Callable[[], tuple[Tensor, Tensor]]:
         """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device.
 
-        Processes that share a batch each get their part of what one process alone would draw, given generators of equal state.
+        Processes that share a batch each get their part of what one process alone would draw,
+        given generators of equal state.
 
         Args:
             generator: draws the patches.
@@ -125,7 +129,9 @@ class SuperResolutionData(pl.LightningDataModule):
                 f"a batch of {self.batch_size} patches cannot be shared by {processes} devices: give a multiple of {processes}"
             )
         pool = self.pool(generator.device)
-        return lambda: pool.cut(pool.draw(self.batch_size, generator)[:, rank::processes], self.patch_size)
+        return lambda: pool.cut(
+            pool.draw(self.batch_size, generator)[:, rank::processes], self.patch_size
+        )
 
     def train_dataloader(self) -> Loader[int]:
         """Optimiser steps for each call of the training step; they sum to ``steps_per_epoch``."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Bicubic with a = -0.5, stretched by 2 against aliasing: the kernel at the distances 0.25, 0.75, 1.25 and 1.75 from the
-# output pixel's centre, halved. Exact in 256ths, so integers reproduce it; the kernel is symmetric, so four numbers say all eight.
+# Bicubic with a = -0.5, stretched by 2 against aliasing: the kernel at the distances 0.25, 0.75,
+# 1.25 and 1.75 from the output pixel's centre, halved. Exact in 256ths, so integers reproduce it;
+# the kernel is symmetric, so four numbers say all eight.
 TAPS = (111, 29, -9, -3)
 ONE = 256
 

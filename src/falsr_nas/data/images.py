@@ -15,13 +15,15 @@ from torch import Tensor
 
 from falsr_nas.data.errors import DataError
 
-# Only decoders of plain pictures: Pillow's others can run programs (EPS) or are seldom tried on hostile files.
+# Only decoders of plain pictures: Pillow's others can run programs (EPS) or are seldom tried on
+# hostile files.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 MAX_PIXELS = 2**26  # 67 megapixels, below the size at which Pillow itself warns (our choice)
 
-# Of files that cost more than they show (our choice): bytes for each pixel and beside the pixels, pixels of a TIFF's tile however small the
-# image, its tiles, a progressive JPEG's scans. Photographs stay far below.
+# Of files that cost more than they show (our choice): bytes for each pixel and beside the pixels,
+# pixels of a TIFF's tile however small the image, its tiles, a progressive JPEG's scans.
+# Photographs stay far below.
 _MOST_PIXEL_BYTES = 8
 _MOST_NOTES = 64 * 2**20
 _LEAST_TILE_LIMIT = 2**22
@@ -55,8 +57,9 @@ def list_images(folder: Path) -> list[Path]:
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     """An image file as RGB.
 
-    Turned as its EXIF orientation says. Grey, palette and CMYK images become RGB; 16-bit channels keep their high byte; an alpha
-    channel is dropped; of an animation or a stack the first frame is taken. Colour profiles are not applied.
+    Turned as its EXIF orientation says. Grey, palette and CMYK images become RGB; 16-bit channels
+    keep their high byte; an alpha channel is dropped; of an animation or a stack the first frame
+    is taken. Colour profiles are not applied.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF, WebP or PPM file.
@@ -66,7 +69,8 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         (3, H, W) uint8.
 
     Raises:
-        DataError: when the file is missing, not such an image, truncated, too large, or has pixels without a known range.
+        DataError: when the file is missing, not such an image, truncated, too large, or has pixels
+            without a known range.
     """
     with open_image(path, max_pixels) as (_, image):
         pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
@@ -77,12 +81,13 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
 def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[BinaryIO, ImageFile]]:
     """An image file, and the image of which only the header is read yet.
 
-    Pillow is given an open file, not a path: by its path it maps some files into memory, which dies when the file is cut meanwhile, and
-    turns uncompressed grey TIFFs wrongly.
+    Pillow is given an open file, not a path: by its path it maps some files into memory, which
+    dies when the file is cut meanwhile, and turns uncompressed grey TIFFs wrongly.
 
     Raises:
-        DataError: when the file is no image of :data:`FORMATS` or would cost more than an image of ``max_pixels`` may; also instead of
-            whatever goes wrong while the image is used inside the block.
+        DataError: when the file is no image of :data:`FORMATS` or would cost more than an image of
+            ``max_pixels`` may; also instead of whatever goes wrong while the image is used inside
+            the block.
     """
     try:
         with _open_plain(path) as file, Image.open(file, formats=FORMATS) as image:

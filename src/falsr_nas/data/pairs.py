@@ -44,8 +44,10 @@ def load_pairs(
     Args:
         files: what to read.
         least: LR pixels that each side must have, e.g. the patch.
-        crop: HR side of the centre crop to keep, even; 0 keeps whole images. A shorter side is kept whole.
-        on_error: ``skip`` leaves out what cannot be used, with a warning that names it; ``stop`` raises.
+        crop: HR side of the centre crop to keep, even; 0 keeps whole images. A shorter side is
+            kept whole.
+        on_error: ``skip`` leaves out what cannot be used, with a warning that names it; ``stop``
+            raises.
 
     Raises:
         DataError: when an image cannot be used, or none is left.

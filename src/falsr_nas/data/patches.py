@@ -16,9 +16,9 @@ SYMMETRIES = 8  # of the square: upside down, mirrored, transposed, each or not
 class PatchPool:
     """All training images on one device, and random patches of them.
 
-    Images are packed pixel after pixel in two tensors, LR and HR, so a patch's row is one run of bytes wherever its image lies. No step
-    waits for the device or has a shape that depends on the draw: a CUDA graph can hold it, given that the generator is registered with
-    the graph.
+    Images are packed pixel after pixel in two tensors, LR and HR, so a patch's row is one run of
+    bytes wherever its image lies. No step waits for the device or has a shape that depends on the
+    draw: a CUDA graph can hold it, given that the generator is registered with the graph.
     """
 
     def __init__(self, lr: Tensor, hr: Tensor, geometry: Tensor, smallest: int) -> None:
@@ -83,15 +83,17 @@ class PatchPool:
     def cut(self, places: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
         """The patches that lie at ``places``.
 
-        Every image is equally likely, whatever its size (our choice), then every position in it, then each of the square's 8
-        symmetries. Columns of ``places`` are independent: processes that share a batch draw all of it and each cut their columns.
+        Every image is equally likely, whatever its size (our choice), then every position in it,
+        then each of the square's 8 symmetries. Columns of ``places`` are independent: processes
+        that share a batch draw all of it and each cut their columns.
 
         Args:
             places: (4, N) in [0, 1), from :meth:`draw`.
             patch_size: LR side p.
 
         Returns:
-            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; what is at (y, x) in LR is at (2y, 2x) in HR.
+            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; what is at (y, x)
+            in LR is at (2y, 2x) in HR.
 
         Raises:
             DataError: when an image is smaller than the patch, or the patch is no size.
@@ -103,15 +105,21 @@ class PatchPool:
         image = _pick(places[0], len(self))
         flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
         start, height, width = self._geometry[:, image].unbind()
-        row, column = _pick(places[1], height - (patch_size - 1)), _pick(places[2], width - (patch_size - 1))
+        row, column = (
+            _pick(places[1], height - (patch_size - 1)),
+            _pick(places[2], width - (patch_size - 1)),
+        )
         lr = self._gather(self._lr, start + row * width + column, width, flips, patch_size)
-        # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image lies at 4yw + 2x.
+        # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image
+        # lies at 4yw + 2x.
         hr = self._gather(
             self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch_size
         )
         return lr, hr
 
-    def sample(self, batch_size: int, patch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, batch_size: int, patch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """A random batch: :meth:`cut` what :meth:`draw` places."""
         return self.cut(self.draw(batch_size, generator), patch_size)
 
@@ -122,7 +130,8 @@ class PatchPool:
         upside_down, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
         line = torch.arange(side, device=self.device)
         line = torch.where(upside_down[:, 0], side - 1 - line, line)  # (N, side)
-        # A view of every run of ``side`` pixels there is, (P - side + 1, side, 3): picking runs is picking rows.
+        # A view of every run of ``side`` pixels there is, (P - side + 1, side, 3): picking runs is
+        # picking rows.
         runs = pixels.as_strided((len(pixels) - side + 1, side, 3), (3, 3, 1))
         y = luma(runs[corner[:, None] + line * width[:, None]], self._luma)  # (N, side, side)
         y = torch.where(mirrored, y.flip(2), y)
@@ -133,6 +142,7 @@ class PatchPool:
 def _pick(uniform: Tensor, choices: Tensor | int) -> Tensor:
     """Indices 0 .. choices - 1 from numbers in [0, 1).
 
-    The largest float32 below 1 is 1 - 2**-24, and its product with any n < 2**24 rounds to less than n, so no clamp is needed.
+    The largest float32 below 1 is 1 - 2**-24, and its product with any n < 2**24 rounds to less
+    than n, so no clamp is needed.
     """
     return (uniform * choices).long()

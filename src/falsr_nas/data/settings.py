@@ -14,9 +14,11 @@ class DataSettings:
     """What every source of images has.
 
     Attributes:
-        on_error: ``stop`` at the first image that cannot be used, or ``skip`` it with a warning that names it.
-        val_crop: HR side, in pixels, of the centre crop taken from each validation image; even, 32 or more; 0 takes whole images.
-            The default keeps validation a small part of a short training (our choice; the paper scores whole images).
+        on_error: ``stop`` at the first image that cannot be used, or ``skip`` it with a warning
+            that names it.
+        val_crop: HR side, in pixels, of the centre crop taken from each validation image; even, 32
+            or more; 0 takes whole images. The default keeps validation a small part of a short
+            training (our choice; the paper scores whole images).
 
     Raises:
         DataError: when a value is out of its range; the message names the key.
@@ -72,8 +74,9 @@ class Div2kSettings(DataSettings):
     """DIV2K as its archives unpack: 800 training images and 100 for validation.
 
     Attributes:
-        root: folder that holds ``DIV2K_train_HR``, ``DIV2K_valid_HR`` and, where the official LR images are wanted,
-            ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2``; a missing LR folder is made up for by our degradation.
+        root: folder that holds ``DIV2K_train_HR``, ``DIV2K_valid_HR`` and, where the official LR
+            images are wanted, ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2``; a
+            missing LR folder is made up for by our degradation.
     """
 
     root: str = "data/DIV2K"

@@ -10,8 +10,9 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import list_images
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 
-# scikit-image's colour photographs. Left out: drawings, charts, renderings, everything grey, and the retina, which is so smooth (50 dB
-# by interpolation) that it teaches nothing. The two motorcycles are a stereo pair, so they stay on one side. Our choice.
+# scikit-image's colour photographs. Left out: drawings, charts, renderings, everything grey, and
+# the retina, which is so smooth (50 dB by interpolation) that it teaches nothing. The two
+# motorcycles are a stereo pair, so they stay on one side. Our choice.
 PHOTOGRAPHS_TRAIN = (
     "astronaut.png",
     "hubble_deep_field.jpg",
@@ -42,7 +43,8 @@ def find_images(settings: DataSettings) -> Split:
     """The files that the settings stand for, in a fixed order.
 
     Raises:
-        DataError: when a folder is missing or empty, an image is both in training and validation, or the settings are of no known source.
+        DataError: when a folder is missing or empty, an image is both in training and validation,
+            or the settings are of no known source.
     """
     match settings:
         case PhotographsSettings():

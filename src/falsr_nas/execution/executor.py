@@ -18,7 +18,8 @@ MakeEvaluator = Callable[[], Evaluator]
 class Executor(Protocol):
     """Runs evaluations, some at once, and gives each back as it ends: once for each time that its candidate was taken on.
 
-    A context manager: entering prepares the evaluators, and raises UserError for what a user can mend; leaving drops what still runs.
+    A context manager: entering prepares the evaluators, and raises UserError for what a user can
+    mend; leaving drops what still runs.
     """
 
     @property
@@ -31,7 +32,8 @@ class Executor(Protocol):
 
         Args:
             candidate: to evaluate.
-            avoid: places (as ``Failure.place`` names them) where it is not to run, unless there is no other.
+            avoid: places (as ``Failure.place`` names them) where it is not to run, unless there is
+                no other.
         """
         ...
 

@@ -21,8 +21,9 @@ LAST_WORDS = 5.0
 class WorkerGroup:
     """Processes, one a device, that evaluate each candidate together; to whoever waits for it, it is a :class:`Worker`.
 
-    Every member is a worker with its rank in its environment, as ``torchrun`` would set it, and is given every candidate; rank 0's answer
-    counts. They live and die together: where one dies, hangs past the time limit or fails alone, the others would wait for it for ever.
+    Every member is a worker with its rank in its environment, as ``torchrun`` would set it, and is
+    given every candidate; rank 0's answer counts. They live and die together: where one dies,
+    hangs past the time limit or fails alone, the others would wait for it for ever.
 
     Attributes:
         place: its number.

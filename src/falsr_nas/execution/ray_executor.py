@@ -41,8 +41,8 @@ _log = logging.getLogger(__name__)
 class RayExecutor:
     """Persistent actors spread over the nodes of a cluster, one candidate each at a time; each of them has one worker process.
 
-    A lost actor is replaced where there is room, and new nodes get new ones: the capacity is the number of those that are ready. Where
-    none is left, the search waits for nodes to come.
+    A lost actor is replaced where there is room, and new nodes get new ones: the capacity is the
+    number of those that are ready. Where none is left, the search waits for nodes to come.
     """
 
     def __init__(self, settings: RaySettings, make_evaluator: MakeEvaluator) -> None:
@@ -147,7 +147,8 @@ class RayExecutor:
                 if any(node.get("GPU") for node in nodes.values())
                 else 0.0
             )
-        # A given number is asked for whatever there is: that is what makes an autoscaling cluster grow.
+        # A given number is asked for whatever there is: that is what makes an autoscaling cluster
+        # grow.
         wanted = self._settings.workers or sum(map(self._room, nodes.values()))
         for host in [host for host in self._hosts.values() if not host.ready][
             : max(0, len(self._hosts) - wanted)

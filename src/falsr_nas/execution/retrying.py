@@ -21,13 +21,14 @@ from falsr_nas.execution.settings import FailurePolicies, Then
 class Retrying:
     """An executor's candidates, with the policies applied to those that fail.
 
-    An evaluation depends on the search's seed and the genome only, so a candidate that succeeds at a later attempt has the score that it
-    would have had at the first.
+    An evaluation depends on the search's seed and the genome only, so a candidate that succeeds at
+    a later attempt has the score that it would have had at the first.
 
     Args:
         executor: runs the attempts; entered and left by whoever made it.
         policies: for each kind of failure.
-        record: gets each failed attempt that is no outcome: those retried, and the one that stops the search.
+        record: gets each failed attempt that is no outcome: those retried, and the one that stops
+            the search.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Retrying:
         """The next evaluation to end for good; waits for it.
 
         Raises:
-            SearchError: by policy the search stops; UserError where it is the images that must be mended.
+            SearchError: by policy the search stops; UserError where it is the images that must be
+                mended.
         """
         while True:
             evaluation = self._executor.collect()
@@ -93,7 +95,9 @@ class Retrying:
         if policy.then is not Then.stop and self._in_a_row != policy.in_a_row:
             return
         self._record(
-            FailedAttempt(candidate.number, candidate.key, ended.attempts, failure, AttemptOutcome.STOPPED)
+            FailedAttempt(
+                candidate.number, candidate.key, ended.attempts, failure, AttemptOutcome.STOPPED
+            )
         )
         who = (
             f"candidate {candidate.number}"

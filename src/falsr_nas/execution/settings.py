@@ -29,10 +29,11 @@ class FailurePolicy:
     """What to do about failures of one kind.
 
     Attributes:
-        retries: how often a candidate that fails so is tried again, on another worker where there is one.
+        retries: how often a candidate that fails so is tried again, on another worker where there
+            is one.
         then: what follows.
-        in_a_row: candidates, one after the other, that fail so for good and thereby stop the search: it would fail all night. Null for
-            any number.
+        in_a_row: candidates, one after the other, that fail so for good and thereby stop the
+            search: it would fail all night. Null for any number.
     """
 
     retries: int = 0
@@ -95,9 +96,12 @@ class WorkersSettings(ExecutionSettings):
 
     Attributes:
         workers: how many at a time; null for as many as there is room for.
-        devices_per_candidate: GPUs, or processes on a processor, that train each candidate together, sharing each batch.
-        time_limit: seconds that a candidate may take before its process is killed; null for no limit.
-        memory_limit: GiB of the machine's memory that a process may hold, by its resident set, before it is killed; null for no limit.
+        devices_per_candidate: GPUs, or processes on a processor, that train each candidate
+            together, sharing each batch.
+        time_limit: seconds that a candidate may take before its process is killed; null for no
+            limit.
+        memory_limit: GiB of the machine's memory that a process may hold, by its resident set,
+            before it is killed; null for no limit.
     """
 
     workers: int | None = None
@@ -130,7 +134,8 @@ class ProcessesSettings(WorkersSettings):
     """Workers on this machine: where ``workers`` is null, as many as fit on its GPUs, else one a processor core, 8 at most.
 
     Attributes:
-        workers_per_device: candidates at once on a GPU, or on each set of ``devices_per_candidate`` GPUs. Small networks do not fill one.
+        workers_per_device: candidates at once on a GPU, or on each set of
+            ``devices_per_candidate`` GPUs. Small networks do not fill one.
     """
 
     workers_per_device: int = 1
@@ -149,11 +154,11 @@ class RaySettings(WorkersSettings):
     """Workers in a Ray cluster: where ``workers`` is null, as many as its nodes have room for, also when they come and go.
 
     Attributes:
-        address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is part of; null starts a Ray on this
-            machine for this search alone.
+        address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is
+            part of; null starts a Ray on this machine for this search alone.
         num_cpus: processor cores that Ray counts for a worker; null for ``devices_per_candidate``.
-        num_gpus: GPUs that Ray counts for a worker, e.g. 0.25 for four workers on each; null for ``devices_per_candidate`` where the
-            cluster has GPUs, else 0.
+        num_gpus: GPUs that Ray counts for a worker, e.g. 0.25 for four workers on each; null for
+            ``devices_per_candidate`` where the cluster has GPUs, else 0.
     """
 
     address: str | None = None

@@ -1,6 +1,7 @@
 """Photographs as people have them, with transparency, 8 or 16 bits and what belongs to them, and how a network upscales them.
 
-The work goes tile by tile from whole numbers to whole numbers, so that beside the two images only a tile is ever held as floats.
+The work goes tile by tile from whole numbers to whole numbers, so that beside the two images only
+a tile is ever held as floats.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Photograph:
     """An image, upright.
 
     Attributes:
-        pixels: (H, W, channels) uint8 or uint16; the channels are grey, grey and alpha, RGB, or RGB and alpha.
+        pixels: (H, W, channels) uint8 or uint16; the channels are grey, grey and alpha, RGB, or
+            RGB and alpha.
         profile: the ICC profile that says what the colours are, or None.
         exif: what the camera noted, without the orientation, or None.
     """
@@ -73,8 +75,9 @@ def upscale_photograph(
 ) -> Photograph:
     """The photograph at twice its size, in the same kind of pixels.
 
-    Colours come out as :func:`falsr_nas.benchmark.super_resolve` has them under ``standard``: a luma network gets the full-range Y and the
-    chroma is interpolated. Transparency is interpolated, too. Colours of invisible pixels do not show at the edges of what is visible.
+    Colours come out as :func:`falsr_nas.benchmark.super_resolve` has them under ``standard``: a
+    luma network gets the full-range Y and the chroma is interpolated. Transparency is
+    interpolated, too. Colours of invisible pixels do not show at the edges of what is visible.
 
     Args:
         network: in evaluation form.

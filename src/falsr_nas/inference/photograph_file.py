@@ -51,7 +51,8 @@ _MODES = {
     "CMYK": "RGB",
 }
 
-# What of a camera's notes stays true of the result: who, when, with what. The rest describes how the file was laid out.
+# What of a camera's notes stays true of the result: who, when, with what. The rest describes how
+# the file was laid out.
 _KEPT = tuple(
     ExifTags.Base[name].value
     for name in (
@@ -86,14 +87,16 @@ _WIDTH_NOTE, _HEIGHT_NOTE = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImag
 def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
     """A photograph, turned as its EXIF orientation says.
 
-    Palettes become RGB, and CMYK becomes sRGB by its own profile, if that is sound. Notes of the camera that are damaged are left out.
+    Palettes become RGB, and CMYK becomes sRGB by its own profile, if that is sound. Notes of the
+    camera that are damaged are left out.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF, WebP or PPM file.
         max_pixels: larger images are refused by their header, before anything is decoded.
 
     Raises:
-        DataError: when the file is missing, no such image, truncated, too large, more than one picture, or has pixels that would lose bits.
+        DataError: when the file is missing, no such image, truncated, too large, more than one
+            picture, or has pixels that would lose bits.
     """
     with warnings.catch_warnings(), open_image(path, max_pixels) as (file, image):
         warnings.simplefilter("ignore")  # on damaged notes; what matters raises
@@ -113,7 +116,8 @@ def for_format(photograph: Photograph, name: str) -> Photograph:
     """The photograph as a format of :data:`FORMAT_OF` can hold it at twice its size: without an alpha channel that hides nothing.
 
     Raises:
-        UserError: when it would lose transparency or bits, or is too large; the message says what can hold it.
+        UserError: when it would lose transparency or bits, or is too large; the message says what
+            can hold it.
     """
     height, width, _ = photograph.pixels.shape
     if 2 * max(width, height) > _LONGEST_SIDE.get(name, 2 * max(width, height)):
@@ -154,7 +158,8 @@ def save_photograph(photograph: Photograph, path: Path, quality: int) -> None:
             if name in ("PNG", "JPEG", "WEBP"):
                 options |= {"icc_profile": profile} if profile else {}
                 options |= {"exif": notes} if (notes := _notes_for(exif, name)) else {}
-            # JPEG's chroma of half the resolution has the photograph's own: nothing is lost that was there.
+            # JPEG's chroma of half the resolution has the photograph's own: nothing is lost that
+            # was there.
             Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(
                 file, name, **options
             )

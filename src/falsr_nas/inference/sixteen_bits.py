@@ -1,8 +1,9 @@
 """PNG and TIFF with 16 bits a channel.
 
-Pillow has pixels of 16 bits for grey alone. It decodes the other files, checks, filters and compression included, but keeps the high byte
-of each channel. Asked to take the bytes of each channel the other way round it keeps the low byte, so two passes give both. What it
-cannot write is written here.
+Pillow has pixels of 16 bits for grey alone. It decodes the other files, checks, filters and
+compression included, but keeps the high byte of each channel. Asked to take the bytes of each
+channel the other way round it keeps the low byte, so two passes give both. What it cannot write is
+written here.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def read_deep(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
         file: that it was opened from.
 
     Raises:
-        ValueError: when the channels are stored in a way that is not known here; and whatever Pillow raises.
+        ValueError: when the channels are stored in a way that is not known here; and whatever
+            Pillow raises.
     """
     if image.mode.startswith("I;16"):
         return _read_grey(image)

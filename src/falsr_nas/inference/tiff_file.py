@@ -37,7 +37,8 @@ def write_tiff(
         file: at its beginning, to be written and gone back in.
         pixels: to write.
         profile: an ICC profile, or None.
-        notes: EXIF tags and their values; the values of its inner directories are such mappings, too.
+        notes: EXIF tags and their values; the values of its inner directories are such mappings,
+            too.
     """
     height, width, channels = pixels.shape
     directory = ImageFileDirectory_v2()

@@ -29,9 +29,10 @@ def upscale(
     Args:
         network: in evaluation form.
         x: planes of the network's kind.
-        memory_limit: bytes that a forward pass may take. Where the whole does not fit, it runs in tiles that overlap by what an output
-            pixel can see, so that the result is the same.
-        self_ensemble: average over the eight flips and rotations of the image (Lim et al., EDSR, 2017), for eight times the work.
+        memory_limit: bytes that a forward pass may take. Where the whole does not fit, it runs in
+            tiles that overlap by what an output pixel can see, so that the result is the same.
+        self_ensemble: average over the eight flips and rotations of the image (Lim et al., EDSR,
+            2017), for eight times the work.
 
     Raises:
         UserError: when not even one pixel with its surroundings fits into ``memory_limit``.
@@ -77,7 +78,8 @@ class Tile:
     """A part of an image that is upscaled at a time; each place is a pair of slices, rows and columns.
 
     Attributes:
-        source: what is read: low-resolution pixels, with surroundings as far as an output pixel can see.
+        source: what is read: low-resolution pixels, with surroundings as far as an output pixel
+            can see.
         kept: what of the tile's own output does not depend on where it was cut.
         target: where that lies in the whole output.
     """
@@ -123,11 +125,13 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
 def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice]]:
     """Source, kept and target of the tiles along one side, all of one size, at most ``tile``.
 
-    Of one size, because an allocator that gets the same blocks again finds room for them where they were, and does not grow.
+    Of one size, because an allocator that gets the same blocks again finds room for them where
+    they were, and does not grow.
     """
     if tile >= length:
         return [(slice(0, length), slice(0, SCALE * length), slice(0, SCALE * length))]
-    # Each tile keeps what is a margin away from its cut sides; at the image's border, where the network pads as on the whole, all.
+    # Each tile keeps what is a margin away from its cut sides; at the image's border, where the
+    # network pads as on the whole, all.
     count = max(2, -(-(length - 2 * margin) // (tile - 2 * margin)))
     size = -(-(length + 2 * margin * (count - 1)) // count)
     starts = [(length - size) * i // (count - 1) for i in range(count)]

@@ -1,8 +1,9 @@
 """Networks drawn as in the paper's figures 3 and 4: blocks in a chain, each labelled with its operator, and links as arcs.
 
-All geometry is here. The page of a search draws any of its thousands of networks in the browser, and would be far too heavy with a
-finished drawing of each; so it holds one :func:`blank_drawing`, with every link there can be, and only fills in the labels and takes
-away the links that a network lacks.
+All geometry is here. The page of a search draws any of its thousands of networks in the browser,
+and would be far too heavy with a finished drawing of each; so it holds one :func:`blank_drawing`,
+with every link there can be, and only fills in the labels and takes away the links that a network
+lacks.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ def architecture_svg(genome: Genome) -> str:
 def blank_drawing(n: int) -> str:
     """The drawing of ``n`` cells without names and with all links, as SVG to be filled in.
 
-    Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``; the link from node i to target j is the group
-    ``[data-link="i-j"]``. A block's group gets the kind of its operator as a class. Colours are left to the page.
+    Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``; the
+    link from node i to target j is the group ``[data-link="i-j"]``. A block's group gets the kind
+    of its operator as a class. Colours are left to the page.
     """
     return _svg(
         n, None, {(node, target) for target in range(2, n + 2) for node in range(target - 1)}

@@ -28,7 +28,9 @@ def failures_table(failures: Sequence[FailedAttempt]) -> Table:
     table.add_column("last message", ratio=1)
     for kind in FailureKind:
         if attempts := [attempt for attempt in failures if attempt.failure.kind is kind]:
-            fates = [str(sum(attempt.outcome is fate for attempt in attempts)) for fate in AttemptOutcome]
+            fates = [
+                str(sum(attempt.outcome is fate for attempt in attempts)) for fate in AttemptOutcome
+            ]
             table.add_row(kind.value, str(len(attempts)), *fates, attempts[-1].failure.message)
     return table
 

@@ -54,14 +54,16 @@ def pareto_figure(
 ) -> Figure:
     """PSNR against mult-adds, and against parameters: all candidates, and their front.
 
-    The front is that of all three objectives, so that in one panel some of its networks lie under others; the line joins those that
-    are best at their cost. A few very bad candidates are left below the panel and counted rather than let them flatten it.
+    The front is that of all three objectives, so that in one panel some of its networks lie under
+    others; the line joins those that are best at their cost. A few very bad candidates are left
+    below the panel and counted rather than let them flatten it.
 
     Args:
         evaluations: of the whole search, failures included.
         min_psnr: dB that a network must reach to be on the front.
-        benchmark: the validation images where they are a published benchmark (``Set5``, ``Set14``, ``B100``): the published networks
-            then stand among the candidates. Otherwise their PSNR would be on other images, and only their costs are marked.
+        benchmark: the validation images where they are a published benchmark (``Set5``, ``Set14``,
+            ``B100``): the published networks then stand among the candidates. Otherwise their PSNR
+            would be on other images, and only their costs are marked.
     """
     from matplotlib.figure import Figure
 

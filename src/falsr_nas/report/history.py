@@ -1,7 +1,7 @@
 """What happened in a search: how the front grew, what the networks were made of, what the controller's operators achieved.
 
-Evaluations are spoken of by their row, their place in the list of all, and their networks lie in arrays: this is read again and again
-while a search of thousands runs.
+Evaluations are spoken of by their row, their place in the list of all, and their networks lie in
+arrays: this is read again and again while a search of thousands runs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Networks:
     Attributes:
         table: the different cells.
         cells: (N, n), for each block its place in ``table``.
-        places: (node, target) of every link there can be, in the order of the paper's index (III-B).
+        places: (node, target) of every link there can be, in the order of the paper's index
+            (III-B).
         links: (N, len(places)), whether a network has the link.
     """
 
@@ -122,7 +123,8 @@ class Achievement:
         made: candidates.
         failed: of them, without a score.
         entered: of them, those that no earlier candidate dominated when they came.
-        parents: of them, those that the controller went on to make children from: they survived its selection.
+        parents: of them, those that the controller went on to make children from: they survived
+            its selection.
         front: of them, on the front now.
     """
 

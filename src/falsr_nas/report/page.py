@@ -28,8 +28,8 @@ def write_page(path: Path, runs: Sequence[Run]) -> None:
 def page(runs: Sequence[Run]) -> str:
     """The page of one search, or of several laid over each other, as HTML.
 
-    Equal searches make equal pages. What a search brought with it (names, messages, tracebacks) is never read as HTML, and the page may run
-    no other script than its own and load nothing.
+    Equal searches make equal pages. What a search brought with it (names, messages, tracebacks) is
+    never read as HTML, and the page may run no other script than its own and load nothing.
     """
     data = page_data(runs)
     script = "\n".join(_asset(name) for name in SCRIPTS)

@@ -16,7 +16,8 @@ from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
 from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
 from falsr_nas.report.run import Run
 
-# A thousand different tracebacks would outweigh all else: of failures that are many, the page tells how many more there are.
+# A thousand different tracebacks would outweigh all else: of failures that are many, the page
+# tells how many more there are.
 MOST_FAILURES = 200
 MOST_CHARACTERS = {"message": 400, "traceback": 8000}
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-# The paper's colours: its own networks salmon, others light blue; darker for ours, which stand beside both.
+# The paper's colours: its own networks salmon, others light blue; darker for ours, which stand
+# beside both.
 _FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = (
     "#fa8072",
     "#6cb2dc",
@@ -71,8 +72,9 @@ def peers_figure(
 ) -> Figure:
     """The paper's Figure 5: PSNR on a benchmark against mult-adds, FALSR and our models among the published networks.
 
-    A search's own PSNR is on its validation images after a short training and does not belong here. What its front costs does: a row of
-    ticks for each search, so that one sees where its networks will stand once they are trained.
+    A search's own PSNR is on its validation images after a short training and does not belong
+    here. What its front costs does: a row of ticks for each search, so that one sees where its
+    networks will stand once they are trained.
 
     Args:
         benchmark: of the peers, e.g. ``Set5``.
@@ -120,8 +122,9 @@ def peers_figure(
 def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> Figure:
     """The paper's Figure 6: all networks of a search, objectives paired two by two, each pair with its front.
 
-    Colours go from the first generation (pale) to the last. The line joins what no other network beats in these two objectives; dots are
-    the front of all three. A few very bad MSEs are left above the panels and counted.
+    Colours go from the first generation (pale) to the last. The line joins what no other network
+    beats in these two objectives; dots are the front of all three. A few very bad MSEs are left
+    above the panels and counted.
     """
     from matplotlib.figure import Figure
 

@@ -20,7 +20,8 @@ COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
 def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
     """Write a front, row by row as it comes, with :data:`COLUMNS`.
 
-    Numbers are written in full and lines end in LF, so that equal fronts make equal files. Raises UserError where it cannot be written.
+    Numbers are written in full and lines end in LF, so that equal fronts make equal files. Raises
+    UserError where it cannot be written.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -37,7 +38,8 @@ def write_pareto_json(
 ) -> None:
     """Write the front of all evaluations with where its networks come from, its hypervolume, and the scale that this was measured on.
 
-    The file holds nothing of clock or machine: the same search makes the same file. Raises UserError where it cannot be written.
+    The file holds nothing of clock or machine: the same search makes the same file. Raises
+    UserError where it cannot be written.
     """
     summary = summarise(evaluations, scale, min_psnr)
     content = {

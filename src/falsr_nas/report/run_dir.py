@@ -39,8 +39,8 @@ def write_report(folder: Path, run: Run) -> None:
 class ReportWriter:
     """Observer of a search that keeps its report up to date.
 
-    The files are written after generations, at most every REPORT_SECONDS, and when the ``with`` block
-    ends, however it ends.
+    The files are written after generations, at most every REPORT_SECONDS, and when the ``with``
+    block ends, however it ends.
     """
 
     def __init__(

@@ -19,7 +19,8 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
 
     Args:
         front: scored evaluations.
-        most: rows at most, 2 or more; of a longer front as many are shown, evenly spaced, first and last among them.
+        most: rows at most, 2 or more; of a longer front as many are shown, evenly spaced, first
+            and last among them.
     """
     shown = _evenly(front, most)
     count = (

@@ -25,11 +25,13 @@ from falsr_nas.tracking.tracker import Tracker
 class Progress:
     """Generation, candidates, rate, time left, hypervolume, best PSNR and failures of a search.
 
-    In a terminal they are a panel that is redrawn in place; elsewhere a line after every generation, and every ``seconds`` while one
-    lasts longer. A context manager that stops with the search.
+    In a terminal they are a panel that is redrawn in place; elsewhere a line after every
+    generation, and every ``seconds`` while one lasts longer. A context manager that stops with the
+    search.
 
     Args:
-        console: where to show it; standard error by default, which leaves standard output to results.
+        console: where to show it; standard error by default, which leaves standard output to
+            results.
         clock: seconds that only ever grow.
         seconds: between plain lines at most, while candidates end.
     """

@@ -14,10 +14,12 @@ class TrackingSettings:
     """Where a search reports to.
 
     Attributes:
-        mode: ``none``; ``offline``, files in the run folder that ``wandb sync`` can send later; ``online``, which needs an API key.
+        mode: ``none``; ``offline``, files in the run folder that ``wandb sync`` can send later;
+            ``online``, which needs an API key.
         project: of W&B.
         entity: W&B user or team; None for the account's own.
-        group: under which W&B shows the runs of a study together; None for one group a search, named after its folder.
+        group: under which W&B shows the runs of a study together; None for one group a search,
+            named after its folder.
         tags: of the run.
 
     Raises:

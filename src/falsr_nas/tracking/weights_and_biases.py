@@ -37,7 +37,8 @@ class _WandbRun:
 
     Args:
         settings: with mode ``offline`` or ``online``.
-        run_dir: the job's folder; the run's files go to its ``wandb/``, the run's id to ``wandb/run-id``.
+        run_dir: the job's folder; the run's files go to its ``wandb/``, the run's id to
+            ``wandb/run-id``.
         config: the job's resolved settings.
     """
 
