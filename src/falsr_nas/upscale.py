@@ -169,8 +169,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
         UserError: there is no image; or an output has an unknown extension, would replace its
             input, or belongs to two images.
     """
-    from falsr_nas.data.images import list_images
-    from falsr_nas.inference.photograph_file import FORMAT_OF
+    from falsr_nas.data.images import FORMAT_OF, list_images
 
     known = ", ".join(FORMAT_OF)
     suffix = None if ending is None else f".{ending.lower().removeprefix('.')}"
@@ -215,9 +214,10 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
 def _result(
     job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
 ) -> Photograph:
+    from falsr_nas.data.images import FORMAT_OF
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.photograph import upscale_photograph
-    from falsr_nas.inference.photograph_file import FORMAT_OF, for_format, read_photograph
+    from falsr_nas.inference.photograph_file import for_format, read_photograph
 
     photograph = read_photograph(job.source)
     try:

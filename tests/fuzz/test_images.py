@@ -18,7 +18,7 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import FORMATS, read_image
 from falsr_nas.inference.photograph import Photograph
 from falsr_nas.inference.photograph_file import read_photograph
-from falsr_nas.inference.sixteen_bits import write_deep_png
+from falsr_nas.inference.sixteen_bits import write_16_bit_png
 from fuzz.mutations import fuzz, mutated
 
 MOST_PIXELS = 2**16
@@ -55,7 +55,7 @@ def seeds() -> dict[str, list[bytes]]:
         encoded(grey, "PNG"),
     ]
     deep = io.BytesIO()
-    write_deep_png(deep, noise(3, np.uint16), bytes(200), metadata().tobytes()[6:])
+    write_16_bit_png(deep, noise(3, np.uint16), bytes(200), metadata().tobytes()[6:])
     found["PNG"] += [
         deep.getvalue(),
         encoded(rgb, "PNG", save_all=True, append_images=[rgb.rotate(180)]),

@@ -1,4 +1,4 @@
-"""Image files, which may be anything, as tensors."""
+"""Reading of untrusted image files as tensors."""
 
 from __future__ import annotations
 
@@ -14,52 +14,66 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
+from falsr_nas.data.levels import LUMA_WEIGHTS, PEAK
 
-# Only decoders of plain pictures: Pillow's others can run programs (EPS) or are seldom tried on
-# hostile files.
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
-MAX_PIXELS = 2**26  # 67 megapixels, below the size at which Pillow itself warns (our choice)
+FORMAT_OF = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".ppm": "PPM",
+}
+"""The supported image formats, by file extension."""
 
-# Of files that cost more than they show (our choice): bytes for each pixel and beside the pixels,
-# pixels of a TIFF's tile however small the image, its tiles, a progressive JPEG's scans.
-# Photographs stay far below.
-_MOST_PIXEL_BYTES = 8
-_MOST_NOTES = 64 * 2**20
-_LEAST_TILE_LIMIT = 2**22
-_MOST_TILES = 2**17
-_MOST_SCANS = 200
-_TILE_SIDES = (322, 323)
+FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
+"""The formats that are opened. Pillow's other decoders can run programs (EPS) or are rarely tested
+on damaged files."""
 
-# ITU-R BT.601 luma of 8-bit RGB, full range: what the published networks take, in [0, 1].
-LUMA = torch.tensor([0.299, 0.587, 0.114]) / 255
+MAX_PIXELS = 2**26
+"""Pixels that an image may have: 67 megapixels, fewer than those at which Pillow warns; our
+choice."""
+
+# Limits for files that take far more memory or time than their size suggests; our choice, and far
+# above what photographs need.
+_MAX_BYTES_PER_PIXEL = 8
+_MAX_OTHER_BYTES = 64 * 2**20  # of a file, beside its pixels
+_MAX_TILE_PIXELS = 2**22  # of a TIFF's tile, if the image is not larger
+_MAX_TILES = 2**17  # of a TIFF
+_MAX_SCANS = 200  # of a progressive JPEG
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # TIFF tags
+
+LUMA = torch.tensor(LUMA_WEIGHTS) / PEAK
+"""Weights of full-range luma in [0, 1], for R, G and B in 0..255."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files right inside a folder, by name; hidden files and subfolders are left out.
+    """Return the image files of a folder, sorted by name, without hidden files and subfolders.
 
     Raises:
-        DataError: when the folder is missing or holds no image.
+        DataError: the folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise DataError(f"no such folder of images: {folder}")
     found = (
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
     )
     images = sorted(path for path in found if path.is_file())
     if not images:
-        raise DataError(f"no images in {folder} (looked for {', '.join(sorted(EXTENSIONS))})")
+        raise DataError(f"no images in {folder} (looked for {', '.join(sorted(FORMAT_OF))})")
     return images
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """An image file as RGB.
+    """Read an image file as RGB.
 
-    Turned as its EXIF orientation says. Grey, palette and CMYK images become RGB; 16-bit channels
-    keep their high byte; an alpha channel is dropped; of an animation or a stack the first frame
-    is taken. Colour profiles are not applied.
+    The EXIF orientation is applied. Grey, palette and CMYK images become RGB; 16-bit channels keep
+    their high byte; an alpha channel is dropped; of an animation or a stack, the first image is
+    read. Colour profiles are not applied.
 
     Args:
         path: a PNG, JPEG, BMP, TIFF, WebP or PPM file.
@@ -69,8 +83,8 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         (3, H, W) uint8.
 
     Raises:
-        DataError: when the file is missing, not such an image, truncated, too large, or has pixels
-            without a known range.
+        DataError: the file is missing, damaged, too large or of another format, or its pixels have
+            32 bits.
     """
     with open_image(path, max_pixels) as (_, image):
         pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
@@ -79,78 +93,103 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
 
 @contextmanager
 def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[BinaryIO, ImageFile]]:
-    """An image file, and the image of which only the header is read yet.
+    """Open an image file; yields the file and the image, of which only the header is read.
 
-    Pillow is given an open file, not a path: by its path it maps some files into memory, which
-    dies when the file is cut meanwhile, and turns uncompressed grey TIFFs wrongly.
+    Pillow gets an open file rather than a path: given a path, it maps some files into memory, which
+    crashes when the file is truncated meanwhile, and orients uncompressed grey TIFF files wrongly.
 
     Raises:
-        DataError: when the file is no image of :data:`FORMATS` or would cost more than an image of
-            ``max_pixels`` may; also instead of whatever goes wrong while the image is used inside
-            the block.
+        DataError: the file is not an image of :data:`FORMATS` or exceeds a limit; also in place of
+            any exception that the block raises while it decodes the image.
     """
     try:
-        with _open_plain(path) as file, Image.open(file, formats=FORMATS) as image:
-            _check_cost(path, file, image, max_pixels)
+        with _open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
+            _check_limits(path, file, image, max_pixels)
             yield file, image
     except DataError:
         raise
-    except Exception as error:  # decoders meet hostile bytes here, and fail with whatever comes up
+    except Exception as error:  # decoders raise all kinds of exceptions for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"image {path} cannot be read: {reason}") from error
 
 
-def _open_plain(path: Path) -> BinaryIO:
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")  # a pipe would be waited for
-    return path.open("rb")
-
-
-def _check_cost(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int) -> None:
-    """Refuse what is cheap to send and dear to decode, as far as headers tell."""
-    area = image.width * image.height
-    if area > max_pixels:
-        raise DataError(
-            f"image {path} is {image.width}x{image.height}: more than {max_pixels:,} pixels are not read"
-        )
-    if path.stat().st_size > _MOST_PIXEL_BYTES * area + _MOST_NOTES:
-        raise ValueError("its file is far larger than its pixels need")
-    codecs = {tile.codec_name for tile in image.tile}
-    if "bmp_rle" in codecs:
-        raise ValueError(
-            "its BMP is compressed; save it as PNG"
-        )  # Pillow's decoder takes minutes for a thousand bytes
-    if image.format == "TIFF":
-        side = [image.tag_v2.get(tag, 1) for tag in _TILE_SIDES]  # type: ignore[attr-defined]
-        if side[0] * side[1] > max(_LEAST_TILE_LIMIT, area) or len(image.tile) > _MOST_TILES:
-            raise ValueError("its tiles are absurd")
-    if image.info.get("progressive"):
-        place = file.tell()
-        scans = file.seek(0) or file.read().count(b"\xff\xda")
-        file.seek(place)
-        if scans > _MOST_SCANS:
-            raise ValueError(f"its {scans} scans are absurd")
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB. Raises ValueError where a pixel's range is not known."""
-    if image.mode.startswith("I;16"):
-        # As Pillow reads 16-bit RGB: the high byte.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+def refuse_32_bits(image: Image.Image) -> None:
+    """Raise ValueError if pixels have 32 bits, for which no range of values is defined."""
     if image.mode in ("I", "F"):
-        raise ValueError("its pixels have 32 bits; save it with 8 or 16 bits a channel")
-    return image.convert("RGB")
+        raise ValueError("its pixels have 32 bits; save it with 8 or 16 bits per channel")
 
 
 def luma(rgb: Tensor, weights: Tensor = LUMA) -> Tensor:
-    """Full-range luma of YPbPr, Y = (0.299 R + 0.587 G + 0.114 B) / 255, unrounded.
+    """Return full-range luma (Y of YPbPr), Y = (0.299 R + 0.587 G + 0.114 B) / 255, unrounded.
 
     Args:
-        rgb: (..., 3) uint8, colours last.
+        rgb: (..., 3) uint8, channels last.
         weights: :data:`LUMA`, on the device of ``rgb``.
 
     Returns:
-        (...) float32 in [0, 1]; full precision under autocast, too.
+        (...) float32 in [0, 1]; in full precision under autocast, too.
     """
     with torch.autocast(rgb.device.type, enabled=False):
         return rgb.float() @ weights
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a regular file; opening a pipe would wait for its other end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
+    return path.open("rb")
+
+
+def _check_limits(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int) -> None:
+    """Refuse files that are small but expensive to decode, as far as headers tell."""
+    area = image.width * image.height
+    if area > max_pixels:
+        raise DataError(
+            f"image {path} has {image.width}x{image.height} pixels, "
+            f"the limit is {max_pixels:,} pixels"
+        )
+    size, max_size = path.stat().st_size, _MAX_BYTES_PER_PIXEL * area + _MAX_OTHER_BYTES
+    if size > max_size:
+        raise ValueError(
+            f"the file has {size:,} bytes, the limit for an image of {area:,} pixels is "
+            f"{max_size:,}"
+        )
+    # Pillow's decoder takes minutes for a thousand bytes.
+    if any(tile.codec_name == "bmp_rle" for tile in image.tile):
+        raise ValueError("compressed BMP files are not supported; save it as PNG")
+    if image.format == "TIFF":
+        _check_tiles(image, area)
+    if image.info.get("progressive"):
+        _check_scans(file)
+
+
+def _check_tiles(image: ImageFile, area: int) -> None:
+    width, height = (
+        image.tag_v2.get(tag, 1)  # type: ignore[attr-defined]
+        for tag in (_TILE_WIDTH, _TILE_HEIGHT)
+    )
+    max_pixels = max(_MAX_TILE_PIXELS, area)
+    if width * height > max_pixels:
+        raise ValueError(
+            f"TIFF has tiles of {width}x{height} pixels, the limit is {max_pixels:,} pixels"
+        )
+    if len(image.tile) > _MAX_TILES:
+        raise ValueError(f"TIFF has {len(image.tile):,} tiles, the limit is {_MAX_TILES:,}")
+
+
+def _check_scans(file: BinaryIO) -> None:
+    place = file.tell()
+    file.seek(0)
+    scans = file.read().count(b"\xff\xda")
+    file.seek(place)
+    if scans > _MAX_SCANS:
+        raise ValueError(f"JPEG has {scans} scans, the limit is {_MAX_SCANS}")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert an image to mode RGB."""
+    if image.mode.startswith("I;16"):
+        # The high byte, which is also what Pillow keeps of 16-bit RGB.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    refuse_32_bits(image)
+    return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""8-bit intensity levels: the peak, the range of studio luma, PSNR and MSE. Needs no torch."""
+"""8-bit intensity levels: peak, luma weights, PSNR and mean squared error. Needs no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 
 PEAK = 255.0
 """Largest value of an 8-bit image, the peak of PSNR."""
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in full-range luma (ITU-R BT.601, JPEG)."""
 
 STUDIO_RANGE = 219.0
 """8-bit levels between black and white of studio-range luma (ITU-R BT.601)."""

@@ -1,7 +1,7 @@
-"""Photographs as people have them, with transparency, 8 or 16 bits and what belongs to them, and how a network upscales them.
+"""Photographs with transparency and 8 or 16 bits per channel, and their upscaling by a network.
 
-The work goes tile by tile from whole numbers to whole numbers, so that beside the two images only
-a tile is ever held as floats.
+Each tile is converted from integers to floats and back, so that beside the two images only one
+tile is in memory as floats.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ from falsr_nas.space.genome import SCALE
 
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
-_PROCESS = 400 * MIB  # Python, PyTorch and its kernels, Pillow and a network's weights; measured
-_COLOUR_FLOATS = 100  # for each low-resolution pixel of a tile: planes at both sizes, on their way from and to whole numbers
+_PROCESS_MEMORY = 400 * MIB  # Python, PyTorch, Pillow and a network's weights; measured
+# Numbers per low-resolution pixel of a tile to convert colours: planes at both sizes, as floats.
+_COLOUR_FLOATS = 100
 _BICUBIC_MARGIN = 2
-_LEAST_TILE = 4  # margins that a tile is wide at least: smaller ones would make more than four times the work; our choice
-_COVER = 8  # pixels that colour is carried into what is transparent; our choice
+# Minimum width of a tile in margins: smaller ones take more than four times the work; our choice.
+_MIN_TILE_MARGINS = 4
+_SPREAD = 8  # pixels that visible colours are spread into transparent areas; our choice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photograph:
-    """An image, upright.
+    """An image in its upright orientation.
 
     Attributes:
         pixels: (H, W, channels) uint8 or uint16; the channels are grey, grey and alpha, RGB, or
             RGB and alpha.
-        profile: the ICC profile that says what the colours are, or None.
-        exif: what the camera noted, without the orientation, or None.
+        profile: the ICC colour profile, or None.
+        exif: EXIF metadata without the orientation, or None.
     """
 
     pixels: Pixels
@@ -52,17 +54,17 @@ class Photograph:
 
     @property
     def channels(self) -> int:
-        """1 to 4."""
+        """Number of channels, in 1..4."""
         return int(self.pixels.shape[2])
 
     @property
     def alpha(self) -> bool:
-        """Whether the last channel is transparency."""
+        """Whether the last channel is alpha."""
         return self.channels in (2, 4)
 
     @property
     def bits(self) -> int:
-        """Bits a channel, 8 or 16."""
+        """Bits per channel, 8 or 16."""
         return 8 * self.pixels.itemsize
 
 
@@ -73,21 +75,21 @@ def upscale_photograph(
     self_ensemble: bool = False,
     on_tile: Callable[[float], None] = lambda share: None,
 ) -> Photograph:
-    """The photograph at twice its size, in the same kind of pixels.
+    """Upscale a photograph to twice its size, with the same channels and bits.
 
-    Colours come out as :func:`falsr_nas.benchmark.super_resolve` has them under ``standard``: a
-    luma network gets the full-range Y and the chroma is interpolated. Transparency is
-    interpolated, too. Colours of invisible pixels do not show at the edges of what is visible.
+    Colours are those of :func:`falsr_nas.benchmark.super_resolve` under the ``standard`` protocol:
+    a luma network upscales the full-range Y, and the chroma is interpolated. Alpha is interpolated,
+    too. Colours of invisible pixels do not affect visible ones.
 
     Args:
-        network: in evaluation form.
-        photograph: at any size.
-        memory: bytes that the whole process may take, until the result is saved.
-        self_ensemble: average over eight views of each tile.
-        on_tile: called after each tile with the share of the image that it was.
+        network: in evaluation mode.
+        photograph: of any size.
+        memory: bytes that the whole process may use until the result is saved.
+        self_ensemble: average over the eight flips and rotations of each tile.
+        on_tile: called after each tile with its share of the image, in 0..1.
 
     Raises:
-        UserError: when ``memory`` is too little; the message says how much would do.
+        UserError: ``memory`` is too small; the message says how much is needed.
     """
     pixels = photograph.pixels
     height, width, channels = pixels.shape
@@ -99,33 +101,34 @@ def upscale_photograph(
             upscaled = _upscale_tile(network, pixels[tile.source], self_ensemble)
             output[tile.target] = upscaled[tile.kept]
             rows, columns = tile.target
-            on_tile(
-                (rows.stop - rows.start)
-                * (columns.stop - columns.start)
-                / (SCALE**2 * height * width)
-            )
+            area = (rows.stop - rows.start) * (columns.stop - columns.start)
+            on_tile(area / (SCALE**2 * height * width))
     return replace(photograph, pixels=output)
 
 
 def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -> Pixels:
-    """(h, w, channels) -> (2h, 2w, channels)."""
+    """Upscale the pixels of a tile: (h, w, channels) -> (2h, 2w, channels)."""
     peak = np.iinfo(pixels.dtype).max
     levels = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / peak
-    opaque = 3 if levels.shape[1] > 2 else 1
-    colours, alpha = levels[:, :opaque], levels[:, opaque:]
+    count = 3 if levels.shape[1] > 2 else 1
+    colours, alpha = levels[:, :count], levels[:, count:]
     if alpha.shape[1]:
+        spread = _spread_colours(colours, alpha)
         output = torch.cat(
-            [_upscale_colours(network, _cover(colours, alpha), self_ensemble), bicubic(alpha)],
-            dim=1,
+            [_upscale_colours(network, spread, self_ensemble), bicubic(alpha)], dim=1
         )
     else:
         output = _upscale_colours(network, colours, self_ensemble)
-    whole = output.mul_(peak).clamp_(0, peak).round_()[0].permute(1, 2, 0).numpy()
-    return whole.astype(pixels.dtype)
+    integers = output.mul_(peak).clamp_(0, peak).round_()[0].permute(1, 2, 0).numpy()
+    return integers.astype(pixels.dtype)
 
 
 def _upscale_colours(network: SuperResolver, colours: Tensor, self_ensemble: bool) -> Tensor:
-    """Grey (1, 1, h, w) or RGB (1, 3, h, w) in [0, 1] by a network of either kind -> the same at twice the size."""
+    """Upscale grey or RGB planes in [0, 1] with a luma or RGB network: (1, C, h, w), C of 1 or 3.
+
+    Returns:
+        (1, C, 2h, 2w), not clipped.
+    """
     if colours.shape[1] == network.planes:
         return forward(network, colours, self_ensemble)
     if network.planes == 3:
@@ -136,12 +139,20 @@ def _upscale_colours(network: SuperResolver, colours: Tensor, self_ensemble: boo
     )
 
 
-def _cover(colours: Tensor, alpha: Tensor) -> Tensor:
-    """Carry the colours of what is visible some pixels into what is not, so that no other colour bleeds into the edges."""
+def _spread_colours(colours: Tensor, alpha: Tensor) -> Tensor:
+    """Spread visible colours into transparent areas, so that hidden colours do not affect edges.
+
+    Args:
+        colours: (1, C, h, w).
+        alpha: (1, 1, h, w); pixels with alpha above 0 are visible.
+
+    Returns:
+        (1, C, h, w).
+    """
     known = (alpha > 0).float()
     if known.all():
         return colours
-    for _ in range(_COVER):
+    for _ in range(_SPREAD):
         around = avg_pool2d(known, 3, stride=1, padding=1)
         mean = avg_pool2d(colours * known, 3, stride=1, padding=1) / around
         new = (known == 0) & (around > 0)
@@ -151,25 +162,26 @@ def _cover(colours: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _footprint(network: SuperResolver, alpha: bool, self_ensemble: bool) -> Footprint:
-    """How far an output pixel of a photograph sees, and what a tile of one needs."""
+    """Return the footprint of a tile of a photograph, conversion of colours included."""
     work = work_footprint(network, self_ensemble)
-    margin = max(work.margin, _BICUBIC_MARGIN) + (_COVER if alpha else 0)
+    margin = max(work.margin, _BICUBIC_MARGIN) + (_SPREAD if alpha else 0)
     return Footprint(margin, work.floats + _COLOUR_FLOATS)
 
 
 def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int) -> int:
-    """What the process and the two images leave of ``memory``."""
+    """Return the bytes of ``memory`` that the process and the two images leave for tiles."""
     pixels = photograph.pixels
     height, width, channels = pixels.shape
     result = SCALE**2 * pixels.nbytes
-    images = _PROCESS + pixels.nbytes + result
-    tile = tile_bytes(footprint, min(_LEAST_TILE * footprint.margin + 1, max(height, width)))
-    encoder_copy = (
-        SCALE**2 * height * width * (1 if channels == 1 else 4) if photograph.bits == 8 else 0
-    )  # Pillow's
-    need = max(images + tile, _PROCESS + result + encoder_copy)
-    if memory < need:
+    images = _PROCESS_MEMORY + pixels.nbytes + result
+    side = min(_MIN_TILE_MARGINS * footprint.margin + 1, max(height, width))
+    # To encode 8 bits, Pillow copies the image with 1 or 4 bytes per pixel.
+    copied = (1 if channels == 1 else 4) if photograph.bits == 8 else 0
+    encoding = _PROCESS_MEMORY + result + SCALE**2 * height * width * copied
+    needed = max(images + tile_bytes(footprint, side), encoding)
+    if memory < needed:
         raise UserError(
-            f"an image of {width}x{height} pixels needs {-(-need // MIB)} MiB with this network: memory_limit is {memory // MIB}"
+            f"an image of {width}x{height} pixels needs {-(-needed // MIB)} MiB with this network: "
+            f"memory_limit is {memory // MIB}"
         )
     return memory - images

@@ -1,9 +1,24 @@
-"""PNG and TIFF with 16 bits a channel.
+"""Reading of PNG and TIFF files with 16 bits per channel, and writing of such PNG files.
 
-Pillow has pixels of 16 bits for grey alone. It decodes the other files, checks, filters and
-compression included, but keeps the high byte of each channel. Asked to take the bytes of each
-channel the other way round it keeps the low byte, so two passes give both. What it cannot write is
-written here.
+Pillow has 16-bit pixels for greyscale images only. It decodes the other files too, checks, filters
+and compression included, but keeps only the high byte of each channel. When it is told that the
+two bytes of a channel are in the opposite order, it keeps the low byte, so that two decoding
+passes give both.
+
+Libraries were tried in place of this module with the tests of photographs and an RGB image of
+24 megapixels. This module reads it in 2.3 s of processor time and writes it in 6.8 s, with 20 MiB
+of memory beside the image.
+
+- pypng 0.20220715.0: reads in 14 to 18 s; its writer has no ICC profile, no EXIF and no filters, so
+  that files are 22% larger.
+- numpngw 0.1.4: only writes, with 555 MiB beside the image; no EXIF.
+- imagecodecs 2026.3.6: reads in 1.3 s, but installs 79 MiB; writes no ICC profile and no EXIF, with
+  208 MiB beside the image.
+- OpenImageIO 3.2.2.0: installs 20 MiB; loses EXIF maker notes and cannot write a photograph whose
+  ICC profile is damaged.
+- tifffile 2026.3.3, to read TIFF: cannot read LZW without imagecodecs, and takes 3.8 GB for a
+  damaged file of 2 MB.
+- Pillow 13.0.0: has no 16-bit pixels with more than one channel.
 """
 
 from __future__ import annotations
@@ -20,47 +35,53 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "TIFF")
-"""Formats that hold 16 bits a channel."""
+"""Formats that can hold 16 bits per channel."""
 
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-_DEEP = {f"{colours};16{order}" for colours in ("RGB", "RGBX", "RGBA") for order in _SWAPPED} | {
-    "LA;16B"
-}
-_ANY_DEEP = re.compile("(?:I|LA|RGB|RGBX|RGBA|RGBa|CMYK);16.?")
-_STRIP = 64  # rows that are compressed at a time
+_SUPPORTED_MODES = {
+    f"{channels};16{order}" for channels in ("RGB", "RGBX", "RGBA") for order in _SWAPPED
+} | {"LA;16B"}
+_ANY_16_BIT_MODE = re.compile("(?:I|LA|RGB|RGBX|RGBA|RGBa|CMYK);16.?")
+_ROWS_PER_STRIP = 64  # rows compressed at a time
 
-_PHOTOMETRIC, _PLANES, _BITS = 262, 284, 258
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's, by the number of channels
+_PHOTOMETRIC, _PLANES, _BITS = 262, 284, 258  # TIFF tags
+_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the number of channels
 
 
-def is_deep(image: ImageFile) -> bool:
-    """Whether an image that was opened, not loaded yet, has 16 bits a channel in its file."""
+def has_16_bits(image: ImageFile) -> bool:
+    """Return whether the file of an image has 16 bits per channel.
+
+    Args:
+        image: opened, but not loaded yet.
+    """
     return image.mode.startswith("I;16") or any(
-        _ANY_DEEP.fullmatch(_raw_mode(tile)) for tile in image.tile
+        _ANY_16_BIT_MODE.fullmatch(_raw_mode(tile)) for tile in image.tile
     )
 
 
-def read_deep(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
-    """(H, W, channels) of a 16-bit PNG or TIFF: grey, grey and alpha, RGB, or RGB and alpha.
+def read_16_bits(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
+    """Return the pixels of a 16-bit PNG or TIFF as (H, W, channels).
 
-    Turned as Pillow turns on decoding (TIFF yes, PNG no).
+    The channels are grey, grey and alpha, RGB, or RGB and alpha. Pillow applies the EXIF
+    orientation of TIFF files while it decodes them, but not that of PNG files.
 
     Args:
-        image: opened, not loaded yet; it is loaded then.
-        file: that it was opened from.
+        image: opened, but not loaded yet; this function loads it.
+        file: the file that the image was opened from.
 
     Raises:
-        ValueError: when the channels are stored in a way that is not known here; and whatever
-            Pillow raises.
+        ValueError: the channels are stored in a way that is not supported.
+        Exception: whatever Pillow raises for a damaged file.
     """
     if image.mode.startswith("I;16"):
         return _read_grey(image)
     modes = {_raw_mode(tile) for tile in image.tile}
-    if not modes <= _DEEP or _tag(image, _PLANES, 1) != 1:
+    if not modes <= _SUPPORTED_MODES or _tag(image, _PLANES, 1) != 1:
         raise ValueError(
-            f"16 bits a channel stored as {', '.join(sorted(modes))} are not read; save it as PNG"
+            f"16 bits per channel stored as {', '.join(sorted(modes))} are not supported; "
+            "save it as PNG"
         )
-    if modes == {"LA;16B"}:  # its four bytes a pixel, as they are
+    if modes == {"LA;16B"}:  # four bytes per pixel, taken as they are
         _unpack_as(image, {"LA;16B": "RGBA"})
         grey_alpha = np.asarray(image)
         return _join(grey_alpha[..., ::2], grey_alpha[..., 1::2])
@@ -71,13 +92,20 @@ def read_deep(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
         return _with_alpha(_join(high, np.asarray(again)), image.info.get("transparency"))
 
 
-def write_deep_png(
+def write_16_bit_png(
     file: BinaryIO,
     pixels: NDArray[np.unsignedinteger[Any]],
     profile: bytes | None,
     exif: bytes | None,
 ) -> None:
-    """A PNG of (H, W, channels) uint16."""
+    """Write a PNG with 16 bits per channel.
+
+    Args:
+        file: where to write.
+        pixels: (H, W, channels) uint16; grey, grey and alpha, RGB, or RGB and alpha.
+        profile: an ICC profile, or None.
+        exif: EXIF metadata, starting with the TIFF header, or None.
+    """
     height, width, channels = pixels.shape
     file.write(b"\x89PNG\r\n\x1a\n")
     header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, _COLOUR_TYPE[channels], 0, 0, 0])
@@ -97,7 +125,7 @@ def write_deep_png(
 def _read_grey(image: ImageFile) -> NDArray[np.uint16]:
     if image.format == "TIFF" and _tag(image, _BITS, 16) not in (16, (16,)):
         raise ValueError("its pixels have neither 8 nor 16 bits")
-    white_is_zero = _tag(image, _PHOTOMETRIC, 1) == 0  # which Pillow leaves as it is
+    white_is_zero = _tag(image, _PHOTOMETRIC, 1) == 0  # Pillow does not invert these
     pixels = np.asarray(image).astype(np.uint16)[..., None]
     return _with_alpha(~pixels if white_is_zero else pixels, image.info.get("transparency"))
 
@@ -107,7 +135,7 @@ def _tag(image: ImageFile, tag: int, default: Any) -> Any:
 
 
 def _raw_mode(tile: Any) -> str:
-    """How Pillow is to unpack a tile of a file, e.g. ``RGB;16B``; empty where a codec does not say."""
+    """Return the layout from which Pillow unpacks a tile, e.g. ``RGB;16B``; empty if not given."""
     first = tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args
     return first if isinstance(first, str) else ""
 
@@ -128,7 +156,7 @@ def _join(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]
 
 
 def _with_alpha(pixels: NDArray[np.uint16], transparent: object) -> NDArray[np.uint16]:
-    """PNG can say that one colour is transparent."""
+    """Add an alpha channel if the PNG declares one colour as transparent."""
     if not isinstance(transparent, int | tuple):
         return pixels
     hidden = (pixels == np.array(transparent)).all(axis=2, keepdims=True)
@@ -140,13 +168,12 @@ def _write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
 
 
 def _filtered_rows(pixels: NDArray[np.uint16]) -> Iterator[bytes]:
-    """Rows as PNG compresses them, some at a time: big-endian, each byte less the one a row above (its filter 2)."""
+    """Yield strips of rows with PNG's filter 2: each big-endian byte less the one above it."""
     height, width, channels = pixels.shape
     above = np.zeros((1, 2 * width * channels), np.uint8)
-    for top in range(0, height, _STRIP):
-        strip = (
-            pixels[top : top + _STRIP].astype(">u2").reshape(-1, width * channels).view(np.uint8)
-        )
+    for top in range(0, height, _ROWS_PER_STRIP):
+        strip = pixels[top : top + _ROWS_PER_STRIP].astype(">u2")
+        strip = strip.reshape(-1, width * channels).view(np.uint8)
         filtered = np.full((len(strip), 1 + strip.shape[1]), 2, np.uint8)
         filtered[:, 1:] = strip - np.concatenate([above, strip[:-1]])
         above = strip[-1:]

@@ -1,4 +1,13 @@
-"""TIFF files of 8 or 16 bits a channel, with what the camera noted: Pillow's writer does not do the one and loses the other."""
+"""Writing of TIFF files with 8 or 16 bits per channel, an ICC profile and EXIF metadata.
+
+The directory of tags is Pillow's; only the compressed strips are written here. Libraries tried in
+place of this module with the tests of photographs, on an RGB image of 24 megapixels with 16 bits
+(this module: 6.4 s of processor time):
+
+- Pillow 13.0.0: writes no 16-bit colour, and keeps EXIF directories in uncompressed files only.
+- tifffile 2026.3.3, also with imagecodecs 2026.3.6: 6.4 s; cannot write EXIF directories.
+- OpenImageIO 3.2.2.0: 6.2 s, but installs 20 MiB; loses EXIF maker notes and adds XMP of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,66 +19,57 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-_STRIP = 64  # rows
+_ROWS_PER_STRIP = 64
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _CHANNELS, _ROWS, _SIZES = (
-    256,
-    257,
-    258,
-    259,
-    262,
-    273,
-    277,
-    278,
-    279,
-)
-_PREDICTOR, _EXTRA, _PROFILE = 317, 338, 34675
+# Tags.
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_OFFSETS, _CHANNELS, _ROWS, _SIZES, _PREDICTOR = 273, 277, 278, 279, 317
+_EXTRA_SAMPLES, _PROFILE = 338, 34675
+# Types and values.
 _LONG, _UNDEFINED = 4, 7
 _DEFLATE, _HORIZONTAL, _UNASSOCIATED_ALPHA = 8, 2, 2
 
 
 def write_tiff(
-    file: BinaryIO, pixels: NDArray[Any], profile: bytes | None, notes: Mapping[int, Any]
+    file: BinaryIO, pixels: NDArray[Any], profile: bytes | None, exif: Mapping[int, Any]
 ) -> None:
-    """A TIFF, deflated, of (H, W, channels) uint8 or uint16: grey, grey and alpha, RGB, or RGB and alpha.
+    """Write a TIFF file with deflate compression.
 
     Args:
-        file: at its beginning, to be written and gone back in.
-        pixels: to write.
+        file: an empty file that can be written and sought.
+        pixels: (H, W, channels) uint8 or uint16; grey, grey and alpha, RGB, or RGB and alpha.
         profile: an ICC profile, or None.
-        notes: EXIF tags and their values; the values of its inner directories are such mappings,
-            too.
+        exif: EXIF tags and their values; a nested directory is such a mapping, too.
     """
     height, width, channels = pixels.shape
     directory = ImageFileDirectory_v2()
-    for tag, value in notes.items():
+    for tag, value in exif.items():
         directory[tag] = value
     directory[_WIDTH], directory[_HEIGHT] = width, height
     directory[_BITS] = (8 * pixels.itemsize,) * channels
     directory[_CHANNELS] = channels
-    directory[_PHOTOMETRIC] = 2 if channels > 2 else 1  # RGB, or black is zero
+    directory[_PHOTOMETRIC] = 2 if channels > 2 else 1  # RGB, or grey with black as zero
     directory[_COMPRESSION], directory[_PREDICTOR] = _DEFLATE, _HORIZONTAL
     if channels % 2 == 0:
-        directory[_EXTRA] = _UNASSOCIATED_ALPHA
+        directory[_EXTRA_SAMPLES] = _UNASSOCIATED_ALPHA
     if profile:
         directory.tagtype[_PROFILE] = _UNDEFINED
         directory[_PROFILE] = profile
-    directory[_ROWS] = _STRIP
+    directory[_ROWS] = _ROWS_PER_STRIP
     directory.tagtype[_OFFSETS] = directory.tagtype[_SIZES] = _LONG
-    count = -(-height // _STRIP)
-    directory[_OFFSETS] = directory[_SIZES] = (0,) * count
-    directory.save(file)  # takes the room that it will need
-    sizes = [file.write(_strip(pixels[top : top + _STRIP])) for top in range(0, height, _STRIP)]
+    tops = range(0, height, _ROWS_PER_STRIP)
+    directory[_OFFSETS] = directory[_SIZES] = (0,) * len(tops)
+    directory.save(file)  # reserves the space of the directory, which is written again below
+    sizes = [file.write(_strip(pixels[top : top + _ROWS_PER_STRIP])) for top in tops]
     directory[_SIZES] = tuple(sizes)
-    directory[_OFFSETS] = tuple(
-        int(offset) for offset in np.cumsum([0, *sizes[:-1]])
-    )  # from the directory's end, as it wants them
+    # Pillow expects offsets from the end of the directory.
+    directory[_OFFSETS] = tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]]))
     file.seek(0)
     directory.save(file)
 
 
 def _strip(rows: NDArray[Any]) -> bytes:
-    """Each pixel less the one before it, deflated."""
+    """Return the compressed differences between each pixel and the one to its left."""
     differences = rows.astype(rows.dtype.newbyteorder("<"))
     differences[:, 1:] -= rows[:, :-1]
     return zlib.compress(differences.tobytes())
