@@ -1,4 +1,4 @@
-"""The command: one image or a folder, what is done is left alone, what fails is named."""
+"""The upscale command: images and folders, skipping of existing outputs, errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
-from falsr_nas.upscale import UpscaleConfig, find_jobs
+from falsr_nas.upscale import Outcome, UpscaleConfig, find_jobs
 
 
 def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
@@ -33,7 +33,7 @@ def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model, and a folder of two photographs, a damaged one and a note."""
+    """Return a folder with a model, and a folder of two photographs, a damaged one and a text."""
     torch.manual_seed(0)
     save_model(
         tmp_path / "m.safetensors",
@@ -68,9 +68,9 @@ def test_a_folder(
 ) -> None:
     source, target = place / "holiday, 2024", place / "out" / "larger"
     assert run(monkeypatch, "input=holiday, 2024", "output=out/larger") == 2
-    said = capsys.readouterr()
-    assert "2 upscaled, 0 there already, 1 failed" in said.out
-    first, last = said.err.splitlines()
+    printed = capsys.readouterr()
+    assert "2 upscaled, 0 skipped, 1 failed" in printed.out
+    first, last = printed.err.splitlines()
     assert first.startswith("error: image ") and "broken.png cannot be read" in first
     assert last == "error: 1 of 3 images could not be upscaled: see above"
     assert sorted(stamps(target)) == ["a.png", "b.png"]
@@ -82,7 +82,7 @@ def test_a_folder(
         )
 
 
-def test_what_is_done_is_left_alone(
+def test_existing_outputs_are_skipped(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = place / "holiday, 2024", place / "larger"
@@ -91,10 +91,10 @@ def test_what_is_done_is_left_alone(
     before = stamps(target)
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
     assert stamps(target) == before
-    assert "0 upscaled, 2 there already, 0 failed" in capsys.readouterr().out
+    assert "0 upscaled, 2 skipped, 0 failed" in capsys.readouterr().out
     noise(source / "b.png", seed=2)
     later = (target / "b.png").stat().st_mtime + 5
-    os.utime(source / "b.png", (later, later))  # changed since
+    os.utime(source / "b.png", (later, later))  # changed after it was upscaled
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
     assert stamps(target)["a.png"] == before["a.png"]
     assert stamps(target)["b.png"] != before["b.png"]
@@ -158,11 +158,14 @@ def test_one_image_that_fails_is_one_line(
         (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the input images"),
         (
             ["input=holiday, 2024/notes.txt", "output=out"],
-            "cannot tell the format of out/notes.txt",
+            "unknown format of out/notes.txt",
         ),
         (["input=holiday, 2024", "output=out", "format=gif"], "format is gif"),
-        (["input=holiday, 2024/a.png", "output=out.jpg", "format=png"], "give one ending"),
-        (["input=holiday, 2024", "output=m.safetensors"], "cannot make the folder m.safetensors"),
+        (
+            ["input=holiday, 2024/a.png", "output=out.jpg", "format=png"],
+            "give only one of these formats",
+        ),
+        (["input=holiday, 2024", "output=m.safetensors"], "cannot create the folder m.safetensors"),
         (["input=holiday, 2024", "output=out", "quality=101"], "quality is 101"),
         (["input=holiday, 2024", "output=out", "memory_limit=0"], "memory_limit is 0"),
         (["input=holiday, 2024", "output=out", "threads=0"], "threads is 0"),
@@ -170,7 +173,7 @@ def test_one_image_that_fails_is_one_line(
         (["input=holiday, 2024"], "output is required"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_errors_are_one_line(
     arguments: list[str],
     says: str,
     place: Path,
@@ -192,10 +195,10 @@ def test_two_images_of_one_name(place: Path) -> None:
     assert len(find_jobs(place / "holiday, 2024", place / "out", None)) == 4
 
 
-def test_a_file_that_a_kill_left_half_written_does_not_count(
+def test_killed_process_leaves_no_incomplete_output(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies, for real, in the midst of writing the second result."""
+    """The process is killed while it writes the second output."""
     (place / "holiday, 2024" / "broken.png").unlink()
     code = (
         "import os, signal\n"
@@ -222,6 +225,29 @@ def test_a_file_that_a_kill_left_half_written_does_not_count(
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
     assert (place / "larger" / "a.png").stat().st_mtime_ns == done
     assert read_image(place / "larger" / "b.png").shape == (3, 40, 48)
+
+
+def test_from_python(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    threads, failures = torch.get_num_threads(), []
+    config = UpscaleConfig("m.safetensors", "holiday, 2024", "larger", threads=threads + 1)
+    results = upscale.upscale(config, on_failure=failures.append)
+    assert [(one.source.name, one.outcome) for one in results] == [
+        ("a.png", Outcome.upscaled),
+        ("b.png", Outcome.upscaled),
+        ("broken.png", Outcome.failed),
+    ]
+    assert [one.error for one in results] == ["", "", failures[0]]
+    assert "broken.png cannot be read" in failures[0]
+    assert results[0].target.is_file() and not results[2].target.exists()
+    assert [one.outcome for one in upscale.upscale(config)] == [
+        Outcome.skipped,
+        Outcome.skipped,
+        Outcome.failed,
+    ]
+    with pytest.raises(UserError, match="broken.png cannot be read"):
+        upscale.upscale(UpscaleConfig("m.safetensors", "holiday, 2024/broken.png", "out.png"))
+    assert capsys.readouterr() == ("", "")
+    assert torch.get_num_threads() == threads
 
 
 def test_settings() -> None:

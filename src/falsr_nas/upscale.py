@@ -1,6 +1,6 @@
 """``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``.
 
-Enlarges photographs to twice their size.
+Upscales photographs to twice their size.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class UpscaleConfig:
         input: an image, or a folder of images.
         output: the file to write, or a folder, where each image keeps its name.
         format: extension of the files in the output folder, e.g. ``png``; None keeps each image's.
-        quality: of JPEG and WebP, in 1..100.
+        quality: of JPEG and WebP files, in 1..100.
         self_ensemble: average over the eight flips and rotations, for eight times the work.
-        memory_limit: MiB that the process may take; larger images are upscaled in tiles.
-        threads: processor threads; None for all.
-        overwrite: upscale again where the output exists already.
+        memory_limit: MiB for the whole process; larger images are upscaled in tiles.
+        threads: number of processor threads; None for all.
+        overwrite: upscale again where the output exists.
     """
 
     model: str = MISSING
@@ -54,14 +54,14 @@ class UpscaleConfig:
         if not 1 <= self.quality <= 100:
             raise UserError(f"quality is {self.quality}: it must be in 1..100")
         if self.memory_limit < 1:
-            raise UserError(f"memory_limit is {self.memory_limit}: give at least 1 MiB")
+            raise UserError(f"memory_limit is {self.memory_limit}: it must be at least 1 MiB")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image to upscale, and the file that it becomes."""
+    """An image to upscale, and its output file."""
 
     source: Path
     target: Path
@@ -166,8 +166,8 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
     """Return the images to upscale and their outputs; the output folder is created.
 
     Raises:
-        UserError: there is no image; or an output has an unknown extension, would replace its
-            input, or belongs to two images.
+        UserError: there is no image; or an output has an unknown extension, would be among the
+            inputs, or belongs to two images.
     """
     from falsr_nas.data.images import FORMAT_OF, list_images
 
@@ -177,7 +177,9 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
         raise UserError(f"format is {ending}: it must be one of {known}")
     to_file = not source.is_dir() and target.suffix.lower() in FORMAT_OF and not target.is_dir()
     if to_file and suffix not in (None, target.suffix.lower()):
-        raise UserError(f"output is {target} and format is {ending}: give one ending")
+        raise UserError(
+            f"output is {target} and format is {ending}: give only one of these formats"
+        )
     images = list_images(source) if source.is_dir() else [source]
     if not images[0].exists():
         raise UserError(f"there is no input {source}")
@@ -188,9 +190,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
     sources: dict[Path, Path] = {}
     for job in jobs:
         if job.target.suffix.lower() not in FORMAT_OF:
-            raise UserError(
-                f"cannot tell the format of {job.target}: its ending must be one of {known}"
-            )
+            raise UserError(f"unknown format of {job.target}: its extension must be one of {known}")
         if (
             job.target.resolve() == job.source.resolve()
             or job.target.parent.resolve() == source.resolve()
@@ -206,7 +206,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
         jobs[0].target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot make the folder {jobs[0].target.parent}: {error.strerror or error}"
+            f"cannot create the folder {jobs[0].target.parent}: {error.strerror or error}"
         ) from error
     return jobs
 
@@ -240,7 +240,7 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     )
     counts = Counter(one.outcome for one in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
-    print(f"{done} upscaled, {counts[Outcome.skipped]} there already, {failed} failed")
+    print(f"{done} upscaled, {counts[Outcome.skipped]} skipped, {failed} failed")
     if failed:
         raise UserError(f"{failed} of {len(found)} images could not be upscaled: see above")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def research_images() -> Path:
-    """The folder of benchmark and training images."""
+    """Return the folder of benchmark and training images."""
     root = os.environ.get("FALSR_NAS_DATA")
     if not root:
         pytest.skip("FALSR_NAS_DATA names no folder of benchmark images")
@@ -20,7 +20,7 @@ def research_images() -> Path:
 
 @pytest.fixture
 def save_noise() -> Callable[..., Path]:
-    """Writes an image of noise: save_noise(path, width, height)."""
+    """Return a function that writes an image of noise."""
 
     def save(path: Path, width: int = 40, height: int = 36, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def data(settings: FolderSettings, **changes: int) -> SuperResolutionData:
     ("steps", "per_call", "calls"),
     [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 3, [2]), (3, 1, [1, 1, 1])],
 )
-def test_calls_share_out_the_steps_of_an_epoch(
+def test_steps_of_an_epoch_are_divided_among_calls(
     folders: FolderSettings, steps: int, per_call: int, calls: list[int]
 ) -> None:
     loader = data(folders, steps_per_epoch=steps, steps_per_call=per_call).train_dataloader()
@@ -51,7 +51,7 @@ def test_photographs_need_no_setting() -> None:
 
 
 class Counting(pl.LightningModule):
-    """Notes what Lightning hands it."""
+    """Records what Lightning passes to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ def test_batches_are_the_pools_samples(folders: FolderSettings) -> None:
         assert torch.equal(given[0], expected[0]) and torch.equal(given[1], expected[1])
 
 
-def test_images_smaller_than_the_patch_stop_before_training(folders: FolderSettings) -> None:
-    with pytest.raises(DataError, match=r"train/0\.png is 40x36: a patch of 19"):
+def test_images_smaller_than_the_patch_are_an_error_in_setup(folders: FolderSettings) -> None:
+    with pytest.raises(DataError, match=r"train/0\.png is 40x36: it needs at least 38x38"):
         data(folders, patch_size=19).setup()
 
 

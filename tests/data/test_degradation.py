@@ -22,7 +22,7 @@ def keys_kernel(x: np.ndarray, a: float = -0.5) -> np.ndarray:
 
 
 def reference_pass(image: np.ndarray) -> np.ndarray:
-    """Halve the first axis in float64, from the definition: every output pixel's weights over all positions, borders replicated."""
+    """Halve the first axis in float64 by the definition, with a replicated border."""
     size = len(image)
     matrix = np.zeros((size // 2, size))
     for i in range(size // 2):
@@ -39,8 +39,8 @@ def test_equals_the_definition_in_float64(image: np.ndarray) -> None:
     assert np.array_equal(downscale(torch.from_numpy(image)).numpy(), expected)
 
 
-def test_extremes_of_both_passes_are_clipped_alike() -> None:
-    """Black and white blocks overshoot after the first pass already."""
+def test_both_passes_are_clipped() -> None:
+    """Black and white blocks overshoot already in the first pass."""
     image = np.kron(np.indices((6, 7)).sum(0) % 2, np.ones((4, 4))).astype(np.uint8) * 255
     expected = reference_pass(reference_pass(image).T).T
     assert np.array_equal(downscale(torch.from_numpy(image)).numpy(), expected)
@@ -54,7 +54,7 @@ def test_constant_images_stay_constant(level: int, height: int, width: int) -> N
     )
 
 
-def test_channels_and_batches_are_degraded_each_by_itself() -> None:
+def test_channels_and_batches_are_degraded_independently() -> None:
     images = torch.randint(
         0, 256, (2, 3, 10, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )

@@ -16,7 +16,7 @@ from falsr_nas.data.sources import ImageFile
 
 def test_lr_is_made_from_the_even_part_of_hr(tmp_path: Path, save_noise) -> None:
     path = save_noise(tmp_path / "a.png", 41, 37)
-    (pair,) = load_pairs([ImageFile(path)], least=18)
+    (pair,) = load_pairs([ImageFile(path)], min_side=18)
     assert torch.equal(pair.hr, crop_even(read_image(path))) and pair.hr.shape == (3, 36, 40)
     assert torch.equal(pair.lr, downscale(pair.hr))
 
@@ -26,22 +26,24 @@ def test_given_lr_is_read(tmp_path: Path, save_noise) -> None:
         save_noise(tmp_path / "a.png", 41, 37),
         save_noise(tmp_path / "ax2.png", 20, 18, seed=1),
     )
-    (pair,) = load_pairs([ImageFile(hr, lr)], least=8)
+    (pair,) = load_pairs([ImageFile(hr, lr)], min_side=8)
     assert torch.equal(pair.lr, read_image(lr))
 
 
 def test_given_lr_of_another_size_is_refused(tmp_path: Path, save_noise) -> None:
     hr, lr = save_noise(tmp_path / "a.png", 40, 36), save_noise(tmp_path / "ax2.png", 20, 19)
-    with pytest.raises(DataError, match=r"ax2\.png is 20x19: not half of the 40x36 of .*a\.png"):
-        load_pairs([ImageFile(hr, lr)], least=8)
+    with pytest.raises(
+        DataError, match=r"ax2\.png is 20x19: it must be half of .*a\.png, which is 40x36"
+    ):
+        load_pairs([ImageFile(hr, lr)], min_side=8)
 
 
-def test_images_come_in_order_however_many_threads_decode(tmp_path: Path, save_noise) -> None:
+def test_images_are_in_order_with_any_number_of_threads(tmp_path: Path, save_noise) -> None:
     files = [
         ImageFile(save_noise(tmp_path / f"{i}.png", 16 + 2 * (i % 5), 16 + 10 * (i % 3), seed=i))
         for i in range(30)
     ]
-    assert [pair.path for pair in load_pairs(files, least=8)] == [file.hr for file in files]
+    assert [pair.path for pair in load_pairs(files, min_side=8)] == [file.hr for file in files]
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 36), (20, 36), (40, 18), (20, 18)])
@@ -62,18 +64,14 @@ def test_crops_are_central_and_aligned(tmp_path: Path, save_noise, width: int, h
     )
 
 
-def test_too_small_an_image_is_named_with_its_size_and_the_patch(
-    tmp_path: Path, save_noise
-) -> None:
+def test_errors_about_small_images_name_size_and_minimum(tmp_path: Path, save_noise) -> None:
     path = save_noise(tmp_path / "small.png", 40, 36)
-    with pytest.raises(
-        DataError, match=r"small\.png is 40x36: a patch of 19 LR pixels needs 38x38"
-    ):
-        load_pairs([ImageFile(path)], least=19)
-    assert len(load_pairs([ImageFile(path)], least=18)) == 1
+    with pytest.raises(DataError, match=r"small\.png is 40x36: it needs at least 38x38"):
+        load_pairs([ImageFile(path)], min_side=19)
+    assert len(load_pairs([ImageFile(path)], min_side=18)) == 1
 
 
-def test_skip_leaves_out_what_is_bad_and_names_it(
+def test_skip_leaves_out_bad_images_and_names_them(
     tmp_path: Path, save_noise, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, small = save_noise(tmp_path / "good.png"), save_noise(tmp_path / "small.png", 10, 10)
@@ -86,7 +84,7 @@ def test_skip_leaves_out_what_is_bad_and_names_it(
         ImageFile(good, tmp_path / "missing.png"),
     ]
     with caplog.at_level(logging.WARNING):
-        assert [pair.path for pair in load_pairs(files, least=8, on_error="skip")] == [good]
+        assert [pair.path for pair in load_pairs(files, min_side=8, on_error="skip")] == [good]
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
     for name, record in zip(
         ("broken.png", "small.png", "missing.png"), caplog.records, strict=True
@@ -94,10 +92,10 @@ def test_skip_leaves_out_what_is_bad_and_names_it(
         assert name in record.message
 
 
-def test_nothing_left_is_an_error(tmp_path: Path, save_noise) -> None:
+def test_no_usable_image_is_an_error(tmp_path: Path, save_noise) -> None:
     path = save_noise(tmp_path / "small.png", 10, 10)
     with pytest.raises(DataError, match="none of the 1 images can be used"):
-        load_pairs([ImageFile(path)], least=8, on_error="skip")
+        load_pairs([ImageFile(path)], min_side=8, on_error="skip")
 
 
 def test_the_first_bad_image_stops_the_reading(
@@ -109,5 +107,5 @@ def test_the_first_bad_image_stops_the_reading(
         pairs_module, "read_image", lambda path: read.append(path) or read_image(path)
     )
     with pytest.raises(DataError, match=r"none\.png"):
-        load_pairs([ImageFile(tmp_path / "none.png")] + [ImageFile(good)] * 3000, least=8)
+        load_pairs([ImageFile(tmp_path / "none.png")] + [ImageFile(good)] * 3000, min_side=8)
     assert len(read) < 3000

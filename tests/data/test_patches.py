@@ -17,7 +17,7 @@ BELOW_ONE = 1 - 2**-24  # the largest float32 that torch.rand gives
 
 
 def coordinates(image: int, height: int, width: int) -> Tensor:
-    """(3, H, W) uint8 whose pixels say where they are: image number, row, column."""
+    """Return (3, H, W) uint8 with the image number, row and column of each pixel as its value."""
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([torch.full_like(row, image), row, column]).to(torch.uint8)
 
@@ -30,10 +30,13 @@ def pairs(sizes: tuple[tuple[int, int], ...] = SIZES) -> list[Pair]:
 
 
 def decode(y: Tensor) -> Tensor:
-    """Luma (N, 1, H, W) of coordinate images back to (N, 3, H, W): 1000 times the luma in 8-bit levels is a whole number."""
+    """Return the coordinates (N, 3, H, W) of which ``y`` is the luma (N, 1, H, W).
+
+    1000 times the luma in 8-bit levels is an integer.
+    """
     grid = torch.cartesian_prod(torch.arange(3), torch.arange(24), torch.arange(24))
     code = grid @ torch.tensor([299, 587, 114])
-    assert len(code.unique()) == len(code)  # so that a luma has one place
+    assert len(code.unique()) == len(code)  # each luma belongs to one pixel
     place = torch.full((int(code.max()) + 1,), -1)
     place[code] = torch.arange(len(code))
     found = place[(y.double() * 255_000).round().long()]
@@ -45,8 +48,8 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_every_pixel_lies_where_it_should() -> None:
-    """LR and HR patches are squares of the same image under one symmetry, HR at exactly twice LR's coordinates."""
+def test_patches_are_squares_of_the_same_image_and_symmetry() -> None:
+    """HR coordinates are twice those of LR, and both are under the same symmetry."""
     lr_luma, hr_luma = PatchPool.pack(pairs()).sample(500, 5, generator())
     assert (
         lr_luma.shape == (500, 1, 5, 5)
@@ -59,14 +62,14 @@ def test_every_pixel_lies_where_it_should() -> None:
     repeated = lr.repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.equal(hr[:, 0], repeated[:, 0])
     assert torch.equal(hr[:, 1:] // 2, repeated[:, 1:])
-    # Both walk in steps of one pixel, so no pixel is missing or twice.
+    # Neighbours are one pixel apart in both, so no pixel is missing or duplicated.
     for image in (lr, hr):
         down, right = image[:, 1:].diff(dim=2), image[:, 1:].diff(dim=3)
         assert (down == down[:, :, :1, :1]).all() and (right == right[:, :, :1, :1]).all()
         assert (down[..., 0, 0].abs().sum(1) == 1).all() and (
             right[..., 0, 0].abs().sum(1) == 1
         ).all()
-        assert ((down[..., 0, 0] * right[..., 0, 0]).sum(1) == 0).all()  # at right angles
+        assert ((down[..., 0, 0] * right[..., 0, 0]).sum(1) == 0).all()  # perpendicular
     assert torch.equal(lr[:, 1:].diff(dim=2)[..., 0, 0], hr[:, 1:].diff(dim=2)[..., 0, 0])
     assert torch.equal(lr[:, 1:].diff(dim=3)[..., 0, 0], hr[:, 1:].diff(dim=3)[..., 0, 0])
 
@@ -85,7 +88,7 @@ def test_images_positions_and_symmetries_are_uniform() -> None:
         assert position.max() < rows * columns
     steps = torch.cat(
         [places[:, 1:].diff(dim=d)[..., 0, 0] for d in (2, 3)], 1
-    )  # (N, 4): how rows and columns walk
+    )  # (N, 4): steps along rows and columns
     walks, counts = steps.unique(dim=0, return_counts=True)
     assert len(walks) == 8
     assert chisquare(counts).pvalue > 1e-3
@@ -95,7 +98,7 @@ def test_images_positions_and_symmetries_are_uniform() -> None:
 def test_extreme_draws_stay_inside_their_image(patch: int) -> None:
     places = torch.cartesian_prod(
         *[torch.tensor([0.0, BELOW_ONE])] * 4
-    ).t()  # both ends of every choice
+    ).t()  # smallest and largest of every choice
     lr_luma, hr_luma = PatchPool.pack(pairs()).cut(places, patch)
     lr, hr = decode(lr_luma), decode(hr_luma)
     for places_of, scale in ((lr, 1), (hr, 2)):
@@ -112,7 +115,7 @@ def test_extreme_draws_stay_inside_their_image(patch: int) -> None:
             )
 
 
-def test_the_largest_draw_never_rounds_up_to_a_choice_too_many() -> None:
+def test_the_largest_draw_picks_the_last_choice() -> None:
     choices = torch.cat(
         [
             torch.arange(1, 70_000),
@@ -124,7 +127,7 @@ def test_the_largest_draw_never_rounds_up_to_a_choice_too_many() -> None:
     assert torch.equal(_pick(torch.full(choices.shape, BELOW_ONE), choices), choices - 1)
 
 
-def test_a_seed_says_which_patches() -> None:
+def test_a_seed_determines_the_patches() -> None:
     pool = PatchPool.pack(pairs())
     first, again, other = (pool.sample(8, 5, generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
@@ -150,7 +153,7 @@ def test_luma_is_in_full_precision_under_autocast() -> None:
 
 
 def test_nothing_is_read_back_from_the_device() -> None:
-    """Fake tensors have shapes but no values: code that looks at a value, or whose shapes depend on one, raises."""
+    """Fake tensors have no values: code that reads one, or whose shapes depend on one, raises."""
     pool = PatchPool.pack(pairs())
     with FakeTensorMode(allow_non_fake_inputs=True):
         lr, hr = pool.cut(torch.rand(4, 8), 5)
@@ -163,13 +166,11 @@ def test_a_patch_larger_than_an_image_is_refused() -> None:
     pool = PatchPool.pack(pairs())
     assert pool.sample(2, 6, generator())[0].shape == (2, 1, 6, 6)
     for patch in (7, 0):
-        with pytest.raises(
-            DataError, match=f"patch is {patch}: the smallest training image allows 1 to 6"
-        ):
+        with pytest.raises(DataError, match=rf"patch_size is {patch}: it must be in 1\.\.6"):
             pool.sample(2, patch, generator())
 
 
-def test_the_pool_keeps_three_bytes_a_pixel_and_takes_the_images_over() -> None:
+def test_the_pool_has_three_bytes_per_pixel_and_empties_the_list() -> None:
     images = pairs()
     pool = PatchPool.pack(images)
     assert images == [] and len(pool) == 3

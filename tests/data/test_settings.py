@@ -23,20 +23,23 @@ from falsr_nas.errors import UserError
         (lambda: Div2kSettings(root=""), "data.root"),
     ],
 )
-def test_a_bad_value_is_one_line_that_names_its_key(build, key) -> None:
+def test_errors_name_the_setting_in_one_line(build, key) -> None:
     with pytest.raises(UserError, match=f"^{key} is [^\n]*$"):
         build()
 
 
-def test_folders_may_come_as_a_list_or_alone() -> None:
+def test_folders_may_be_a_list_or_a_string() -> None:
     assert FolderSettings(train_dirs=["a", "b"], val_dir="c").train_dirs == ("a", "b")  # type: ignore[arg-type]
     assert FolderSettings(train_dirs="a", val_dir="c").train_dirs == ("a",)  # type: ignore[arg-type]
 
 
-def test_whole_images_are_a_choice() -> None:
+def test_whole_images_are_allowed() -> None:
     assert DataSettings(val_crop=0).val_crop == 0
 
 
 def test_settings_load_no_torch() -> None:
-    program = "import sys, falsr_nas.data.settings; sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
+    program = (
+        "import sys, falsr_nas.data.settings\n"
+        "sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

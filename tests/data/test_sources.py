@@ -14,13 +14,13 @@ def names(files) -> list[str]:
     return [file.hr.name for file in files]
 
 
-def test_photographs_ship_with_scikit_image_in_a_split_without_leaks() -> None:
+def test_photographs_of_scikit_image_are_split_without_overlap() -> None:
     split = find_images(PhotographsSettings())
     assert all(file.hr.is_file() and file.lr is None for file in split.train + split.val)
     assert len(split.train) >= 5 and len(split.val) >= 3
     assert not set(names(split.train)) & set(names(split.val))
     sides = {name in names(split.train) for name in ("motorcycle_left.png", "motorcycle_right.png")}
-    assert len(sides) == 1  # one scene
+    assert len(sides) == 1  # both show one scene
 
 
 def test_photographs_are_in_colour() -> None:
@@ -54,7 +54,7 @@ def test_an_image_in_training_and_validation_is_refused(tmp_path: Path, save_noi
         )
 
 
-def test_div2k_takes_the_official_lr_images_where_they_are(tmp_path: Path, save_noise) -> None:
+def test_div2k_uses_the_official_lr_images_if_present(tmp_path: Path, save_noise) -> None:
     for name in ("DIV2K_train_HR/0002.png", "DIV2K_train_HR/0001.png", "DIV2K_valid_HR/0801.png"):
         save_noise(tmp_path / name)
     (tmp_path / "DIV2K_train_LR_bicubic/X2").mkdir(parents=True)
@@ -66,14 +66,15 @@ def test_div2k_takes_the_official_lr_images_where_they_are(tmp_path: Path, save_
     assert [file.lr for file in split.val] == [None]
 
 
-def test_missing_div2k_says_what_to_put_where(tmp_path: Path) -> None:
+def test_error_about_missing_div2k_lists_the_folders(tmp_path: Path) -> None:
     (tmp_path / "DIV2K_train_HR").mkdir()
     with pytest.raises(
-        DataError, match=rf"no DIV2K_valid_HR in {tmp_path}: put there DIV2K_train_HR .*0801\.png"
+        DataError,
+        match=rf"no DIV2K_valid_HR in {tmp_path}: it must contain DIV2K_train_HR .*0801\.png",
     ):
         find_images(Div2kSettings(root=str(tmp_path)))
 
 
 def test_settings_without_a_source_are_refused() -> None:
-    with pytest.raises(DataError, match="DataSettings names no source"):
+    with pytest.raises(DataError, match="DataSettings is no data source"):
         find_images(DataSettings())

@@ -1,4 +1,4 @@
-"""Photographs upscaled in tiles are what the whole image would be, in every kind of pixels."""
+"""Upscaling of photographs: tiles equal the whole image, for all channels and bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from PIL import Image
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.errors import UserError
-from falsr_nas.inference.photograph import MIB, Photograph, upscale_photograph
+from falsr_nas.inference.memory import MIB
+from falsr_nas.inference.photograph import Photograph, upscale_photograph
 from falsr_nas.models.model_file import save_model
 from falsr_nas.networks.baselines import Bicubic, bicubic
 from falsr_nas.networks.network import Network
@@ -93,17 +94,17 @@ def test_16_bit_grey_is_the_float_computation_rounded() -> None:
     expected = (65535 * exact[0, 0]).clamp(0, 65535).round().numpy()
     found = upscaled(NETWORKS["luma"], pixels)[..., 0]
     assert np.abs(found - expected).max() <= 1
-    assert len(np.unique(found % 256)) > 100  # not 8 bits in disguise
+    assert len(np.unique(found % 256)) > 100  # not only multiples of 257
 
 
-def test_grey_is_what_equal_colours_are() -> None:
+def test_grey_equals_rgb_with_equal_channels() -> None:
     grey = noise(20, 20, 1)
     for network in NETWORKS.values():
         colours = upscaled(network, grey.repeat(3, axis=2)).astype(int)
         assert np.abs(upscaled(network, grey) - colours).max() <= 1
 
 
-def test_transparency_is_interpolated_and_opaque_stays_opaque() -> None:
+def test_alpha_is_interpolated_and_opaque_stays_opaque() -> None:
     pixels = noise(30, 30, 4)
     expected = (
         (255 * bicubic(torch.from_numpy(pixels[..., 3] / 255)[None, None]))
@@ -119,8 +120,8 @@ def test_transparency_is_interpolated_and_opaque_stays_opaque() -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_hidden_colours_do_not_bleed(kind: str) -> None:
-    """An orange disc: what colour lies hidden around it must not show, and its edge stays orange."""
+def test_hidden_colours_do_not_affect_visible_ones(kind: str) -> None:
+    """The edge of an orange disc stays orange, whatever the hidden colour around it is."""
     rows, columns = np.mgrid[:48, :48]
     visible = (rows - 24) ** 2 + (columns - 24) ** 2 < 15**2
     discs = []
@@ -135,7 +136,7 @@ def test_hidden_colours_do_not_bleed(kind: str) -> None:
         assert np.abs(discs[0][shown][:, :3].astype(int) - (255, 128, 0)).max() <= 1
 
 
-def test_too_little_memory_says_how_much_would_do() -> None:
+def test_error_about_memory_says_how_much_is_needed() -> None:
     photograph = Photograph(np.zeros((1000, 2000, 3), np.uint8))
     with pytest.raises(
         UserError, match=r"2000x1000 pixels needs (\d+) MiB .* memory_limit is 100"
@@ -150,8 +151,8 @@ def test_too_little_memory_says_how_much_would_do() -> None:
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc"
 )
-def test_the_process_stays_within_its_memory(tmp_path: Path) -> None:
-    """Peak memory of the whole command, as the system measures it, on an image that does not fit as floats."""
+def test_the_process_stays_within_its_memory_limit(tmp_path: Path) -> None:
+    """Measure the peak memory of the command on an image that does not fit in memory as floats."""
     save_model(
         tmp_path / "m.safetensors", Network(Genome.parse("stem_f32 conv_f32_k3_b1_noskip")), {}
     )
@@ -160,7 +161,8 @@ def test_the_process_stays_within_its_memory(tmp_path: Path) -> None:
         "import re, sys\n"
         "from falsr_nas import upscale\n"
         "upscale.main()\n"
-        "print('peak', int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1024)\n"
+        "status = open('/proc/self/status').read()\n"
+        "print('peak', int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) / 1024)\n"
     )
     files = [
         f"model={tmp_path / 'm.safetensors'}",
@@ -175,6 +177,6 @@ def test_the_process_stays_within_its_memory(tmp_path: Path) -> None:
         check=True,
         cwd=tmp_path,
     ).stdout
-    assert float(output.split("peak ")[1]) <= 600  # a whole pass would take 2.8 GB
+    assert float(output.split("peak ")[1]) <= 600  # a single pass would take 2.8 GB
     with Image.open(tmp_path / "out.jpg") as image:
         assert image.size == (2800, 2000)

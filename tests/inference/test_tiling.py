@@ -1,4 +1,4 @@
-"""Tiles give what the whole gives, and images come out as the protocols have it."""
+"""Tiles equal the whole image, and colours follow the protocols."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NETWORKS = networks()
 
 
 class NearestNeighbour(SuperResolver):
-    """Luma that cannot go wrong, to see the colours alone."""
+    """A luma network with a known result, to test colours alone."""
 
     planes = 1
     footprint = Footprint(margin=0, floats=5)
@@ -66,7 +66,7 @@ def test_tiled_equals_whole(name: str, size: tuple[int, int]) -> None:
     torch.testing.assert_close(tiled, upscale(network, x), rtol=0, atol=1e-5)
 
 
-def test_a_whole_image_runs_once_where_it_fits() -> None:
+def test_an_image_that_fits_runs_once() -> None:
     calls = []
     network = Bicubic()
     network.register_forward_pre_hook(lambda module, inputs: calls.append(1))
@@ -106,7 +106,7 @@ def test_self_ensemble_is_the_mean_of_eight_views(name: str) -> None:
     )
 
 
-def test_self_ensemble_does_not_care_how_the_image_lies() -> None:
+def test_self_ensemble_does_not_depend_on_orientation() -> None:
     network = NETWORKS["random 3"].eval()
     x = torch.rand(1, 1, 8, 8)
     ensemble = upscale(network, x, self_ensemble=True)
@@ -116,7 +116,7 @@ def test_self_ensemble_does_not_care_how_the_image_lies() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_side_by_side_keeps_the_order_and_passes_errors_on(workers: int) -> None:
+def test_side_by_side_keeps_the_order_and_raises_errors(workers: int) -> None:
     threads = torch.get_num_threads()
     assert list(side_by_side(lambda i: i * i, range(20), workers)) == [i * i for i in range(20)]
     done: list[int] = []
@@ -145,8 +145,8 @@ def test_grey_stays_grey_and_exact() -> None:
     assert torch.equal(super_resolve(NearestNeighbour(), grey, ScoringProtocol.standard), expected)
 
 
-def test_standard_colours_are_interpolated_planes() -> None:
-    """With bicubic luma the whole must be bicubic colour: the change of colour space is linear."""
+def test_standard_protocol_interpolates_chroma() -> None:
+    """With bicubic luma the result is bicubic RGB: the colour conversion is linear."""
 
     class BicubicLuma(NearestNeighbour):
         def forward(self, y: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ def test_standard_colours_are_interpolated_planes() -> None:
 
 
 def test_falsr_colours_are_those_of_the_authors_script() -> None:
-    """The script in NumPy: scikit-image's YPbPr, Pillow's bicubic, JPEG's constants around 128, truncation."""
+    """The script in NumPy: YPbPr of scikit-image, bicubic of Pillow, JPEG constants, truncation."""
     skimage_color = pytest.importorskip("skimage.color")
     image = random_image()
     pixels = image.permute(1, 2, 0).numpy()
@@ -170,11 +170,13 @@ def test_falsr_colours_are_those_of_the_authors_script() -> None:
     rgb = np.stack([y + 1.402 * pr, y - 0.34414 * pb - 0.71414 * pr, y + 1.772 * pb])
     expected = np.clip(rgb, 0, 255).astype(np.uint8)
     output = super_resolve(NearestNeighbour(), image, ScoringProtocol.falsr).numpy()
-    assert np.mean(output != expected) < 0.002  # float32 against float64, next to whole levels
+    assert (
+        np.mean(output != expected) < 0.002
+    )  # float32 and float64 truncate differently near integers
     assert np.abs(output.astype(int) - expected).max() <= 1
 
 
-def test_colour_networks_get_colours() -> None:
+def test_rgb_networks_get_rgb() -> None:
     image = random_image()
     expected = quantise(255 * bicubic(image[None] / 255), ScoringProtocol.standard)[0]
     assert torch.equal(super_resolve(Bicubic(), image, ScoringProtocol.standard), expected)
@@ -183,8 +185,8 @@ def test_colour_networks_get_colours() -> None:
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc"
 )
-def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
-    """Peak memory of a forward pass, kernels' copies included, as the system measures it."""
+def test_peak_memory_is_within_the_estimate(tmp_path: Path) -> None:
+    """Measure the peak memory of a forward pass, copies within kernels included."""
     import subprocess
     import sys
 
@@ -195,7 +197,8 @@ def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
         "from falsr_nas.networks.network import Network\n"
         "from falsr_nas.space.genome import Genome\n"
         "def peak():\n"
-        "    return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
+        "    status = open('/proc/self/status').read()\n"
+        "    return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', status)[1])\n"
         "keep_freed_memory()\n"
         "network = Network(Genome.parse(sys.argv[1])).eval()\n"
         "with torch.inference_mode():\n"
@@ -213,8 +216,8 @@ def test_the_memory_bound_holds_in_a_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("margin", [0, 1, 5])
-def test_tiles_are_of_one_size_and_keep_what_they_see_whole(margin: int) -> None:
-    """Every size of image and tile: tiles cover the image once, fit, and leave out what depends on where they were cut."""
+def test_tiles_have_one_size_and_keep_only_complete_pixels(margin: int) -> None:
+    """For all sizes: tiles cover the image once, fit, and keep no pixel affected by the cuts."""
     footprint = Footprint(margin, floats=1)
     for length in range(1, 40):
         for tile in range(2 * margin + 1, 45):

@@ -138,7 +138,7 @@ def score_model(
     def measure(job: tuple[str, ImageFile]) -> _Measured:
         set_name, file = job
         name = file.hr.stem.removesuffix("_HR")
-        pair = load_pairs([file], least=LEAST_SIDE)[0]
+        pair = load_pairs([file], min_side=LEAST_SIDE)[0]
         output = super_resolve(
             model.network, pair.lr, protocol, memory_limit // workers, self_ensemble
         )

@@ -1,4 +1,4 @@
-"""Images for Lightning: decoded once, used by every candidate that the process trains."""
+"""A LightningDataModule whose images are decoded once and shared by all trainings of a process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from torch import Tensor
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.patches import PatchPool
-from falsr_nas.data.settings import LEAST_CROP, DataSettings
+from falsr_nas.data.settings import MIN_CROP, DataSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import ValidationSet
 
-VAL_PIXELS = (
-    2**16
-)  # LR pixels in a validation batch: activations of a few hundred MB at most (our choice)
+VAL_PIXELS = 2**16
+"""LR pixels in a validation batch: a few hundred MB of activations at most; our choice."""
 
 T = TypeVar("T")
 
 
 class Loader(Generic[T]):
-    """Items in their order, as one loader: Lightning takes a bare list for several, and shares a DataLoader out among DDP's processes."""
+    """A loader that yields items in their order.
+
+    Lightning treats a list as several loaders, and distributes the items of a DataLoader among the
+    processes of DDP.
+    """
 
     def __init__(self, items: Sequence[T]) -> None:
         self._items = items
@@ -37,11 +40,11 @@ class Loader(Generic[T]):
 
 
 class SuperResolutionData(pl.LightningDataModule):
-    """Training patches and validation images of one data setting.
+    """Training patches and validation images of one data source.
 
-    Build it once and give it to one Trainer after the other. A training "batch" is a number of
-    optimiser steps: the training step takes that many from :meth:`batches` by itself, so that
-    neither workers nor Lightning's loop stand between steps.
+    One instance can serve any number of Trainers, one after the other. To Lightning, a training
+    "batch" is a number of optimiser steps: the training step draws that many batches from
+    :meth:`batches` itself, so that no worker process and no Lightning loop runs between steps.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class SuperResolutionData(pl.LightningDataModule):
         steps_per_call: int = 25,
         val_pixels: int = VAL_PIXELS,
     ) -> None:
-        """Nothing is read before :meth:`setup`.
+        """Store the settings; images are read by :meth:`setup`.
 
         Args:
             settings: where the images come from.
@@ -66,7 +69,7 @@ class SuperResolutionData(pl.LightningDataModule):
             val_pixels: LR pixels that a validation batch may hold.
 
         Raises:
-            DataError: when a number is below 1.
+            DataError: a number is below 1.
         """
         super().__init__()
         self.settings = settings
@@ -78,32 +81,34 @@ class SuperResolutionData(pl.LightningDataModule):
         )
         for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"):
             if getattr(self, name) < 1:
-                raise DataError(f"{name} is {getattr(self, name)}: give 1 or more")
+                raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
         self._pools: dict[torch.device, PatchPool] = {}
         self._val_batches: list[tuple[Tensor, Tensor]] = []
 
     def setup(self, stage: str | None = None) -> None:
-        """Decode the images, the first time; later calls do nothing.
+        """Decode the images; only the first call does.
 
         Raises:
-            DataError: when images are missing or cannot be used.
+            DataError: images are missing or cannot be used.
         """
         if self._pools:
             return
         files = find_images(self.settings)
-        # Validation first: it is the quicker one to fail. Whole images are scored, so any size
-        # that a network can take will do.
-        val = load_pairs(files.val, LEAST_CROP // 2, self.settings.val_crop, self.settings.on_error)
+        # Validation images first, because errors in them are found sooner. They are scored without
+        # patches, so their minimum size does not depend on the patch size.
+        val = load_pairs(files.val, MIN_CROP // 2, self.settings.val_crop, self.settings.on_error)
         self._val_batches = ValidationSet.of(val).batches(self.val_pixels)
         train = load_pairs(files.train, self.patch_size, on_error=self.settings.on_error)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 
     def pool(self, device: torch.device | str = "cpu") -> PatchPool:
-        """The training images on a device, copied there once. Decodes them where :meth:`setup` has not."""
+        """Return the training images on a device; they are copied there by the first call.
+
+        Raises:
+            DataError: images are missing or cannot be used.
+        """
         self.setup()
-        device = torch.empty(
-            0, device=device
-        ).device  # with its index, so that cuda and cuda:0 are one
+        device = torch.empty(0, device=device).device  # with its index: cuda becomes cuda:0
         if device not in self._pools:
             self._pools[device] = self._pools[torch.device("cpu")].to(device)
         return self._pools[device]
@@ -111,22 +116,23 @@ class SuperResolutionData(pl.LightningDataModule):
     def batches(
         self, generator: torch.Generator, rank: int = 0, processes: int = 1
     ) -> Callable[[], tuple[Tensor, Tensor]]:
-        """What draws the next training batch, see :meth:`PatchPool.sample`, on the generator's device.
+        """Return a function that draws the next training batch, on the generator's device.
 
-        Processes that share a batch each get their part of what one process alone would draw,
-        given generators of equal state.
+        The function returns what :meth:`PatchPool.sample` does. Processes with generators of equal
+        state each draw their part of the batch that a single process would draw.
 
         Args:
             generator: draws the patches.
-            rank: which of the processes this is, from 0.
-            processes: how many share each batch.
+            rank: index of this process, from 0.
+            processes: number of processes that share each batch.
 
         Raises:
-            DataError: when the batch cannot be shared evenly.
+            DataError: the batch cannot be shared evenly.
         """
         if self.batch_size % processes:
             raise DataError(
-                f"a batch of {self.batch_size} patches cannot be shared by {processes} devices: give a multiple of {processes}"
+                f"a batch of {self.batch_size} patches cannot be shared by {processes} devices: "
+                f"batch_size must be a multiple of {processes}"
             )
         pool = self.pool(generator.device)
         return lambda: pool.cut(
@@ -134,11 +140,14 @@ class SuperResolutionData(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> Loader[int]:
-        """Optimiser steps for each call of the training step; they sum to ``steps_per_epoch``."""
+        """Return the number of optimiser steps of each call; the sum is ``steps_per_epoch``."""
         calls, rest = divmod(self.steps_per_epoch, self.steps_per_call)
         return Loader([self.steps_per_call] * calls + [rest] * bool(rest))
 
     def val_dataloader(self) -> Loader[tuple[Tensor, Tensor]]:
-        """Validation batches of LR luma (N, 1, h, w) and HR luma (N, 1, 2h, 2w), float32 in [0, 1]."""
+        """Return the validation batches: LR luma (N, 1, h, w) and HR luma (N, 1, 2h, 2w).
+
+        Luma is float32 in [0, 1].
+        """
         self.setup()
         return Loader(self._val_batches)

@@ -1,4 +1,4 @@
-"""What can be wrong with images and their settings."""
+"""Errors about images and their settings."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from falsr_nas.errors import UserError
 
 
 class DataError(UserError):
-    """An image, a folder or a setting that cannot be used. The message names it."""
+    """An image, a folder or a setting cannot be used; the message names it."""

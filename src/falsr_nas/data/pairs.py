@@ -18,7 +18,7 @@ from falsr_nas.data.sources import ImageFile
 
 log = logging.getLogger(__name__)
 
-DECODERS = 8  # threads at most; Pillow decodes outside Python's lock
+MAX_THREADS = 8  # that decode; Pillow releases the global interpreter lock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,25 +37,27 @@ class Pair:
 
 
 def load_pairs(
-    files: Sequence[ImageFile], least: int, crop: int = 0, on_error: str = "stop"
+    files: Sequence[ImageFile], min_side: int, crop: int = 0, on_error: str = "stop"
 ) -> list[Pair]:
-    """Decode images, in the order of ``files``; LR is read where it has a file and made by the degradation where not.
+    """Decode images, in the order of ``files``.
+
+    LR images without a file are made by the degradation.
 
     Args:
-        files: what to read.
-        least: LR pixels that each side must have, e.g. the patch.
+        files: the files to read.
+        min_side: LR pixels that each side must have, e.g. the patch size.
         crop: HR side of the centre crop to keep, even; 0 keeps whole images. A shorter side is
             kept whole.
-        on_error: ``skip`` leaves out what cannot be used, with a warning that names it; ``stop``
-            raises.
+        on_error: ``skip`` leaves out images that cannot be used, with a warning that names them;
+            ``stop`` raises.
 
     Raises:
-        DataError: when an image cannot be used, or none is left.
+        DataError: an image cannot be used, or none is left.
     """
     pairs = []
     for decoded in _decode(files):
         try:
-            pairs.append(_centre(_pair(*decoded, least), crop))
+            pairs.append(_centre(_pair(*decoded, min_side), crop))
         except DataError as error:
             if on_error != "skip":
                 raise
@@ -68,8 +70,8 @@ def load_pairs(
 def _decode(
     files: Sequence[ImageFile],
 ) -> Iterator[tuple[ImageFile, Tensor | DataError, Tensor | DataError | None]]:
-    """Each file with its HR and LR images, or what was wrong with them; threads read ahead."""
-    threads = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1))
+    """Yield each file with its HR and LR images or their errors; threads read ahead."""
+    threads = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
     try:
         yield from threads.map(lambda file: (file, _try(file.hr), file.lr and _try(file.lr)), files)
     finally:
@@ -84,29 +86,31 @@ def _try(path: Path) -> Tensor | DataError:
 
 
 def _pair(
-    file: ImageFile, hr: Tensor | DataError, lr: Tensor | DataError | None, least: int
+    file: ImageFile, hr: Tensor | DataError, lr: Tensor | DataError | None, min_side: int
 ) -> Pair:
     if isinstance(hr, DataError):
         raise hr
     if isinstance(lr, DataError):
         raise lr
     height, width = hr.shape[1:]
-    if min(height, width) < 2 * least:
+    if min(height, width) < 2 * min_side:
         raise DataError(
-            f"image {file.hr} is {width}x{height}: a patch of {least} LR pixels needs {2 * least}x{2 * least}"
+            f"image {file.hr} is {width}x{height}: it needs at least {2 * min_side}x{2 * min_side} "
+            f"pixels ({min_side}x{min_side} at low resolution)"
         )
     hr = crop_even(hr)
     if lr is None:
         return Pair(file.hr, downscale(hr), hr)
     if (lr.shape[1] * 2, lr.shape[2] * 2) != tuple(hr.shape[1:]):
         raise DataError(
-            f"image {file.lr} is {lr.shape[2]}x{lr.shape[1]}: not half of the {width}x{height} of {file.hr}"
+            f"image {file.lr} is {lr.shape[2]}x{lr.shape[1]}: "
+            f"it must be half of {file.hr}, which is {width}x{height}"
         )
     return Pair(file.hr, lr, hr)
 
 
 def _centre(pair: Pair, crop: int) -> Pair:
-    """The centre of both images, cut at the same place; copied, so that the rest is freed."""
+    """Crop both images to their centre; copies, so that the whole images are freed."""
     if not crop:
         return pair
     height, width = (min(crop // 2, side) for side in pair.lr.shape[1:])

@@ -1,4 +1,4 @@
-"""The patch pool: training batches cut from memory by tensor indexing alone."""
+"""Training batches of random patches, cut from images in memory by tensor indexing."""
 
 from __future__ import annotations
 
@@ -9,35 +9,42 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import LUMA, luma
 from falsr_nas.data.pairs import Pair
 
-CHOICES = 4  # uniform numbers that place a patch: image, row, column, symmetry
-SYMMETRIES = 8  # of the square: upside down, mirrored, transposed, each or not
+CHOICES = 4  # uniform numbers per patch: image, row, column, symmetry
+SYMMETRIES = 8  # of the square: vertical flip, horizontal flip and transposition, each or not
 
 
 class PatchPool:
     """All training images on one device, and random patches of them.
 
-    Images are packed pixel after pixel in two tensors, LR and HR, so a patch's row is one run of
-    bytes wherever its image lies. No step waits for the device or has a shape that depends on the
-    draw: a CUDA graph can hold it, given that the generator is registered with the graph.
+    Images are packed pixel after pixel in two tensors, LR and HR, so a row of a patch is one run of
+    bytes in any image. No step waits for the device, and no shape depends on random numbers: a CUDA
+    graph can record all steps if the generator is registered with the graph.
     """
 
-    def __init__(self, lr: Tensor, hr: Tensor, geometry: Tensor, smallest: int) -> None:
-        """Use :meth:`pack`.
+    def __init__(self, lr: Tensor, hr: Tensor, geometry: Tensor, min_side: int) -> None:
+        """Store packed images; :meth:`pack` builds a pool from pairs.
 
         Args:
             lr: (P, 3) uint8, the LR pixels of all images.
             hr: (4P, 3) uint8, the HR pixels, images in the same order.
             geometry: (3, images) int64: each image's first LR pixel, its LR height, its LR width.
-            smallest: the least LR side of all images.
+            min_side: the shortest LR side of all images.
         """
         self._lr, self._hr, self._geometry = lr, hr, geometry
         self._luma = LUMA.to(lr.device)
         self._bits = torch.tensor([[1], [2], [4]], device=lr.device)
-        self._smallest = smallest
+        self._min_side = min_side
 
     @classmethod
     def pack(cls, pairs: list[Pair]) -> PatchPool:
-        """The pool of these images, on the CPU, taken out of the list so that none is in memory twice. Raises DataError for no image."""
+        """Return the pool of these images, on the CPU.
+
+        Args:
+            pairs: the images; they are removed from the list, so that none is in memory twice.
+
+        Raises:
+            DataError: there are no images.
+        """
         if not pairs:
             raise DataError("a patch pool needs at least one image")
         sizes = torch.tensor([pair.lr.shape[1:] for pair in pairs])  # (images, 2)
@@ -57,50 +64,54 @@ class PatchPool:
 
     @property
     def device(self) -> torch.device:
-        """Where the images lie, and where batches appear."""
+        """The device of the images and of the batches."""
         return self._lr.device
 
     @property
     def nbytes(self) -> int:
-        """Memory that the images take."""
+        """Bytes of memory that the images take."""
         return self._lr.nbytes + self._hr.nbytes
 
     def to(self, device: torch.device | str) -> PatchPool:
-        """The same images on another device; what is there already is shared, not copied."""
+        """Return the pool on another device; tensors that are there already are shared."""
         return PatchPool(
-            self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._smallest
+            self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._min_side
         )
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Uniform numbers in [0, 1) that place a batch of patches: (4, N) float32, for image, row, column and symmetry.
+        """Draw uniform numbers that choose image, row, column and symmetry of patches.
 
         Args:
             batch_size: N.
             generator: on the pool's device.
+
+        Returns:
+            (4, N) float32 in [0, 1).
         """
         return torch.rand(CHOICES, batch_size, generator=generator, device=self.device)
 
     def cut(self, places: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
-        """The patches that lie at ``places``.
+        """Cut patches from the images, in luma.
 
-        Every image is equally likely, whatever its size (our choice), then every position in it,
+        Every image is equally likely, whatever its size (our choice); then every position in it;
         then each of the square's 8 symmetries. Columns of ``places`` are independent: processes
-        that share a batch draw all of it and each cut their columns.
+        that share a batch draw the whole batch, and each cuts its own columns.
 
         Args:
             places: (4, N) in [0, 1), from :meth:`draw`.
             patch_size: LR side p.
 
         Returns:
-            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; what is at (y, x)
-            in LR is at (2y, 2x) in HR.
+            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; pixel (y, x)
+            of LR is at (2y, 2x) in HR.
 
         Raises:
-            DataError: when an image is smaller than the patch, or the patch is no size.
+            DataError: an image is smaller than the patch, or ``patch_size`` is below 1.
         """
-        if not 1 <= patch_size <= self._smallest:
+        if not 1 <= patch_size <= self._min_side:
             raise DataError(
-                f"patch_size is {patch_size}: the smallest training image allows 1 to {self._smallest} LR pixels"
+                f"patch_size is {patch_size}: it must be in 1..{self._min_side}, "
+                "the shortest LR side of the training images"
             )
         image = _pick(places[0], len(self))
         flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
@@ -110,8 +121,8 @@ class PatchPool:
             _pick(places[2], width - (patch_size - 1)),
         )
         lr = self._gather(self._lr, start + row * width + column, width, flips, patch_size)
-        # An HR row holds twice the pixels and there are twice as many: pixel (2y, 2x) of an image
-        # lies at 4yw + 2x.
+        # HR has twice as many rows of twice as many pixels: pixel (2y, 2x) of an image is at
+        # 4yw + 2x.
         hr = self._gather(
             self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch_size
         )
@@ -120,18 +131,28 @@ class PatchPool:
     def sample(
         self, batch_size: int, patch_size: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """A random batch: :meth:`cut` what :meth:`draw` places."""
+        """Return a random batch: :meth:`draw`, then :meth:`cut`."""
         return self.cut(self.draw(batch_size, generator), patch_size)
 
     def _gather(
         self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int
     ) -> Tensor:
-        """Luma (N, 1, side, side) of the squares whose top left pixels are ``corner`` (N,) in images ``width`` (N,) wide."""
-        upside_down, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
+        """Return the luma of squares in images, flipped and transposed.
+
+        Args:
+            pixels: (P, 3) uint8.
+            corner: (N,) indices of the top left pixels.
+            width: (N,) widths of the images.
+            flips: (3, N) bool: vertical flip, horizontal flip, transposition.
+            side: of the squares.
+
+        Returns:
+            (N, 1, side, side) float32.
+        """
+        flipped, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
         line = torch.arange(side, device=self.device)
-        line = torch.where(upside_down[:, 0], side - 1 - line, line)  # (N, side)
-        # A view of every run of ``side`` pixels there is, (P - side + 1, side, 3): picking runs is
-        # picking rows.
+        line = torch.where(flipped[:, 0], side - 1 - line, line)  # (N, side)
+        # A view of all runs of ``side`` pixels, (P - side + 1, side, 3): a row of a patch is one.
         runs = pixels.as_strided((len(pixels) - side + 1, side, 3), (3, 3, 1))
         y = luma(runs[corner[:, None] + line * width[:, None]], self._luma)  # (N, side, side)
         y = torch.where(mirrored, y.flip(2), y)
@@ -140,7 +161,7 @@ class PatchPool:
 
 
 def _pick(uniform: Tensor, choices: Tensor | int) -> Tensor:
-    """Indices 0 .. choices - 1 from numbers in [0, 1).
+    """Return indices 0..choices - 1 from uniform numbers in [0, 1).
 
     The largest float32 below 1 is 1 - 2**-24, and its product with any n < 2**24 rounds to less
     than n, so no clamp is needed.

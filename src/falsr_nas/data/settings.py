@@ -1,4 +1,4 @@
-"""Where images come from, as plain values: what the config group ``data`` builds. No torch here."""
+"""Settings of the config group ``data``: where images come from. This module needs no torch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 from falsr_nas.data.errors import DataError
 
-LEAST_CROP = 32
+MIN_CROP = 32
+"""Smallest HR side of the centre crops for validation."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What every source of images has.
+    """Settings of every source of images.
 
     Attributes:
         on_error: ``stop`` at the first image that cannot be used, or ``skip`` it with a warning
             that names it.
-        val_crop: HR side, in pixels, of the centre crop taken from each validation image; even, 32
-            or more; 0 takes whole images. The default keeps validation a small part of a short
-            training (our choice; the paper scores whole images).
+        val_crop: HR side, in pixels, of the centre crop of each validation image; even, at least
+            32; 0 for whole images. The default keeps validation a small part of a short training
+            (our choice; the paper scores whole images).
 
     Raises:
-        DataError: when a value is out of its range; the message names the key.
+        DataError: a value is out of its range.
     """
 
     on_error: str = "stop"
@@ -29,25 +30,26 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         if self.on_error not in ("stop", "skip"):
-            raise DataError(f"data.on_error is {self.on_error!r}: choose stop or skip")
-        if self.val_crop != 0 and (self.val_crop < LEAST_CROP or self.val_crop % 2):
+            raise DataError(f"data.on_error is {self.on_error!r}: it must be stop or skip")
+        if self.val_crop != 0 and (self.val_crop < MIN_CROP or self.val_crop % 2):
             raise DataError(
-                f"data.val_crop is {self.val_crop}: give an even number of pixels, {LEAST_CROP} or more, or 0 for whole images"
+                f"data.val_crop is {self.val_crop}: it must be even and at least {MIN_CROP}, "
+                "or 0 for whole images"
             )
 
 
 @dataclass(frozen=True)
 class PhotographsSettings(DataSettings):
-    """The colour photographs inside scikit-image's wheel, in a fixed split; needs no network."""
+    """The colour photographs that are part of scikit-image, in a fixed split; needs no network."""
 
 
 @dataclass(frozen=True)
 class FolderSettings(DataSettings):
-    """Any folders of images; LR is made by the benchmarks' degradation.
+    """Any folders of images; LR images are made by the benchmarks' degradation.
 
     Attributes:
-        train_dirs: folders of training images, one or more; subfolders are not read.
-        val_dir: folder of validation images; it may share no image with the training folders.
+        train_dirs: one or more folders of training images; subfolders are not read.
+        val_dir: folder of validation images; no image may also be in a training folder.
     """
 
     train_dirs: tuple[str, ...] = ()
@@ -55,13 +57,13 @@ class FolderSettings(DataSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Configurations give lists; the command line may give a single string.
         folders = (self.train_dirs,) if isinstance(self.train_dirs, str) else tuple(self.train_dirs)
-        object.__setattr__(
-            self, "train_dirs", folders
-        )  # configs bring lists, command lines a lone string
+        object.__setattr__(self, "train_dirs", folders)
         if not folders or not all(folders):
             raise DataError(
-                "data.train_dirs is empty: give at least one folder of images, e.g. 'data.train_dirs=[images/train]'"
+                "data.train_dirs is empty: give at least one folder of images, "
+                "e.g. 'data.train_dirs=[images/train]'"
             )
         if not self.val_dir:
             raise DataError(
@@ -71,12 +73,12 @@ class FolderSettings(DataSettings):
 
 @dataclass(frozen=True)
 class Div2kSettings(DataSettings):
-    """DIV2K as its archives unpack: 800 training images and 100 for validation.
+    """DIV2K in the layout of its archives: 800 training images and 100 for validation.
 
     Attributes:
-        root: folder that holds ``DIV2K_train_HR``, ``DIV2K_valid_HR`` and, where the official LR
-            images are wanted, ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2``; a
-            missing LR folder is made up for by our degradation.
+        root: folder with ``DIV2K_train_HR`` and ``DIV2K_valid_HR``. The official LR images are read
+            from ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2`` if these folders
+            exist, else LR images are made by the benchmarks' degradation.
     """
 
     root: str = "data/DIV2K"

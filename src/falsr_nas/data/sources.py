@@ -1,4 +1,4 @@
-"""Which files a data setting stands for. Nothing is decoded here."""
+"""Image files of each data source; nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import list_images
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 
-# scikit-image's colour photographs. Left out: drawings, charts, renderings, everything grey, and
-# the retina, which is so smooth (50 dB by interpolation) that it teaches nothing. The two
-# motorcycles are a stereo pair, so they stay on one side. Our choice.
+# The colour photographs of scikit-image; our choice. Left out are drawings, charts, renderings and
+# grey images, and the image of a retina: it is so smooth (50 dB by interpolation) that networks
+# learn nothing from it. The two motorcycles are a stereo pair, so both are in the same part.
 PHOTOGRAPHS_TRAIN = (
     "astronaut.png",
     "hubble_deep_field.jpg",
@@ -25,7 +25,7 @@ PHOTOGRAPHS_VAL = ("chelsea.png", "coffee.png", "rocket.jpg")
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An HR image's file and, where its LR image is given and not to be made, that one's."""
+    """The file of an HR image, and the file of its LR image, or None if it has to be made."""
 
     hr: Path
     lr: Path | None = None
@@ -33,18 +33,18 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The image files to train on and those to validate on; no file is in both."""
+    """Image files for training and for validation; no file is in both."""
 
     train: tuple[ImageFile, ...]
     val: tuple[ImageFile, ...]
 
 
 def find_images(settings: DataSettings) -> Split:
-    """The files that the settings stand for, in a fixed order.
+    """Return the image files of a data source, in a fixed order.
 
     Raises:
-        DataError: when a folder is missing or empty, an image is both in training and validation,
-            or the settings are of no known source.
+        DataError: a folder is missing or empty, an image is both in training and in validation, or
+            the settings belong to no known source.
     """
     match settings:
         case PhotographsSettings():
@@ -54,7 +54,7 @@ def find_images(settings: DataSettings) -> Split:
         case Div2kSettings():
             return _div2k(Path(settings.root).expanduser())
     raise DataError(
-        f"data: {type(settings).__name__} names no source; choose photographs, folder or div2k"
+        f"data: {type(settings).__name__} is no data source: choose photographs, folder or div2k"
     )
 
 
@@ -80,8 +80,9 @@ def _div2k(root: Path) -> Split:
     missing = [name for name in ("DIV2K_train_HR", "DIV2K_valid_HR") if not (root / name).is_dir()]
     if missing:
         raise DataError(
-            f"data.root: no {' and no '.join(missing)} in {root}: put there DIV2K_train_HR (0001.png ... 0800.png) and "
-            "DIV2K_valid_HR (0801.png ... 0900.png) and, for the official LR images, DIV2K_train_LR_bicubic/X2 (0001x2.png ...) and "
+            f"data.root: no {' and no '.join(missing)} in {root}: it must contain DIV2K_train_HR "
+            "(0001.png ... 0800.png) and DIV2K_valid_HR (0801.png ... 0900.png) and, for the "
+            "official LR images, DIV2K_train_LR_bicubic/X2 (0001x2.png ...) and "
             "DIV2K_valid_LR_bicubic/X2 (0801x2.png ...)"
         )
     return Split(_div2k_part(root, "train"), _div2k_part(root, "valid"))

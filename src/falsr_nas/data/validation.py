@@ -1,4 +1,4 @@
-"""What candidates are scored on during a search."""
+"""Validation images, on which candidates are scored during a search."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ValidationSet:
     """Validation images as luma in [0, 1], float32.
 
     Attributes:
-        names: file names, one an image.
-        lr: (1, 1, h, w) each.
-        hr: (1, 1, 2h, 2w) each.
+        names: file names, one per image.
+        lr: (1, 1, h, w) per image.
+        hr: (1, 1, 2h, 2w) per image.
     """
 
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class ValidationSet:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> ValidationSet:
-        """The luma of these pairs."""
+        """Return the luma of these pairs."""
         return cls(
             tuple(pair.path.name for pair in pairs),
             tuple(_plane(pair.lr) for pair in pairs),
@@ -39,10 +39,10 @@ class ValidationSet:
         return len(self.names)
 
     def batches(self, max_pixels: int) -> list[tuple[Tensor, Tensor]]:
-        """All images, each once, in batches (N, 1, h, w) and (N, 1, 2h, 2w) of equal shape.
+        """Return all images in batches of equal shape: (N, 1, h, w) and (N, 1, 2h, 2w).
 
         Args:
-            max_pixels: LR pixels that a batch may hold; a larger image comes alone.
+            max_pixels: LR pixels that a batch may hold; a larger image is a batch of its own.
         """
         shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, lr in enumerate(self.lr):
@@ -59,5 +59,5 @@ class ValidationSet:
 
 
 def _plane(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 -> luma (1, 1, H, W)."""
+    """Return the luma of (3, H, W) uint8 as (1, 1, H, W)."""
     return luma(image.permute(1, 2, 0))[None, None]

@@ -1,4 +1,4 @@
-"""Upscaling of planes and photographs: tiling, colour, image files."""
+"""Upscaling of planes and photographs: tiling, colour conversion, image files."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Upscaling planes and images with a trained network: whole or in tiles, once or eight times."""
+"""Upscaling of planes with a trained network: whole or in tiles, with or without self-ensemble."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from falsr_nas.errors import UserError
+from falsr_nas.inference.memory import MIB
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import SCALE
 
-MEMORY_LIMIT = 3 * 2**30
-"""Bytes that the activations of a forward pass may take by default."""
+MEMORY_LIMIT = 3072 * MIB
+"""Default limit of the memory for a forward pass, in bytes."""
 
 _FLOAT_BYTES = 4
-_FRAGMENTATION = 2.5  # an allocator that reuses freed blocks of other sizes takes up to 2.1 times what lives (measured with glibc's)
+# An allocator that reuses freed blocks of other sizes takes up to 2.1 times the memory in use
+# (measured with glibc).
+_FRAGMENTATION = 2.5
 
 
 def upscale(
@@ -27,15 +30,15 @@ def upscale(
     """Upscale planes: (N, planes, H, W) in [0, 1] -> (N, planes, 2H, 2W), not clipped.
 
     Args:
-        network: in evaluation form.
-        x: planes of the network's kind.
-        memory_limit: bytes that a forward pass may take. Where the whole does not fit, it runs in
-            tiles that overlap by what an output pixel can see, so that the result is the same.
+        network: in evaluation mode.
+        x: one plane of luma or three of RGB, as the network expects.
+        memory_limit: bytes that a forward pass may take. A larger image is upscaled in tiles that
+            overlap by the network's margin, so that the result is the same.
         self_ensemble: average over the eight flips and rotations of the image (Lim et al., EDSR,
             2017), for eight times the work.
 
     Raises:
-        UserError: when not even one pixel with its surroundings fits into ``memory_limit``.
+        UserError: ``memory_limit`` is too small for one pixel and its margins.
     """
     height, width = x.shape[-2:]
     with torch.inference_mode():
@@ -53,7 +56,7 @@ def upscale(
 
 
 def forward(network: SuperResolver, x: Tensor, self_ensemble: bool) -> Tensor:
-    """One pass over planes that fit into memory, or the mean of eight."""
+    """Run the network once, or average over eight views; the planes must fit into memory."""
     if not self_ensemble:
         return network(x)  # type: ignore[no-any-return]
     total = torch.zeros(())
@@ -66,7 +69,10 @@ def forward(network: SuperResolver, x: Tensor, self_ensemble: bool) -> Tensor:
 
 
 def work_footprint(network: SuperResolver, self_ensemble: bool) -> Footprint:
-    """The footprint of :func:`forward`: that of the network and, between its eight passes, an input, two outputs and their sum."""
+    """Return the footprint of :func:`forward`.
+
+    Between the eight passes of a self-ensemble an input, two outputs and their sum are in memory.
+    """
     footprint = network.footprint
     if not self_ensemble:
         return footprint
@@ -75,13 +81,13 @@ def work_footprint(network: SuperResolver, self_ensemble: bool) -> Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of an image that is upscaled at a time; each place is a pair of slices, rows and columns.
+    """A part of an image that is upscaled in one pass; attributes are slices of rows and columns.
 
     Attributes:
-        source: what is read: low-resolution pixels, with surroundings as far as an output pixel
-            can see.
-        kept: what of the tile's own output does not depend on where it was cut.
-        target: where that lies in the whole output.
+        source: the low-resolution pixels to read, with margins as wide as an output pixel depends
+            on.
+        kept: the part of the tile's output that does not depend on where the image was cut.
+        target: the place of that part in the whole output.
     """
 
     source: tuple[slice, slice]
@@ -90,7 +96,17 @@ class Tile:
 
 
 def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> list[Tile]:
-    """The tiles of a low-resolution image, each fit for ``memory_limit`` bytes; one if all fits. Raises UserError if none can."""
+    """Return the tiles of a low-resolution image; a single one if the whole image fits.
+
+    Args:
+        footprint: of the network.
+        height: of the image.
+        width: of the image.
+        memory_limit: bytes for a forward pass over a tile.
+
+    Raises:
+        UserError: ``memory_limit`` is too small for one pixel and its margins.
+    """
     rows, columns = tile_size(footprint, height, width, memory_limit)
     return [
         Tile(*zip(down, across, strict=True))
@@ -100,38 +116,37 @@ def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> l
 
 
 def tile_bytes(footprint: Footprint, side: int = 1) -> int:
-    """Bytes that a square tile takes, margins included."""
+    """Return the bytes for a forward pass over a square tile, margins included."""
     return int(_FLOAT_BYTES * _FRAGMENTATION) * footprint.floats * side**2
 
 
 def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) -> tuple[int, int]:
-    """Height and width of the largest tile, margins included, that fits into ``memory_limit`` bytes; at most the image's.
+    """Return height and width of the largest tile that fits, margins included; at most the image's.
 
     Raises:
-        UserError: when a single pixel and its margins do not fit.
+        UserError: ``memory_limit`` is too small for one pixel and its margins.
     """
     pixels = memory_limit // tile_bytes(footprint)
-    least = 2 * footprint.margin + 1
+    min_side = 2 * footprint.margin + 1
     rows = min(height, max(math.isqrt(pixels), min(pixels // max(width, 1), height)))
     columns = min(width, pixels // max(rows, 1))
-    if (rows < height and rows < least) or (columns < width and columns < least):
-        need = tile_bytes(footprint, least)
+    if (rows < height and rows < min_side) or (columns < width and columns < min_side):
         raise UserError(
-            f"memory_limit is {memory_limit} bytes: this network needs at least {need}, for a tile of {least} x {least} pixels"
+            f"memory_limit is {memory_limit} bytes: this network needs at least "
+            f"{tile_bytes(footprint, min_side)} bytes, for a tile of {min_side}x{min_side} pixels"
         )
     return rows, columns
 
 
 def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice]]:
-    """Source, kept and target of the tiles along one side, all of one size, at most ``tile``.
+    """Return source, kept and target of the tiles along one side, all at most ``tile`` long.
 
-    Of one size, because an allocator that gets the same blocks again finds room for them where
-    they were, and does not grow.
+    All have the same size, so that the allocator reuses the same blocks and memory does not grow.
     """
     if tile >= length:
         return [(slice(0, length), slice(0, SCALE * length), slice(0, SCALE * length))]
-    # Each tile keeps what is a margin away from its cut sides; at the image's border, where the
-    # network pads as on the whole, all.
+    # A tile keeps the pixels that are at least a margin away from its cut sides, and all pixels at
+    # the border of the image, where the network pads as it does on the whole image.
     count = max(2, -(-(length - 2 * margin) // (tile - 2 * margin)))
     size = -(-(length + 2 * margin * (count - 1)) // count)
     starts = [(length - size) * i // (count - 1) for i in range(count)]
