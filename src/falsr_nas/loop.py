@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.archive.store import Store, candidate_from_json, candidate_to_json
+from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import Mode
 from falsr_nas.execution.executor import Executor
@@ -23,7 +24,7 @@ class Observer(Protocol):
         ...
 
     def generation_ended(self, generation: int) -> None:
-        """Called when a generation is told and stored; in steady mode, after as many evaluations."""
+        """Called when a generation is told; in steady mode, after as many evaluations."""
         ...
 
 

@@ -124,7 +124,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
         SearchError: the search cannot continue; finished evaluations are stored.
         KeyboardInterrupt: by Ctrl-C or SIGTERM; finished evaluations are stored.
     """
-    from falsr_nas.archive.store import Store, wait_for_room
+    from falsr_nas.archive.store import Store, wait_for_disk_space
     from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.cli.lock import exclusive
     from falsr_nas.files import write_atomically
@@ -136,7 +136,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             # The executor first: a mistake about the images is reported before a store is made.
             with (
                 build_executor(config) as executor,
-                Store(folder / "search.db", identity(config), on_full=wait_for_room) as store,
+                Store(folder / "search.db", identity(config), on_full=wait_for_disk_space) as store,
             ):
                 settings = OmegaConf.to_yaml(OmegaConf.structured(config))
                 write_atomically(folder / "config.yaml", settings.encode())

@@ -42,7 +42,7 @@ def failure(generation: int = 0) -> Evaluation:
     return Evaluation(candidate, Failure(FailureKind.DIVERGED, "nan"))
 
 
-# Few values an axis, so that ties and equal coordinates are common.
+# Few values per axis, so that ties and equal coordinates are common.
 points = st.lists(st.tuples(st.integers(20, 25), st.integers(1, 5), st.integers(1, 5)), max_size=30)
 
 
@@ -51,7 +51,7 @@ def dominates(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @given(points)
-def test_front_is_what_brute_force_leaves(rows: list[tuple[int, int, int]]) -> None:
+def test_front_equals_brute_force(rows: list[tuple[int, int, int]]) -> None:
     evaluations = [evaluation(*row, genome=i) for i, row in enumerate(rows)]
     front = pareto_front(evaluations)
     vectors = objective_matrix(evaluations)
@@ -86,7 +86,7 @@ def test_front_leaves_out_failures_and_low_psnr() -> None:
     assert pareto_front([failure()]) == []
 
 
-def test_the_front_of_100_000_points_stands_above_all_of_them() -> None:
+def test_the_front_of_100_000_points_dominates_all_of_them() -> None:
     rng = np.random.default_rng(0)
     psnr, mult_adds, params = (
         rng.uniform(20, 40, 100_000),
@@ -98,14 +98,14 @@ def test_the_front_of_100_000_points_stands_above_all_of_them() -> None:
     ]
     front = pareto_front(evaluations)
     assert 0 < len(front) < 1_000
-    standing = np.array(
+    corners = np.array(
         [
             (one.score.psnr, -one.candidate.cost.mult_adds, -one.candidate.cost.params)
             for one in front
         ]
     )
     for point in np.column_stack([psnr, -mult_adds, -params])[:500]:
-        assert ((standing >= point).all(axis=1)).any()
+        assert ((corners >= point).all(axis=1)).any()
 
 
 def test_failures_have_no_objectives() -> None:
@@ -119,7 +119,7 @@ def test_failures_have_no_objectives() -> None:
         (50, 100, 10, (0, 0, 0)),
         (20, 10_000, 1_000, (1, 1, 1)),
         (35, 1_000, 100, (0.5, 0.5, 0.5)),
-        (60, 10, 1, (0, 0, 0)),  # beyond the bounds is on them
+        (60, 10, 1, (0, 0, 0)),  # values outside the bounds are clipped
         (3, 10**9, 10**9, (1, 1, 1)),
     ],
 )
@@ -131,7 +131,7 @@ def test_scale(
     )
 
 
-def test_scale_of_a_space_holds_its_networks() -> None:
+def test_scale_of_a_space_contains_its_networks() -> None:
     scale = ObjectiveScale.of_space(SPACE)
     costs = [genome_cost(genome) for genome in GENOMES]
     rows = np.array([[1.0, c.mult_adds, c.params] for c in costs])
@@ -139,7 +139,7 @@ def test_scale_of_a_space_holds_its_networks() -> None:
     assert ((unit > 0) & (unit < 1)).all()
 
 
-def test_scale_of_a_space_of_equal_costs_leaves_quality_alone() -> None:
+def test_scale_of_a_space_of_equal_costs_measures_quality_alone() -> None:
     flat = ObjectiveScale(Cost(10, 100), Cost(10, 100))
     assert hypervolume([evaluation(35, 100, 10)], flat) == pytest.approx(0.5)
 
@@ -152,24 +152,21 @@ def test_scale_of_a_space_of_equal_costs_leaves_quality_alone() -> None:
         (Cost(1, 1), Cost(2, 2), (50, 20)),
     ],
 )
-def test_scale_refuses_bounds_that_bound_nothing(
-    light: Cost, heavy: Cost, psnr: tuple[float, float]
-) -> None:
+def test_scale_rejects_invalid_bounds(light: Cost, heavy: Cost, psnr: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         ObjectiveScale(light, heavy, psnr)
 
 
-def test_hypervolume_of_hand_computed_boxes() -> None:
+def test_hypervolume_equals_boxes_computed_by_hand() -> None:
     middle = evaluation(35, 1_000, 100, 1)  # at (.5, .5, .5)
-    sharp = evaluation(
-        42.5, 1_000, round(10 * 10**1.5), 2
-    )  # at (.25, .5, .75), to the rounding of the parameters
+    # At (.25, .5, .75), up to the rounding of the parameters.
+    sharp = evaluation(42.5, 1_000, round(10 * 10**1.5), 2)
     assert hypervolume([], SCALE) == hypervolume([failure()], SCALE) == 0.0
     assert hypervolume([middle], SCALE) == pytest.approx(0.125)
     side = 1 - math.log10(round(10 * 10**1.5) / 10) / 2
     assert hypervolume([middle, sharp], SCALE) == pytest.approx(0.125 + (0.75 - 0.5) * 0.5 * side)
     assert hypervolume([evaluation(50, 100, 10)], SCALE) == pytest.approx(1.0)
-    assert hypervolume([evaluation(19, 100, 10)], SCALE) == 0.0  # worse than the bound: nothing
+    assert hypervolume([evaluation(19, 100, 10)], SCALE) == 0.0  # below the lower bound
 
 
 wide = st.lists(
@@ -178,7 +175,7 @@ wide = st.lists(
 
 
 @given(wide, st.tuples(st.floats(5, 60), st.integers(1, 10**6), st.integers(1, 10**5)))
-def test_a_further_point_never_lowers_the_hypervolume(
+def test_another_point_never_lowers_the_hypervolume(
     rows: list[tuple[float, int, int]], extra: tuple[float, int, int]
 ) -> None:
     evaluations = [evaluation(*row, genome=i) for i, row in enumerate(rows)]

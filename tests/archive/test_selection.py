@@ -11,7 +11,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 def evaluations(points: list[tuple[float, float]]) -> list[Evaluation]:
-    """Of (PSNR in dB, G mult-adds), with parameters in the order of mult-adds."""
+    """Evaluations of (PSNR in dB, G mult-adds); parameters ascend with mult-adds."""
     rng, space, found = np.random.default_rng(4), SearchSpace(), []
     for number, (psnr, giga) in enumerate(points):
         cost = Cost(int(giga * 1000), int(giga * 1e9))
@@ -28,11 +28,11 @@ def giga(chosen: list[Evaluation]) -> list[float]:
     return [one.candidate.cost.mult_adds / 1e9 for one in chosen]
 
 
-def test_the_front_in_quality_and_mult_adds() -> None:
+def test_the_front_in_mse_and_mult_adds() -> None:
     assert giga(quality_front(evaluations(FRONT[::-1] + DOMINATED))) == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-def test_crowding_is_deaps_on_the_same_axes() -> None:
+def test_crowding_distances_equal_those_of_deap() -> None:
     from deap import base, tools
 
     class Fitness(base.Fitness):
@@ -49,31 +49,31 @@ def test_crowding_is_deaps_on_the_same_axes() -> None:
     assert crowding_distances(evaluations(FRONT)) == pytest.approx(reference)
 
 
-def test_crowding_takes_the_ends_then_the_loneliest() -> None:
+def test_crowding_selects_the_ends_then_the_largest_distances() -> None:
     assert giga(select(evaluations(FRONT + DOMINATED), "crowding", 3)) == [1.0, 2.0, 16.0]
     assert giga(select(evaluations(FRONT), "crowding", 99)) == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-def test_the_knee_bulges_most() -> None:
+def test_knee_selects_the_network_furthest_above_the_line() -> None:
     assert giga(select(evaluations(FRONT + DOMINATED), "knee", 1)) == [2.0]
 
 
-def test_psnr_asks_for_nothing_else() -> None:
+def test_psnr_selects_the_highest() -> None:
     assert giga(select(evaluations(FRONT + DOMINATED), "psnr", 2)) == [8.0, 16.0]
 
 
-def test_a_key_may_be_cut_short_but_not_ambiguous() -> None:
+def test_a_key_can_be_shortened_but_must_be_unique() -> None:
     all_of_them = evaluations(FRONT + DOMINATED)
     wanted = all_of_them[6]
     assert select(all_of_them, f"key={wanted.key[:12]}", 1) == [wanted]
-    with pytest.raises(UserError, match="has a key that begins so"):
+    with pytest.raises(UserError, match="no network of the search has a key that begins with it"):
         select(all_of_them, "key=nothing", 1)
-    with pytest.raises(UserError, match=r"networks have a key"):
+    with pytest.raises(UserError, match=r"networks match; give more of the key"):
         letters = [one.key[0] for one in all_of_them]
         select(all_of_them, f"key={max(letters, key=letters.count)}", 1)
 
 
-def test_fronts_of_one_and_of_none() -> None:
+def test_fronts_with_one_network_and_with_none() -> None:
     one = evaluations(FRONT[:1])
     assert select(one, "crowding", 4) == select(one, "knee", 4) == one
     failed = [Evaluation(one[0].candidate, Failure(FailureKind.DIVERGED, "no number"))]
@@ -81,7 +81,7 @@ def test_fronts_of_one_and_of_none() -> None:
         select(failed, "crowding", 4)
 
 
-def test_an_unknown_way_is_named() -> None:
+def test_an_unknown_way_is_rejected_and_named() -> None:
     with pytest.raises(
         UserError, match="select is 'best': choose one of crowding, knee, psnr, key=KEY"
     ):

@@ -1,4 +1,6 @@
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,24 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 CONFIG = {"seed": 1, "space.n": 7}
+INSERT_FAILURE = "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES"
+SCHEMA_OF_0_1 = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE evaluations (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, genome TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
+    mse REAL, psnr REAL, seconds REAL, failure TEXT,
+    operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
+    told INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX untold ON evaluations (told) WHERE told = 0;
+CREATE TABLE failures (
+    id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
+    fate TEXT NOT NULL
+);
+"""
 
 
 def evaluation(number: int, failed: bool = False) -> Evaluation:
@@ -32,7 +52,7 @@ def evaluation(number: int, failed: bool = False) -> Evaluation:
     return Evaluation(Candidate(genome, genome_cost(genome), origin, number // 4, number), outcome)
 
 
-def test_what_is_added_comes_back(tmp_path: Path) -> None:
+def test_added_evaluations_are_read_back(tmp_path: Path) -> None:
     added = [evaluation(i, failed=i == 2) for i in range(5)]
     with Store(tmp_path / "search.db", CONFIG) as store:
         for one in reversed(added):
@@ -45,7 +65,7 @@ def test_what_is_added_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["search.db"]
 
 
-def test_the_state_and_what_it_was_told_change_together(tmp_path: Path) -> None:
+def test_state_and_told_marks_change_together(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", CONFIG) as store:
         assert store.state() is None
         store.add(evaluation(0))
@@ -56,7 +76,7 @@ def test_the_state_and_what_it_was_told_change_together(tmp_path: Path) -> None:
         assert store.evaluations(told=False) == [evaluation(1)]
 
 
-def test_failed_attempts_are_kept_the_moment_they_fail_and_come_back_with_their_evaluation(
+def test_failed_attempts_are_stored_immediately_and_read_with_their_evaluation(
     tmp_path: Path,
 ) -> None:
     first = Failure(FailureKind.WORKER_DIED, "SIGKILL", "", "worker 1")
@@ -81,6 +101,31 @@ def test_failed_attempts_are_kept_the_moment_they_fail_and_come_back_with_their_
         ]
 
 
+def test_a_file_of_version_0_1_is_read_and_written(tmp_path: Path) -> None:
+    first = evaluation(0)
+    candidate, cost = first.candidate, first.candidate.cost
+    with closing(sqlite3.connect(tmp_path / "search.db")) as old, old:
+        old.executescript(SCHEMA_OF_0_1)
+        config = {"controller.population": 64, "training.rate": 1e-4, "seed": 1}
+        about = {"version": "2", "config": json.dumps(config), "state": '{"pending": []}'}
+        old.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        row = (0, candidate.key, str(candidate.genome), 0, cost.params, cost.mult_adds)
+        row += (first.score.mse, first.score.psnr, first.score.seconds, None)
+        row += ('["crossover", "random"]', '["a", "b"]', None, 1)
+        old.execute(f"INSERT INTO evaluations VALUES ({', '.join('?' * len(row))})", row)
+        old.execute(f"{INSERT_FAILURE} (9, 'k', 'stopped', 'bug', 'text', 'trace', 'worker 0')")
+    config = {"controller.population_size": 64, "training.learning_rate": 1e-4, "seed": 1}
+    with Store(tmp_path / "search.db", config) as store:
+        assert store.config == config
+        assert store.state() == {"pending": []}
+        assert store.evaluations(told=True) == [first]
+        assert [one.outcome for one in store.failures()] == [AttemptOutcome.STOPPED]
+        store.add(evaluation(1))
+        store.commit_state({})
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations(told=True) == [first, evaluation(1)]
+
+
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", CONFIG) as writer:
         writer.add(evaluation(0))
@@ -89,22 +134,22 @@ def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
             assert reader.evaluations() == [evaluation(0)]
 
 
-def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
+def test_other_settings_are_rejected_and_named(tmp_path: Path) -> None:
     Store(tmp_path / "search.db", CONFIG).close()
     with pytest.raises(UserError, match=r"space\.n is 7 there and 5 here.*another run_dir"):
         Store(tmp_path / "search.db", CONFIG | {"space.n": 5})
 
 
-def test_files_that_are_no_search_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_of_a_search_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text(
         "not a database, but long enough to have a header to look at" * 20
     )
-    with pytest.raises(UserError, match="not a search's file"):
+    with pytest.raises(UserError, match="not a file of a search"):
         Store(tmp_path / "text.db", CONFIG)
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE apples (n)")
     other.close()
-    with pytest.raises(UserError, match="not a search's file"):
+    with pytest.raises(UserError, match="not a file of a search"):
         Store(tmp_path / "other.db", CONFIG)
     (tmp_path / "empty.db").touch()
     with pytest.raises(UserError, match="no search in this file"):
@@ -114,11 +159,11 @@ def test_files_that_are_no_search_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "missing.db").exists()
 
 
-def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", CONFIG) as store:
         store.add(evaluation(0))
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+        store._db.execute(f"PRAGMA max_page_count = {pages}")  # acts like a full disk
         with pytest.raises(UserError, match="the disk is full"):
             store.commit_state({"much": "x" * 100_000})
         assert store.evaluations(told=False) == [evaluation(0)]
@@ -144,11 +189,11 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
         "DELETE FROM about WHERE name = 'config'",
         "ALTER TABLE evaluations DROP COLUMN seconds",
         "DROP TABLE evaluations",
-        "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES (1, 'k', 'forgotten', 'bug', '', '', '')",
-        "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES (1, 'k', 'retried', 'tired', '', '', '')",
+        f"{INSERT_FAILURE} (1, 'k', 'forgotten', 'bug', '', '', '')",
+        f"{INSERT_FAILURE} (1, 'k', 'retried', 'tired', '', '', '')",
     ],
 )
-def test_rows_that_were_never_written_here_are_one_clear_line(damage: str, tmp_path: Path) -> None:
+def test_damaged_content_is_reported_in_one_line(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "search.db"
     with Store(path, CONFIG) as store:
         store.add(evaluation(1))
@@ -158,10 +203,10 @@ def test_rows_that_were_never_written_here_are_one_clear_line(damage: str, tmp_p
     database.close()
     with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"), Store(path) as store:
         store.config, store.state(), store.evaluations(), store.failures(), store.count()
-    assert [one.name for one in tmp_path.iterdir()] == ["search.db"]  # let go of at once
+    assert [one.name for one in tmp_path.iterdir()] == ["search.db"]  # the journal is closed
 
 
-def test_a_schema_that_is_no_text(tmp_path: Path) -> None:
+def test_a_damaged_schema_is_reported_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "search.db"
     Store(path, CONFIG).close()
     content = path.read_bytes()

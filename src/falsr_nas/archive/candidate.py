@@ -1,4 +1,4 @@
-"""The words that controller, evaluator, executor and store share: a candidate, where it came from, what it scored."""
+"""Candidates, their origin and their outcome: what controllers, executors and stores share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from falsr_nas.space.genome import Genome
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a candidate came to be.
+    """How a candidate was created.
 
     Attributes:
-        operators: what made it, in order, e.g. ``("crossover", "roulette_params")`` or
-            ``("initial",)``.
-        parents: keys of the genomes it was made from.
-        log_prob: where the policy mutated it, the natural logarithm of the probability with which
-            the policy drew the genes that it redrew; genes kept from the parent do not count.
+        operators: the operators that created it, in order, e.g.
+            ``("crossover", "roulette_params")`` or ``("initial",)``.
+        parents: keys of the parent genomes.
+        log_prob: natural logarithm of the probability with which the policy drew the genes that it
+            redrew; genes kept from the parent do not count. None if the policy was not used.
     """
 
     operators: tuple[str, ...]
@@ -28,14 +28,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A genome that the controller wants evaluated.
+    """A genome that the controller proposes for evaluation.
 
     Attributes:
         genome: the network.
         cost: its parameters and mult-adds, known before any training.
-        origin: how it came to be.
+        origin: how it was created.
         generation: counted from 0; the initial population is generation 0.
-        number: its place among all candidates of the search, counted from 0.
+        number: its position among all candidates of the search, counted from 0.
     """
 
     genome: Genome
@@ -46,7 +46,7 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """The genome's key."""
+        """Key of the genome."""
         return self.genome.key
 
 
@@ -54,30 +54,30 @@ class FailureKind(StrEnum):
     """Why an evaluation has no score."""
 
     DIVERGED = "diverged"
-    """The training blew up: its loss, output or score is no number."""
+    """The training diverged: its loss, output or score is not finite."""
     OUT_OF_MEMORY = "out_of_memory"
-    """Of the processor or the accelerator, or more than the limit allows."""
+    """Main or GPU memory was exhausted, or the worker exceeded ``execution.memory_limit``."""
     TIMEOUT = "timeout"
-    """It took longer than the limit allows."""
+    """The evaluation exceeded ``execution.time_limit``."""
     WORKER_DIED = "worker_died"
-    """Its process was killed or crashed."""
+    """The worker process was killed or crashed."""
     NODE_LOST = "node_lost"
-    """The machine that it ran on is gone."""
+    """The node of the cluster that it ran on is gone."""
     BAD_DATA = "bad_data"
-    """An image that could be read before cannot be read any more."""
+    """An image that was readable before cannot be read any more."""
     BUG = "bug"
     """Any other exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong.
+    """Why an attempt at an evaluation failed.
 
     Attributes:
-        kind: what policies go by.
-        message: one line for people.
-        traceback: where it went wrong; empty where there is none.
-        place: the worker that it went wrong on; empty where there is only one.
+        kind: decides which failure policy applies.
+        message: one line for users.
+        traceback: the traceback of the exception, or empty.
+        place: the worker that the evaluation ran on; empty where there is only one.
     """
 
     kind: FailureKind
@@ -87,25 +87,26 @@ class Failure:
 
 
 class AttemptOutcome(StrEnum):
-    """What becomes of a candidate after an attempt that failed."""
+    """What happens to a candidate after a failed attempt."""
 
     RETRIED = "retried"
+    """It is evaluated again."""
     INFEASIBLE = "infeasible"
-    """That was its last attempt: it has no score."""
+    """It was the last attempt: the candidate has no score."""
     STOPPED = "stopped"
-    """The search stopped for it: it is evaluated anew when the search goes on."""
+    """The search stops, and evaluates the candidate again when it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """An attempt at a candidate that failed.
+    """A failed attempt to evaluate a candidate.
 
     Attributes:
-        number: the candidate's.
-        key: its genome's.
-        attempt: which one it was, counted from 1.
-        failure: what went wrong.
-        outcome: what became of the candidate.
+        number: number of the candidate.
+        key: key of its genome.
+        attempt: number of the attempt, counted from 1.
+        failure: why it failed.
+        outcome: what happened to the candidate after it.
     """
 
     number: int
@@ -120,9 +121,9 @@ class Score:
     """Quality on the validation images.
 
     Attributes:
-        mse: mean squared error of the luma in 8-bit levels, over the images; > 0.
+        mse: mean squared error of the luma over all images, in squared 8-bit levels; > 0.
         psnr: 10 log10(255^2 / mse), in dB.
-        seconds: what the evaluation took.
+        seconds: duration of the evaluation.
     """
 
     mse: float
@@ -135,9 +136,9 @@ class Evaluation:
     """A candidate and its outcome: either a score or a failure.
 
     Attributes:
-        candidate: what was evaluated.
-        outcome: of the last attempt.
-        earlier: failures of the attempts before that.
+        candidate: the candidate.
+        outcome: outcome of the last attempt.
+        earlier: failures of the attempts before it.
     """
 
     candidate: Candidate
@@ -146,15 +147,15 @@ class Evaluation:
 
     @property
     def key(self) -> str:
-        """The genome's key."""
+        """Key of the genome."""
         return self.candidate.key
 
     @property
     def score(self) -> Score | None:
-        """The score, or None where the evaluation failed."""
+        """The score, or None if the evaluation failed."""
         return self.outcome if isinstance(self.outcome, Score) else None
 
     @property
     def attempts(self) -> int:
-        """How often it was tried."""
+        """Number of attempts, including the last one."""
         return len(self.earlier) + 1

@@ -1,4 +1,4 @@
-"""What a search minimises: mean squared error, mult-adds and parameters; the front, and the volume that a front dominates."""
+"""Objectives of a search (MSE, mult-adds, parameters), the Pareto front and its hypervolume."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from falsr_nas.space.search_space import SearchSpace
 FloatArray = NDArray[np.float64]
 
 REFERENCE = (1.0, 1.0, 1.0)
-"""The worst corner of the unit cube of :class:`ObjectiveScale`: the reference point of every hypervolume."""
+"""Reference point of every hypervolume: the worst corner of :class:`ObjectiveScale`'s unit cube."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveScale:
-    """Fixed bounds that map objectives to the unit cube, 0 best and 1 worst, so that runs compare.
+    """Fixed bounds that map objectives to the unit cube (0 best, 1 worst), to compare searches.
 
-    Quality is linear in PSNR, as people read it. Costs are on a log scale: the networks of a space
-    span two orders of magnitude, and the paper's roulette (IV-E1) takes logarithms for the same
-    reason. What lies outside the bounds counts as lying on them.
+    Quality is linear in PSNR. Costs are on a log scale: the networks of a space span two orders of
+    magnitude, and the paper's roulette (IV-E1) takes logarithms for the same reason. Values outside
+    the bounds are clipped.
 
     Attributes:
         lightest: fewest parameters and fewest mult-adds in the search space.
         heaviest: most parameters and most mult-adds in the search space.
-        psnr: PSNR in dB that is worth nothing, and PSNR that is worth all there is; 20 and 50 are
-            our choice.
+        psnr: PSNR in dB at the worst and at the best end; 20 and 50 are our choice.
 
     Raises:
-        ValueError: when a lower bound is not positive or above its upper bound.
+        ValueError: a lower bound is not positive, or above its upper bound.
     """
 
     lightest: Cost
@@ -49,23 +48,24 @@ class ObjectiveScale:
             or not 0 < self.lightest.mult_adds <= self.heaviest.mult_adds
         ):
             raise ValueError(
-                f"the lightest network, {self.lightest}, must cost something and no more than the heaviest, {self.heaviest}"
+                f"the lightest network, {self.lightest}, must have positive costs, at most those"
+                f" of the heaviest, {self.heaviest}"
             )
         if not self.psnr[0] < self.psnr[1]:
             raise ValueError(f"PSNR bounds {self.psnr} must ascend")
 
     @classmethod
     def of_space(cls, space: SearchSpace) -> ObjectiveScale:
-        """The scale of a search space, from its lightest to its heaviest network."""
+        """Return the scale from the lightest to the heaviest network of a search space."""
         return cls(genome_cost(lightest(space)), genome_cost(heaviest(space)))
 
     def unit(self, objectives: FloatArray) -> FloatArray:
-        """Objectives (N, 3) as of :func:`objective_matrix`, mapped to [0, 1]^3; all are still minimised."""
+        """Map objectives (N, 3) of :func:`objective_matrix` to [0, 1]^3; all stay minimised."""
         low = np.log10([self.lightest.mult_adds, self.lightest.params])
         high = np.log10([self.heaviest.mult_adds, self.heaviest.params])
         psnr = 10 * np.log10(PEAK**2 / objectives[:, 0])
         quality = (self.psnr[1] - psnr) / (self.psnr[1] - self.psnr[0])
-        # A space of equal costs has no span: there its networks are all at the best end, 0.
+        # If all networks of the space have the same cost, they are all at the best end, 0.
         costs = (np.log10(objectives[:, 1:]) - low) / np.maximum(high - low, np.finfo(float).tiny)
         unit: FloatArray = np.clip(np.column_stack([quality, costs]), 0.0, 1.0)
         return unit
@@ -73,17 +73,17 @@ class ObjectiveScale:
 
 @dataclass(frozen=True, slots=True)
 class SearchSummary:
-    """How a search stands after a generation.
+    """Summary of a search after a generation.
 
     Attributes:
-        generation: the last one that has evaluations, counted from 0; -1 before any.
-        candidates: evaluations so far, failures included.
-        failures: evaluations without a score.
-        best_psnr: highest PSNR in dB, or None before any score.
-        hypervolume: of the front, in 0..1.
-        front_size: networks on the front.
-        failures_by_kind: how many of the failures are of each kind that occurred.
-        retries: attempts beyond the first, of all evaluations.
+        generation: the last generation with evaluations, counted from 0; -1 if there are none.
+        candidates: number of evaluations, including failures.
+        failures: number of evaluations without a score.
+        best_psnr: highest PSNR in dB, or None if there is no score.
+        hypervolume: hypervolume of the front, in 0..1.
+        front_size: number of networks on the front.
+        failures_by_kind: number of failures of each kind that occurred.
+        retries: number of attempts beyond the first, over all evaluations.
     """
 
     generation: int
@@ -97,7 +97,11 @@ class SearchSummary:
 
 
 def objective_matrix(evaluations: Sequence[Evaluation]) -> FloatArray:
-    """Objectives (N, 3) of scored evaluations, all minimised: MSE, mult-adds, parameters. Raises ValueError where one failed."""
+    """Return the minimised objectives (N, 3) of evaluations: MSE, mult-adds, parameters.
+
+    Raises:
+        ValueError: an evaluation failed.
+    """
     rows = [_objectives(evaluation) for evaluation in evaluations]
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
@@ -105,33 +109,33 @@ def objective_matrix(evaluations: Sequence[Evaluation]) -> FloatArray:
 def pareto_front(
     evaluations: Iterable[Evaluation], min_psnr: float | None = None
 ) -> list[Evaluation]:
-    """The scored evaluations that no other one dominates in MSE, mult-adds and parameters (the paper's objectives, II).
+    """Return the Pareto front in MSE, mult-adds and parameters (the paper's objectives, II).
 
-    Failures, and scores below ``min_psnr`` (dB), do not take part. Of networks equal in all three,
-    the one of the smallest key stands for all, so that the front does not depend on the order of
-    evaluation.
+    Failures, and scores below ``min_psnr`` (dB), are left out. Of several networks with equal
+    objectives, the front contains the one with the smallest key, so that it does not depend on the
+    order of evaluation.
 
     Returns:
         The front by ascending mult-adds, then key.
     """
-    import moocore  # a command that prints its help needs none of it
+    import moocore  # not at the top: --help does not need it
 
-    able = scored(evaluations, min_psnr)
-    matrix = objective_matrix(able)
-    standing = np.flatnonzero(moocore.is_nondominated(matrix, keep_weakly=True))
-    chosen: dict[bytes, Evaluation] = {}
-    for row in standing:
-        ties, evaluation = matrix[row].tobytes(), able[row]
-        if ties not in chosen or evaluation.key < chosen[ties].key:
-            chosen[ties] = evaluation
+    feasible = scored(evaluations, min_psnr)
+    matrix = objective_matrix(feasible)
+    nondominated = np.flatnonzero(moocore.is_nondominated(matrix, keep_weakly=True))
+    front: dict[bytes, Evaluation] = {}
+    for row in nondominated:
+        objectives, evaluation = matrix[row].tobytes(), feasible[row]
+        if objectives not in front or evaluation.key < front[objectives].key:
+            front[objectives] = evaluation
     return sorted(
-        chosen.values(),
+        front.values(),
         key=lambda evaluation: (evaluation.candidate.cost.mult_adds, evaluation.key),
     )
 
 
 def hypervolume(evaluations: Iterable[Evaluation], scale: ObjectiveScale) -> float:
-    """Share of the unit cube of ``scale`` that the scored evaluations dominate, in 0..1; dominated ones and failures add nothing."""
+    """Return the hypervolume in 0..1: the share of ``scale``'s unit cube that is dominated."""
     import moocore
 
     points = scale.unit(objective_matrix(scored(evaluations)))
@@ -139,7 +143,7 @@ def hypervolume(evaluations: Iterable[Evaluation], scale: ObjectiveScale) -> flo
 
 
 def scored(evaluations: Iterable[Evaluation], min_psnr: float | None = None) -> list[Evaluation]:
-    """The evaluations that have a score, of at least ``min_psnr`` dB where that is given, in their order."""
+    """Return the evaluations that have a score, of at least ``min_psnr`` dB if given, in order."""
     return [
         e
         for e in evaluations
@@ -150,7 +154,7 @@ def scored(evaluations: Iterable[Evaluation], min_psnr: float | None = None) -> 
 def summarise(
     evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None
 ) -> SearchSummary:
-    """How a search of these evaluations stands; its front holds none below ``min_psnr`` dB."""
+    """Summarise evaluations of a search; networks below ``min_psnr`` dB are not on the front."""
     front = pareto_front(evaluations, min_psnr)
     scores = [e.outcome for e in evaluations if isinstance(e.outcome, Score)]
     return SearchSummary(
@@ -170,5 +174,5 @@ def summarise(
 def _objectives(evaluation: Evaluation) -> tuple[float, int, int]:
     if not isinstance(evaluation.outcome, Score):
         raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
-    spent = evaluation.candidate.cost
-    return evaluation.outcome.mse, spent.mult_adds, spent.params
+    cost = evaluation.candidate.cost
+    return evaluation.outcome.mse, cost.mult_adds, cost.params

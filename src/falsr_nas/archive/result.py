@@ -17,7 +17,7 @@ class SearchResult:
         front: the Pareto front by ascending mult-adds.
         evaluations: all evaluations by number, also failed ones.
         failures: all failed attempts.
-        hypervolume: of the front, in 0..1.
+        hypervolume: hypervolume of the front, in 0..1.
     """
 
     folder: Path
@@ -27,10 +27,10 @@ class SearchResult:
     hypervolume: float
 
     def rows(self) -> list[dict[str, object]]:
-        """Return one flat dictionary per evaluation, as ``pandas.DataFrame`` takes them.
+        """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
-        PSNR is in dB, MSE in 8-bit levels, mult-adds at 480x480 input; scores of failed evaluations
-        are None.
+        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input. Scores
+        of failed evaluations are None.
         """
         on_front = {evaluation.key for evaluation in self.front}
         return [_row(evaluation, evaluation.key in on_front) for evaluation in self.evaluations]

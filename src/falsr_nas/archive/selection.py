@@ -18,43 +18,45 @@ def select(
     """Select networks, sorted by ascending mult-adds.
 
     Ways:
-        - ``crowding``: those with the largest crowding distance on the MSE/mult-adds front, its two
-          ends first (paper, VI-A: four networks).
-        - ``knee``: those of that front that are furthest above the line between its ends.
-        - ``psnr``: those with the highest PSNR.
-        - ``key=KEY``: the one whose key begins with KEY, on the front or not, feasible or not.
+        - ``crowding``: networks with the largest crowding distance on the MSE/mult-adds front, its
+          two ends first (paper, VI-A: four networks).
+        - ``knee``: networks of that front that are furthest above the line between its ends.
+        - ``psnr``: networks with the highest PSNR.
+        - ``key=KEY``: the network whose key begins with KEY, also if it is infeasible or not on the
+          front.
 
-    Distances are measured on PSNR and log mult-adds, each scaled to the front's range.
+    Distances are measured in PSNR and log mult-adds, each scaled to the range of the front.
 
     Args:
-        evaluations: of the search.
-        way: one of the above.
-        count: how many networks at most.
-        min_psnr: the search's minimum PSNR in dB; networks below it are infeasible.
+        evaluations: evaluations of the search.
+        way: one of the ways above.
+        count: maximum number of networks.
+        min_psnr: minimum PSNR of the search in dB; networks below it are infeasible.
 
     Raises:
-        UserError: unknown way, no or several networks for a key, or no feasible network.
+        UserError: the way is unknown, no network or several networks have the key, or no network is
+            feasible.
     """
-    able = scored(evaluations)
-    if not able:
+    candidates = scored(evaluations)
+    if not candidates:
         raise UserError("the search has no scored network to select from")
     name, _, key = way.partition("=")
     if name == "key" and key:
-        return [_by_key(able, key)]
+        return [_by_key(candidates, key)]
     if way not in WAYS[:3]:
         raise UserError(f"select is {way!r}: choose one of {', '.join(WAYS)}")
-    feasible = scored(able, min_psnr)
+    feasible = scored(candidates, min_psnr)
     if not feasible:
         raise UserError(
             f"no network of the search reaches its constraints.min_psnr of {min_psnr:g} dB:"
-            " select=key=KEY trains one all the same"
+            " select=key=KEY trains an infeasible network"
         )
     if way == "psnr":
         chosen = sorted(feasible, key=lambda one: (-_psnr(one), one.key))[:count]
     else:
         front = quality_front(feasible)
-        worth = crowding_distances(front) if way == "crowding" else knee_depths(front)
-        ranked = sorted(range(len(front)), key=lambda i: (-worth[i], i))
+        ranking = crowding_distances(front) if way == "crowding" else knee_heights(front)
+        ranked = sorted(range(len(front)), key=lambda i: (-ranking[i], i))
         chosen = [front[i] for i in ranked[:count]]
     return sorted(chosen, key=_mult_adds)
 
@@ -69,15 +71,19 @@ def quality_front(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def crowding_distances(front: Sequence[Evaluation]) -> list[float]:
-    """Of a front by ascending mult-adds: the sides of the box between a network's neighbours, summed; infinite at the ends (Deb, 2002)."""
+    """Return the crowding distances of a front by ascending mult-adds (Deb et al., 2002).
+
+    The distance is half the perimeter of the box between a network's neighbours; infinite at both
+    ends of the front.
+    """
     x = _unit([math.log(_mult_adds(one)) for one in front])
     y = _unit([_psnr(one) for one in front])
     inner = [x[i + 1] - x[i - 1] + y[i + 1] - y[i - 1] for i in range(1, len(front) - 1)]
     return [math.inf, *inner, math.inf][: max(len(front), 1)]
 
 
-def knee_depths(front: Sequence[Evaluation]) -> list[float]:
-    """Of a front by ascending mult-adds: how far each network is above the line from the cheapest to the best, 0 at both."""
+def knee_heights(front: Sequence[Evaluation]) -> list[float]:
+    """Return the heights of a front's networks above the line from its cheapest to its best one."""
     x = _unit([math.log(_mult_adds(one)) for one in front])
     y = _unit([_psnr(one) for one in front])
     return [quality - cost for cost, quality in zip(x, y, strict=True)]
@@ -85,10 +91,10 @@ def knee_depths(front: Sequence[Evaluation]) -> list[float]:
 
 def _by_key(evaluations: Sequence[Evaluation], key: str) -> Evaluation:
     found = [one for one in evaluations if one.key.startswith(key)]
-    if len(found) != 1:
-        raise UserError(
-            f"select=key={key}: {len(found) or 'no'} network{'s have' if len(found) > 1 else ' has'} a key that begins so"
-        )
+    if not found:
+        raise UserError(f"select=key={key}: no network of the search has a key that begins with it")
+    if len(found) > 1:
+        raise UserError(f"select=key={key}: {len(found)} networks match; give more of the key")
     return found[0]
 
 
@@ -98,7 +104,7 @@ def _unit(values: list[float]) -> list[float]:
 
 
 def _psnr(evaluation: Evaluation) -> float:
-    assert evaluation.score is not None, "only scored networks are chosen"
+    assert evaluation.score is not None, "select() leaves out failed evaluations"
     return evaluation.score.psnr
 
 

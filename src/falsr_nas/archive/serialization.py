@@ -1,0 +1,111 @@
+"""Conversion of candidates and evaluations to JSON and to rows of the store, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Origin,
+    Score,
+)
+from falsr_nas.space.cost import Cost
+from falsr_nas.space.genome import Genome
+
+
+def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate as a JSON object, for the state of a search."""
+    origin = candidate.origin
+    return {
+        "number": candidate.number,
+        "generation": candidate.generation,
+        "genome": str(candidate.genome),
+        "cost": [candidate.cost.params, candidate.cost.mult_adds],
+        "origin": [origin.operators, origin.parents, origin.log_prob],
+    }
+
+
+def candidate_from_json(data: dict[str, Any]) -> Candidate:
+    """Return the candidate of a JSON object of :func:`candidate_to_json`."""
+    operators, parents, log_prob = data["origin"]
+    origin = Origin(tuple(operators), tuple(parents), log_prob)
+    return Candidate(
+        Genome.parse(data["genome"]),
+        Cost(*data["cost"]),
+        origin,
+        data["generation"],
+        data["number"],
+    )
+
+
+def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
+    """Return the row of an evaluation in the table ``evaluations``, without the column ``told``."""
+    candidate, score, outcome = evaluation.candidate, evaluation.score, evaluation.outcome
+    return (
+        candidate.number,
+        candidate.key,
+        str(candidate.genome),
+        candidate.generation,
+        candidate.cost.params,
+        candidate.cost.mult_adds,
+        *((score.mse, score.psnr, score.seconds) if score else (None, None, None)),
+        outcome.kind.value if isinstance(outcome, Failure) else None,
+        json.dumps(candidate.origin.operators),
+        json.dumps(candidate.origin.parents),
+        candidate.origin.log_prob,
+    )
+
+
+def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
+    """Return the evaluation of a row of the table ``evaluations``.
+
+    Args:
+        row: all columns.
+        failures: failures of all attempts in order; if the row has no score, the last one is the
+            outcome.
+    """
+    (
+        number,
+        key,
+        genome,
+        generation,
+        params,
+        mult_adds,
+        mse,
+        psnr,
+        seconds,
+        kind,
+        operators,
+        parents,
+        log_prob,
+        _,
+    ) = row
+    origin = Origin(_operators(operators), tuple(json.loads(parents)), log_prob)
+    candidate = Candidate(
+        Genome.recall(genome, key),
+        Cost(int(params), int(mult_adds)),
+        origin,
+        int(generation),
+        int(number),
+    )
+    if kind is None:
+        return Evaluation(
+            candidate, Score(float(mse), float(psnr), float(seconds)), tuple(failures)
+        )
+    return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
+
+
+@lru_cache
+def _operators(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+def failure_of_row(kind: str, message: str, traceback: str, place: str) -> Failure:
+    """Return the failure of a row of the table ``failures``."""
+    return Failure(FailureKind(kind), message, traceback, place)
