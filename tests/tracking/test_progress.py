@@ -56,21 +56,22 @@ def plain() -> tuple[Console, io.StringIO]:
     return Console(file=file, width=80), file
 
 
-def test_lines_where_there_is_no_terminal() -> None:
+def test_lines_are_printed_without_a_terminal() -> None:
     clock, (console, file) = Clock(), plain()
     with Progress(console, clock) as progress:
         progress.start(20, NOTHING)
         for number, psnr in enumerate([28.0, 31.256, None, 30.0]):
             clock.now += 2
             progress.evaluated(evaluation(number, psnr))
-        assert file.getvalue() == ""  # no line a candidate
+        assert file.getvalue() == ""  # no line per candidate
         progress.generation(SearchSummary(0, 4, 1, 31.256, 0.41234, 3))
     assert file.getvalue() == (
-        "generation 0  candidates 4/20  per hour 1800  left 0:00:32  hypervolume 0.4123  best PSNR 31.26 dB  failures 1\n"
+        "generation 0  candidates 4/20  per hour 1800  left 0:00:32"
+        "  hypervolume 0.4123  best PSNR 31.26 dB  failures 1\n"
     )
 
 
-def test_a_long_generation_speaks_now_and_then() -> None:
+def test_lines_are_printed_during_a_long_generation() -> None:
     clock, (console, file) = Clock(), plain()
     progress = Progress(console, clock, seconds=30)
     progress.start(100, NOTHING)
@@ -85,7 +86,7 @@ def test_a_long_generation_speaks_now_and_then() -> None:
     assert "best PSNR 25.00 dB" in lines[1]
 
 
-def test_the_rate_is_that_of_this_process() -> None:
+def test_the_rate_counts_this_process_only() -> None:
     clock, (console, _) = Clock(), plain()
     progress = Progress(console, clock)
     clock.now += 500  # before the search starts
@@ -99,7 +100,7 @@ def test_the_rate_is_that_of_this_process() -> None:
     assert progress.seconds_left == pytest.approx(10 * 36)
 
 
-def test_the_panel_of_days_of_search_fits_80_columns() -> None:
+def test_the_panel_of_a_long_search_fits_80_columns() -> None:
     clock, (console, file) = Clock(), plain()
     progress = Progress(console, clock)
     progress.start(10_000, SearchSummary(78, 5_000, 120, 30.123, 0.41234, 99))
@@ -122,7 +123,7 @@ def test_a_resumed_search_keeps_its_counts() -> None:
     assert "hypervolume 0.5000  best PSNR 33.00 dB  failures 3" in file.getvalue()
 
 
-def test_failures_are_told_by_kind_and_retries_beside_them() -> None:
+def test_failures_are_shown_by_kind_with_retries() -> None:
     clock, (console, file) = Clock(), plain()
     progress = Progress(console, clock, seconds=0)
     progress.start(10, SearchSummary(1, 8, 2, 33.0, 0.5, 4, {"timeout": 2}, 1))
@@ -147,7 +148,7 @@ def test_a_panel_in_a_terminal() -> None:
         progress.evaluated(evaluation(0, 29.5))
         progress.generation(SearchSummary(0, 1, 0, 29.5, 0.25, 1))
     shown = file.getvalue()
-    assert shown.endswith("\x1b[?25h")  # the cursor is back
+    assert shown.endswith("\x1b[?25h")  # the cursor is visible again
     bar, names, values = [
         line.strip() for line in re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown).splitlines()
     ][-3:]
@@ -164,7 +165,7 @@ def test_a_panel_in_a_terminal() -> None:
     assert re.split(r"\s{2,}", values) == ["0", "1/8", "3600", "0:00:07", "0.2500", "29.50 dB", "0"]
 
 
-def test_the_panel_stops_when_the_search_breaks() -> None:
+def test_the_panel_stops_when_the_search_is_interrupted() -> None:
     file = io.StringIO()
     with (
         pytest.raises(KeyboardInterrupt),
@@ -175,7 +176,7 @@ def test_the_panel_stops_when_the_search_breaks() -> None:
     assert file.getvalue().endswith("\x1b[?25h")
 
 
-def test_the_monitor_tells_progress_and_tracker_the_same() -> None:
+def test_the_monitor_reports_the_same_to_progress_and_tracker() -> None:
     clock, (console, file), tracker = Clock(), plain(), RecordingTracker()
     before = [evaluation(0, 30.0), evaluation(1, 24.0)]
     monitor = SearchMonitor(
@@ -188,10 +189,8 @@ def test_the_monitor_tells_progress_and_tracker_the_same() -> None:
         monitor.evaluated(known[-1])
     monitor.generation_ended(1)
     assert tracker.generations == [(summarise(known, SCALE, 25.0), pytest.approx(360))]
-    assert (
-        f"candidates 4/6  per hour 360  left 0:00:20  hypervolume {summarise(known, SCALE, 25.0).hypervolume:.4f}"
-        in file.getvalue()
-    )
+    expected = f"hypervolume {summarise(known, SCALE, 25.0).hypervolume:.4f}"
+    assert f"candidates 4/6  per hour 360  left 0:00:20  {expected}" in file.getvalue()
 
     known.append(evaluation(4, 29.0, generation=2))  # the budget ends within generation 2
     monitor.evaluated(known[-1])

@@ -54,8 +54,8 @@ def evaluations(count: int) -> list[Evaluation]:
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """W&B's own folders, and no login but what a test gives."""
+def _isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give W&B temporary folders, and no API key unless the test sets one."""
     for name in (
         "WANDB_API_KEY",
         "WANDB_IDENTITY_TOKEN_FILE",
@@ -70,17 +70,17 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def records(path: Path) -> list[Any]:
-    """The records of a finished run's ``.wandb`` file, which W&B's service may end a moment after the run."""
+    """Return the records of a ``.wandb`` file; wait until W&B's service has completed it."""
     for _ in range(200):
         found = list(written(path))
         if any(record.WhichOneof("record_type") == "exit" for record in found):
             return found
         time.sleep(0.1)
-    raise AssertionError(f"{path} holds no end of a run")
+    raise AssertionError(f"the run in {path} has no end")
 
 
 def written(path: Path) -> Iterator[Any]:
-    """The records of a ``.wandb`` file so far: LevelDB's log format behind a header of 7 bytes."""
+    """Yield the records of a ``.wandb`` file: LevelDB's log format after a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, position, message = path.read_bytes(), 7, b""
@@ -129,7 +129,7 @@ def track(run_dir: Path, known: list[Evaluation], first: int = 0) -> None:
         tracker.finish(known, pareto_front(known))
 
 
-def test_an_offline_run_holds_metrics_table_and_plot(
+def test_an_offline_run_contains_metrics_tables_and_plots(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     known = evaluations(12)
@@ -196,7 +196,7 @@ def test_an_offline_run_holds_metrics_table_and_plot(
         assert plot["panel_config"]["fieldSettings"] == {"x": objective, "y": "psnr"}
 
 
-def test_a_search_is_a_group_named_after_its_folder(tmp_path: Path) -> None:
+def test_the_group_of_a_search_is_named_after_its_folder(tmp_path: Path) -> None:
     with open_tracker(TrackingSettings(mode="offline"), tmp_path, {}):
         pass
     (file,) = run_files(tmp_path)
@@ -248,9 +248,7 @@ def test_two_searches_are_two_runs(tmp_path: Path) -> None:
     assert [len(run_files(tmp_path / name)) for name in "ab"] == [1, 1]
 
 
-def test_more_rows_than_a_table_of_wandb_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_tables_are_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("falsr_nas.tracking.weights_and_biases._TABLE_ROWS", 5)
     track(tmp_path, evaluations(12))
     (file,) = run_files(tmp_path)
@@ -260,7 +258,7 @@ def test_more_rows_than_a_table_of_wandb_takes(
     ] == [5, 5, 2]
 
 
-def test_an_exception_leaves_a_finished_run_that_failed(tmp_path: Path) -> None:
+def test_a_run_is_finished_as_failed_after_an_exception(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), open_tracker(OFFLINE, tmp_path, {}):
         raise KeyboardInterrupt
     (file,) = run_files(tmp_path)
@@ -271,7 +269,7 @@ def test_an_exception_leaves_a_finished_run_that_failed(tmp_path: Path) -> None:
     ] == [1]
 
 
-def test_no_tracking_leaves_nothing(tmp_path: Path) -> None:
+def test_no_tracking_writes_nothing(tmp_path: Path) -> None:
     with open_tracker(TrackingSettings(mode="none"), tmp_path, {}) as tracker:
         assert isinstance(tracker, NoTracker)
         tracker.generation(summarise(evaluations(4), SCALE), 1.0)
@@ -279,7 +277,7 @@ def test_no_tracking_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_online_without_a_key_is_refused_at_once(tmp_path: Path) -> None:
+def test_online_without_a_key_is_rejected_immediately(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="set WANDB_API_KEY or tracking=offline"):
         open_tracker(TrackingSettings(mode="online"), tmp_path, {})
     (tmp_path / "netrc").write_text("machine example.org login user password 1\n")
@@ -300,7 +298,7 @@ def test_online_with_a_key_is_accepted(
     open_tracker(TrackingSettings(mode="online"), tmp_path, {})  # not entered: nothing is sent
 
 
-def test_an_unknown_mode_is_refused() -> None:
+def test_an_unknown_mode_is_rejected() -> None:
     with pytest.raises(UserError, match=r"tracking\.mode is 'on'"):
         TrackingSettings(mode="on")
 
@@ -316,7 +314,7 @@ def test_a_start_that_fails_turns_tracking_off(
         for record in caplog.records
         if record.name == "falsr_nas.tracking.weights_and_biases"
     ]
-    assert "tracking is off, the work goes on" in record.getMessage()
+    assert "continuing without tracking" in record.getMessage()
 
 
 _DYING = """
@@ -345,10 +343,10 @@ print("done")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds W&B's service in /proc")
-def test_the_search_survives_the_death_of_the_service(tmp_path: Path) -> None:
+def test_the_search_continues_after_the_service_dies(tmp_path: Path) -> None:
     env = {
         name: value for name, value in os.environ.items() if "WANDB_SERVICE" not in name
-    }  # a service of its own, not this process's
+    }  # the child starts its own service
     done = subprocess.run(
         [sys.executable, "-c", _DYING, str(tmp_path)],
         capture_output=True,
@@ -359,11 +357,14 @@ def test_the_search_survives_the_death_of_the_service(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["killed", "done"]
-    assert done.stderr.count("tracking is off") == 1
+    assert done.stderr.count("continuing without tracking") == 1
     assert "Traceback" not in done.stderr
-    assert len(run_files(tmp_path)) == 2  # the next search of the process is tracked again
+    assert len(run_files(tmp_path)) == 2  # the next search in the process is tracked again
 
 
 def test_settings_import_nothing_heavy() -> None:
-    code = "import sys, falsr_nas.tracking.weights_and_biases; assert not {'wandb', 'torch', 'matplotlib'} & set(sys.modules)"
+    code = (
+        "import sys, falsr_nas.tracking.weights_and_biases;"
+        " assert not {'wandb', 'torch', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

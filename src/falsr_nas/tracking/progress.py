@@ -1,4 +1,4 @@
-"""How a running search goes, live: a panel in a terminal, plain lines elsewhere."""
+"""Progress of a search or a training: live in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ from falsr_nas.tracking.tracker import Tracker
 
 
 class Progress:
-    """Generation, candidates, rate, time left, hypervolume, best PSNR and failures of a search.
+    """Show the progress of a search: generation, candidates, rate, time left, quality, failures.
 
-    In a terminal they are a panel that is redrawn in place; elsewhere a line after every
-    generation, and every ``seconds`` while one lasts longer. A context manager that stops with the
-    search.
+    In a terminal, a panel is redrawn in place. Elsewhere, a line is printed after every generation,
+    and every ``seconds`` during longer generations. A context manager: leaving it stops the panel.
 
     Args:
-        console: where to show it; standard error by default, which leaves standard output to
-            results.
-        clock: seconds that only ever grow.
-        seconds: between plain lines at most, while candidates end.
+        console: the output; standard error by default, as standard output is for results.
+        clock: monotonic clock in seconds.
+        seconds: shortest time between two lines during a generation.
     """
 
     def __init__(
@@ -46,8 +44,8 @@ class Progress:
         self._clock = clock
         self._seconds = seconds
         self._live: Live | None = None
-        self._began = self._spoke = clock()
-        self._total = self._done = self._here = self._failures = self._retries = 0
+        self._started = self._last_line = clock()
+        self._total = self._done = self._done_here = self._failures = self._retries = 0
         self._kinds: Counter[str] = Counter()
         self._generation = -1
         self._best: float | None = None
@@ -65,10 +63,15 @@ class Progress:
         self.stop()
 
     def start(self, total: int, done: SearchSummary) -> None:
-        """Begin to show a search of ``total`` candidates, of which a resumed one has ``done`` some already."""
+        """Start to show a search.
+
+        Args:
+            total: number of candidates that the search may evaluate.
+            done: summary of the evaluations that a resumed search has already.
+        """
         self._total = total
-        self._began = self._spoke = self._clock()
-        self._take(done)
+        self._started = self._last_line = self._clock()
+        self._update(done)
         if self._console.is_terminal:
             self._live = Live(
                 get_renderable=self._panel,
@@ -79,9 +82,9 @@ class Progress:
             self._live.start()
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """A candidate has ended."""
+        """Count an evaluation that has ended."""
         self._done += 1
-        self._here += 1
+        self._done_here += 1
         self._generation = max(self._generation, evaluation.candidate.generation)
         if isinstance(evaluation.outcome, Score):
             self._best = max(
@@ -91,33 +94,33 @@ class Progress:
             self._failures += 1
             self._kinds[evaluation.outcome.kind.value] += 1
         self._retries += len(evaluation.earlier)
-        if self._clock() - self._spoke >= self._seconds:
-            self._speak()
+        if self._clock() - self._last_line >= self._seconds:
+            self._print_line()
 
     def generation(self, summary: SearchSummary) -> None:
-        """A generation has ended."""
-        self._take(summary)
-        self._speak()
+        """Show the summary after a generation."""
+        self._update(summary)
+        self._print_line()
 
     def stop(self) -> None:
-        """Stop redrawing; the last state stays on the screen."""
+        """Stop redrawing; the last state remains on the screen."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
     @property
     def candidates_per_hour(self) -> float | None:
-        """Rate of this process alone, whatever it resumed from; None before its first candidate has ended."""
-        elapsed = self._clock() - self._began
-        return 3600 * self._here / elapsed if self._here and elapsed > 0 else None
+        """Rate of this process; None before its first candidate has ended."""
+        elapsed = self._clock() - self._started
+        return 3600 * self._done_here / elapsed if self._done_here and elapsed > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the last candidate at this rate; None before there is a rate."""
+        """Estimated time to the last candidate; None before the first candidate has ended."""
         rate = self.candidates_per_hour
         return None if rate is None else 3600 * max(0, self._total - self._done) / rate
 
-    def _take(self, summary: SearchSummary) -> None:
+    def _update(self, summary: SearchSummary) -> None:
         self._generation, self._done, self._failures = (
             summary.generation,
             summary.candidates,
@@ -126,7 +129,7 @@ class Progress:
         self._best, self._hypervolume = summary.best_psnr, summary.hypervolume
         self._kinds, self._retries = Counter(summary.failures_by_kind), summary.retries
 
-    def _facts(self) -> dict[str, str]:
+    def _figures(self) -> dict[str, str]:
         rate, left = self.candidates_per_hour, self.seconds_left
         return {
             "generation": str(max(self._generation, 0)),
@@ -138,17 +141,17 @@ class Progress:
             "failures": str(self._failures),
         }
 
-    def _speak(self) -> None:
-        self._spoke = self._clock()
+    def _print_line(self) -> None:
+        self._last_line = self._clock()
         if self._live is None:
-            line = "  ".join(f"{name} {value}" for name, value in self._facts().items())
-            trouble = self._trouble()
+            line = "  ".join(f"{name} {value}" for name, value in self._figures().items())
+            counts = self._failure_counts()
             self._console.print(
-                f"{line} ({trouble})" if trouble else line, soft_wrap=True, highlight=False
+                f"{line} ({counts})" if counts else line, soft_wrap=True, highlight=False
             )
 
-    def _trouble(self) -> str:
-        """The failures by kind and the retries, where there are any, e.g. ``2 out_of_memory, 1 timeout, 4 retries``."""
+    def _failure_counts(self) -> str:
+        """Return failures by kind and retries, e.g. ``2 out_of_memory, 1 timeout, 4 retries``."""
         counts = [f"{count} {kind}" for kind, count in self._kinds.most_common()]
         return ", ".join(
             [*counts, f"{self._retries} {'retry' if self._retries == 1 else 'retries'}"]
@@ -157,39 +160,39 @@ class Progress:
         )
 
     def _panel(self) -> RenderableType:
-        facts = self._facts()
+        figures = self._figures()
         table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_row(*(Text(name, style="dim") for name in facts))
+        table.add_row(*(Text(name, style="dim") for name in figures))
         table.add_row(
             *(
                 Text(value, style="red" if name == "failures" and self._failures else "bold")
-                for name, value in facts.items()
+                for name, value in figures.items()
             )
         )
         panel = Table.grid(expand=True)
         panel.add_row(ProgressBar(total=max(self._total, 1), completed=self._done))
         panel.add_row(table)
-        if trouble := self._trouble():
-            panel.add_row(Text(f"failures: {trouble}", style="red" if self._failures else "dim"))
+        if counts := self._failure_counts():
+            panel.add_row(Text(f"failures: {counts}", style="red" if self._failures else "dim"))
         return panel
 
 
 def hours(seconds: float) -> str:
-    """A duration as hours, minutes and seconds, e.g. ``1:02:03``."""
+    """Format a duration as hours, minutes and seconds, e.g. ``1:02:03``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 class SearchMonitor:
-    """Watches a search's loop: knows all its evaluations, and tells progress and tracker how it stands after each generation.
+    """Observer of a search that updates progress and tracker after each generation.
 
     Args:
-        progress: shown while the search runs; started here.
-        tracker: gets each generation's metrics.
-        scale: of the hypervolume.
-        total: candidates that the search may evaluate.
-        evaluations: those that the search resumes from.
-        min_psnr: dB that a network must reach to be on the front.
+        progress: progress of the search; the monitor starts and stops it.
+        tracker: gets the metrics after each generation, and all evaluations at the end.
+        scale: scale of the hypervolume.
+        total: number of candidates that the search may evaluate.
+        evaluations: evaluations that a resumed search has already.
+        min_psnr: networks below this PSNR in dB are not on the front; None for no limit.
     """
 
     def __init__(
@@ -207,22 +210,22 @@ class SearchMonitor:
         self._scale = scale
         self._min_psnr = min_psnr
         self._evaluations = list(evaluations)
-        self._news = False  # evaluations that no summary has told of
+        self._unreported = False  # whether evaluations ended since the last report
         progress.start(total, self._summary())
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """An evaluation has ended."""
+        """Record an evaluation that has ended."""
         self._evaluations.append(evaluation)
-        self._news = True
+        self._unreported = True
         self._progress.evaluated(evaluation)
 
     def generation_ended(self, generation: int) -> None:
-        """Generation number ``generation`` is whole."""
+        """Report a summary after a generation."""
         self._report()
 
     def finish(self) -> None:
-        """The search has ended, perhaps within a generation: tell its last state, and the tracker all candidates and the front."""
-        if self._news:
+        """Report the final state, and pass all evaluations and the front to the tracker."""
+        if self._unreported:
             self._report()
         self._progress.stop()
         self._tracker.finish(self._evaluations, pareto_front(self._evaluations, self._min_psnr))
@@ -231,19 +234,19 @@ class SearchMonitor:
         summary = self._summary()
         self._progress.generation(summary)
         self._tracker.generation(summary, self._progress.candidates_per_hour)
-        self._news = False
+        self._unreported = False
 
     def _summary(self) -> SearchSummary:
         return summarise(self._evaluations, self._scale, self._min_psnr)
 
 
 class TrainingProgress:
-    """Shows how far a training is: a live line on a terminal, one line per validation elsewhere."""
+    """Show the progress of a training: one live line in a terminal, else a line per validation."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        waiting = Status("waiting for the first validation", console=self._console)
-        self._status = waiting if self._console.is_terminal else None
+        status = Status("waiting for the first validation", console=self._console)
+        self._status = status if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._status:
@@ -260,7 +263,14 @@ class TrainingProgress:
             self._status.stop()
 
     def show(self, step: int, steps: int, psnr: float, seconds: float) -> None:
-        """Show a validation: PSNR in dB after ``step`` of ``steps`` steps and ``seconds`` seconds."""
+        """Show the result of a validation.
+
+        Args:
+            step: number of optimizer steps so far.
+            steps: number of optimizer steps of the whole training.
+            psnr: PSNR in dB.
+            seconds: duration of the training so far.
+        """
         left = hours(seconds / step * (steps - step))
         text = f"step {step:,} of {steps:,}: {psnr:.3f} dB, {left} left"
         if self._status:

@@ -1,4 +1,4 @@
-"""Settings of tracking. No heavy imports."""
+"""Settings of tracking, without heavy imports."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MODES = ("none", "offline", "online")
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Where a search reports to.
+    """Settings of Weights & Biases (W&B).
 
     Attributes:
-        mode: ``none``; ``offline``, files in the run folder that ``wandb sync`` can send later;
-            ``online``, which needs an API key.
-        project: of W&B.
-        entity: W&B user or team; None for the account's own.
-        group: under which W&B shows the runs of a study together; None for one group a search,
-            named after its folder.
-        tags: of the run.
+        mode: ``none`` for no tracking; ``offline`` for files in the run folder, which ``wandb
+            sync`` can upload later; ``online``, which needs an API key.
+        project: W&B project.
+        entity: W&B user or team; None for the default of the account.
+        group: name under which W&B groups runs; None for one group per search, named after its run
+            folder.
+        tags: tags of the run.
 
     Raises:
-        UserError: the mode is none of these.
+        UserError: the mode is unknown.
     """
 
     mode: str = "offline"
@@ -35,4 +35,4 @@ class TrackingSettings:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"tracking.mode is {self.mode!r}: choose one of {', '.join(MODES)}")
-        object.__setattr__(self, "tags", tuple(self.tags))  # configs bring lists
+        object.__setattr__(self, "tags", tuple(self.tags))  # configs contain lists

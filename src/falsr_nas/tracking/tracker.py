@@ -1,4 +1,4 @@
-"""Where a search or a training reports its metrics: Weights & Biases, or nowhere."""
+"""Trackers: they record the metrics of searches and trainings, e.g. in Weights & Biases."""
 
 from __future__ import annotations
 
@@ -16,63 +16,74 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Takes down how a search goes."""
+    """Records the metrics of a search."""
 
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
-        """A generation has ended."""
+        """Record the summary after a generation."""
         ...
 
     def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
-        """The search has ended, with all these evaluations and this front."""
+        """Record all evaluations and the front at the end of the search."""
         ...
 
 
 class NoTracker:
-    """Takes nothing down."""
+    """Tracker of a search that records nothing."""
 
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class TrainingTracker(Protocol):
-    """Takes down how a training goes."""
+    """Records the metrics of a training."""
 
     def validated(self, psnr: float, step: int) -> None:
-        """A validation has ended: PSNR in dB after so many optimiser steps."""
+        """Record the PSNR in dB of a validation after ``step`` optimizer steps."""
         ...
 
     def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
-        """The training has ended in this model file."""
+        """Record the model file at the end of the training.
+
+        Args:
+            model: the model file.
+            name: name of the model.
+            about: metadata of the model.
+        """
         ...
 
 
 class NoTrainingTracker:
-    """Takes nothing down."""
+    """Tracker of a training that records nothing."""
 
     def validated(self, psnr: float, step: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def open_tracker(
     settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
 ) -> AbstractContextManager[Tracker]:
-    """The tracker of a search, to be used in a ``with``. Nothing is asked, nothing is sent before it is entered.
+    """Return the tracker of a search, a context manager; nothing is sent before it is entered.
+
+    Args:
+        settings: settings of tracking.
+        run_dir: the run folder, to which W&B writes.
+        config: the resolved settings of the search, which are recorded.
 
     Raises:
-        UserError: tracking is to be online, and W&B has no API key.
+        UserError: the mode is ``online``, and W&B has no API key.
     """
     if settings.mode == "none":
         return nullcontext(NoTracker())
     from falsr_nas.tracking.weights_and_biases import WandbTracker, check_login
 
     check_login(settings)
-    # One group a search, where the trainings of its networks join it.
+    # One group per search; the trainings of its networks use it, too.
     return WandbTracker(
         replace(settings, group=settings.group or run_dir.resolve().name), run_dir, config
     )
@@ -81,7 +92,7 @@ def open_tracker(
 def open_training_tracker(
     settings: TrackingSettings, folder: Path, config: Mapping[str, Any]
 ) -> AbstractContextManager[TrainingTracker]:
-    """The tracker of a training in ``folder``; otherwise like :func:`open_tracker`."""
+    """Return the tracker of a training in ``folder``; see :func:`open_tracker`."""
     if settings.mode == "none":
         return nullcontext(NoTrainingTracker())
     from falsr_nas.tracking.weights_and_biases import WandbTrainingTracker, check_login

@@ -1,6 +1,6 @@
-"""Weights & Biases: per-generation metrics of a search, at its end all candidates and the front; the curve and the model of a training.
+"""Trackers that use Weights & Biases (W&B).
 
-Whatever goes wrong in W&B, the work goes on without it.
+Errors in W&B never stop a search or a training: it continues without tracking.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from falsr_nas.archive.objectives import SearchSummary
 
 _COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation", "operators")
-_TABLE_ROWS = 10_000  # what W&B keeps of a table
+_TABLE_ROWS = 10_000  # limit of W&B
 _log = logging.getLogger(__name__)
 
 
 class _WandbRun:
-    """One W&B run a folder, which a resumed job continues. A context manager, as a run must be finished whatever happens.
+    """One W&B run per folder, which a resumed job continues; a context manager.
 
     Args:
         settings: with mode ``offline`` or ``online``.
-        run_dir: the job's folder; the run's files go to its ``wandb/``, the run's id to
-            ``wandb/run-id``.
-        config: the job's resolved settings.
+        run_dir: folder of the search or training. W&B's files are written to its subfolder
+            ``wandb``, and the ID of the run to ``wandb/run-id``.
+        config: resolved settings of the search or training.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class _WandbRun:
 
         (self._run_dir / "wandb").mkdir(parents=True, exist_ok=True)
         settings = self._settings
-        # Neither the user's code nor a git diff leaves the machine unasked.
+        # Do not upload the user's code or a git diff.
         mode: Literal["offline", "online"] = "online" if settings.mode == "online" else "offline"
         quiet = wandb.Settings(
             mode=mode,
@@ -90,7 +90,7 @@ class _WandbRun:
             config=dict(self._config),
             id=_run_id(self._run_dir),
             resume="allow",
-            reinit="create_new",  # another run that is open in this process is not ours to touch
+            reinit="create_new",  # leave other runs of this process open
             settings=quiet,
         )
 
@@ -103,9 +103,9 @@ class _WandbRun:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Go on without W&B. A service that died takes its traces with it, so that it says nothing more at exit."""
+        """Continue without W&B, and stop its service, so that it reports nothing at exit."""
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _log.warning("W&B failed and tracking is off, the work goes on: %s", first)
+        _log.warning("W&B failed; continuing without tracking: %s", first)
         run, self._run = self._run, None
         if run is None:
             return
@@ -122,7 +122,10 @@ class WandbTracker(_WandbRun):
     """The W&B run of a search."""
 
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
-        """Log a generation's metrics, at the step of its number so that resumed runs go on where they were."""
+        """Log the metrics of a generation, with its number as the step.
+
+        So the steps of a resumed run continue those before it.
+        """
         metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
         present = {
             name: value for name, value in metrics.items() if value is not None and value != {}
@@ -130,7 +133,11 @@ class WandbTracker(_WandbRun):
         self._try(lambda run: run.log(present, step=summary.generation))
 
     def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
-        """Log the tables ``all_candidates`` (in parts, if long) and ``front``, and the plots ``front_mult_adds``, ``front_params``."""
+        """Log the evaluations, the front and two plots of the front.
+
+        The tables are ``all_candidates`` (with ``all_candidates_2`` and so on after every 10,000
+        rows) and ``front``; the plots are ``front_mult_adds`` and ``front_params``.
+        """
         if evaluations:
             self._try(
                 lambda run: run.log(
@@ -144,7 +151,7 @@ class WandbTrainingTracker(_WandbRun):
     """The W&B run of a training."""
 
     def validated(self, psnr: float, step: int) -> None:
-        """Log the PSNR at its step."""
+        """Log the PSNR in dB of a validation."""
         self._try(lambda run: run.log({"psnr": psnr}, step=step))
 
     def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
@@ -161,7 +168,7 @@ class WandbTrainingTracker(_WandbRun):
 
 
 def check_login(settings: TrackingSettings) -> None:
-    """Raise UserError where tracking is to be online and W&B has no API key."""
+    """Raise UserError if the mode is ``online`` and W&B has no API key."""
     if settings.mode == "online" and not _has_api_key():
         raise UserError(
             "tracking=online needs a W&B API key: set WANDB_API_KEY or tracking=offline"
@@ -169,12 +176,12 @@ def check_login(settings: TrackingSettings) -> None:
 
 
 def _has_api_key() -> bool:
-    """Whether W&B can log in without asking: from the environment, or from what ``wandb login`` keeps."""
+    """Return whether W&B has an API key, from the environment or from ``wandb login``."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     import wandb
 
-    # W&B's public server goes by more than one name.
+    # W&B's public server has more than one name.
     hosts = [
         urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname,
         "api.wandb.ai",
@@ -192,7 +199,7 @@ def _has_api_key() -> bool:
 
 
 def _run_id(run_dir: Path) -> str:
-    """The id of the folder's W&B run, made at its first use."""
+    """Return the ID of the W&B run of a folder; create it at first use."""
     path = run_dir / "wandb" / "run-id"
     if not path.exists():
         write_atomically(path, secrets.token_hex(4).encode())
