@@ -1,12 +1,13 @@
-"""Candidates per hour: 32 fixed genomes through the real evaluator, 200 steps each, beside PyTorch Lightning's plain loop.
+"""Measure candidates per hour of the evaluator, and compare it with a plain Lightning loop.
 
     python benchmarks/candidates.py [--steps 200] [--threads N] [--workers 2] [--plain 3]
 
-First one evaluation at a time, on ``--threads`` threads, and where its time goes: building,
-drawing batches, steps, validation, storing, and what Lightning and all else take. Then
-``--workers`` at a time, of one thread each (on a GPU: sharing it), as a search runs them. The
-plain loop (see train_step.py) is timed for a few steps of each genome and counted for as many
-steps as the evaluator takes, without any validation. The last line is one JSON object.
+32 fixed genomes are trained for 200 steps each. First one evaluation at a time, with ``--threads``
+threads; the table shows the time of its parts: building the network, drawing batches, steps,
+validation, storing, and everything else, e.g. Lightning. Then ``--workers`` evaluations at a time
+with one thread each (on a GPU: sharing it), as in a search. The plain loop (see train_step.py) is
+timed for a few steps of each genome, and extrapolated to the steps of the evaluator, without
+validation. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ from falsr_nas.training.settings import TrainingSettings
 from train_step import plain_step, write_pngs
 
 SPENT: Counter[str] = Counter()
+"""Seconds by part of an evaluation."""
 
 
-def watched(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, its time added to a part's."""
+def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, wrapped so that its time is added to ``SPENT[part]``."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         began = time.perf_counter()
@@ -62,19 +64,20 @@ def watched(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def watch() -> None:
-    incomplete_training.initialized_network = watched(
+def time_parts() -> None:
+    """Time the parts of the evaluator."""
+    incomplete_training.initialized_network = timed(
         "build", incomplete_training.initialized_network
     )
-    StepEngine.run = watched("steps and batches", StepEngine.run)
-    pl.Trainer.validate = watched("validation", pl.Trainer.validate)
-    Store.add = watched("store", Store.add)
+    StepEngine.run = timed("steps and batches", StepEngine.run)
+    pl.Trainer.validate = timed("validation", pl.Trainer.validate)
+    Store.add = timed("store", Store.add)
     batches = SuperResolutionData.batches
-    SuperResolutionData.batches = lambda self, *shares: watched("batches", batches(self, *shares))
+    SuperResolutionData.batches = lambda self, *shares: timed("batches", batches(self, *shares))
 
 
 def fixed_genomes(count: int) -> list[Genome]:
-    """Random genomes of at most 60 G, the limit of the small searches."""
+    """Return random genomes of at most 60 G mult-adds, the limit of the small searches."""
     rng, space = np.random.default_rng(1), SearchSpace()
     found: list[Genome] = []
     while len(found) < count:
@@ -85,7 +88,7 @@ def fixed_genomes(count: int) -> list[Genome]:
 
 
 def side_by_side(candidates: list[Candidate], training: TrainingSettings, workers: int) -> float:
-    """Candidates per hour of the executor that searches use, its start left out."""
+    """Return the candidates per hour of several workers, without the time to start them."""
     evaluator = IncompleteTrainingSettings(threads=1)
     make = partial(IncompleteTraining, evaluator, training, PhotographsSettings(), 1)
     with ProcessesExecutor(ProcessesSettings(workers=workers), make) as executor:
@@ -105,13 +108,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--workers", type=int, default=2, help="evaluations at a time; 0 leaves this part out"
+        "--workers", type=int, default=2, help="evaluations at a time; 0 to skip this part"
     )
     parser.add_argument(
         "--plain",
         type=int,
         default=3,
-        help="steps of the plain loop for each genome; 0 leaves it out",
+        help="steps of the plain loop for each genome; 0 to skip it",
     )
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -128,7 +131,7 @@ def main() -> None:
         IncompleteTrainingSettings(threads=options.threads), training, PhotographsSettings(), seed=1
     )
     evaluator.prepare()
-    watch()
+    time_parts()
     with tempfile.TemporaryDirectory() as folder:
         with Store(Path(folder) / "search.db", {}) as store:
             began = time.perf_counter()
@@ -151,7 +154,7 @@ def main() -> None:
     parts["all else"] = whole - sum(parts.values())
     table = Table(
         "part",
-        "s a candidate",
+        "s per candidate",
         "share",
         title=f"{len(genomes)} candidates of {steps} steps, {options.threads} threads",
     )
@@ -164,7 +167,8 @@ def main() -> None:
         "seconds": {name: seconds / len(genomes) for name, seconds in parts.items()},
     }
     print(
-        f"{result['candidates_per_hour']:.0f} candidates an hour; everything but the steps: {result['share_beside_steps']:.1%}"
+        f"{result['candidates_per_hour']:.0f} candidates per hour;"
+        f" share of time outside of the steps: {result['share_beside_steps']:.1%}"
     )
     best = result["candidates_per_hour"]
     if options.workers:
@@ -174,7 +178,8 @@ def main() -> None:
         )
         best = max(best, result["candidates_per_hour_side_by_side"])
         print(
-            f"{options.workers} workers of one thread: {result['candidates_per_hour_side_by_side']:.0f} an hour"
+            f"{options.workers} workers with one thread each:"
+            f" {result['candidates_per_hour_side_by_side']:.0f} per hour"
         )
     result["hours_for_10000"] = 10_000 / best
     print(f"10,000 such candidates: {result['hours_for_10000']:.1f} hours")
@@ -182,7 +187,8 @@ def main() -> None:
         result["plain_candidates_per_hour"] = 3600 * len(genomes) / (steps * sum(plain))
         result["times_plain"] = best / result["plain_candidates_per_hour"]
         print(
-            f"plain loop: {result['plain_candidates_per_hour']:.0f} an hour, so {result['times_plain']:.1f} times"
+            f"plain loop: {result['plain_candidates_per_hour']:.0f} per hour;"
+            f" ours is {result['times_plain']:.1f} times as fast"
         )
     print(
         json.dumps(

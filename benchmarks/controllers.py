@@ -44,7 +44,7 @@ from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.search_space import SearchSpace
 
-POPULATION = 64  # the paper's
+POPULATION = 64  # as in the paper
 
 COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(population_size=POPULATION),
@@ -55,7 +55,7 @@ COMPARED: dict[str, ControllerSettings] = {
     "hybrid": HybridSettings(population_size=POPULATION),
 }
 REFERENCE = "nsga2"
-"""Controller that the others are compared with, paired by seed. Its median result is the target."""
+"""Baseline: the others are compared with it, paired by seed; its median result is the target."""
 
 Curves = dict[str, dict[int, dict[int, float]]]
 """Hypervolume by controller, seed and evaluations."""
@@ -80,6 +80,7 @@ def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[
 
 
 def job(task: tuple[str, int, int]) -> tuple[str, int, dict[int, float]]:
+    """Run the search of a controller, seed and number of evaluations, in a worker process."""
     name, seed, evaluations = task
     torch.set_num_threads(1)
     return name, seed, evaluate(COMPARED[name], seed, evaluations)
@@ -126,7 +127,7 @@ def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int
             next((n for n, v in sorted(curve.items()) if v >= target), None)
             for curve in curves[name].values()
         ]
-        soon = np.median([np.inf if count is None else count for count in reached])
+        median_count = np.median([np.inf if count is None else count for count in reached])
         paired = [
             (value, final[REFERENCE][seed])
             for seed, value in runs.items()
@@ -139,7 +140,9 @@ def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int
             "quartile_1": round(float(low), 4),
             "quartile_3": round(float(high), 4),
             "reached_target": sum(count is not None for count in reached),
-            "median_evaluations_to_target": int(soon) if np.isfinite(soon) else None,
+            "median_evaluations_to_target": int(median_count)
+            if np.isfinite(median_count)
+            else None,
             "wins": int((differences > 0).sum()),
             "median_difference": round(float(np.median(differences)), 4),
             "p_value": None if name == REFERENCE else float(wilcoxon(differences).pvalue),
@@ -172,7 +175,7 @@ def draw(path: Path, curves: Curves, order: list[str]) -> None:
 
 
 def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
-    """Return the processor time of ask and tell of a generation, in ms.
+    """Return the CPU time of ask and tell of a generation, in ms.
 
     It is the median of nine generations after ``evaluations`` evaluations.
     """
@@ -194,7 +197,7 @@ def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
 
 
 def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str, float]]:
-    """Compare the operators of the hybrid controller by the children they make.
+    """Compare the operators of the hybrid controller by the children that they create.
 
     Children of the first quarter of the search do not count. Returns, for each last operator, the
     share of children that joined the front and their mean ``rank`` reward. The entry ``cells`` has
@@ -227,15 +230,15 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
             for outcome, reward in zip(outcomes, rank(outcomes), strict=True):
                 if outcome.candidate.number >= evaluations // 4:
                     rewards[outcome.candidate.origin.operators[-1]].append(reward)
-        chances = controller.reinforced.policy.cell_logits.detach().softmax(1).numpy()
-        entropies.append(float(-(chances * np.log(chances)).sum(1).mean()))
+        probabilities = controller.reinforced.policy.cell_logits.detach().softmax(1).numpy()
+        entropies.append(float(-(probabilities * np.log(probabilities)).sum(1).mean()))
     table = {
         name: {
-            "children": len(won),
-            "joined_front": round(float(np.mean(np.array(won) >= 1)), 3),
-            "reward": round(float(np.mean(won)), 3),
+            "children": len(values),
+            "joined_front": round(float(np.mean(np.array(values) >= 1)), 3),
+            "reward": round(float(np.mean(values)), 3),
         }
-        for name, won in sorted(rewards.items())
+        for name, values in sorted(rewards.items())
     }
     return table | {
         "cells": {
@@ -246,14 +249,14 @@ def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str
 
 
 def crossovers(seeds: range, evaluations: int) -> dict[str, object]:
-    """Compare NSGA-II's two crossovers by the hypervolume at the end, paired by seed."""
-    ends: dict[str, list[float]] = {}
+    """Compare the two crossovers of NSGA-II by the final hypervolume, paired by seed."""
+    final: dict[str, list[float]] = {}
     for crossover in Crossover:
         settings = NSGA2Settings(population_size=POPULATION, crossover=crossover)
-        ends[crossover] = [evaluate(settings, seed, evaluations)[evaluations] for seed in seeds]
-    difference = np.array(ends[Crossover.paper]) - np.array(ends[Crossover.single_point])
+        final[crossover] = [evaluate(settings, seed, evaluations)[evaluations] for seed in seeds]
+    difference = np.array(final[Crossover.paper]) - np.array(final[Crossover.single_point])
     return {
-        "median": {name: round(float(np.median(values)), 4) for name, values in ends.items()},
+        "median": {name: round(float(np.median(values)), 4) for name, values in final.items()},
         "mean_difference": round(float(difference.mean()), 4),
         "standard_error": round(float(difference.std(ddof=1) / len(difference) ** 0.5), 4),
         "paper_wins": int((difference > 0).sum()),

@@ -6,7 +6,7 @@ The network upscales one luma plane from 640x360 to 1280x720. Without ``--model`
 random weights, on which time and memory do not depend. Each side is a process of its own with the
 same number of threads. The two take turns, pass by pass, so that other load on the machine affects
 both alike. The first pass is reported separately; time is the median of the others, wall time and
-processor time of all threads. Memory is the peak of the whole process, libraries included, and how
+CPU time of all threads. Memory is the peak of the whole process, libraries included, and how
 much of it was added by the passes after the model was loaded. The last line is one JSON object.
 """
 
@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np  # nothing larger here: on Linux a process inherits its parent's peak
+import numpy as np  # no larger imports: on Linux, a process inherits its parent's peak
 
 from turns import Side
 
@@ -86,7 +86,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
 
 
 def work(side: str, folder: Path, options: argparse.Namespace) -> None:
-    """Run one side: a pass per line read, printing its milliseconds (wall, CPU); then memory."""
+    """Run one side: per line of input a pass, whose wall and CPU ms are printed; then memory."""
     image = np.load(folder / "image.npy")
     upscale = {"falsr_nas": this_package, "onnxruntime": exported_model}[side](folder, options)
     upscale(image[..., :32, :32])  # some libraries are loaded in the first pass
@@ -101,12 +101,13 @@ def work(side: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def peak_mib() -> float:
+    """Return the peak memory of this process in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def figures(turns: list[list[float]], loaded: float, peak: float) -> dict[str, float]:
-    """Return milliseconds of the passes, wall time and processor time, and MiB of memory."""
+    """Return the wall and CPU time of the passes in ms, and the memory in MiB."""
     first, *passes = [wall for wall, _ in turns]
     return {
         "first_ms": round(first, 1),

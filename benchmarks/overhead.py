@@ -1,8 +1,9 @@
-"""What controller, loop and store cost beside the trainings, by a paper-sized search whose evaluations are instant.
+"""Measure the overhead of a search: the time of controller, loop and store per candidate.
 
     python benchmarks/overhead.py [--candidates 10000] [--population 64]
 
-The last line is one JSON object.
+The search has the size of the paper's, with the synthetic evaluator, whose time does not count. The
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class TimedEvaluator(SyntheticEvaluator):
-    """Takes down its own time, which is not the search's."""
+    """Synthetic evaluator that sums up its own time, so that it can be subtracted."""
 
     seconds = 0.0
 
@@ -42,6 +43,8 @@ class TimedEvaluator(SyntheticEvaluator):
 
 
 class TimedStore(Store):
+    """Store that sums up the time of its writes."""
+
     seconds = 0.0
 
     def add(self, *arguments) -> None:
@@ -92,8 +95,8 @@ def main() -> None:
     }
     table = Table(
         "part",
-        "ms a candidate",
-        title=f"{options.candidates:,} candidates, {options.population} a generation",
+        "ms per candidate",
+        title=f"{options.candidates:,} candidates, {options.population} per generation",
     )
     for name, milliseconds in each.items():
         table.add_row(name, f"{milliseconds:.3f}")

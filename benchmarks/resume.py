@@ -1,9 +1,9 @@
-"""What a search must do before it goes on: read its store, restore its controller, sum up all that was evaluated.
+"""Measure the time to resume a search: read the store, restore the controller, summarise.
 
     python benchmarks/resume.py [--evaluations 100000]
 
-The last line is one JSON object. Processor seconds are beside the wall's: the latter are the
-machine's when it has nothing else to do.
+Shows wall time and CPU time, which are about equal if the machine is otherwise idle. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SPACE = SearchSpace()
 
 
 def timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """Return the result of an action, and its wall and CPU time in seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     result = action()
     return result, {
@@ -45,7 +46,7 @@ def timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def evaluations(count: int) -> list[Evaluation]:
-    """Random networks, each scored by the synthetic landscape."""
+    """Return evaluations of random networks with the score of the synthetic landscape."""
     rng, made = np.random.default_rng(1), {}
     while len(made) < count:
         genome, number = SPACE.sample(rng), len(made)
@@ -57,6 +58,7 @@ def evaluations(count: int) -> list[Evaluation]:
 
 
 def resume(path: Path) -> dict[str, dict[str, float]]:
+    """Return the time of each part of resuming the search of a store."""
     spent: dict[str, dict[str, float]] = {}
     with Store(path) as store:
         told, spent["read the store"] = timed(lambda: store.evaluations(told=True))
@@ -83,7 +85,7 @@ def main() -> None:
         with Store(path, {}) as store:
             store.commit_state({}, evaluations(count))
         spent = resume(path)
-    table = Table("part", "s", "processor s", title=f"resume with {count:,} evaluations")
+    table = Table("part", "s", "CPU s", title=f"resume with {count:,} evaluations")
     for name, seconds in spent.items():
         table.add_row(name, f"{seconds['seconds']:.2f}", f"{seconds['processor_seconds']:.2f}")
     Console().print(table)

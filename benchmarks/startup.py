@@ -1,8 +1,9 @@
-"""How long a user waits: for the help of a command, and for the first candidate of a search.
+"""Measure the time to start: help of a command, and the first candidate of a search.
 
     python benchmarks/startup.py [--runs 5]
 
-Whole processes, after one that is not counted; medians. The last line is one JSON object.
+Times are those of whole processes: the median of several, after a first one that is not counted.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ SMALL = (
 
 
 def seconds_of(*command: str) -> float:
+    """Return the wall time of a command."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def seconds_to_first_candidate() -> float:
-    """From the start of the process until an evaluation of one step is in the store."""
+    """Return the time from the start of a search until its first evaluation is stored."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -54,6 +56,7 @@ def seconds_to_first_candidate() -> float:
 
 
 def stored(path: Path) -> int:
+    """Return the number of evaluations in a store; 0 if it does not exist yet."""
     if not path.exists():
         return 0
     try:

@@ -2,8 +2,8 @@
 
     python benchmarks/tensorflow_inference.py --model FALSR-A.pb --data benchmark
 
-Each side is a process of its own. Give ``--tensorflow=PYTHON`` where another interpreter than this
-one has TensorFlow, NumPy and Pillow. The two take turns, pass by pass, so that other load on the
+Each side is a process of its own. Give ``--tensorflow=PYTHON`` if another interpreter than this one
+has TensorFlow, NumPy and Pillow. The two take turns, pass by pass, so that other load on the
 machine affects both alike. A pass upscales all images of all sets, from 8-bit input to 8-bit
 output, with colours as in the authors' script. Start (imports and loading) and first pass, in which
 every image size is new, are the time of an evaluation. The best of the other passes is the steady
@@ -29,7 +29,7 @@ from turns import Side
 
 SIDES = ("falsr_nas", "tensorflow")
 Upscale = Callable[[list[np.ndarray]], list[np.ndarray]]
-"""Images of (H, W, 3) uint8 -> (2H, 2W, 3) uint8 each."""
+"""Maps images (H, W, 3) uint8 to images (2H, 2W, 3) uint8."""
 
 
 def this_package(model: Path, threads: int) -> Upscale:
@@ -89,7 +89,7 @@ def authors_graph(model: Path, threads: int) -> Upscale:
 
 
 def work(side: str, model: Path, images: Path, outputs: Path, threads: int) -> None:
-    """Run one side: a pass per line read, whose seconds are printed; save the last outputs."""
+    """Run one side: per line of input a pass, whose seconds are printed; save the last outputs."""
     with np.load(images) as archive:
         low = {name: archive[name] for name in archive.files}
     upscale = {"falsr_nas": this_package, "tensorflow": authors_graph}[side](model, threads)

@@ -1,12 +1,12 @@
-"""How much of the machine a training step uses, and what a plain loop would.
+"""Measure the time and the FLOP/s of a training step, and compare it with a plain Lightning loop.
 
     python benchmarks/train_step.py [--patches 32 64] [--seconds 3] [--threads N] [--plain 3]
 
-For FALSR-A, FALSR-B and six fixed random genomes, from the smallest to the largest of 200:
-milliseconds a step at batch 16, the achieved FLOP/s (two for a mult-add, three times the forward
-pass for a step), their share of this machine's own matrix-product rate, measured in the same run,
-and the time of PyTorch Lightning's plain loop beside it: float32, NCHW, a DataLoader that reads
-PNGs, automatic optimisation. The last line is one JSON object.
+The networks are the published ones and six fixed random genomes, from the smallest to the largest
+of 200. The table shows milliseconds per step at batch size 16; FLOP/s (two FLOPs per mult-add; a
+step counts as three forward passes); their share of the rate of a large matrix product, measured in
+the same run; and the time of a plain loop of PyTorch Lightning: float32, NCHW, a DataLoader that
+reads PNGs, automatic optimization. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import Initialization, Precision
 
 BATCH = 16
-STEPS_A_CALL = {"cpu": 2, "cuda": 100}
+STEPS_PER_CALL = {"cpu": 2, "cuda": 100}
 
 
 def fixed_genomes() -> dict[str, Genome]:
-    """FALSR-A, FALSR-B, and six of 200 random genomes by their mult-adds, the smallest and the largest among them."""
+    """Return the published networks and six of 200 random ones, at percentiles of mult-adds."""
     rng, space = np.random.default_rng(0), SearchSpace()
     drawn = sorted(
         (space.sample(rng) for _ in range(200)), key=lambda genome: genome_cost(genome).mult_adds
     )
     return PUBLISHED | {
-        f"random {place}%": drawn[min(199, 2 * place)] for place in (0, 20, 40, 60, 80, 100)
+        f"random {percent}%": drawn[min(199, 2 * percent)] for percent in (0, 20, 40, 60, 80, 100)
     }
 
 
 def step_flops(genome: Genome, patch: int) -> float:
+    """Return the FLOPs of a training step."""
     return 3 * 2 * genome_cost(genome).mult_adds / LR_PIXELS * BATCH * patch**2
 
 
 def timed(run: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Median seconds of a call, over at least three and about ``seconds``."""
+    """Return the median seconds of a call; measure at least three calls, for about ``seconds``."""
     run()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -78,7 +79,7 @@ def timed(run: Callable[[], object], device: torch.device, seconds: float) -> fl
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """FLOP/s of this machine's own matrix product."""
+    """Return the FLOP/s of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return 2 * side**3 / timed(lambda: a @ b, device, seconds)
@@ -87,6 +88,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> flo
 def our_step(
     genome: Genome, patch: int, device: torch.device, data: SuperResolutionData, seconds: float
 ) -> float:
+    """Return the seconds of a step of this package's training."""
     network = initialized_network(genome, Initialization.he, True, 1).to(
         device=device, memory_format=torch.channels_last
     )
@@ -105,12 +107,12 @@ def our_step(
         dtype,
         generator=generator,
     )
-    steps = STEPS_A_CALL[device.type]
+    steps = STEPS_PER_CALL[device.type]
     return timed(lambda: engine.run(steps), device, seconds) / steps
 
 
 class PngPatches(Dataset[tuple[Tensor, Tensor]]):
-    """A patch of an image that is read anew each time, as most training code does it."""
+    """Random patches; the image is read for every patch, as in most training code."""
 
     def __init__(self, folder: Path, patch: int) -> None:
         self.files = sorted(folder.glob("*_HR.png"))
@@ -133,6 +135,8 @@ class PngPatches(Dataset[tuple[Tensor, Tensor]]):
 
 
 class PlainLoop(pl.LightningModule):
+    """Training by Lightning's own loop, with the same network and loss."""
+
     def __init__(self, genome: Genome) -> None:
         super().__init__()
         self.model = BilinearResidual(initialized_network(genome, Initialization.he, True, 1))
@@ -149,6 +153,7 @@ class PlainLoop(pl.LightningModule):
 
 
 def plain_step(genome: Genome, patch: int, folder: Path, steps: int, batch: int = BATCH) -> float:
+    """Return the median seconds of a step of the plain loop."""
     module = PlainLoop(genome)
     trainer = pl.Trainer(
         max_steps=steps + 1,
@@ -163,6 +168,7 @@ def plain_step(genome: Genome, patch: int, folder: Path, steps: int, batch: int 
 
 
 def write_pngs(folder: Path) -> None:
+    """Write the training images and their low-resolution versions for the plain loop."""
     for i, file in enumerate(find_images(PhotographsSettings()).train):
         high = read_image(file.hr)
         high = high[:, : high.shape[1] // 2 * 2, : high.shape[2] // 2 * 2]
@@ -176,11 +182,11 @@ def main() -> None:
     )
     parser.add_argument("--patches", type=int, nargs="+", default=[32, 64])
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="about how long each figure is measured"
+        "--seconds", type=float, default=3.0, help="approximate time of each measurement"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--plain", type=int, default=3, help="steps of the plain loop; 0 leaves it out"
+        "--plain", type=int, default=3, help="steps of the plain loop; 0 to skip it"
     )
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -223,11 +229,11 @@ def main() -> None:
         "network",
         "G",
         "LR patch",
-        "ms a step",
+        "ms per step",
         "GFLOP/s",
-        "of matrix rate",
+        "share of matrix rate",
         "plain ms",
-        "times plain",
+        "speed-up",
         title=title,
     )
     for row in rows:

@@ -1,4 +1,4 @@
-"""Worker processes that take turns, so that other load on the machine affects all of them alike."""
+"""Worker processes that take turns, so that other load on the machine affects all equally."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Side:
     a last line of numbers when its input ends.
 
     Args:
-        name: shown in tables and errors.
-        command: starts the worker.
+        name: name of the worker in tables and errors.
+        command: command that starts the worker.
         environment: variables to add to this process's environment.
-        stderr: of the worker, as in :class:`subprocess.Popen`.
+        stderr: standard error of the worker, as in :class:`subprocess.Popen`.
 
     Attributes:
-        name: as given.
+        name: name of the worker.
         start: seconds until the worker was ready.
         turns: the numbers of each turn.
     """
@@ -56,7 +56,7 @@ class Side:
         self.turns.append([float(number) for number in self._read().split()])
 
     def finish(self) -> list[float]:
-        """End the worker and return the numbers of its last line, if any."""
+        """Close the worker's input and return the numbers of its last line, if any."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -70,6 +70,6 @@ class Side:
         line = self.process.stdout.readline()
         if not line:
             sys.exit(
-                f"{self.name} ended early: is everything it needs installed for its interpreter?"
+                f"{self.name} ended early: check that its interpreter has all required packages"
             )
         return line
