@@ -1,9 +1,10 @@
-"""Networks drawn as in the paper's figures 3 and 4: blocks in a chain, each labelled with its operator, and links as arcs.
+"""Drawings of networks in the style of the paper's figures 3 and 4.
 
-All geometry is here. The page of a search draws any of its thousands of networks in the browser,
-and would be far too heavy with a finished drawing of each; so it holds one :func:`blank_drawing`,
-with every link there can be, and only fills in the labels and takes away the links that a network
-lacks.
+Blocks form a vertical chain, each labelled with its operator; links are arcs on their right.
+
+All geometry is computed here. The page of a search shows any of thousands of networks, and a
+finished drawing of each would make it too large. It contains one :func:`blank_drawing` with every
+possible link instead; its script fills in the labels and removes the links that a network lacks.
 """
 
 from __future__ import annotations
@@ -15,18 +16,26 @@ from falsr_nas.space.genome import Cell, Genome
 _BOX, _HEIGHT, _PITCH = 264, 32, 54
 _LEFT, _TOP = 58, 10
 _REACH = (40, 150)
-"""How far the control points of the shortest and of the longest arc stand from the blocks."""
+"""Distance from the blocks to the control points of the shortest and of the longest arc."""
 
 STYLE = """
-.architecture { --ink: #22262b; --quiet: #6b7280; --box: #f6f7f9; --conv: #0072b2; --groupCon: #009e73; --invertBotCon: #c25700; }
+.architecture {
+  --ink: #22262b; --quiet: #6b7280; --box: #f6f7f9;
+  --conv: #0072b2; --groupCon: #009e73; --invertBotCon: #c25700;
+}
 @media (prefers-color-scheme: dark) {
-  .architecture { --ink: #e8eaed; --quiet: #9aa1ab; --box: #24282e; --conv: #56b4e9; --groupCon: #2fc79a; --invertBotCon: #f0964b; }
+  .architecture {
+    --ink: #e8eaed; --quiet: #9aa1ab; --box: #24282e;
+    --conv: #56b4e9; --groupCon: #2fc79a; --invertBotCon: #f0964b;
+  }
 }
 """.strip()
-"""Colours of a drawing that stands alone, light or dark as its reader prefers."""
+"""Colours of a standalone drawing, light or dark by the reader's preference."""
 
 SHAPES = """
-.architecture text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
+.architecture text {
+  font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink);
+}
 .architecture .number { font-size: 10.5px; fill: var(--quiet); text-anchor: end; }
 .architecture rect { fill: var(--box); stroke: var(--quiet); stroke-width: 1; }
 .architecture .mark { stroke: none; fill: var(--quiet); }
@@ -36,15 +45,17 @@ SHAPES = """
 .architecture .link .head { fill: var(--ink); stroke: none; }
 .architecture .global { stroke-dasharray: 4 3; }
 .architecture .conv rect { stroke: var(--conv); } .architecture .conv .mark { fill: var(--conv); }
-.architecture .groupCon rect { stroke: var(--groupCon); } .architecture .groupCon .mark { fill: var(--groupCon); }
-.architecture .invertBotCon rect { stroke: var(--invertBotCon); } .architecture .invertBotCon .mark { fill: var(--invertBotCon); }
+.architecture .groupCon rect { stroke: var(--groupCon); }
+.architecture .groupCon .mark { fill: var(--groupCon); }
+.architecture .invertBotCon rect { stroke: var(--invertBotCon); }
+.architecture .invertBotCon .mark { fill: var(--invertBotCon); }
 .architecture .block .mark { stroke: none; }
 """.strip()
-"""How a drawing looks, whatever its colours."""
+"""Fonts and lines of a drawing, without its colours."""
 
 
 def architecture_svg(genome: Genome) -> str:
-    """A network as a whole SVG document, readable on light and dark ground."""
+    """Draw a network as an SVG document that is readable on light and dark backgrounds."""
     links = {(node, target) for target, nodes in enumerate(genome.links, start=2) for node in nodes}
     return _svg(
         genome.n,
@@ -55,11 +66,11 @@ def architecture_svg(genome: Genome) -> str:
 
 
 def blank_drawing(n: int) -> str:
-    """The drawing of ``n`` cells without names and with all links, as SVG to be filled in.
+    """Draw a template of ``n`` cells as SVG, without names and with all possible links.
 
-    Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``; the
-    link from node i to target j is the group ``[data-link="i-j"]``. A block's group gets the kind
-    of its operator as a class. Colours are left to the page.
+    Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``. The
+    link from node i to target j is the group ``[data-link="i-j"]``. The page adds the kind of a
+    block's operator to its group as a class, and sets the colours.
     """
     return _svg(
         n, None, {(node, target) for target in range(2, n + 2) for node in range(target - 1)}
@@ -77,13 +88,14 @@ def _svg(
     chain = "".join(_arrow_down(node) for node in range(n + 1))
     arcs = "".join(_link(node, target, n) for node, target in sorted(links))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="architecture" role="img" viewBox="0 0 {width} {height}" width="{width}"'
-        f' height="{height}">{head}{_global_skip(n)}{arcs}{chain}{blocks}</svg>'
+        '<svg xmlns="http://www.w3.org/2000/svg" class="architecture" role="img"'
+        f' viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f"{head}{_global_skip(n)}{arcs}{chain}{blocks}</svg>"
     )
 
 
 def _y(node: int) -> int:
-    """Upper edge of a block; the upsampler is block n+1."""
+    """Return the y coordinate of a block's upper edge; the upsampler is block n+1."""
     return _TOP + _PITCH * node
 
 
@@ -111,9 +123,9 @@ def _cell(node: int, cell: Cell | None) -> str:
 
 
 def _loop(node: int) -> str:
-    """The in-cell residual: past the block, on its left."""
-    low, high = _y(node) + _HEIGHT - 8, _y(node) + 8
-    return f'<path class="residual" d="M{_LEFT} {high}C{_LEFT - 20} {high} {_LEFT - 20} {low} {_LEFT} {low}"/>'
+    """Draw the residual connection within a cell as a loop on the left of its block."""
+    low, high, x = _y(node) + _HEIGHT - 8, _y(node) + 8, _LEFT - 20
+    return f'<path class="residual" d="M{_LEFT} {high}C{x} {high} {x} {low} {_LEFT} {low}"/>'
 
 
 def _arrow_down(node: int) -> str:
@@ -122,20 +134,27 @@ def _arrow_down(node: int) -> str:
 
 
 def _link(node: int, target: int, n: int) -> str:
-    """An arc on the right, the wider the further it reaches."""
+    """Draw a link as an arc on the right; longer links have wider arcs."""
     x, start, end = _LEFT + _BOX, _y(node) + 0.72 * _HEIGHT, _y(target) + 0.28 * _HEIGHT
     reach = x + _REACH[0] + (_REACH[1] - _REACH[0]) * (target - node - 2) / max(n - 1, 1)
     return (
         f'<g class="link" data-link="{node}-{target}">'
-        f'<path d="M{x} {start:.1f}C{reach:.1f} {start:.1f} {reach:.1f} {end:.1f} {x + 6} {end:.1f}"/>'
+        f'<path d="M{x} {start:.1f}'
+        f'C{reach:.1f} {start:.1f} {reach:.1f} {end:.1f} {x + 6} {end:.1f}"/>'
         f'<path class="head" d="M{x + 8} {end - 4:.1f}v8l-8-4z"/></g>'
     )
 
 
 def _global_skip(n: int) -> str:
-    """The stem's output, which is added before the sub-pixel shuffle: on the left, dashed."""
+    """Draw the global skip connection as a dashed line on the left.
+
+    It leads from the stem's output to the upsampler, where it is added before the sub-pixel
+    shuffle.
+    """
     x, start, end = _LEFT, _y(0) + _HEIGHT / 2, _y(n + 1) + _HEIGHT / 2
     return (
-        f'<path class="global" d="M{x} {start:g}H24Q14 {start:g} 14 {start + 10:g}V{end - 10:g}Q14 {end:g} 24 {end:g}H{x - 7}"/>'
-        f'<path class="head" d="M{x - 8} {end - 4:g}v8l8-4z"/><text class="number" x="{x - 14}" y="{end - 6:g}">+</text>'
+        f'<path class="global" d="M{x} {start:g}H24Q14 {start:g} 14 {start + 10:g}'
+        f'V{end - 10:g}Q14 {end:g} 24 {end:g}H{x - 7}"/>'
+        f'<path class="head" d="M{x - 8} {end - 4:g}v8l8-4z"/>'
+        f'<text class="number" x="{x - 14}" y="{end - 6:g}">+</text>'
     )

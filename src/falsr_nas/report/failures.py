@@ -1,4 +1,4 @@
-"""What failed in a search: a table for the terminal, a file for looking closer."""
+"""Failed attempts of a search: a summary for the terminal, and all of them in a file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from falsr_nas.archive.candidate import AttemptOutcome, FailedAttempt, FailureKi
 from falsr_nas.files import write_atomically
 
 COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "traceback")
-"""Columns of ``failures.csv``: the candidate's number and key, which attempt failed, how, what became of the candidate, on which worker."""
+"""Columns of ``failures.csv``.
+
+Number and key of the candidate; number and kind of the failed attempt; ``fate``, what happened to
+the candidate afterwards (an :class:`AttemptOutcome`); the worker; message and traceback.
+"""
 
 
 def failures_table(failures: Sequence[FailedAttempt]) -> Table:
-    """A row for each kind of failure: attempts that failed so, what became of the candidates, and the last message."""
+    """Summarise failures in a table with one row for each kind.
+
+    The columns are the number of attempts, how many of them had each outcome for the candidate,
+    and the last message.
+    """
     table = Table(
         title=f"Failed attempts, {len(failures)}", title_justify="left", box=box.SIMPLE_HEAD
     )
@@ -28,15 +36,20 @@ def failures_table(failures: Sequence[FailedAttempt]) -> Table:
     table.add_column("last message", ratio=1)
     for kind in FailureKind:
         if attempts := [attempt for attempt in failures if attempt.failure.kind is kind]:
-            fates = [
-                str(sum(attempt.outcome is fate for attempt in attempts)) for fate in AttemptOutcome
+            outcomes = [
+                str(sum(attempt.outcome is outcome for attempt in attempts))
+                for outcome in AttemptOutcome
             ]
-            table.add_row(kind.value, str(len(attempts)), *fates, attempts[-1].failure.message)
+            table.add_row(kind.value, str(len(attempts)), *outcomes, attempts[-1].failure.message)
     return table
 
 
 def write_failures_csv(path: Path, failures: Sequence[FailedAttempt]) -> None:
-    """Write every failed attempt with its traceback, in :data:`COLUMNS`. Raises UserError where it cannot be written."""
+    """Write every failed attempt with its traceback, in the columns of :data:`COLUMNS`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

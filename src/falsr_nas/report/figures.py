@@ -1,4 +1,4 @@
-"""The front of a search as a picture."""
+"""The Pareto front of a search as a figure, ``pareto.png``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart with every common colour blindness, and in grey.
+# Colours of Okabe and Ito, which can be distinguished with any common colour blindness and in
+# greyscale.
 _CANDIDATE, _FRONT, _PEER, _TEXT, _GRID = "#8a8f98", "#0072B2", "#D55E00", "#22262b", "#e6e8eb"
 _NAME: dict[str, Any] = {
     "rotation": 40,
@@ -38,7 +39,11 @@ def write_pareto_png(
     min_psnr: float | None = None,
     benchmark: str | None = None,
 ) -> None:
-    """Write :func:`pareto_figure` as a PNG of 1800 x 810 pixels. Raises UserError where it cannot be written."""
+    """Write :func:`pareto_figure` as a PNG of 1800 x 810 pixels.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     content = io.BytesIO()
     pareto_figure(evaluations, min_psnr=min_psnr, benchmark=benchmark).savefig(
         content, format="png", dpi=180
@@ -52,18 +57,19 @@ def pareto_figure(
     min_psnr: float | None = None,
     benchmark: str | None = None,
 ) -> Figure:
-    """PSNR against mult-adds, and against parameters: all candidates, and their front.
+    """Plot PSNR against mult-adds and against parameters for all candidates and their front.
 
-    The front is that of all three objectives, so that in one panel some of its networks lie under
-    others; the line joins those that are best at their cost. A few very bad candidates are left
-    below the panel and counted rather than let them flatten it.
+    The front is that of all three objectives, so in one panel some of its networks are dominated
+    by others; the line joins those that are best for their cost. Very bad candidates (beyond
+    Tukey's outer fence) are outside of the panel, and their number is shown, so that they do not
+    compress the rest.
 
     Args:
-        evaluations: of the whole search, failures included.
-        min_psnr: dB that a network must reach to be on the front.
-        benchmark: the validation images where they are a published benchmark (``Set5``, ``Set14``,
-            ``B100``): the published networks then stand among the candidates. Otherwise their PSNR
-            would be on other images, and only their costs are marked.
+        evaluations: all evaluations of the search, including failures.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+        benchmark: name of the validation images if they are a published benchmark (``Set5``,
+            ``Set14``, ``B100``). The published networks are then plotted with their PSNR.
+            Otherwise their PSNR is not comparable, and only their costs are marked.
     """
     from matplotlib.figure import Figure
 
@@ -118,7 +124,7 @@ def pareto_figure(
 
 
 def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(N, 3): mult-adds in G, parameters in K, PSNR in dB."""
+    """Return an (N, 3) array of mult-adds in G, parameters in K and PSNR in dB."""
     rows = [
         (e.candidate.cost.mult_adds / 1e9, e.candidate.cost.params / 1e3, e.outcome.psnr)
         for e in evaluations
@@ -130,7 +136,7 @@ def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.fl
 def _draw_panel(
     axes: Axes, points: np.ndarray[Any, Any], front: np.ndarray[Any, Any], label: str
 ) -> None:
-    """Candidates and front, each (N, 2) of cost and PSNR."""
+    """Plot candidates and front, each an (N, 2) array of cost and PSNR."""
     axes.set_xscale("log")
     axes.plot(
         *points.T,
@@ -165,7 +171,7 @@ def _draw_panel(
 
 
 def label_decades(axes: Axes) -> None:
-    """Ticks at 1, 2 and 5 of every decade of a logarithmic axis, in plain figures."""
+    """Label 1, 2 and 5 of every decade of logarithmic axes, without exponents."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for axis in (axes.xaxis, axes.yaxis):
@@ -176,7 +182,7 @@ def label_decades(axes: Axes) -> None:
 
 
 def _best_at_cost(front: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The steps of (N, 2) cost and PSNR: what is better than all that cost no more."""
+    """Return those rows of (N, 2) cost and PSNR that beat the PSNR of all cheaper ones."""
     ascending = front[np.lexsort((-front[:, 1], front[:, 0]))]
     before = [-np.inf, *accumulate(ascending[:-1, 1], max)] if len(ascending) else []
     return ascending[ascending[:, 1] > before]
@@ -185,7 +191,7 @@ def _best_at_cost(front: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _limit_psnr(
     axes: Axes, psnr: np.ndarray[Any, Any], front: np.ndarray[Any, Any], peers: Sequence[float]
 ) -> None:
-    """Leave out what lies far below the bulk (Tukey's outer fence), but nothing of the front."""
+    """Cut off PSNR values below Tukey's outer fence, except for those of the front."""
     if not len(psnr):
         axes.set_yticks([])
         axes.annotate(
@@ -219,7 +225,10 @@ def _limit_psnr(
 
 
 def _mark_costs(axes: Axes, costs: Mapping[str, float], label: str | None) -> None:
-    """Ticks on the upper edge where the panel reaches the costs of these networks; their names keep clear of each other."""
+    """Mark costs by ticks on the upper edge, with names that do not overlap.
+
+    Costs outside of the panel are not marked.
+    """
     low, high = np.log10(axes.get_xlim())
     places = sorted(((np.log10(cost) - low) / (high - low), name) for name, cost in costs.items())
     within = [(place, name) for place, name in places if 0 <= place <= 1]
