@@ -13,7 +13,7 @@ import pytest
 from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
 from falsr_nas.report.__main__ import ReportConfig, find_searches, read_score, report
-from falsr_nas.report.run import Run, named_apart, read_run
+from falsr_nas.report.run import Run, read_run, with_distinct_names
 
 SETTINGS = {
     "space.n": 7,
@@ -79,7 +79,7 @@ def test_a_sweep_is_all_searches_in_it(tmp_path: Path, family: Run) -> None:
 
 def test_searches_of_one_name_are_told_apart(family: Run) -> None:
     runs = [replace(family, name=name) for name in ("0", "1", "0")]
-    named = named_apart(runs, [Path("/runs/a/0"), Path("/runs/a/1"), Path("/runs/b/0")])
+    named = with_distinct_names(runs, [Path("/runs/a/0"), Path("/runs/a/1"), Path("/runs/b/0")])
     assert [run.name for run in named] == ["a/0", "1", "b/0"]
 
 
@@ -99,7 +99,7 @@ def test_scores_are_those_of_evaluate(tmp_path: Path) -> None:
     assert (found.name, found.mult_adds_g, found.psnr) == ("m", 12.5, 37.5)
     assert read_score(path, "B100") is None
     path.write_text("[]")
-    with pytest.raises(UserError, match=r"scores.json is not what falsr_nas.evaluate"):
+    with pytest.raises(UserError, match=r"scores.json has no scores: give .*falsr_nas.evaluate"):
         read_score(path, "Set5")
     with pytest.raises(UserError, match="cannot read"):
         read_score(tmp_path / "none.json", "Set5")
@@ -119,5 +119,5 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"error: {tmp_path} holds no search: run_dirs are what falsr_nas.search had as its run_dir"
+        f"error: {tmp_path} holds no search: give a folder that was run_dir of falsr_nas.search"
     ]

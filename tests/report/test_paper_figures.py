@@ -42,7 +42,7 @@ def test_figure_5_sets_falsr_and_ours_among_the_peers(evaluations: list[Evaluati
         "SRCNN",
         "DRRN",
     }
-    ticks = {x for x, _ in line(axes, "what the front of demo costs")}
+    ticks = {x for x, _ in line(axes, "costs of the front of demo")}
     assert ticks == {e.candidate.cost.mult_adds / 1e9 for e in pareto_front(evaluations)}
 
 

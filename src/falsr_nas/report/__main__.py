@@ -1,6 +1,6 @@
 """``python -m falsr_nas.report run_dirs=[A,B]``: report on one or several searches.
 
-Writes the page ``report.html`` and the paper's figures 5 and 6.
+It writes the page ``report.html`` and the paper's figures 5 and 6.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class ReportConfig:
     """Settings of the command.
 
     Attributes:
-        run_dirs: folders of searches, or of sweeps, which stand for all searches in them.
-        output: the page; None for ``report.html`` in the folder of the search, or in the current
-            folder where there are several.
+        run_dirs: folders of searches; the folder of a sweep stands for all searches in it.
+        output: path of the page; None for ``report.html`` in the folder of the search, or in the
+            current folder if there are several searches.
         benchmark: benchmark set of Figure 5.
-        scores: files that ``falsr_nas.evaluate output=...`` wrote, for Figure 5.
+        scores: files written by ``falsr_nas.evaluate output=...``: our models in Figure 5.
 
     Raises:
-        UserError: no such benchmark.
+        UserError: there is no such benchmark set.
     """
 
     run_dirs: tuple[str, ...] = MISSING
@@ -50,7 +50,11 @@ class ReportConfig:
 
 
 def find_searches(folders: Sequence[str]) -> list[Path]:
-    """Return the folders of the searches. Raises UserError where there is none."""
+    """Return the folders of the searches.
+
+    Raises:
+        UserError: ``folders`` is empty, or one of them holds no search.
+    """
     if not folders:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
     found: list[Path] = []
@@ -62,7 +66,7 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
         )
         if not searches:
             raise UserError(
-                f"{folder} holds no search: run_dirs are what falsr_nas.search had as its run_dir"
+                f"{folder} holds no search: give a folder that was run_dir of falsr_nas.search"
             )
         found += searches
     return list(dict.fromkeys(found))
@@ -72,10 +76,10 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
     """Read a model's score from a file of ``falsr_nas.evaluate``.
 
     Returns:
-        The score, or None where the model was not scored on this benchmark.
+        The score, or None if the model was not scored on this benchmark set.
 
     Raises:
-        UserError: the file cannot be read, or is not of that kind.
+        UserError: the file cannot be read, or falsr_nas.evaluate did not write it.
     """
     from falsr_nas.report.paper_figures import Scored
 
@@ -91,14 +95,16 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not what falsr_nas.evaluate output=... writes") from error
+        raise UserError(
+            f"{path} has no scores: give a file written by falsr_nas.evaluate output=..."
+        ) from error
 
 
 def report(config: ReportConfig) -> tuple[Path, ...]:
     """Write the page and the figures of one or several searches.
 
     Returns:
-        The files: the page first.
+        The paths of the written files, the page first.
 
     Raises:
         UserError: there is no search, or a file cannot be read or written.
@@ -106,10 +112,10 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     from falsr_nas.archive.objectives import pareto_front
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
-    from falsr_nas.report.run import named_apart, read_run
+    from falsr_nas.report.run import read_run, with_distinct_names
 
     folders = find_searches(config.run_dirs)
-    runs = named_apart([read_run(folder) for folder in folders], folders)
+    runs = with_distinct_names([read_run(folder) for folder in folders], folders)
     place = folders[0] if len(folders) == 1 else Path()
     page = Path(config.output) if config.output else place / "report.html"
     written = [page]

@@ -1,7 +1,8 @@
-"""What happened in a search: how the front grew, what the networks were made of, what the controller's operators achieved.
+"""History of a search: growth of the front, composition of the networks, results of the operators.
 
-Evaluations are spoken of by their row, their place in the list of all, and their networks lie in
-arrays: this is read again and again while a search of thousands runs.
+The functions refer to an evaluation by its row, which is its index in the list of all evaluations,
+and keep the networks in arrays: the report is written repeatedly during searches of thousands of
+candidates.
 """
 
 from __future__ import annotations
@@ -34,20 +35,21 @@ TRAITS: dict[str, Callable[[Cell], str | int]] = {
     "repeats": lambda cell: cell.repeats,
     "residual": lambda cell: "yes" if cell.residual else "no",
 }
-"""What a cell is made of (paper, III-A)."""
+"""The choices that make up a cell (paper, section III-A)."""
 
 MOST_PERIODS = 160
+"""Largest number of periods; longer searches have several generations per period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The networks of one search, row by row.
+    """The networks of a search as arrays with one row per evaluation.
 
     Attributes:
-        table: the different cells.
-        cells: (N, n), for each block its place in ``table``.
-        places: (node, target) of every link there can be, in the order of the paper's index
-            (III-B).
+        table: the distinct cells.
+        cells: (N, n), the index in ``table`` of each block's cell.
+        places: (node, target) of every possible link, in the order of the paper's index (section
+            III-B).
         links: (N, len(places)), whether a network has the link.
     """
 
@@ -58,7 +60,7 @@ class Networks:
 
     @classmethod
     def of(cls, evaluations: Sequence[Evaluation]) -> Networks:
-        """Those of these evaluations, all of equally many cells."""
+        """Return the networks of evaluations, which must all have the same number of cells."""
         n = evaluations[0].candidate.genome.n if evaluations else 0
         places = tuple((node, target) for node in range(n) for target in range(node + 2, n + 2))
         place = {link: i for i, link in enumerate(places)}
@@ -79,7 +81,15 @@ class Networks:
         return cls(tuple(table), cells, places, links)
 
     def trait_counts(self, trait: str, rows: IntArray) -> dict[str | int, int]:
-        """How many cells of these networks have each value of one of :data:`TRAITS`; values that no network has are not there."""
+        """Count the cells of the networks in ``rows`` by their value of a trait.
+
+        Args:
+            trait: a key of :data:`TRAITS`.
+            rows: (M,), the networks.
+
+        Returns:
+            The number of cells for each value that occurs.
+        """
         of_cell = np.bincount(self.cells[rows].ravel(), minlength=len(self.table))
         counts: Counter[str | int] = Counter()
         for cell, count in zip(self.table, of_cell, strict=True):
@@ -88,22 +98,22 @@ class Networks:
         return dict(counts)
 
     def link_counts(self, rows: IntArray) -> IntArray:
-        """(len(places),): how many of these networks have each link."""
+        """Count the networks in ``rows`` that have each link; the result is (len(places),)."""
         counts: IntArray = self.links[rows].sum(axis=0)
         return counts
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A generation; in a search of very many, some that follow each other.
+    """A generation, or several consecutive ones in a search of many generations.
 
     Attributes:
-        first: generation.
-        last: generation, ``first`` or later.
-        made: rows of its evaluations.
-        front: rows of the front of all evaluations up to its end.
-        evaluations: how many there are up to its end.
-        hypervolume: of the front, in 0..1.
+        first: first generation.
+        last: last generation, inclusive.
+        made: rows of the evaluations in the period.
+        front: rows of the front of all evaluations up to the end of the period.
+        evaluations: number of evaluations up to the end of the period.
+        hypervolume: of that front, in 0..1.
     """
 
     first: int
@@ -116,16 +126,15 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Achievement:
-    """What became of the candidates that the same operators made.
+    """Results of the candidates that one combination of operators produced.
 
     Attributes:
-        operators: of the controller, in order, e.g. ``("crossover", "random")``.
-        made: candidates.
-        failed: of them, without a score.
-        entered: of them, those that no earlier candidate dominated when they came.
-        parents: of them, those that the controller went on to make children from: they survived
-            its selection.
-        front: of them, on the front now.
+        operators: the controller's operators in order, e.g. ``("crossover", "random")``.
+        made: number of candidates.
+        failed: how many of them have no score.
+        entered: how many entered the front: no earlier candidate was as good in all objectives.
+        parents: how many survived the controller's selection and had children.
+        front: how many are on the current front.
     """
 
     operators: tuple[str, ...]
@@ -139,7 +148,15 @@ class Achievement:
 def periods(
     evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None
 ) -> list[Period]:
-    """A search in at most MOST_PERIODS periods of equally many generations; the last may be shorter."""
+    """Divide a search into at most :data:`MOST_PERIODS` periods.
+
+    All periods have the same number of generations, except for the last, which may be shorter.
+
+    Args:
+        evaluations: all evaluations of the search.
+        scale: scale of the hypervolume.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+    """
     if not evaluations:
         return []
     row_of = {id(evaluation): row for row, evaluation in enumerate(evaluations)}
@@ -166,13 +183,20 @@ def periods(
 
 
 def entered_front(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> list[bool]:
-    """For each evaluation, in their order, whether none before it was as good in all three objectives."""
+    """Return for each evaluation whether it entered the front when it was evaluated.
+
+    It did if no earlier evaluation was as good in all three objectives.
+
+    Args:
+        evaluations: in the order of evaluation.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+    """
     front: NDArray[Any] = np.empty((0, 3))
-    able = {id(evaluation) for evaluation in scored(evaluations, min_psnr)}
+    feasible = {id(evaluation) for evaluation in scored(evaluations, min_psnr)}
     entered = []
     for evaluation in evaluations:
         enters = False
-        if id(evaluation) in able:
+        if id(evaluation) in feasible:
             point = objective_matrix([evaluation])
             enters = not (front <= point).all(axis=1).any()
             if enters:
@@ -184,7 +208,12 @@ def entered_front(evaluations: Sequence[Evaluation], min_psnr: float | None = No
 def achievements(
     evaluations: Sequence[Evaluation], min_psnr: float | None = None
 ) -> list[Achievement]:
-    """What the controller's operators achieved, each combination of them on its own; those that made most come first."""
+    """Return the results of each combination of operators, most frequent first.
+
+    Args:
+        evaluations: in the order of evaluation.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+    """
     parents = {
         parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents
     }

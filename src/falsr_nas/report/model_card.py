@@ -1,4 +1,4 @@
-"""What comes with a trained model: what it is, how it was trained, what it scores, how to use it."""
+"""The model card, the ``README.md`` beside a trained model: scores, training settings and use."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ def model_card(
     curve: Sequence[CurvePoint],
     scores: ModelScore | None,
 ) -> str:
-    """The card in Markdown.
+    """Return the card in Markdown.
 
     Args:
-        name: of the model.
+        name: name of the model.
         genome: the network.
-        recipe: the training's settings, dotted.
-        curve: its validation curve, at least one point.
-        scores: on benchmark sets, where it was scored.
+        recipe: settings of the training by dotted names.
+        curve: validation curve of the training, at least one point.
+        scores: scores on benchmark sets; None if it was not scored.
     """
     cost, last = genome_cost(genome), curve[-1]
     best = max(curve, key=lambda point: point.psnr)
     sections = [
         f"# {name}",
-        f"An x2 super-resolution network of {cost.params:,} parameters and {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
+        f"An x2 super-resolution network of {cost.params:,} parameters and"
+        f" {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
         f"    {genome}",
         "## Scores",
-        f"Validation: {last.psnr:.3f} dB after {last.step:,} steps and {last.seconds / 60:.0f} minutes (highest: {best.psnr:.3f} dB at "
-        f"step {best.step:,}); luma, studio range, 2 pixels shaved: it compares networks on the same validation images, not with papers.",
+        f"Validation: {last.psnr:.3f} dB after {last.step:,} steps and"
+        f" {last.seconds / 60:.0f} minutes (highest: {best.psnr:.3f} dB at step {best.step:,})."
+        " This is the PSNR of the luma channel (studio range) with 2 pixels shaved. It compares"
+        " networks on the same validation images and is not comparable with published results.",
         _benchmarks(scores),
         "## Training",
         "\n".join(
@@ -48,7 +51,7 @@ def model_card(
             ]
         ),
         "## Use",
-        "From the folder that this one lies in:",
+        "Run in the parent folder of this one:",
         f"    python -m falsr_nas.upscale model={name} input=photograph.jpg output=larger.png\n"
         f"    python -m falsr_nas.evaluate model={name} data_root=benchmark 'sets=[Set5]'",
     ]

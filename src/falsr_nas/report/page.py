@@ -1,4 +1,4 @@
-"""``report.html``: a search as one page that needs nothing beside it, neither network nor files."""
+"""``report.html``: one or several searches as a single HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -17,30 +17,37 @@ from falsr_nas.report.page_data import page_data
 from falsr_nas.report.run import Run
 
 SCRIPTS = ("run.js", "chart.js", "front.js", "candidate.js", "growth.js", "lists.js", "main.js")
-"""The page's program, in the order in which its files build upon each other."""
+"""Scripts of the page, in the order in which they are loaded."""
 
 
 def write_page(path: Path, runs: Sequence[Run]) -> None:
-    """Write :func:`page`. Raises UserError where it cannot be written."""
+    """Write the page of one or several searches.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     write_atomically(path, page(runs).encode())
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The page of one search, or of several laid over each other, as HTML.
+    """Return the page of one or several searches as HTML.
 
-    Equal searches make equal pages. What a search brought with it (names, messages, tracebacks) is
-    never read as HTML, and the page may run no other script than its own and load nothing.
+    The same searches give the same page. Names, messages and tracebacks are escaped, and the
+    page's content security policy forbids all other scripts and every request.
     """
     data = page_data(runs)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     sizes = sorted({run["n"] for run in data["runs"]} - {0})
     drawings = "".join(f'<template id="drawing-{n}">{blank_drawing(n)}</template>' for n in sizes)
-    # "<" is all that could end the element of the data.
+    # Only "<" could end the script element that holds the data.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return Template(_asset("page.html")).substitute(
         title=escape(" and ".join(run.name for run in runs)),
-        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:",
+        policy=(
+            f"default-src 'none'; script-src 'sha256-{digest}';"
+            " style-src 'unsafe-inline'; img-src data:"
+        ),
         style=f"{_asset('page.css')}\n{SHAPES}",
         drawings=drawings,
         data=text,

@@ -1,4 +1,4 @@
-"""What the page of a search knows: searches as small JSON, about a hundred bytes a candidate."""
+"""The data of the report page: searches as compact JSON, about a hundred bytes per candidate."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
 from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
 from falsr_nas.report.run import Run
 
-# A thousand different tracebacks would outweigh all else: of failures that are many, the page
-# tells how many more there are.
 MOST_FAILURES = 200
+"""Largest number of distinct failures in a page; of the others only the number is given."""
+
 MOST_CHARACTERS = {"message": 400, "traceback": 8000}
+"""Longer messages lose their end, and longer tracebacks their beginning."""
 
 
 def page_data(runs: Sequence[Run]) -> dict[str, Any]:
-    """Everything that the page shows of these searches, ready for JSON."""
+    """Return everything that the page shows of the searches, as values for JSON."""
     peers = [
         {
             "name": name,
@@ -65,7 +66,10 @@ def _run(run: Run) -> dict[str, Any]:
 def _candidates(
     evaluations: Sequence[Evaluation], networks: Networks, row_of: dict[str, int]
 ) -> dict[str, Any]:
-    """The candidates column by column; a parent is its row, or its key where the search does not hold it."""
+    """Return the candidates as columns.
+
+    A parent is given by its row, or by its key if it is not among the evaluations.
+    """
     combinations: dict[tuple[str, ...], int] = {}
     made_by = [
         combinations.setdefault(e.candidate.origin.operators, len(combinations))
@@ -106,7 +110,7 @@ def _candidates(
 
 
 def _packed(networks: Networks) -> IntArray:
-    """(N, bytes): a network's links, eight in a byte, the first as its highest bit."""
+    """Return (N, bytes): the links of each network as bits, the first one as the highest bit."""
     return np.packbits(networks.links, axis=1).astype(np.int64)
 
 
@@ -131,7 +135,10 @@ def _periods(evaluations: Sequence[Evaluation], history: Sequence[Period]) -> li
 
 
 def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[str, Any]:
-    """The values of a trait, and for each period how many cells had each: of the networks made then, and of the front at its end."""
+    """Return the values of a trait, and how many cells had each value in each period.
+
+    Cells are counted in the networks made in the period, and in the front at its end.
+    """
     made = [networks.trait_counts(trait, period.made) for period in history]
     front = [networks.trait_counts(trait, period.front) for period in history]
     values = sorted(
@@ -146,7 +153,10 @@ def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[st
 
 
 def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """How many attempts failed of each kind, and the failures themselves, equal ones as one; also of candidates that a retry saved."""
+    """Return the number of failed attempts of each kind, and the failures grouped by their text.
+
+    Failed attempts of candidates that a retry gave a score are included.
+    """
     kinds: Counter[str] = Counter()
     rows: dict[tuple[str, str, str], list[int]] = {}
     places: dict[tuple[str, str, str], Counter[str]] = {}

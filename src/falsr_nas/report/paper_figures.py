@@ -1,4 +1,4 @@
-"""The paper's figures 5 and 6, from any search."""
+"""The paper's figures 5 and 6, drawn from any search."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-# The paper's colours: its own networks salmon, others light blue; darker for ours, which stand
-# beside both.
+# The paper's colours: FALSR in salmon, other networks in light blue. Our models are darker.
 _FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = (
     "#fa8072",
     "#6cb2dc",
@@ -45,12 +44,12 @@ _UNITS = np.array([1.0, 1e9, 1e3])
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A model of ours on a benchmark.
+    """A model with its cost and its score on a benchmark set.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         mult_adds_g: mult-adds in billions at 480x480 input.
-        psnr: dB of luma.
+        psnr: mean PSNR of the luma channel in dB.
     """
 
     name: str
@@ -59,7 +58,11 @@ class Scored:
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG. Raises UserError where it cannot be written."""
+    """Write a figure as a PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=180)
     write_atomically(path, content.getvalue())
@@ -70,16 +73,16 @@ def peers_figure(
     models: Sequence[Scored] = (),
     fronts: Mapping[str, Sequence[Evaluation]] | None = None,
 ) -> Figure:
-    """The paper's Figure 5: PSNR on a benchmark against mult-adds, FALSR and our models among the published networks.
+    """Plot the paper's Figure 5: PSNR on a benchmark set against mult-adds.
 
-    A search's own PSNR is on its validation images after a short training and does not belong
-    here. What its front costs does: a row of ticks for each search, so that one sees where its
-    networks will stand once they are trained.
+    It shows FALSR, other published networks, and our trained models. The PSNR values of a search
+    are not comparable with them, because they come from its validation images and short trainings.
+    Only the costs of its front are marked, by a row of ticks for each search.
 
     Args:
-        benchmark: of the peers, e.g. ``Set5``.
-        models: ours, with their scores on this benchmark.
-        fronts: of searches, by their names.
+        benchmark: name of the benchmark set, e.g. ``Set5``.
+        models: our models, with their scores on this benchmark set.
+        fronts: Pareto fronts by the names of their searches.
     """
     from matplotlib.figure import Figure
 
@@ -113,18 +116,22 @@ def peers_figure(
     axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=_TEXT)
     axes.margins(0.09, 0.1)
     for row, (name, front) in enumerate((fronts or {}).items()):
-        _cost_ticks(axes, front, row, label=f"what the front of {name} costs")
+        _cost_ticks(axes, front, row, label=f"costs of the front of {name}")
     axes.legend(loc="lower right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9)
     _name(axes, [*models, *falsr, *others])
     return figure
 
 
 def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> Figure:
-    """The paper's Figure 6: all networks of a search, objectives paired two by two, each pair with its front.
+    """Plot the paper's Figure 6: all networks of a search in three panels, one per two objectives.
 
-    Colours go from the first generation (pale) to the last. The line joins what no other network
-    beats in these two objectives; dots are the front of all three. A few very bad MSEs are left
-    above the panels and counted.
+    Colours go from the first generation (pale) to the last (dark). The line is the front of the
+    two objectives of the panel, dots are the front of all three. Very bad MSE values (beyond
+    Tukey's outer fence) are outside of the panel, and their number is shown.
+
+    Args:
+        evaluations: all evaluations of the search.
+        min_psnr: dB that a network must reach to be on a front; None for no limit.
     """
     from matplotlib.figure import Figure
 
@@ -132,7 +139,7 @@ def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None 
     known, front = scored(evaluations), pareto_front(evaluations, min_psnr)
     points, best = objective_matrix(known) / _UNITS, objective_matrix(front) / _UNITS
     generations = np.array([evaluation.candidate.generation for evaluation in known])
-    able = objective_matrix(scored(evaluations, min_psnr)) / _UNITS
+    feasible = objective_matrix(scored(evaluations, min_psnr)) / _UNITS
     for axes, (x, y) in zip(figure.subplots(1, 3), ((1, 0), (2, 0), (1, 2)), strict=True):
         axes.set_xscale("log")
         if y:
@@ -171,7 +178,7 @@ def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None 
             zorder=4,
             label="front of all three",
         )
-        pair = lower_left(able[:, [x, y]])
+        pair = lower_left(feasible[:, [x, y]])
         axes.plot(
             *pair.T,
             drawstyle="steps-post",
@@ -195,7 +202,10 @@ def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None 
 
 
 def lower_left(points: FloatArray) -> FloatArray:
-    """Of (N, 2) points those that no other one is below in one and not above in the other, by ascending first coordinate."""
+    """Return the nondominated ones of (N, 2) points, both coordinates minimized.
+
+    They are ordered by ascending first coordinate; of equal points one is kept.
+    """
     ascending = points[np.lexsort((points[:, 1], points[:, 0]))]
     before = (
         np.minimum.accumulate(np.concatenate([[np.inf], ascending[:-1, 1]]))
@@ -221,7 +231,7 @@ def _finish(axes: Axes) -> None:
 
 
 def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
-    """Leave out what lies far above the bulk (Tukey's outer fence), but nothing of the front."""
+    """Cut off MSE values above Tukey's outer fence, except for those of the front."""
     lower, upper = np.percentile(mse, [25, 75])
     low, high = float(mse.min()), max([min(float(mse.max()), upper + 3 * (upper - lower)), *front])
     margin = 0.05 * (high - low) or 0.5
@@ -257,13 +267,14 @@ def _cost_ticks(axes: Axes, front: Sequence[Evaluation], row: int, label: str) -
 
 
 def _name(axes: Axes, models: Sequence[Scored]) -> None:
-    """Names beside the points, where the first free place is; a name for which there is none is left out."""
+    """Write each name in the first free place beside its point; omit it if there is none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 
     figure = axes.get_figure(root=True)
     assert figure is not None
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]  # the layout decides where points lie
+    # The layout determines the positions of the points.
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     centres = axes.transData.transform([(one.mult_adds_g, one.psnr) for one in models])
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
     legend = axes.get_legend()

@@ -1,4 +1,4 @@
-"""The front of a search as files: ``pareto.csv`` for spreadsheets and comparisons, ``pareto.json`` for programs."""
+"""The Pareto front of a search as ``pareto.csv`` and ``pareto.json``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
 
 
 def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
-    """Write a front, row by row as it comes, with :data:`COLUMNS`.
+    """Write a front as CSV with the columns of :data:`COLUMNS`, in the given order.
 
-    Numbers are written in full and lines end in LF, so that equal fronts make equal files. Raises
-    UserError where it cannot be written.
+    Numbers have all their digits and lines end in LF, so equal fronts give equal files.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: an evaluation has no score.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -36,10 +39,18 @@ def write_pareto_json(
     scale: ObjectiveScale,
     min_psnr: float | None = None,
 ) -> None:
-    """Write the front of all evaluations with where its networks come from, its hypervolume, and the scale that this was measured on.
+    """Write the front as JSON, with the origins of its networks and its hypervolume.
 
-    The file holds nothing of clock or machine: the same search makes the same file. Raises
-    UserError where it cannot be written.
+    The file contains no times and nothing of the machine: equal searches give equal files.
+
+    Args:
+        path: the file.
+        evaluations: all evaluations of the search, including failures.
+        scale: scale of the hypervolume; its bounds are written as ``reference`` and ``ideal``.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     summary = summarise(evaluations, scale, min_psnr)
     content = {

@@ -1,4 +1,4 @@
-"""A search as its report shows it."""
+"""A search as the reports read it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from falsr_nas.space.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished or a running search.
+    """A finished or running search.
 
     Attributes:
-        name: what people call it: its folder's name.
-        evaluations: by number.
-        scale: of its hypervolume.
-        min_psnr: dB that a network must reach to be on the front.
-        settings: what makes it this search, dotted.
+        name: name of its folder.
+        evaluations: its evaluations, ordered by number.
+        scale: scale of its hypervolume.
+        min_psnr: dB that a network must reach to be on the front; None for no limit.
+        settings: the settings that identify the search, by dotted names.
     """
 
     name: str
@@ -34,7 +34,11 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """The search in a ``run_dir``, as far as it has come. Raises UserError where there is none."""
+    """Read the evaluations so far of the search in a ``run_dir``.
+
+    Raises:
+        UserError: the folder has no search.
+    """
     with Store(folder / "search.db") as store:
         settings, evaluations = store.config, store.evaluations()
     choices = {
@@ -48,8 +52,8 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def named_apart(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
-    """The runs, where some share a name with their folders' parents' names before their own."""
+def with_distinct_names(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
+    """Return the runs, with the parent folder's name added to names that occur several times."""
     count = Counter(run.name for run in runs)
     parents = [f"{folder.resolve().parent.name}/" for folder in folders]
     return [

@@ -1,4 +1,4 @@
-"""The report in a run folder: written while a search runs and when it ends."""
+"""The report in a run folder, which is written while a search runs and when it ends."""
 
 from __future__ import annotations
 

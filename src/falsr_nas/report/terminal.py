@@ -1,4 +1,4 @@
-"""The front of a search as a table in the terminal."""
+"""The Pareto front of a search as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from rich.table import Table
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.space.genome import Cell, Genome
 
-LEGEND = "cells: C conv, G2/G4 grouped, E2 inverted bottleneck; channels, k kernel, b repeats, + residual"
+LEGEND = (
+    "cells: C conv, G2/G4 grouped, E2 inverted bottleneck;"
+    " channels, k kernel, b repeats, + residual"
+)
 
 
 def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
-    """A front as a table for people, in the front's order.
+    """Return a table of a front, in its order.
 
     Args:
         front: scored evaluations.
-        most: rows at most, 2 or more; of a longer front as many are shown, evenly spaced, first
-            and last among them.
+        most: largest number of rows, 2 or more. A longer front is thinned evenly; its first and
+            last networks are kept.
+
+    Raises:
+        ValueError: an evaluation has no score.
     """
     shown = _evenly(front, most)
     count = (
@@ -45,7 +51,10 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
 
 
 def compact(genome: Genome) -> str:
-    """The cells of a genome in short, e.g. ``C64k3b4+ E2-16k1b1 x2``: equal neighbours are counted."""
+    """Abbreviate the cells of a genome, e.g. ``C64k3b4+ E2-16k1b1 x2``.
+
+    Equal neighbouring cells are written once with their number.
+    """
     runs = [
         (name, len(list(run)))
         for name, run in groupby(_compact_cell(cell) for cell in genome.cells)
