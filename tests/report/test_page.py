@@ -291,7 +291,7 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
     assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(
         pareto_front(family.evaluations)
     ) + len(pareto_front(made))
-    assert "do not compare" in text_of(tab, "#growth .note")
+    assert "cannot be compared" in text_of(tab, "#growth .note")
     small = pareto_front(made)[0]
     tab.click(f"#front-table tr[data-key='{small.key}'] td")
     found = drawn(tab)

@@ -1,4 +1,4 @@
-// The chosen network: its drawing, its scores, where it comes from.
+// The panel of the selected network: drawing, scores and lineage.
 
 const MOST_CHIPS = 12;
 
@@ -6,7 +6,11 @@ function showCandidate(container, run, row, withRun, onChoose) {
   const { c } = run;
   container.dataset.key = c.key[row];
   container.replaceChildren(
-    element("div", { class: "heading" }, element("h2", {}, "Network ", element("code", {}, c.key[row]))),
+    element(
+      "div",
+      { class: "heading" },
+      element("h2", {}, "Network ", element("code", {}, c.key[row])),
+    ),
     badges(run, row, withRun),
     scores(run, row),
     element("div", { class: "drawing" }, draw(run, row)),
@@ -17,7 +21,11 @@ function showCandidate(container, run, row, withRun, onChoose) {
 }
 
 function badges(run, row, withRun) {
-  const texts = [withRun ? run.name : null, `generation ${run.c.generation[row]}`, madeBy(run.operators(row))];
+  const texts = [
+    withRun ? run.name : null,
+    `generation ${run.c.generation[row]}`,
+    madeBy(run.operators(row)),
+  ];
   const badge = (text, kind) => element("span", { class: `badge ${kind}` }, text);
   return element(
     "p",
@@ -35,17 +43,21 @@ function scores(run, row) {
     ["parameters", c.params[row].toLocaleString("en")],
     ["links", String(run.linkCount(row))],
   ];
-  if (run.scored(row)) facts.unshift(["PSNR", `${c.psnr[row].toFixed(3)} dB`], ["MSE", significant(run.mse(row))]);
-  if (c.seconds[row]) facts.push(["took", `${significant(c.seconds[row])} s`]);
-  if (c.log_prob[row] !== undefined) facts.push(["log p of the policy", c.log_prob[row].toFixed(2)]);
+  if (run.scored(row))
+    facts.unshift(["PSNR", `${c.psnr[row].toFixed(3)} dB`], ["MSE", significant(run.mse(row))]);
+  if (c.seconds[row]) facts.push(["evaluation time", `${significant(c.seconds[row])} s`]);
+  if (c.log_prob[row] !== undefined) facts.push(["log probability", c.log_prob[row].toFixed(2)]);
   return element(
     "dl",
     { class: "facts" },
-    ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+    ...facts.map(([name, value]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+    ),
   );
 }
 
-// Fill in the blank drawing (architecture.py). What no parent has is marked; a link that all parents had and this one lost stays, faint.
+// Fill in the blank drawing (architecture.py). Cells and links that no parent has are marked; links
+// that all parents have and this network lacks are dotted.
 function draw(run, row) {
   const svg = document.getElementById(`drawing-${run.n}`).content.firstElementChild.cloneNode(true);
   const parents = run.parents(row),
@@ -56,8 +68,12 @@ function draw(run, row) {
     const block = svg.querySelector(`[data-node="${i + 1}"]`);
     block.classList.add(kindOf(cell));
     block.querySelector(".name").textContent = shortName(cell);
-    if (!/_b([2-9]|\d\d+)_isskip$/.test(cell)) block.querySelector(".residual").remove(); // with one repeat it does nothing
-    block.classList.toggle("new", parents.length > 0 && parents.every((parent) => run.cells(parent)[i] !== cell));
+    const residual = /_b([2-9]|\d\d+)_isskip$/.test(cell); // it has no effect with one repeat
+    if (!residual) block.querySelector(".residual").remove();
+    block.classList.toggle(
+      "new",
+      parents.length > 0 && parents.every((parent) => run.cells(parent)[i] !== cell),
+    );
   });
   run.places.forEach(([node, target], place) => {
     const link = svg.querySelector(`[data-link="${node}-${target}"]`),
@@ -70,9 +86,13 @@ function draw(run, row) {
 }
 
 function explanation(run, row) {
-  const base = "Blocks by operator, channels f, kernel k, repeats b. Arcs: further inputs, concatenated. Dashed: node 0, added at the end.";
+  const base =
+    "Block: operator, channels (f), kernel size (k), repeats (b). " +
+    "Arc: an additional input, concatenated. " +
+    "Dashed line: the output of node 0, added at the end.";
   if (!run.parents(row).length) return base;
-  return `${base} Bold: what no parent has. Dotted: a link that all parents have.`;
+  const differences = "Bold: not in any parent. Dotted: a link of all parents that it lacks.";
+  return `${base} ${differences}`;
 }
 
 function genomeText(text) {
@@ -85,7 +105,7 @@ function genomeText(text) {
           await navigator.clipboard.writeText(text);
           copy.textContent = "Copied";
         } catch {
-          getSelection().selectAllChildren(code); // the browser forbids it: ready for Ctrl-C
+          getSelection().selectAllChildren(code); // no access to the clipboard: for Ctrl-C
           copy.textContent = "Selected";
         }
       },
@@ -100,12 +120,12 @@ function lineage(run, row, onChoose) {
   const parents = run.c.parents[row],
     children = run.children.get(row) ?? [],
     line = run.line(row);
-  const found = [element("h3", {}, "Where it comes from")];
+  const found = [element("h3", {}, "Lineage")];
   if (!parents.length) {
-    found.push(element("p", {}, `It was not made from others: ${madeBy(run.operators(row))}.`));
+    found.push(element("p", {}, `It has no parents (${madeBy(run.operators(row))}).`));
   } else {
     found.push(
-      element("p", {}, `${capital(madeBy(run.operators(row)))} of ${parents.length === 1 ? "its parent" : "its parents"}:`),
+      element("p", {}, `Made by ${madeBy(run.operators(row))} from:`),
       chips(run, parents, onChoose),
     );
   }
@@ -116,7 +136,9 @@ function lineage(run, row, onChoose) {
       element(
         "p",
         {},
-        `${plural(ancestors.size, "ancestor")}, ${founders} of them with no parents. Every line is a descent; click a point to see it.`,
+        `${plural(ancestors.size, "ancestor")}, ${founders} of them without parents. ` +
+          "Lines connect parents and children; " +
+          "click a point to show the network.",
       ),
     );
     const chart = element("div", { class: "chart" });
@@ -125,45 +147,64 @@ function lineage(run, row, onChoose) {
   }
   if (line.length > 2) {
     const steps = line.map((one) =>
-      element("li", {}, chip(run, one, onChoose), ` generation ${run.c.generation[one]}, ${madeBy(run.operators(one))}`),
+      element(
+        "li",
+        {},
+        chip(run, one, onChoose),
+        ` generation ${run.c.generation[one]}, ${madeBy(run.operators(one))}`,
+      ),
     );
     found.push(
       element(
         "details",
         {},
-        element("summary", {}, `First parents, ${plural(line.length - 1, "step")} back`),
+        element("summary", {}, `Line of first parents, ${plural(line.length - 1, "step")}`),
         element("ol", { class: "line" }, ...steps),
       ),
     );
   }
-  found.push(element("h3", {}, "What came of it"));
+  found.push(element("h3", {}, "Children"));
   if (!children.length) found.push(element("p", {}, "No children."));
   else {
     const stood = children.filter((child) => run.onFront.has(child));
-    const shown = [...stood, ...children.filter((child) => !run.onFront.has(child))].slice(0, MOST_CHIPS);
+    const shown = [...stood, ...children.filter((child) => !run.onFront.has(child))].slice(
+      0,
+      MOST_CHIPS,
+    );
     const some = shown.length < children.length ? `; ${shown.length} of them` : "";
     found.push(
-      element("p", {}, `${plural(children.length, "child", "children")}, ${stood.length} on the front${some}:`),
+      element(
+        "p",
+        {},
+        `${plural(children.length, "child", "children")}, ${stood.length} on the front${some}:`,
+      ),
       chips(run, shown, onChoose),
     );
   }
   return found;
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 function chips(run, rows, onChoose) {
-  return element("p", { class: "chips" }, ...[...new Set(rows)].map((row) => chip(run, row, onChoose)));
+  return element(
+    "p",
+    { class: "chips" },
+    ...[...new Set(rows)].map((row) => chip(run, row, onChoose)),
+  );
 }
 
-// A candidate in a word; one that the search does not hold is only its key.
+// A button that selects a candidate; only the key of a candidate that is not in the search.
 function chip(run, row, onChoose) {
   if (typeof row !== "number") return element("span", { class: "chip" }, element("code", {}, row));
   const score = run.scored(row) ? `${run.c.psnr[row].toFixed(2)} dB` : "failed";
   const title = `generation ${run.c.generation[row]}: ${run.cells(row).map(shortName).join(", ")}`;
   return element(
     "button",
-    { type: "button", class: `chip ${run.onFront.has(row) ? "good" : ""}`, title, onclick: () => onChoose(run, row) },
+    {
+      type: "button",
+      class: `chip ${run.onFront.has(row) ? "good" : ""}`,
+      title,
+      onclick: () => onChoose(run, row),
+    },
     element("code", {}, run.c.key[row].slice(0, 8)),
     ` ${score}, ${giga(run.c.mult_adds[row])} G`,
   );
@@ -187,7 +228,12 @@ function drawLineage(container, run, row, ancestors, onChoose) {
     role: "img",
     "aria-label": "PSNR of the ancestors by generation",
   });
-  const plot = axes(svg, x, y, box, { xLabel: "generation", yLabel: "PSNR (dB)", xTicks: 5, yTicks: 4 });
+  const plot = axes(svg, x, y, box, {
+    xLabel: "generation",
+    yLabel: "PSNR (dB)",
+    xTicks: 5,
+    yTicks: 4,
+  });
   const place = (one) => `${x(run.c.generation[one]).toFixed(1)} ${y(run.c.psnr[one]).toFixed(1)}`;
   let descents = "";
   for (const one of all) {
@@ -195,7 +241,13 @@ function drawLineage(container, run, row, ancestors, onChoose) {
       if (run.scored(parent)) descents += `M${place(parent)}L${place(one)}`;
     }
   }
-  plot.append(shape("path", { class: "descents", d: descents, "stroke-opacity": String(Math.max(0.28, 0.8 - all.length / 400)) }));
+  plot.append(
+    shape("path", {
+      class: "descents",
+      d: descents,
+      "stroke-opacity": String(Math.max(0.28, 0.8 - all.length / 400)),
+    }),
+  );
   const line = run.line(row).filter((one) => run.scored(one));
   plot.append(
     shape("path", {
@@ -206,7 +258,9 @@ function drawLineage(container, run, row, ancestors, onChoose) {
   for (const one of all) {
     plot.append(
       shape("circle", {
-        class: `ancestor ${one === row ? "self" : ""} ${run.c.parents[one].length ? "" : "founder"}`,
+        class: ["ancestor", one === row && "self", !run.c.parents[one].length && "founder"]
+          .filter(Boolean)
+          .join(" "),
         cx: x(run.c.generation[one]).toFixed(1),
         cy: y(run.c.psnr[one]).toFixed(1),
         r: one === row ? 5 : 3,

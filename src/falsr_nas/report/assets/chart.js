@@ -4,7 +4,8 @@ function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(key, value === true ? "" : value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
@@ -30,7 +31,8 @@ function linear([low, high], [from, to]) {
       power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
     const found = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * span; i++) found.push(Number((i * step).toPrecision(12)));
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * span; i++)
+      found.push(Number((i * step).toPrecision(12)));
     return found;
   };
   return scale;
@@ -56,19 +58,29 @@ function logarithmic([low, high], range) {
 
 const tidy = (value) => value.toLocaleString("en", { maximumSignificantDigits: 6 });
 
-// Grid and labels of a chart; returns the group to draw upon.
+// Draw grid and labels of a chart, and return the group for its content.
 function axes(svg, x, y, box, { xLabel, yLabel, xTicks = 6, yTicks = 5, yFormat = tidy }) {
   const { left, right, top, bottom } = box;
   const grid = shape("g", { class: "axes" });
   for (const value of y.ticks(yTicks)) {
     grid.append(shape("line", { x1: left, x2: right, y1: y(value), y2: y(value) }));
-    grid.append(shape("text", { x: left - 7, y: y(value) + 3.5, "text-anchor": "end" }, yFormat(value)));
+    grid.append(
+      shape("text", { x: left - 7, y: y(value) + 3.5, "text-anchor": "end" }, yFormat(value)),
+    );
   }
   for (const value of x.ticks(xTicks)) {
     grid.append(shape("line", { x1: x(value), x2: x(value), y1: top, y2: bottom }));
-    grid.append(shape("text", { x: x(value), y: bottom + 16, "text-anchor": "middle" }, tidy(value)));
+    grid.append(
+      shape("text", { x: x(value), y: bottom + 16, "text-anchor": "middle" }, tidy(value)),
+    );
   }
-  grid.append(shape("text", { class: "label", x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle" }, xLabel));
+  grid.append(
+    shape(
+      "text",
+      { class: "label", x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle" },
+      xLabel,
+    ),
+  );
   if (yLabel) grid.append(shape("text", { class: "label", x: 0, y: top - 10 }, yLabel));
   svg.append(grid);
   const plot = shape("g");
@@ -79,7 +91,9 @@ function axes(svg, x, y, box, { xLabel, yLabel, xTicks = 6, yTicks = 5, yFormat 
 const tip = {
   show(event, ...lines) {
     const node = document.getElementById("tip");
-    node.replaceChildren(...lines.map((line) => (typeof line === "string" ? element("div", {}, line) : line)));
+    node.replaceChildren(
+      ...lines.map((line) => (typeof line === "string" ? element("div", {}, line) : line)),
+    );
     node.hidden = false;
     const { width, height } = node.getBoundingClientRect();
     const right = event.clientX + 16 + width < document.documentElement.clientWidth;
@@ -92,7 +106,7 @@ const tip = {
   },
 };
 
-// A row of buttons of which one is pressed.
+// A row of buttons, one of which is pressed.
 function choice(label, options, chosen, onChoose) {
   const buttons = options.map(([value, text]) =>
     element(
@@ -101,7 +115,9 @@ function choice(label, options, chosen, onChoose) {
         type: "button",
         "aria-pressed": String(value === chosen),
         onclick: () => {
-          buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i][0] === value)));
+          buttons.forEach((button, i) =>
+            button.setAttribute("aria-pressed", String(options[i][0] === value)),
+          );
           onChoose(value);
         },
       },
@@ -111,7 +127,7 @@ function choice(label, options, chosen, onChoose) {
   return element("div", { class: "choice", role: "group", "aria-label": label }, ...buttons);
 }
 
-// One stop of the Tab key for many things: the arrow keys go from one to the next.
+// Roving tabindex: the Tab key stops at one of the nodes, and the arrow keys move between them.
 function rove(nodes, { previous, next }) {
   nodes.forEach((node, i) => {
     node.setAttribute("tabindex", i === 0 ? "0" : "-1");
@@ -126,7 +142,7 @@ function rove(nodes, { previous, next }) {
   });
 }
 
-// Draw now, and again when the room or the colours change.
+// Draw now, and again when the width of the container or the colours change.
 const drawings = [];
 function keepDrawn(container, draw) {
   let width = 0;

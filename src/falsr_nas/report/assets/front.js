@@ -1,4 +1,4 @@
-// PSNR against cost: all candidates on a canvas, the front as points that mouse and keyboard can reach.
+// PSNR against cost: all candidates on a canvas, and the front as points for mouse and keyboard.
 
 const COSTS = {
   mult_adds: { label: "mult-adds at 480×480 input (G)", unit: 1e9 },
@@ -8,7 +8,14 @@ const GENERATION_COLORS = 8;
 
 class FrontChart {
   constructor(container, runs, peers, onChoose) {
-    Object.assign(this, { runs, peers, onChoose, cost: "mult_adds", chosen: null, hidden: new Set() });
+    Object.assign(this, {
+      runs,
+      peers,
+      onChoose,
+      cost: "mult_adds",
+      chosen: null,
+      hidden: new Set(),
+    });
     this.redraw = keepDrawn(container, (node, width) => this.draw(node, width));
   }
 
@@ -21,7 +28,9 @@ class FrontChart {
     this.box = { left: 48, right: width - 14, top: 44, bottom: height - 46 };
     const { left, right, top, bottom } = this.box;
     const { unit, label } = COSTS[this.cost];
-    const all = this.visible.flatMap((run) => Array.from({ length: run.size }, (_, row) => [run, row]));
+    const all = this.visible.flatMap((run) =>
+      Array.from({ length: run.size }, (_, row) => [run, row]),
+    );
     const points = all.filter(([run, row]) => run.scored(row));
     if (!points.length) {
       container.append(element("p", { class: "empty" }, "No candidate has a score yet."));
@@ -38,7 +47,12 @@ class FrontChart {
     const psnr = this.psnrDomain(points);
     this.y = linear(psnr, [bottom, top]);
     this.points = points
-      .map(([run, row]) => ({ run, row, x: this.x(run.c[this.cost][row] / unit), y: this.y(run.c.psnr[row]) }))
+      .map(([run, row]) => ({
+        run,
+        row,
+        x: this.x(run.c[this.cost][row] / unit),
+        y: this.y(run.c.psnr[row]),
+      }))
       .filter((point) => point.y <= bottom + 1);
 
     const canvas = element("canvas", { "aria-hidden": "true" });
@@ -47,7 +61,7 @@ class FrontChart {
       height,
       viewBox: `0 0 ${width} ${height}`,
       role: "group",
-      "aria-label": "The Pareto front: arrow keys go along it, Enter shows a network",
+      "aria-label": "Pareto front: the arrow keys move along it, Enter shows a network",
     });
     container.append(canvas, svg);
     axes(svg, this.x, this.y, this.box, {
@@ -62,7 +76,11 @@ class FrontChart {
     const below = points.length - this.points.length;
     if (below)
       svg.append(
-        shape("text", { class: "quiet", x: right, y: bottom - 6, "text-anchor": "end" }, `${plural(below, "more candidate")} below`),
+        shape(
+          "text",
+          { class: "quiet", x: right, y: bottom - 6, "text-anchor": "end" },
+          `${plural(below, "more candidate")} below`,
+        ),
       );
     for (const run of this.visible) svg.append(this.steps(run));
     this.marks = shape("g", { class: "marks" });
@@ -71,7 +89,8 @@ class FrontChart {
     this.mark();
   }
 
-  // A few very bad candidates are left below rather than let them flatten the rest (Tukey's outer fence); nothing of a front is.
+  // Candidates below Tukey's outer fence are cut off, so that they do not compress the rest; the
+  // fronts are always shown.
   psnrDomain(points) {
     const values = points.map(([run, row]) => run.c.psnr[row]).sort((a, b) => a - b);
     const quantile = (share) => values[Math.floor(share * (values.length - 1))];
@@ -94,11 +113,17 @@ class FrontChart {
         "g",
         { class: "peer" },
         shape("path", { d: `M${at} ${top}v-6` }),
-        shape("title", {}, `what ${peer.name} costs: ${tidy(peer[this.cost] / unit)}`),
+        shape("title", {}, `cost of ${peer.name}: ${tidy(peer[this.cost] / unit)}`),
       );
       if (at > end + 2) {
         const anchor = at + 70 > right ? "end" : "start";
-        mark.append(shape("text", { x: at + (anchor === "end" ? 3 : -3), y: top - 10, "text-anchor": anchor }, peer.name));
+        mark.append(
+          shape(
+            "text",
+            { x: at + (anchor === "end" ? 3 : -3), y: top - 10, "text-anchor": anchor },
+            peer.name,
+          ),
+        );
         end = at + 56;
       }
       svg.append(mark);
@@ -120,8 +145,9 @@ class FrontChart {
     for (const point of this.points) {
       const last = point.run.periods[point.run.periods.length - 1].last || 1;
       const step = Math.round((point.run.c.generation[point.row] / last) * (GENERATION_COLORS - 1));
+      const late = Math.round((100 * step) / (GENERATION_COLORS - 1));
       const color = one
-        ? `color-mix(in oklab, var(--late) ${Math.round((100 * step) / (GENERATION_COLORS - 1))}%, var(--early))`
+        ? `color-mix(in oklab, var(--late) ${late}%, var(--early))`
         : point.run.color;
       if (!colors.has(color)) colors.set(color, []);
       colors.get(color).push(point);
@@ -138,13 +164,21 @@ class FrontChart {
     paint.globalAlpha = 0.8;
     paint.fillStyle = resolved("var(--bad)");
     for (const [run, row] of all) {
-      if (!run.scored(row)) paint.fillRect(this.x(run.c[this.cost][row] / COSTS[this.cost].unit) - 0.75, this.box.bottom - 7, 1.5, 7);
+      if (!run.scored(row))
+        paint.fillRect(
+          this.x(run.c[this.cost][row] / COSTS[this.cost].unit) - 0.75,
+          this.box.bottom - 7,
+          1.5,
+          7,
+        );
     }
   }
 
-  // The best PSNR that so much buys.
+  // The best PSNR up to each cost, as a step line.
   steps(run) {
-    const front = this.points.filter((point) => point.run === run && run.onFront.has(point.row)).sort((a, b) => a.x - b.x || a.y - b.y);
+    const front = this.points
+      .filter((point) => point.run === run && run.onFront.has(point.row))
+      .sort((a, b) => a.x - b.x || a.y - b.y);
     let path = "",
       best = Infinity;
     for (const { x, y } of front) {
@@ -152,12 +186,18 @@ class FrontChart {
       path += path ? `H${x}V${y}` : `M${x} ${y}`;
       best = y;
     }
-    return shape("path", { class: "steps", d: path ? `${path}H${this.box.right}` : "", color: run.color });
+    return shape("path", {
+      class: "steps",
+      d: path ? `${path}H${this.box.right}` : "",
+      color: run.color,
+    });
   }
 
   frontPoints() {
     return this.visible.map((run) => {
-      const points = this.points.filter((point) => point.run === run && run.onFront.has(point.row)).sort((a, b) => a.x - b.x);
+      const points = this.points
+        .filter((point) => point.run === run && run.onFront.has(point.row))
+        .sort((a, b) => a.x - b.x);
       const circles = points.map((point) =>
         shape("circle", {
           class: "front",
@@ -190,8 +230,9 @@ class FrontChart {
       let found = null,
         least = 14 ** 2;
       for (const point of this.points) {
-        // A point of the front is found from further away than one of the crowd around it.
-        const distance = ((point.x - x) ** 2 + (point.y - y) ** 2) * (point.run.onFront.has(point.row) ? 0.35 : 1);
+        // Points of the front are preferred to others near them.
+        const distance =
+          ((point.x - x) ** 2 + (point.y - y) ** 2) * (point.run.onFront.has(point.row) ? 0.35 : 1);
         if (distance < least) {
           found = point;
           least = distance;
@@ -229,10 +270,14 @@ class FrontChart {
   }
 
   place(run, row) {
-    return { x: this.x(run.c[this.cost][row] / COSTS[this.cost].unit), y: Math.min(this.y(run.c.psnr[row]), this.box.bottom) };
+    return {
+      x: this.x(run.c[this.cost][row] / COSTS[this.cost].unit),
+      y: Math.min(this.y(run.c.psnr[row]), this.box.bottom),
+    };
   }
 
-  // Rings around what is chosen and what the mouse is on, and lines from the chosen one to its parents.
+  // Circle the selected candidate and the one under the mouse, and connect the selected one to its
+  // parents.
   mark() {
     if (!this.marks) return;
     const found = [];
@@ -249,20 +294,36 @@ class FrontChart {
       }
       found.push(shape("circle", { class: "chosen", cx: at.x, cy: at.y, r: 8 }));
     }
-    if (this.hovered) found.push(shape("circle", { class: "hovered", cx: this.hovered.x, cy: this.hovered.y, r: 6.5 }));
+    if (this.hovered)
+      found.push(
+        shape("circle", { class: "hovered", cx: this.hovered.x, cy: this.hovered.y, r: 6.5 }),
+      );
     this.marks.replaceChildren(...found);
   }
 }
 
-const inWords = ({ c }, row) => `${c.psnr[row].toFixed(2)} dB, ${giga(c.mult_adds[row])} G mult-adds, ${kilo(c.params[row])} K parameters`;
+const inWords = ({ c }, row) =>
+  `${c.psnr[row].toFixed(2)} dB, ${giga(c.mult_adds[row])} G mult-adds, ` +
+  `${kilo(c.params[row])} K parameters`;
 
-// What a tip says of a candidate.
+// The lines of a candidate's tooltip.
 function describeCandidate(run, row, withRun) {
-  const score = run.scored(row) ? `${run.c.psnr[row].toFixed(3)} dB` : `failed: ${run.failure(row)}`;
-  const cells = element("ol", {}, ...run.cells(row).map((cell) => element("li", {}, shortName(cell))));
+  const score = run.scored(row)
+    ? `${run.c.psnr[row].toFixed(3)} dB`
+    : `failed: ${run.failure(row)}`;
+  const cells = element(
+    "ol",
+    {},
+    ...run.cells(row).map((cell) => element("li", {}, shortName(cell))),
+  );
   return [
-    element("strong", {}, `${score}  ·  ${giga(run.c.mult_adds[row])} G  ·  ${kilo(run.c.params[row])} K`),
-    `${withRun ? `${run.name}, ` : ""}generation ${run.c.generation[row]}, ${madeBy(run.operators(row))}`,
+    element(
+      "strong",
+      {},
+      `${score}  ·  ${giga(run.c.mult_adds[row])} G  ·  ${kilo(run.c.params[row])} K`,
+    ),
+    (withRun ? `${run.name}, ` : "") +
+      `generation ${run.c.generation[row]}, ${madeBy(run.operators(row))}`,
     cells,
     plural(run.linkCount(row), "link"),
   ];

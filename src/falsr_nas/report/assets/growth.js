@@ -1,4 +1,4 @@
-// Charts over time: how the front grew, what the networks are made of, which links they have.
+// Charts over generations: growth of the front, composition of the networks, their links.
 
 const MEASURES = [
   ["hypervolume", "hypervolume of the front", (value) => value.toFixed(4)],
@@ -15,7 +15,10 @@ function lineChart(container, width, runs, [measure, label, format], axis) {
     run,
     points: run.periods
       .filter((period) => period[measure] !== null)
-      .map((period) => [axis === "generations" ? period.last : period.evaluations, period[measure]]),
+      .map((period) => [
+        axis === "generations" ? period.last : period.evaluations,
+        period[measure],
+      ]),
   }));
   const points = series.flatMap((one) => one.points);
   if (!points.length) return;
@@ -25,7 +28,13 @@ function lineChart(container, width, runs, [measure, label, format], axis) {
     margin = 0.06 * (high - low) || 0.01 * Math.abs(high) || 0.5;
   const x = linear([0, Math.max(1, ...points.map((point) => point[0]))], [box.left, box.right]);
   const y = linear([low - margin, high + margin], [box.bottom, box.top]);
-  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  const svg = shape("svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": label,
+  });
   const plot = axes(svg, x, y, box, { xLabel: axis, yLabel: label, xTicks: width / 90, yTicks: 4 });
   for (const { run, points: own } of series) {
     if (!own.length) continue;
@@ -39,21 +48,32 @@ function lineChart(container, width, runs, [measure, label, format], axis) {
     const [at, value] = own[own.length - 1];
     plot.append(shape("circle", { class: "end", color: run.color, cx: x(at), cy: y(value), r: 3 }));
   }
-  const cursor = shape("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  const cursor = shape("line", {
+    class: "cursor",
+    y1: box.top,
+    y2: box.bottom,
+    visibility: "hidden",
+  });
   plot.append(cursor);
   svg.addEventListener("pointermove", (event) => {
     const wanted = x.invert(event.clientX - svg.getBoundingClientRect().left);
     const lines = series
       .filter((one) => one.points.length)
       .map(({ run, points: own }) => {
-        const nearest = own.reduce((best, point) => (Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best));
+        const nearest = own.reduce((best, point) =>
+          Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best,
+        );
         return { nearest, text: `${runs.length > 1 ? `${run.name}: ` : ""}${format(nearest[1])}` };
       });
     const at = lines[0].nearest[0];
     cursor.setAttribute("x1", x(at));
     cursor.setAttribute("x2", x(at));
     cursor.setAttribute("visibility", "visible");
-    tip.show(event, element("strong", {}, `${axis} ${at.toLocaleString("en")}`), ...lines.map((line) => line.text));
+    tip.show(
+      event,
+      element("strong", {}, `${axis} ${at.toLocaleString("en")}`),
+      ...lines.map((line) => line.text),
+    );
   });
   svg.addEventListener("pointerleave", () => {
     tip.hide();
@@ -63,18 +83,29 @@ function lineChart(container, width, runs, [measure, label, format], axis) {
 }
 
 const generationsOf = (period) =>
-  period.first === period.last ? `generation ${period.first}` : `generations ${period.first} to ${period.last}`;
+  period.first === period.last
+    ? `generation ${period.first}`
+    : `generations ${period.first} to ${period.last}`;
 
 // Colours of a trait's values: operators as in the drawings, numbers from light to dark.
 function traitColors(trait, values) {
-  const mixed = (color, share, ground) => `color-mix(in oklab, var(--${color}) ${Math.round(share)}%, var(--${ground}))`;
+  const mixed = (color, share, ground) =>
+    `color-mix(in oklab, var(--${color}) ${Math.round(share)}%, var(--${ground}))`;
   if (trait !== "operator")
-    return values.map((_, i) => mixed("accent", values.length > 1 ? 12 + (78 * i) / (values.length - 1) : 90, "early"));
+    return values.map((_, i) =>
+      mixed("accent", values.length > 1 ? 12 + (78 * i) / (values.length - 1) : 90, "early"),
+    );
   const kinds = values.map((name) => kindOf(`${name}_`));
-  return kinds.map((kind, i) => mixed(kind, Math.max(25, 100 - 40 * kinds.slice(i + 1).filter((other) => other === kind).length), "page"));
+  return kinds.map((kind, i) =>
+    mixed(
+      kind,
+      Math.max(25, 100 - 40 * kinds.slice(i + 1).filter((other) => other === kind).length),
+      "page",
+    ),
+  );
 }
 
-// Shares that add up to one, a column a period.
+// Stacked shares of a trait's values, with one column per period.
 function shareChart(container, width, run, trait, of) {
   const { values } = run.traits[trait],
     counts = run.traits[trait][of],
@@ -92,7 +123,12 @@ function shareChart(container, width, run, trait, of) {
     role: "img",
     "aria-label": `${trait} of the cells by generation`,
   });
-  const plot = axes(svg, x, y, box, { xLabel: "generation", xTicks: width / 80, yTicks: 2, yFormat: percent });
+  const plot = axes(svg, x, y, box, {
+    xLabel: "generation",
+    xTicks: width / 80,
+    yTicks: 2,
+    yFormat: percent,
+  });
   const column = (period, from, to) => {
     const left = x(period.first).toFixed(2);
     const right = (x(period.last + 1) + 0.2).toFixed(2);
@@ -124,7 +160,13 @@ function shareChart(container, width, run, trait, of) {
   const end = counts[counts.length - 1],
     total = end.reduce((sum, count) => sum + count, 0) || 1;
   const key = values.map((value, i) =>
-    element("li", {}, colorPatch(colors[i]), `${value} `, element("span", { class: "quiet" }, percent(end[i] / total))),
+    element(
+      "li",
+      {},
+      colorPatch(colors[i]),
+      `${value} `,
+      element("span", { class: "quiet" }, percent(end[i] / total)),
+    ),
   );
   container.append(element("h3", {}, trait), element("ul", { class: "key" }, ...key), svg);
 }
@@ -135,7 +177,8 @@ function colorPatch(color) {
   return patch;
 }
 
-// The links as the paper's matrix c: each square holds its share of the networks over the generations.
+// The links as the paper's matrix c: each square plots the share of networks that have the link, by
+// generation.
 function linkMatrix(container, width, run, of) {
   const { n, periods } = run,
     counts = run.links[of];
@@ -190,12 +233,15 @@ function linkMatrix(container, width, run, of) {
         shape("rect", { x, y, width: size, height: size, rx: 2 }),
         shape("path", { d: `${path}V${y + size}z` }),
       );
-      if (size > 34) square.append(shape("text", { x: x + size - 4, y: y + 13, "text-anchor": "end" }, percent(end)));
+      if (size > 34)
+        square.append(
+          shape("text", { x: x + size - 4, y: y + 13, "text-anchor": "end" }, percent(end)),
+        );
       square.addEventListener("pointermove", (event) =>
         tip.show(
           event,
           element("strong", {}, `${node} → ${target === n + 1 ? "upsampler" : target}`),
-          `${percent(shares[0])} at first, ${percent(end)} at last`,
+          `first generation ${percent(shares[0])}, last ${percent(end)}`,
         ),
       );
       square.addEventListener("pointerleave", () => tip.hide());

@@ -1,4 +1,4 @@
-// Tables and lists: the front, what the operators achieved, failures, settings.
+// Tables and lists: the front, results of the operators, failures, settings.
 
 const FRONT_COLUMNS = [
   ["PSNR dB", (run, row) => run.c.psnr[row], (value) => value.toFixed(3)],
@@ -15,10 +15,17 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
   const heads = FRONT_COLUMNS.map(([name], i) =>
     element(
       "th",
-      { scope: "col", "aria-sort": i === sortBy ? (descending ? "descending" : "ascending") : null },
+      {
+        scope: "col",
+        "aria-sort": i === sortBy ? (descending ? "descending" : "ascending") : null,
+      },
       element(
         "button",
-        { type: "button", onclick: () => frontTable(container, runs, onChoose, i, i === sortBy ? !descending : i === 0) },
+        {
+          type: "button",
+          onclick: () =>
+            frontTable(container, runs, onChoose, i, i === sortBy ? !descending : i === 0),
+        },
         name,
       ),
     ),
@@ -27,7 +34,12 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
   const body = rows.map(([run, row]) => {
     const button = element(
       "button",
-      { type: "button", class: "key", "data-key": run.c.key[row], onclick: () => onChoose(run, row) },
+      {
+        type: "button",
+        class: "key",
+        "data-key": run.c.key[row],
+        onclick: () => onChoose(run, row),
+      },
       element("code", {}, run.c.key[row].slice(0, 8)),
     );
     buttons.push(button);
@@ -69,7 +81,8 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
   );
 }
 
-// As the terminal has them: C64k3b4+ for conv_f64_k3_b4_isskip; equal neighbours are counted.
+// The notation of the terminal's table (terminal.py): C64k3b4+ for conv_f64_k3_b4_isskip, and equal
+// neighbours once with their number.
 function compactCells(cells) {
   const runs = [];
   for (const cell of cells) {
@@ -84,7 +97,14 @@ function compactCells(cells) {
 }
 
 function achievementTable(run) {
-  const head = ["operators", "made", "failed", "entered the front", "became parents", "on the front now"];
+  const head = [
+    "operators",
+    "made",
+    "failed",
+    "entered the front",
+    "became parents",
+    "on the front now",
+  ];
   const bar = (count, of) => {
     const fill = element("i", { class: "bar" });
     fill.style.width = `${of ? (100 * count) / of : 0}%`;
@@ -115,7 +135,11 @@ function achievementTable(run) {
   return element(
     "table",
     { class: "achievements" },
-    element("thead", {}, element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
+    element(
+      "thead",
+      {},
+      element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name))),
+    ),
     element("tbody", {}, ...rows),
   );
 }
@@ -125,9 +149,14 @@ function failureList(run, onChoose) {
     attempts = Object.values(kinds).reduce((sum, count) => sum + count, 0);
   if (!attempts) return [element("p", {}, `None of ${plural(run.size, "candidate")} failed.`)];
   const without = Object.keys(run.c.failed).length;
-  const of = `${without.toLocaleString("en")} of ${plural(run.size, "candidate")} (${percent(without / run.size)})`;
-  const listed = Object.entries(kinds).map(([kind, count]) => `${kind.replaceAll("_", " ")} ${count}`);
-  const summary = `${of} ${without === 1 ? "has" : "have"} no score; ${plural(attempts, "attempt")} failed: ${listed.join(", ")}.`;
+  const share = percent(without / run.size);
+  const of = `${without.toLocaleString("en")} of ${plural(run.size, "candidate")} (${share})`;
+  const listed = Object.entries(kinds).map(
+    ([kind, count]) => `${kind.replaceAll("_", " ")} ${count}`,
+  );
+  const summary =
+    `${of} ${without === 1 ? "has" : "have"} no score; ` +
+    `${plural(attempts, "attempt")} failed: ${listed.join(", ")}.`;
   const found = [element("p", {}, summary)];
   for (const { kind, message, traceback, rows, places } of groups) {
     const where = Object.entries(places)
@@ -145,19 +174,27 @@ function failureList(run, onChoose) {
           message || "no message",
         ),
         chips(run, rows.slice(0, MOST_CHIPS), onChoose),
-        rows.length > MOST_CHIPS ? element("p", { class: "note" }, `and ${rows.length - MOST_CHIPS} more`) : null,
+        rows.length > MOST_CHIPS
+          ? element("p", { class: "note" }, `and ${rows.length - MOST_CHIPS} more`)
+          : null,
         where ? element("p", { class: "note" }, `On ${where}.`) : null,
-        traceback ? element("pre", {}, traceback) : element("p", { class: "note" }, "No traceback."),
+        traceback
+          ? element("pre", {}, traceback)
+          : element("p", { class: "note" }, "No traceback."),
       ),
     );
   }
-  if (more) found.push(element("p", { class: "note" }, `and ${plural(more, "more failure")}: all are in search.db`));
+  if (more)
+    found.push(
+      element("p", { class: "note" }, `and ${plural(more, "more failure")}: all are in search.db`),
+    );
   return found;
 }
 
 function settingsTable(runs) {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.settings)))].sort();
-  const text = (value) => (value === undefined ? "-" : typeof value === "string" ? value : JSON.stringify(value));
+  const text = (value) =>
+    value === undefined ? "-" : typeof value === "string" ? value : JSON.stringify(value);
   const rows = names.map((name) => {
     const values = runs.map((run) => text(run.settings[name]));
     return element(
@@ -172,10 +209,15 @@ function settingsTable(runs) {
       ? element(
           "thead",
           {},
-          element("tr", {}, element("th", {}, ""), ...runs.map((run) => element("th", { scope: "col", class: "text" }, run.name))),
+          element(
+            "tr",
+            {},
+            element("th", {}, ""),
+            ...runs.map((run) => element("th", { scope: "col", class: "text" }, run.name)),
+          ),
         )
       : null;
   return rows.length
     ? element("table", { class: "settings" }, head, element("tbody", {}, ...rows))
-    : element("p", { class: "empty" }, "The search's settings are in its config.yaml.");
+    : element("p", { class: "empty" }, "The settings of the search are in its config.yaml.");
 }

@@ -1,4 +1,4 @@
-// The page, put together.
+// Builds the page from its parts.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUNS = DATA.runs.map((run, index) => new Run(run, index));
@@ -11,14 +11,17 @@ function header() {
   const total = RUNS.reduce((sum, run) => sum + run.size, 0),
     space = [...new Set(RUNS.map((run) => `${run.n} cells`))].join(", ");
   at(".lead").textContent =
-    `${plural(total, "candidate")}${MANY ? ` of ${RUNS.length} searches` : ""} for ×2 super-resolution, ${space}` +
+    plural(total, "candidate") +
+    (MANY ? ` of ${RUNS.length} searches` : "") +
+    ` for ×2 super-resolution, ${space}` +
     (MANY ? "" : settingsInShort(RUNS[0]));
   at("#tiles").replaceChildren(...(MANY ? runTable() : tiles(RUNS[0])));
 }
 
 function settingsInShort(run) {
   const limits = [];
-  if (run.settings["constraints.max_mult_adds"]) limits.push(`at most ${run.settings["constraints.max_mult_adds"]} G mult-adds`);
+  if (run.settings["constraints.max_mult_adds"])
+    limits.push(`at most ${run.settings["constraints.max_mult_adds"]} G mult-adds`);
   if (run.min_psnr !== null) limits.push(`at least ${run.min_psnr} dB`);
   return limits.length ? `; ${limits.join(", ")}` : "";
 }
@@ -36,7 +39,9 @@ function facts(run) {
 }
 
 const tiles = (run) =>
-  facts(run).map(([name, value]) => element("div", { class: "tile" }, element("b", {}, value), element("span", {}, name)));
+  facts(run).map(([name, value]) =>
+    element("div", { class: "tile" }, element("b", {}, value), element("span", {}, name)),
+  );
 
 function runTable() {
   const rows = RUNS.map((run) =>
@@ -65,8 +70,15 @@ function runTable() {
       ...facts(run).map(([, value]) => element("td", {}, value)),
     ),
   );
-  const head = element("tr", {}, element("th", {}, "search"), ...facts(RUNS[0]).map(([name]) => element("th", { scope: "col" }, name)));
-  return [element("table", { class: "runs" }, element("thead", {}, head), element("tbody", {}, ...rows))];
+  const head = element(
+    "tr",
+    {},
+    element("th", {}, "search"),
+    ...facts(RUNS[0]).map(([name]) => element("th", { scope: "col" }, name)),
+  );
+  return [
+    element("table", { class: "runs" }, element("thead", {}, head), element("tbody", {}, ...rows)),
+  ];
 }
 
 function choose(run, row, fromUser = true) {
@@ -79,10 +91,11 @@ function choose(run, row, fromUser = true) {
   const panel = at("#candidate"),
     edge = panel.getBoundingClientRect();
   if (matchMedia("(min-width: 1080px)").matches) panel.scrollTop = 0;
-  else if (edge.top > innerHeight * 0.6 || edge.top < 0) panel.scrollIntoView({ behavior: "smooth", block: "start" });
+  else if (edge.top > innerHeight * 0.6 || edge.top < 0)
+    panel.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
-// A link to the page may name a network; else the middle of the front is shown.
+// Select the network named in the address, or the middle of the front.
 function chooseFirst() {
   const [, index, key] = /^#(?:(\d+)-)?([0-9a-f]{16})$/.exec(location.hash) ?? [];
   const run = RUNS[Number(index ?? 0)],
@@ -116,7 +129,7 @@ function runChoice() {
 function growth() {
   at("#growth .controls").replaceChildren(
     choice(
-      "Along",
+      "Horizontal axis",
       [
         ["evaluations", "evaluations"],
         ["generations", "generations"],
@@ -131,9 +144,13 @@ function growth() {
   const { psnr, heaviest } = RUNS[0].scale;
   note(
     "growth",
-    `Hypervolume: the share of a fixed cube that the front dominates, from ${psnr[0]} dB at ${giga(heaviest.mult_adds)} G ` +
-      `and ${kilo(heaviest.params)} K to ${psnr[1]} dB at the lightest network; costs on a log scale.` +
-      (comparable(RUNS) ? "" : " These searches have different spaces: their hypervolumes do not compare."),
+    "Hypervolume: the share of a fixed box that the front dominates. The box extends " +
+      `from ${psnr[0]} dB, ${giga(heaviest.mult_adds)} G mult-adds ` +
+      `and ${kilo(heaviest.params)} K parameters ` +
+      `to ${psnr[1]} dB and the costs of the smallest network, with costs on a log scale.` +
+      (comparable(RUNS)
+        ? ""
+        : " These searches have different spaces: their hypervolumes cannot be compared."),
   );
   const redraws = MEASURES.map((measure) => {
     const container = element("div", { class: "chart" });
@@ -165,8 +182,8 @@ function composition() {
     choice(
       "Networks",
       [
-        ["made", "made then"],
-        ["front", "on the front then"],
+        ["made", "new"],
+        ["front", "on the front"],
       ],
       state.of,
       (of) => {
@@ -177,13 +194,15 @@ function composition() {
   );
   note(
     "traits",
-    "Shares of the cells' operators, channels, kernels, repeats and in-cell residuals, generation by generation; " +
-      "beside each name its share at the end.",
+    "Shares of operators, channels, kernels, repeats and residuals among the cells of the " +
+      "networks that are new in each generation, or on the front at its end. " +
+      "Percentages are those of the last generation.",
   );
   note(
     "links",
-    "The share of the networks that have each link, from the first generation (left of each square) to the last (right, " +
-      "and in figures). A block always reads the one before it; those links are not shown.",
+    "The share of the networks that have each link, from the first generation " +
+      "(left edge of a square) to the last (right edge; the number is its share). " +
+      "Every block also reads the block before it, which is not shown.",
   );
   note(
     "operators",
@@ -221,11 +240,14 @@ function frontSection() {
       },
     ),
   );
-  const colors = MANY ? "Colours: searches." : "Colours: from the first generation (pale) to the last.";
+  const colors = MANY
+    ? "Each search has its colour."
+    : "Colours: from the first generation (pale) to the last (dark).";
   note(
     "front",
-    `Every candidate, and what no other one beats in PSNR, mult-adds and parameters together. ${colors} ` +
-      "Point at a network to see its cells, click for its drawing; Tab and the arrow keys go along the front.",
+    `All candidates, and the Pareto front of PSNR, mult-adds and parameters. ${colors} ` +
+      "Hover over a network to see its cells, and click it to see its architecture. " +
+      "Tab and the arrow keys move along the front.",
   );
 }
 

@@ -1,5 +1,5 @@
 "use strict";
-// A search as Python packed it (page_data.py), and what can be asked of it. A candidate is its row.
+// A search, unpacked from the data of page_data.py. Candidates are referred to by their row.
 
 class Run {
   constructor(data, index) {
@@ -31,7 +31,7 @@ class Run {
     return this.c.psnr[row] !== null;
   }
 
-  // Why it has no score.
+  // The kind of failure of a candidate without a score.
   failure(row) {
     return (this.c.failed[row] ?? "").replaceAll("_", " ");
   }
@@ -54,13 +54,15 @@ class Run {
     return this.places.reduce((count, _, place) => count + this.hasLink(row, place), 0);
   }
 
-  // The genome's text, as pareto.csv and the commands have it.
+  // The text of the genome, as in pareto.csv.
   text(row) {
     const sources = new Map();
     this.places.forEach(([node, target], place) => {
       if (this.hasLink(row, place)) sources.set(target, [...(sources.get(target) || []), node]);
     });
-    const links = [...sources].sort((a, b) => a[0] - b[0]).map(([target, nodes]) => `${nodes.join(",")}->${target}`);
+    const links = [...sources]
+      .sort((a, b) => a[0] - b[0])
+      .map(([target, nodes]) => `${nodes.join(",")}->${target}`);
     return `stem_f${this.stem} ${this.cells(row).join(" ")} | ${links.join(" ")}`.trim();
   }
 
@@ -68,7 +70,7 @@ class Run {
     return this.c.combinations[this.c.made_by[row]];
   }
 
-  // Parents that the search still holds.
+  // The parents that are among the candidates.
   parents(row) {
     return [...new Set(this.c.parents[row])].filter((parent) => typeof parent === "number");
   }
@@ -87,19 +89,27 @@ class Run {
     return found;
   }
 
-  // From the candidate back to the initial population, always by the first parent.
+  // The candidate, its first parent, that one's first parent, and so on to the initial population.
   line(row) {
     const rows = [row];
-    for (let next = this.parents(row)[0]; next !== undefined && rows.length <= this.size; next = this.parents(next)[0]) rows.push(next);
+    for (
+      let next = this.parents(row)[0];
+      next !== undefined && rows.length <= this.size;
+      next = this.parents(next)[0]
+    )
+      rows.push(next);
     return rows;
   }
 }
 
 const shortName = (cell) => cell.replaceAll("_", " ");
-const kindOf = (cell) => cell.split("_")[0].replace(/[A-Z]\d+$/, ""); // conv, groupCon, invertBotCon
+const kindOf = (cell) => cell.split("_")[0].replace(/[A-Z]\d+$/, ""); // e.g. groupCon
 const madeBy = (operators) => operators.map((name) => name.replaceAll("_", " ")).join(" + ");
 const giga = (multAdds) => significant(multAdds / 1e9);
 const kilo = (params) => significant(params / 1e3);
-const significant = (value) => (value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4));
-const percent = (share) => (share > 0 && share < 0.0995 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`);
-const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+const significant = (value) =>
+  value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4);
+const percent = (share) =>
+  share > 0 && share < 0.0995 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
+const plural = (count, one, many = `${one}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
