@@ -1,4 +1,4 @@
-"""Every executor, for the suites that all of them must pass: a new one is one more entry here."""
+"""All executors, for the tests that each of them must pass. A new executor is added here."""
 
 import os
 import sys
@@ -16,14 +16,13 @@ from falsr_nas.execution.settings import InlineSettings, ProcessesSettings, RayS
 
 @dataclass(frozen=True)
 class Backend:
-    """An executor as tests need it.
+    """An executor under test.
 
     Attributes:
-        name: of ``execution=...``.
-        build: the executor of an evaluator, with a time limit in seconds, two workers where it can
-            have several.
-        isolated: whether a candidate may kill, block or fill up its process without ending the
-            search.
+        name: the option of ``execution=...``.
+        build: makes the executor for an evaluator and a time limit in seconds, with two workers if
+            it can have several.
+        isolated: whether a candidate may kill or block its process without ending the search.
     """
 
     name: str
@@ -41,10 +40,8 @@ def _processes(make: MakeEvaluator, time_limit: float | None = None) -> Executor
 
 def _ray(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
     ray = pytest.importorskip("ray")
-    if (
-        not ray.is_initialized()
-    ):  # one for all tests: it takes seconds to start, and ends with the process
-        with nodes_that_see_the_tests():
+    if not ray.is_initialized():  # one for all tests: it takes seconds to start
+        with importable_on_nodes():
             ray.init(
                 "local",
                 num_cpus=2,
@@ -56,8 +53,8 @@ def _ray(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
 
 
 @contextmanager
-def nodes_that_see_the_tests() -> Iterator[None]:
-    """Ray's nodes that are started meanwhile can import what lies in this folder, and report nothing to anyone."""
+def importable_on_nodes() -> Iterator[None]:
+    """Make this folder importable on nodes of Ray that are started in this block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -74,8 +71,8 @@ every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend:
 
 
 def needs_isolation(backend: Backend) -> None:
-    """Skip where the fault under test would end the test run itself."""
+    """Skip the test if its fault would end the test process."""
     if not backend.isolated:
         pytest.skip(
-            f"{backend.name} evaluates in the search's own process, which dies or hangs with its candidate"
+            f"{backend.name} evaluates in the process of the search, which the fault would end"
         )

@@ -1,4 +1,4 @@
-"""An evaluator that works in step with its peer, and fails on one rank as it is told; importable by spawned workers."""
+"""An evaluator of two ranks with given faults, in a module that worker processes can import."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 
 
 class DistributedEvaluator:
-    """Scores in common with the other ranks; takes the process's id for seconds.
+    """Evaluates with ``all_reduce`` over both ranks, and returns the process id as seconds.
 
     Args:
-        faults: a candidate's number to what befalls rank 1, while rank 0 waits for it.
+        faults: the fault of rank 1 for each faulty candidate, by number, while rank 0 waits.
     """
 
     def __init__(self, faults: Mapping[int, str]) -> None:
@@ -31,7 +31,7 @@ class DistributedEvaluator:
             self._fail(fault)
         number = torch.tensor([float(candidate.number)])
         torch.distributed.all_reduce(number)
-        assert number == 2 * candidate.number, "the ranks are out of step"
+        assert number == 2 * candidate.number, "the ranks have different candidates"
         if fault == "nan":
             return Failure(FailureKind.DIVERGED, "no number")
         return Score(100.0, 28.0, float(os.getpid()))

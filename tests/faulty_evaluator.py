@@ -1,4 +1,4 @@
-"""An evaluator that fails as it is told, importable by spawned workers."""
+"""An evaluator with given faults, in a module that worker processes can import."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ class FaultyEvaluator:
     """The synthetic evaluator, with a fault for some candidates.
 
     Args:
-        faults: a candidate's number to what befalls it.
-        marks: a folder that remembers which faults have struck, so that each strikes once, in
-            whatever process; None for always.
-        refuse: whether it says that its user made a mistake when it is prepared.
+        faults: the fault of each faulty candidate, by number.
+        marks: folder with a file for each fault that has occurred, so that it occurs once; None if
+            it occurs at every attempt.
+        refuse: whether ``prepare`` raises a UserError.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class FaultyEvaluator:
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         score = self.inner.evaluate(candidate)
-        if (fault := self.faults.get(candidate.number)) and self._strikes(candidate):
+        if (fault := self.faults.get(candidate.number)) and self._occurs(candidate):
             return self._fail(fault, score)
         return score
 
-    def _strikes(self, candidate: Candidate) -> bool:
+    def _occurs(self, candidate: Candidate) -> bool:
         if self.marks is None:
             return True
         try:
@@ -93,4 +93,4 @@ KINDS = {
     "unpicklable": FailureKind.BUG,
     "image": FailureKind.BAD_DATA,
 }
-"""How each fault is to be told."""
+"""The kind of failure that each fault must cause."""

@@ -1,4 +1,4 @@
-"""An evaluator that hangs on one node of a Ray cluster until that node is gone, importable by workers."""
+"""An evaluator that hangs on one node of a Ray cluster, in a module that workers can import."""
 
 import os
 import time
@@ -10,7 +10,12 @@ from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 
 
 class StrandedEvaluator:
-    """The synthetic evaluator, but it hangs on the node of ``raylet``, and says so by a file of its process's id."""
+    """The synthetic evaluator, but it hangs on one node.
+
+    Args:
+        raylet: process id of the node's raylet.
+        marks: folder in which it creates a file, named by its process id, before it hangs.
+    """
 
     def __init__(self, raylet: int, marks: Path) -> None:
         self.raylet = raylet

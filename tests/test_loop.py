@@ -17,8 +17,8 @@ from falsr_nas.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
 
-class Watched:
-    """The synthetic evaluator; counts evaluations and, on demand, dies in one."""
+class CountingEvaluator:
+    """The synthetic evaluator; records the evaluated keys and fails at evaluation ``dies_at``."""
 
     def __init__(self, dies_at: int | None = None) -> None:
         self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
@@ -29,14 +29,12 @@ class Watched:
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         if len(self.keys) == self.dies_at:
-            raise UserError(
-                "the power fails"
-            )  # the one kind of exception that an executor lets through
+            raise UserError("power failure")  # executors raise only errors of this kind
         self.keys.append(candidate.key)
         return self.inner.evaluate(candidate)
 
 
-class Watcher:
+class CountingObserver:
     def __init__(self) -> None:
         self.generations: list[int] = []
         self.count = 0
@@ -50,9 +48,9 @@ class Watcher:
 
 def search(
     path: Path,
-    evaluator: Watched,
+    evaluator: CountingEvaluator,
     budget: int = 40,
-    observer: Watcher | None = None,
+    observer: CountingObserver | None = None,
     policies: FailurePolicies | None = None,
 ) -> list[Evaluation]:
     controller = NSGA2(
@@ -79,42 +77,44 @@ def results(evaluations: list[Evaluation]) -> Iterator[tuple]:
     return ((e.candidate, e.score and e.score.mse) for e in evaluations)
 
 
-def test_a_search_spends_its_budget_and_tells_each_generation(tmp_path: Path) -> None:
-    watcher, evaluator = Watcher(), Watched()
-    evaluations = search(tmp_path / "a.db", evaluator, 40, watcher)
-    assert len(evaluations) == len(set(evaluator.keys)) == watcher.count == 40
-    assert watcher.generations == [0, 1, 2, 3, 4]
+def test_a_search_uses_its_budget_and_reports_each_generation(tmp_path: Path) -> None:
+    observer, evaluator = CountingObserver(), CountingEvaluator()
+    evaluations = search(tmp_path / "a.db", evaluator, 40, observer)
+    assert len(evaluations) == len(set(evaluator.keys)) == observer.count == 40
+    assert observer.generations == [0, 1, 2, 3, 4]
 
 
-def test_a_search_broken_anywhere_ends_as_the_unbroken_one_and_repeats_nothing(
+def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
     tmp_path: Path,
 ) -> None:
-    whole = search(tmp_path / "whole.db", Watched())
+    uninterrupted = search(tmp_path / "whole.db", CountingEvaluator())
     broken: list[str] = []
     for moment in (0, 1, 5, 8, 3, 9):
-        evaluator = Watched(dies_at=moment)
-        with pytest.raises(UserError, match="power"):
+        evaluator = CountingEvaluator(dies_at=moment)
+        with pytest.raises(UserError, match="power failure"):
             search(tmp_path / "broken.db", evaluator)
         broken += evaluator.keys
-    last = Watched()
+    last = CountingEvaluator()
     resumed = search(tmp_path / "broken.db", last)
-    assert list(results(resumed)) == list(results(whole))
-    assert sorted(broken + last.keys) == sorted(e.key for e in whole)
+    assert list(results(resumed)) == list(results(uninterrupted))
+    assert sorted(broken + last.keys) == sorted(e.key for e in uninterrupted)
 
 
-def test_a_larger_budget_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
-    whole = search(tmp_path / "whole.db", Watched(), budget=40)
-    search(tmp_path / "grown.db", Watched(), budget=21)
-    evaluator = Watched()
+def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
+    tmp_path: Path,
+) -> None:
+    uninterrupted = search(tmp_path / "whole.db", CountingEvaluator(), budget=40)
+    search(tmp_path / "grown.db", CountingEvaluator(), budget=21)
+    evaluator = CountingEvaluator()
     grown = search(tmp_path / "grown.db", evaluator, budget=40)
-    assert list(results(grown)) == list(results(whole))
+    assert list(results(grown)) == list(results(uninterrupted))
     assert len(evaluator.keys) == 19
 
 
-def test_the_same_exception_again_and_again_ends_the_search_with_its_traceback(
+def test_repeated_exceptions_stop_the_search_and_show_the_traceback(
     tmp_path: Path,
 ) -> None:
-    class Broken(Watched):
+    class Broken(CountingEvaluator):
         def evaluate(self, candidate: Candidate) -> Score | Failure:
             self.keys.append(candidate.key)
             raise ZeroDivisionError("a bug")
@@ -126,7 +126,7 @@ def test_the_same_exception_again_and_again_ends_the_search_with_its_traceback(
 
 
 def test_a_failed_candidate_does_not_end_the_search(tmp_path: Path) -> None:
-    class Flaky(Watched):
+    class Flaky(CountingEvaluator):
         def evaluate(self, candidate: Candidate) -> Score | Failure:
             score = super().evaluate(candidate)
             match len(self.keys) % 4:

@@ -361,7 +361,7 @@ def stuck(
     process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, **limited)
     assert process.stderr is not None
     for line in process.stderr:
-        if "waits until there is room" in line:
+        if "waits until there is space" in line:
             return process, line
     pytest.fail(f"it ended with {process.wait()} and did not wait")
 

@@ -12,19 +12,22 @@ from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import Mode
 from falsr_nas.execution.executor import Executor
-from falsr_nas.execution.retrying import Retrying
+from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies
 
 
 class Observer(Protocol):
-    """Observes a search: progress, tracking, reports."""
+    """Observer of a search, e.g. for progress, tracking or reports."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Called when an evaluation has ended and is stored."""
         ...
 
     def generation_ended(self, generation: int) -> None:
-        """Called when a generation is told; in steady mode, after as many evaluations."""
+        """Called when the controller was told a generation.
+
+        In steady mode it is called after every ``population_size`` evaluations.
+        """
         ...
 
 
@@ -39,78 +42,92 @@ def run_search(
     policies: FailurePolicies | None = None,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Search until ``budget`` candidates are evaluated or no network is left.
+    """Search until ``budget`` candidates are evaluated, or the controller has no network left.
 
-    If the store holds a search already, it is continued; finished evaluations are not repeated.
+    If the store already holds a search, the search is resumed; finished evaluations are not
+    repeated.
+
+    Args:
+        controller: proposes candidates and learns from their evaluations.
+        executor: evaluates them.
+        store: stores evaluations and the state of the controller.
+        budget: number of candidates.
+        population_size: candidates per generation.
+        mode: whether the controller is told whole generations or each evaluation.
+        policies: how failed evaluations are handled; None for the defaults.
+        observers: called after each evaluation and each generation.
 
     Raises:
-        SearchError: too many candidates failed, by the ``policies`` (default ones if None), or
-            there are no workers any more.
+        SearchError: the policies stop the search, or workers cannot be started any more.
         UserError: for a mistake that the user can correct.
     """
     told = store.evaluations(told=True)
     pending: list[Candidate] = []
     if (state := store.state()) is not None:
-        pending = [candidate_from_json(text) for text in state["pending"]]
+        pending = [candidate_from_json(one) for one in state["pending"]]
         controller.restore(state["controller"], told, pending)
-    run = _Run(
-        controller,
-        Retrying(executor, policies or FailurePolicies(), store.add_failure),
-        store,
-        observers,
-    )
+    retrying = RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure)
+    search = _Search(controller, retrying, store, observers, budget, population_size)
     if mode is Mode.steady:
-        run.steadily(len(told), pending, budget, population_size)
+        search.run_steady(len(told), pending)
     else:
-        run.by_generations(len(told), budget, population_size)
+        search.run_generational(len(told))
 
 
-@dataclass
-class _Run:
-    """The search of one call of :func:`run_search`."""
+@dataclass(frozen=True)
+class _Search:
+    """The parts of a search, and its two modes."""
 
     controller: Controller
-    executor: Retrying
+    executor: RetryingExecutor
     store: Store
     observers: Sequence[Observer]
+    budget: int
+    population_size: int
 
-    def by_generations(self, asked: int, budget: int, population_size: int) -> None:
-        """Tell the controller whole generations.
+    def run_generational(self, asked: int) -> None:
+        """Ask for a generation, execute and store its evaluations, tell it; repeat.
 
-        A restored controller asks for the same generation again; its finished candidates are not
-        evaluated twice. A last generation that the budget cuts short is evaluated but not told, so
-        that a later run with a larger budget continues as if the search had never stopped.
+        A restored controller asks for the interrupted generation again; its finished candidates are
+        not evaluated twice. If the budget ends within a generation, its evaluations are stored but
+        not told, so that a search resumed with a larger budget continues as if it had never
+        stopped.
+
+        Args:
+            asked: number of candidates of earlier generations.
         """
-        done = {evaluation.key: evaluation for evaluation in self.store.evaluations(told=False)}
-        while asked < budget:
-            candidates = self.controller.ask(population_size)
-            if not candidates:
+        finished = {one.key: one for one in self.store.evaluations(told=False)}
+        while asked < self.budget:
+            generation = self.controller.ask(self.population_size)
+            if not generation:
                 return
-            affordable = candidates[: budget - asked]
+            affordable = generation[: self.budget - asked]
             asked += len(affordable)
-            done |= self._evaluate(
-                [candidate for candidate in affordable if candidate.key not in done]
-            )
-            if len(affordable) < len(candidates):
+            finished |= self._execute([one for one in affordable if one.key not in finished])
+            if len(affordable) < len(generation):
                 return
-            self.controller.tell([done.pop(candidate.key) for candidate in candidates])
+            self.controller.tell([finished.pop(one.key) for one in generation])
             self.store.commit_state(self._state())
-            self._generation_ended(candidates[-1].generation)
+            self._generation_ended(generation[-1].generation)
 
-    def steadily(
-        self, told: int, pending: Sequence[Candidate], budget: int, population_size: int
-    ) -> None:
-        """Keep every worker busy, and tell the controller each evaluation when it ends.
+    def run_steady(self, told: int, pending: Sequence[Candidate]) -> None:
+        """Keep all workers busy: ask for as many candidates as are free, tell each evaluation.
 
         The evaluation, the controller's state after it and the candidates in flight are stored in
-        one transaction. A resumed search starts the latter again.
+        one transaction.
+
+        Args:
+            told: number of evaluations that the controller was told.
+            pending: candidates that were in flight when the search stopped; they are evaluated
+                first.
         """
         in_flight: dict[str, Candidate] = {}
-        self._launch(pending, in_flight)
-        while told < budget:
-            free = min(self.executor.capacity - len(in_flight), budget - told - len(in_flight))
+        self._submit(pending, in_flight)
+        while told < self.budget:
+            unasked = self.budget - told - len(in_flight)
+            free = min(self.executor.capacity - len(in_flight), unasked)
             if free > 0:
-                self._launch(self.controller.ask(free), in_flight)
+                self._submit(self.controller.ask(free), in_flight)
             if not in_flight:
                 return
             evaluation = self.executor.collect()
@@ -118,17 +135,12 @@ class _Run:
             self.controller.tell([evaluation])
             self.store.commit_state(self._state(in_flight.values()), [evaluation])
             told += 1
-            self._ended(evaluation)
-            if told % population_size == 0:
-                self._generation_ended(told // population_size - 1)
+            self._evaluated(evaluation)
+            if told % self.population_size == 0:
+                self._generation_ended(told // self.population_size - 1)
 
-    def _launch(self, candidates: Sequence[Candidate], in_flight: dict[str, Candidate]) -> None:
-        for candidate in candidates:
-            self.executor.submit(candidate)
-            in_flight[candidate.key] = candidate
-
-    def _evaluate(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
-        """Evaluate the candidates and store each evaluation when it ends; return them by key."""
+    def _execute(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
+        """Evaluate candidates, store each evaluation when it ends, and return them by key."""
         for candidate in candidates:
             self.executor.submit(candidate)
         evaluations: dict[str, Evaluation] = {}
@@ -136,8 +148,13 @@ class _Run:
             evaluation = self.executor.collect()
             self.store.add(evaluation)
             evaluations[evaluation.key] = evaluation
-            self._ended(evaluation)
+            self._evaluated(evaluation)
         return evaluations
+
+    def _submit(self, candidates: Sequence[Candidate], in_flight: dict[str, Candidate]) -> None:
+        for candidate in candidates:
+            self.executor.submit(candidate)
+            in_flight[candidate.key] = candidate
 
     def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
         return {
@@ -145,7 +162,7 @@ class _Run:
             "pending": [candidate_to_json(candidate) for candidate in pending],
         }
 
-    def _ended(self, evaluation: Evaluation) -> None:
+    def _evaluated(self, evaluation: Evaluation) -> None:
         for observer in self.observers:
             observer.evaluated(evaluation)
 

@@ -12,7 +12,7 @@ from falsr_nas.archive.candidate import Candidate, Origin, Score
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.execution.memory import resident
+from falsr_nas.execution.memory import resident_memory
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.space.cost import genome_cost
@@ -49,7 +49,7 @@ def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) 
             )
             assert isinstance(executor.collect().outcome, Score)
             assert worker.pid is not None
-            held.append(resident(worker.pid))
+            held.append(resident_memory(worker.pid))
     assert max(held[WARM:]) < 1.05 * held[WARM - 1], [
         round(gib, 3) for gib in held[:: len(held) // 20]
     ]

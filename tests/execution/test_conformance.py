@@ -1,4 +1,4 @@
-"""One suite for every executor, faults included. A new executor joins in tests/backends.py."""
+"""Tests that every executor must pass. A new executor is added in tests/backends.py."""
 
 import itertools
 import multiprocessing
@@ -34,9 +34,9 @@ from faulty_evaluator import KINDS, FaultyEvaluator
 TIME_LIMIT = 2.0
 SPACE = SearchSpace()
 FAULTS = {3: "memory", 6: "nan", 8: "exception", 13: "unpicklable"}
-"""Faults that a search survives in any executor."""
+"""Faults that a search survives with any executor."""
 FATAL_FAULTS = {1: "kill", 11: "loop", 17: "kill"}
-"""Faults that only a process of its own survives."""
+"""Faults that a search survives only if evaluations run in processes of their own."""
 
 
 def every_kind(policy: FailurePolicy) -> FailurePolicies:
@@ -78,7 +78,7 @@ def found(evaluations: list[Evaluation]) -> list[tuple]:
 
 
 @every_backend
-def test_every_candidate_comes_back_once_with_its_outcome(backend: Backend) -> None:
+def test_every_candidate_is_returned_once_with_its_outcome(backend: Backend) -> None:
     with backend.build(partial(FaultyEvaluator, FAULTS), None) as executor:
         outcomes = run(executor, [candidate(i) for i in range(16)])
         for number, outcome in outcomes.items():
@@ -93,7 +93,7 @@ def test_every_candidate_comes_back_once_with_its_outcome(backend: Backend) -> N
 
 
 @every_backend
-def test_a_users_mistake_is_raised_before_anything_runs(backend: Backend) -> None:
+def test_a_users_mistake_is_raised_before_any_evaluation(backend: Backend) -> None:
     with (
         pytest.raises(UserError, match="no images in nowhere"),
         backend.build(partial(FaultyEvaluator, refuse=True), None),
@@ -103,9 +103,7 @@ def test_a_users_mistake_is_raised_before_anything_runs(backend: Backend) -> Non
 
 
 @every_backend
-def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_one(
-    backend: Backend, tmp_path: Path
-) -> None:
+def test_retried_faults_do_not_change_the_front(backend: Backend, tmp_path: Path) -> None:
     faults = FAULTS | (FATAL_FAULTS if backend.isolated else {})
     whole = search(backend, partial(FaultyEvaluator), tmp_path / "whole.db", FailurePolicies())
     (tmp_path / "marks").mkdir()
@@ -131,9 +129,7 @@ def test_the_front_of_a_search_whose_faults_are_retried_is_that_of_a_faultless_o
 
 
 @every_backend
-def test_a_search_without_retries_completes_with_the_faults_infeasible(
-    backend: Backend, tmp_path: Path
-) -> None:
+def test_without_retries_faulty_candidates_are_infeasible(backend: Backend, tmp_path: Path) -> None:
     faults = FAULTS | (FATAL_FAULTS if backend.isolated else {})
     evaluations = search(
         backend,
@@ -149,7 +145,7 @@ def test_a_search_without_retries_completes_with_the_faults_infeasible(
 
 
 @every_backend
-def test_a_kind_whose_policy_is_stop_stops_the_search_and_its_candidate_is_evaluated_when_it_goes_on(
+def test_the_policy_stop_stops_the_search_and_a_resumed_one_evaluates_the_candidate(
     backend: Backend, tmp_path: Path
 ) -> None:
     (tmp_path / "marks").mkdir()
@@ -171,11 +167,9 @@ def test_a_kind_whose_policy_is_stop_stops_the_search_and_its_candidate_is_evalu
 
 
 @every_backend
-def test_a_lost_image_stops_the_search_as_something_to_mend(
-    backend: Backend, tmp_path: Path
-) -> None:
+def test_a_lost_image_stops_the_search_and_can_be_fixed(backend: Backend, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"bad_data\): image lost\.png cannot be read.*mend the images"
+        UserError, match=r"bad_data\): image lost\.png cannot be read.*fix the images"
     ):
         search(
             backend,
@@ -187,7 +181,7 @@ def test_a_lost_image_stops_the_search_as_something_to_mend(
 
 @every_backend
 @pytest.mark.parametrize("fault", ["kill", "loop"])
-def test_a_fatal_candidate_costs_itself_only(backend: Backend, fault: str) -> None:
+def test_a_fatal_candidate_does_not_affect_others(backend: Backend, fault: str) -> None:
     needs_isolation(backend)
     with backend.build(partial(FaultyEvaluator, {1: fault, 4: fault}), 1.0) as executor:
         outcomes = run(executor, [candidate(i) for i in range(8)])
@@ -198,10 +192,10 @@ def test_a_fatal_candidate_costs_itself_only(backend: Backend, fault: str) -> No
 
 
 @every_backend
-def test_what_failed_in_a_place_runs_in_another(backend: Backend) -> None:
+def test_a_failed_candidate_runs_on_another_worker(backend: Backend) -> None:
     with backend.build(partial(FaultyEvaluator, {0: "exception"}), None) as executor:
         if executor.capacity == 1:
-            pytest.skip(f"{backend.name} has one place only")
+            pytest.skip(f"{backend.name} has one worker only")
         places = []
         for _ in range(4):
             executor.submit(candidate(0), avoid=places[-1:])
@@ -210,12 +204,12 @@ def test_what_failed_in_a_place_runs_in_another(backend: Backend) -> None:
             places.append(outcome.place)
         assert len(set(places)) == 2
         assert all(before != after for before, after in itertools.pairwise(places))
-        executor.submit(candidate(0), avoid=places)  # nowhere is left: it runs all the same
+        executor.submit(candidate(0), avoid=places)  # no other is left: it runs anyway
         assert isinstance(executor.collect().outcome, Failure)
 
 
 @every_backend
-def test_leaving_ends_what_runs(backend: Backend) -> None:
+def test_leaving_cancels_running_evaluations(backend: Backend) -> None:
     needs_isolation(backend)
     began = time.monotonic()
     with backend.build(partial(FaultyEvaluator, {0: "loop"}), None) as executor:

@@ -30,7 +30,7 @@ def candidate(number: int, text: str = TEXTS[0]) -> Candidate:
     return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number)
 
 
-def pairs(make: MakeEvaluator, time_limit: float | None = None) -> ProcessesExecutor:
+def two_devices(make: MakeEvaluator, time_limit: float | None = None) -> ProcessesExecutor:
     return ProcessesExecutor(
         ProcessesSettings(workers=1, devices_per_candidate=2, time_limit=time_limit), make
     )
@@ -52,17 +52,16 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
     )
 
 
-def test_two_devices_train_a_candidate_as_one_does() -> None:
-    """To 1e-5 of the MSE.
+def test_two_devices_train_a_candidate_like_one() -> None:
+    """The MSE agrees to 1e-5.
 
-    Both draw the same patches, so that the gradients differ by the order in which they are summed:
-    by 1e-7 of them, float32's precision. Thirty of Adam's steps have made twice that of it in the
-    score (measured).
+    Both draw the same patches, so that the gradients differ only by the order of summation, by 1e-7
+    (the precision of float32). After thirty steps of Adam the MSE differs by 2e-7 (measured).
     """
     scores = {}
     for devices, executor in (
         (1, InlineExecutor(InlineSettings(), partial(incomplete_training, 1))),
-        (2, pairs(partial(incomplete_training, 2))),
+        (2, two_devices(partial(incomplete_training, 2))),
     ):
         with executor:
             for number, text in enumerate((*TEXTS, TEXTS[0])):
@@ -70,26 +69,25 @@ def test_two_devices_train_a_candidate_as_one_does() -> None:
                 outcome = executor.collect().outcome
                 assert isinstance(outcome, Score), outcome
                 scores[devices, number] = outcome.mse
-    assert (
-        scores[2, 0] == scores[2, 2]
-    )  # to the bit, by a group that has trained another in between
+    # Bit-identical, although the group has trained another network in between.
+    assert scores[2, 0] == scores[2, 2]
     for number in (0, 1):
         assert scores[2, number] == pytest.approx(scores[1, number], rel=1e-5)
 
 
 @pytest.mark.slow
-def test_a_batch_that_cannot_be_shared_is_a_users_mistake() -> None:
+def test_a_batch_size_that_cannot_be_divided_is_a_users_mistake() -> None:
     with (
         pytest.raises(UserError, match="batch of 5 .* 2 devices"),
-        pairs(partial(incomplete_training, 2, 5)),
+        two_devices(partial(incomplete_training, 2, 5)),
     ):
         pytest.fail("entered")
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
-def test_a_group_dies_as_one_and_is_replaced_as_one() -> None:
-    with pairs(
+def test_a_group_is_killed_and_replaced_as_a_whole() -> None:
+    with two_devices(
         partial(DistributedEvaluator, {2: "kill", 4: "memory", 5: "nan", 7: "loop"}), time_limit=5
     ) as executor:
         for number in range(9):
@@ -104,23 +102,24 @@ def test_a_group_dies_as_one_and_is_replaced_as_one() -> None:
         5: FailureKind.DIVERGED,
         7: FailureKind.TIMEOUT,
     }
+    # The evaluator returns the id of its process as seconds.
     groups = [
         {outcomes[number].seconds for number in numbers} for numbers in ((0, 1), (3,), (6,), (8,))
-    ]  # rank 0's process
+    ]
     assert all(len(group) == 1 for group in groups)
     assert len(set.union(*groups)) == 4
     assert not multiprocessing.active_children()
 
 
-def test_a_reserved_port_is_given_to_nobody_and_can_be_listened_on() -> None:
+def test_a_reserved_port_is_not_free_but_can_be_listened_on() -> None:
     reserved = reserved_port()
     address = reserved.getsockname()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(address)
-    with (
+    with (  # create_server sets SO_REUSEADDR, like rank 0
         socket.create_server(address) as listening,
         socket.create_connection(address, timeout=10),
-    ):  # with SO_REUSEADDR, as rank 0 does
+    ):
         listening.accept()[0].close()
     reserved.close()
 
@@ -137,7 +136,7 @@ def test_a_reserved_port_is_given_to_nobody_and_can_be_listened_on() -> None:
         ("", ProcessesSettings(devices_per_candidate=64), 1),
     ],
 )
-def test_as_many_workers_as_fit(
+def test_the_default_number_of_workers(
     monkeypatch: pytest.MonkeyPatch, gpus: str, settings: ProcessesSettings, capacity: int
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
@@ -149,4 +148,4 @@ def test_too_few_gpus_are_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(
         UserError, match=r"devices_per_candidate is 2, but this machine has 1 GPU\b"
     ):
-        pairs(partial(incomplete_training, 2))
+        two_devices(partial(incomplete_training, 2))

@@ -1,4 +1,4 @@
-"""What processes alone do: workers die, are replaced, are limited, and never outlive their search."""
+"""Tests of worker processes: death, replacement, limits, and the end of the search."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin,
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator
-from falsr_nas.execution.processes import STARTS, ProcessesExecutor
+from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -38,7 +38,7 @@ def run(executor: ProcessesExecutor, numbers: range) -> dict[int, Score | Failur
     return {e.candidate.number: e.outcome for e in (executor.collect() for _ in numbers)}
 
 
-def test_a_worker_that_dies_while_idle_is_replaced_at_no_cost() -> None:
+def test_a_worker_that_dies_while_idle_is_replaced() -> None:
     with processes(FaultyEvaluator) as executor:
         run(executor, range(2))
         for child in multiprocessing.active_children():
@@ -47,7 +47,7 @@ def test_a_worker_that_dies_while_idle_is_replaced_at_no_cost() -> None:
         assert all(isinstance(outcome, Score) for outcome in run(executor, range(2, 8)).values())
 
 
-def test_a_candidate_that_takes_more_memory_than_the_limit_is_out_of_memory() -> None:
+def test_a_candidate_above_the_memory_limit_is_out_of_memory() -> None:
     with processes(
         partial(FaultyEvaluator, {1: "greed", 4: "greed"}), memory_limit=0.7
     ) as executor:
@@ -61,9 +61,9 @@ def test_a_candidate_that_takes_more_memory_than_the_limit_is_out_of_memory() ->
     assert "execution.memory_limit is 0.7" in failed[1].message
 
 
-def test_a_memory_limit_that_no_worker_could_keep_is_a_users_mistake() -> None:
+def test_a_memory_limit_below_an_idle_worker_is_a_users_mistake() -> None:
     with (
-        pytest.raises(UserError, match="memory_limit is 0.001 GiB, but a worker holds"),
+        pytest.raises(UserError, match="memory_limit is 0.001 GiB, but a worker uses"),
         processes(FaultyEvaluator, memory_limit=0.001),
     ):
         pytest.fail("entered")
@@ -71,7 +71,10 @@ def test_a_memory_limit_that_no_worker_could_keep_is_a_users_mistake() -> None:
 
 
 class DiesAtStart(FaultyEvaluator):
-    """Dies while it is prepared, but for the first ``healthy`` times; each is counted in the folder of marks."""
+    """Fails in ``prepare`` after ``healthy`` successes, ``sick`` times.
+
+    Each start is counted by a file in the folder ``marks``.
+    """
 
     def __init__(self, marks: Path, healthy: int, sick: int, how: str) -> None:
         super().__init__({0: "kill"}, marks)
@@ -92,11 +95,11 @@ def alone(make: MakeEvaluator) -> ProcessesExecutor:
 
 
 def test_a_replacement_that_dies_while_it_starts_is_replaced(tmp_path: Path) -> None:
-    with alone(partial(DiesAtStart, tmp_path, 1, STARTS - 1, "kill")) as executor:
+    with alone(partial(DiesAtStart, tmp_path, 1, MAX_FAILED_STARTS - 1, "kill")) as executor:
         outcomes = run(executor, range(4))
     assert isinstance(outcomes[0], Failure)
     assert all(isinstance(outcomes[number], Score) for number in (1, 2, 3))
-    assert len(list(tmp_path.glob("start-*"))) == 1 + STARTS
+    assert len(list(tmp_path.glob("start-*"))) == 1 + MAX_FAILED_STARTS
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_a_replacement_that_dies_while_it_starts_is_replaced(tmp_path: Path) -> 
         ("raise", r"ZeroDivisionError: a bug in preparation"),
     ],
 )
-def test_replacements_that_always_die_end_the_search_with_what_to_do(
+def test_the_search_stops_if_a_worker_cannot_be_started(
     tmp_path: Path, how: str, says: str
 ) -> None:
     with alone(partial(DiesAtStart, tmp_path, 1, 99, how)) as executor:
@@ -126,7 +129,7 @@ def test_replacements_that_always_die_end_the_search_with_what_to_do(
     assert not multiprocessing.active_children()
 
 
-def test_workers_are_deaf_to_the_signals_of_the_group() -> None:
+def test_workers_ignore_the_signals_of_the_process_group() -> None:
     with processes(FaultyEvaluator) as executor:
         for child in multiprocessing.active_children():
             assert child.pid
@@ -135,7 +138,7 @@ def test_workers_are_deaf_to_the_signals_of_the_group() -> None:
         assert all(isinstance(outcome, Score) for outcome in run(executor, range(6)).values())
 
 
-def test_workers_die_with_the_search() -> None:
+def test_workers_end_when_the_search_is_killed() -> None:
     code = (
         "import os, multiprocessing, sys; sys.path.insert(0, sys.argv[1])\n"
         "from faulty_evaluator import FaultyEvaluator\n"
@@ -159,6 +162,33 @@ def test_workers_die_with_the_search() -> None:
         time.sleep(0.05)
 
 
+SCRIPT = """
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.processes import ProcessesExecutor
+from falsr_nas.execution.settings import ProcessesSettings
+
+class MyEvaluator(SyntheticEvaluator):
+    def __init__(self):
+        super().__init__(SyntheticSettings(), 1)
+
+with ProcessesExecutor(ProcessesSettings(workers=1), MyEvaluator):
+    print("entered")
+"""
+
+
+def test_an_evaluator_defined_in_a_script_is_rejected_and_named(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(
+        "falsr_nas.errors.UserError: MyEvaluator is defined in the script or notebook"
+    )
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -166,7 +196,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_gpus_are_those_that_the_user_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visible_gpus_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert visible_gpus() == ["2", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

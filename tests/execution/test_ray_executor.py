@@ -1,4 +1,4 @@
-"""Ray: nodes that come and go. That its faults are those of the other executors, test_conformance.py says."""
+"""Tests of the Ray executor: nodes that are added and lost. See also test_conformance.py."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backends import nodes_that_see_the_tests
+from backends import importable_on_nodes
 from falsr_nas.archive.candidate import (
     AttemptOutcome,
     Candidate,
@@ -34,7 +34,12 @@ from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
-from falsr_nas.execution.settings import FailurePolicies, InlineSettings, RaySettings
+from falsr_nas.execution.settings import (
+    EXECUTORS,
+    FailurePolicies,
+    InlineSettings,
+    RaySettings,
+)
 from falsr_nas.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -42,12 +47,12 @@ from faulty_evaluator import FaultyEvaluator
 from stranded_evaluator import StrandedEvaluator
 
 SPACE = SearchSpace()
-WATCHFUL = {
+FAST_HEALTH_CHECK = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 1000,
 }
-"""For Ray to find within seconds that a node is gone, as it does within half a minute by itself."""
+"""Ray detects a lost node within seconds, instead of half a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +61,11 @@ def cluster() -> Iterator[SimpleNamespace]:
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    ray.shutdown()  # what other tests were connected to
-    with nodes_that_see_the_tests():
+    ray.shutdown()  # the connection of other tests
+    with importable_on_nodes():
         nodes = Cluster()
         add = partial(nodes.add_node, num_cpus=1, object_store_memory=LOCAL_OBJECT_STORE)
-        add(include_dashboard=False, _system_config=WATCHFUL)
+        add(include_dashboard=False, _system_config=FAST_HEALTH_CHECK)
         yield SimpleNamespace(address=nodes.address, add=add)
         ray.shutdown()
         nodes.shutdown()
@@ -100,7 +105,7 @@ def wait_until(condition, seconds: float = 60) -> bool:
     return condition()
 
 
-def test_a_search_outlives_a_node_and_takes_up_a_new_one(
+def test_a_search_survives_the_loss_of_a_node_and_uses_a_new_one(
     cluster: SimpleNamespace, tmp_path: Path
 ) -> None:
     doomed = cluster.add()
@@ -108,14 +113,14 @@ def test_a_search_outlives_a_node_and_takes_up_a_new_one(
     (tmp_path / "marks").mkdir()
     strand = partial(StrandedEvaluator, raylet.pid, tmp_path / "marks")
 
-    def end_the_node_once_it_is_at_work() -> None:
+    def kill_the_node_when_it_evaluates() -> None:
         wait_until(lambda: any((tmp_path / "marks").iterdir()))
         raylet.kill()
-        raylet.wait()  # as long as it is a zombie, Ray's workers take it for alive
+        raylet.wait()  # Ray's workers take a zombie for alive
 
     with RayExecutor(RaySettings(address=cluster.address), strand) as executor:
         assert executor.capacity == 2
-        threading.Thread(target=end_the_node_once_it_is_at_work).start()
+        threading.Thread(target=kill_the_node_when_it_evaluates).start()
         evaluations = search(executor, tmp_path / "ray.db")
         assert executor.capacity == 1
         cluster.add()
@@ -138,7 +143,7 @@ def test_a_search_outlives_a_node_and_takes_up_a_new_one(
 
 
 @pytest.mark.slow
-def test_an_actor_that_dies_costs_its_candidate_and_is_replaced(cluster: SimpleNamespace) -> None:
+def test_a_dead_actor_is_replaced_and_only_its_candidate_fails(cluster: SimpleNamespace) -> None:
     with RayExecutor(
         RaySettings(address=cluster.address, workers=1), partial(FaultyEvaluator, {0: "kill host"})
     ) as executor:
@@ -150,15 +155,31 @@ def test_an_actor_that_dies_costs_its_candidate_and_is_replaced(cluster: SimpleN
     assert all(isinstance(outcomes[number], Score) for number in (1, 2, 3))
 
 
+@pytest.mark.slow
+def test_a_local_ray_can_be_started_in_another_thread() -> None:
+    pytest.importorskip("ray").shutdown()  # the connection of other tests
+    outcomes = []
+
+    def evaluate() -> None:
+        with importable_on_nodes(), RayExecutor(RaySettings(workers=1), FaultyEvaluator) as ray:
+            ray.submit(candidate(0))
+            outcomes.append(ray.collect().outcome)
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    thread.join()
+    assert isinstance(outcomes[0], Score)
+
+
 class NotOnTheNodes(FaultyEvaluator):
-    """Of a module that no node can import."""
+    """Cannot be unpickled: its module does not exist."""
 
     def __reduce__(self) -> tuple:
         return import_module, ("no_such_module",)
 
 
 @pytest.mark.slow
-def test_workers_that_never_start_end_the_search_with_the_reason(cluster: SimpleNamespace) -> None:
+def test_the_search_stops_with_the_reason_if_no_worker_starts(cluster: SimpleNamespace) -> None:
     executor = RayExecutor(RaySettings(address=cluster.address), NotOnTheNodes())
     with (
         pytest.raises(
@@ -170,8 +191,8 @@ def test_workers_that_never_start_end_the_search_with_the_reason(cluster: Simple
 
 
 @pytest.mark.slow
-def test_nothing_outlives_a_killed_search(tmp_path: Path) -> None:
-    """Ray's own agents stay for a minute, in which they try to tell a head that is gone."""
+def test_all_processes_end_when_the_search_is_killed(tmp_path: Path) -> None:
+    """Ray's own agents end a minute later, after they have tried to reach the head."""
     pytest.importorskip("ray")
     mark = f"FALSR_NAS_TEST={uuid.uuid4()}"
     name, _, value = mark.partition("=")
@@ -215,17 +236,18 @@ def _read(path: Path) -> bytes:
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'falsr-nas\[ray\]'"):
-        RayExecutor(RaySettings(), FaultyEvaluator)
+        EXECUTORS.build(RaySettings(), FaultyEvaluator)
 
 
-def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
-    pytest.importorskip("ray").shutdown()  # what other tests were connected to
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+def test_an_address_without_a_cluster_is_a_users_mistake() -> None:
+    pytest.importorskip("ray").shutdown()  # the connection of other tests
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
         with (
             pytest.raises(
-                UserError, match=f"execution.address={address}: no Ray cluster lets us in"
+                UserError,
+                match=f"cannot connect to the Ray cluster at execution.address={address}",
             ),
             RayExecutor(RaySettings(address=address), FaultyEvaluator),
         ):
@@ -237,7 +259,7 @@ def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
     [
         (
             {"address": "ray://head:10001"},
-            "execution.address is 'ray://head:10001': give auto, or host:port",
+            "execution.address is 'ray://head:10001': give auto, host:port",
         ),
         ({"num_cpus": 0}, "execution.num_cpus is 0"),
         ({"num_gpus": 1.5}, "execution.num_gpus is 1.5"),
@@ -245,6 +267,6 @@ def test_an_address_where_nobody_answers_is_a_users_mistake() -> None:
         ({"devices_per_candidate": 0}, "execution.devices_per_candidate is 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], says: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, float], says: str) -> None:
     with pytest.raises(UserError, match=says):
         RaySettings(**settings)

@@ -1,4 +1,4 @@
-"""Policies, on an executor whose outcomes are written down beforehand."""
+"""Tests of failure policies, with an executor whose outcomes are given."""
 
 from collections.abc import Collection
 
@@ -16,7 +16,7 @@ from falsr_nas.archive.candidate import (
     Score,
 )
 from falsr_nas.errors import SearchError, UserError
-from falsr_nas.execution.retrying import Retrying
+from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -26,7 +26,10 @@ MEMORY, TIMEOUT, BUG = FailureKind.OUT_OF_MEMORY, FailureKind.TIMEOUT, FailureKi
 
 
 class Scripted:
-    """Gives each candidate's outcomes in the order of the script; the nth attempt fails on the nth place."""
+    """Returns the outcomes of a script: per candidate, the kinds of its failures in order.
+
+    The n-th attempt of all fails on ``place n``.
+    """
 
     capacity = 1
 
@@ -58,7 +61,7 @@ def run(
     script: dict[int, list[FailureKind]], policies: FailurePolicies, count: int = 1
 ) -> tuple[list[Evaluation], list[FailedAttempt], Scripted]:
     executor, log = Scripted(script), []
-    retrying = Retrying(executor, policies, log.append)  # type: ignore[arg-type]
+    retrying = RetryingExecutor(executor, policies, log.append)  # type: ignore[arg-type]
     ended = []
     for number in range(count):
         retrying.submit(candidate(number))
@@ -66,7 +69,7 @@ def run(
     return ended, log, executor
 
 
-def test_a_candidate_is_tried_again_where_it_has_not_failed() -> None:
+def test_a_candidate_is_retried_on_workers_where_it_has_not_failed() -> None:
     [ended], log, executor = run(
         {0: [MEMORY, MEMORY]}, FailurePolicies(out_of_memory=FailurePolicy(retries=2))
     )
@@ -79,7 +82,7 @@ def test_a_candidate_is_tried_again_where_it_has_not_failed() -> None:
     assert executor.avoided == [set(), {"place 1"}, {"place 1", "place 2"}]
 
 
-def test_when_retries_are_spent_the_last_failure_is_the_outcome() -> None:
+def test_after_all_retries_the_last_failure_is_the_outcome() -> None:
     [ended], log, _ = run(
         {0: [MEMORY] * 9}, FailurePolicies(out_of_memory=FailurePolicy(retries=2))
     )
@@ -88,7 +91,7 @@ def test_when_retries_are_spent_the_last_failure_is_the_outcome() -> None:
     assert len(log) == 2
 
 
-def test_each_kind_has_retries_of_its_own() -> None:
+def test_retries_are_counted_per_kind() -> None:
     policies = FailurePolicies(
         out_of_memory=FailurePolicy(retries=1), timeout=FailurePolicy(retries=1)
     )
@@ -98,7 +101,7 @@ def test_each_kind_has_retries_of_its_own() -> None:
     assert isinstance(ended.outcome, Failure)
 
 
-def test_many_in_a_row_stop_the_search_and_others_between_do_not() -> None:
+def test_consecutive_failures_stop_the_search_but_interrupted_ones_do_not() -> None:
     policies = FailurePolicies(bug=FailurePolicy(in_a_row=3))
     ended, _, _ = run(
         {0: [BUG], 1: [BUG], 3: [BUG], 4: [BUG], 5: [TIMEOUT, TIMEOUT], 6: [BUG], 7: [BUG]},
@@ -115,7 +118,7 @@ def test_every_kind_has_a_policy() -> None:
         assert isinstance(FailurePolicies().of(kind), FailurePolicy)
 
 
-def test_policies_that_make_no_sense_are_refused_by_name() -> None:
+def test_invalid_policies_are_rejected_and_named() -> None:
     with pytest.raises(UserError, match=r"execution\.failures\.timeout\.retries is -1"):
         FailurePolicies(timeout=FailurePolicy(retries=-1))
     with pytest.raises(UserError, match=r"execution\.failures\.bug\.in_a_row is 0"):

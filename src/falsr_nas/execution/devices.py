@@ -8,7 +8,7 @@ import subprocess
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would list: its entries where it is set, else one index a GPU that the driver names."""
+    """Return the entries of CUDA_VISIBLE_DEVICES, or an index for each GPU if it is not set."""
     if (listed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [entry for entry in listed.split(",") if entry and entry != "-1"]
     if shutil.which("nvidia-smi") is None:
@@ -16,9 +16,5 @@ def visible_gpus() -> list[str]:
     answer = subprocess.run(
         ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=False
     )
-    return [
-        str(i)
-        for i, line in enumerate(
-            line for line in answer.stdout.splitlines() if line.startswith("GPU ")
-        )
-    ]
+    count = sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+    return [str(i) for i in range(count)]

@@ -1,4 +1,4 @@
-"""The protocol of every executor, and the simplest one."""
+"""The protocol of executors, the queue that they share, and the executor in this process."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from falsr_nas.evaluation.evaluator import Evaluator, attempt
 from falsr_nas.execution.settings import InlineSettings
 
 MakeEvaluator = Callable[[], Evaluator]
-"""Builds the evaluator in the process that will use it; it travels there, so it must pickle."""
+"""Builds the evaluator in the process that uses it. Except for ``inline``, it must be picklable."""
 
 
 class Executor(Protocol):
-    """Runs evaluations, some at once, and gives each back as it ends: once for each time that its candidate was taken on.
+    """Runs evaluations, possibly several at once, and returns each one when it ends.
 
-    A context manager: entering prepares the evaluators, and raises UserError for what a user can
-    mend; leaving drops what still runs.
+    A context manager: entering it prepares the evaluators, leaving it cancels running evaluations.
+    Entering raises UserError for a mistake that the user can correct.
     """
 
     @property
     def capacity(self) -> int:
-        """How many evaluations run at once."""
+        """Number of evaluations that run at once."""
         ...
 
     def submit(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
-        """Take on a candidate; returns at once.
+        """Submit a candidate for evaluation, without waiting for it.
 
         Args:
-            candidate: to evaluate.
-            avoid: places (as ``Failure.place`` names them) where it is not to run, unless there is
-                no other.
+            candidate: the candidate.
+            avoid: names of workers (as in ``Failure.place``) that should not evaluate it, if there
+                is another one.
         """
         ...
 
     def collect(self) -> Evaluation:
-        """The next evaluation to end, of those taken on; waits for it. A failure names its place.
+        """Wait for the next evaluation that ends, and return it. Failures name their worker.
 
         Raises:
-            UserError: for what a user can mend.
-            SearchError: no worker can be had any more.
+            UserError: for a mistake that the user can correct.
+            SearchError: workers cannot be started any more.
         """
         ...
 
@@ -56,46 +56,49 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-class Waiting:
-    """Candidates that wait for a place, in the order in which they came."""
+class CandidateQueue:
+    """Candidates that wait for a worker, in order of submission."""
 
     def __init__(self) -> None:
         self._queue: list[tuple[Candidate, frozenset[str]]] = []
 
     def add(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
-        """Let a candidate wait; ``avoid`` as of :meth:`Executor.submit`."""
+        """Append a candidate; ``avoid`` as in :meth:`Executor.submit`."""
         self._queue.append((candidate, frozenset(avoid)))
 
-    def take(self, place: str, places: Collection[str]) -> Candidate | None:
-        """The first candidate that may run at ``place``, which is one of ``places``; None where all wait for another."""
+    def take(self, worker: str, workers: Collection[str]) -> Candidate | None:
+        """Remove and return the first candidate that ``worker``, one of ``workers``, may evaluate.
+
+        Returns None if there is none.
+        """
         for i, (candidate, avoid) in enumerate(self._queue):
-            if place not in avoid or avoid.issuperset(places):
+            if worker not in avoid or avoid.issuperset(workers):
                 del self._queue[i]
                 return candidate
         return None
 
     def clear(self) -> None:
-        """Drop them all."""
+        """Remove all candidates."""
         self._queue.clear()
 
 
 class InlineExecutor:
-    """One evaluation at a time, in this process."""
+    """Runs one evaluation at a time in this process."""
 
     capacity = 1
 
     def __init__(self, settings: InlineSettings, make_evaluator: MakeEvaluator) -> None:
         self.settings = settings
         self._make_evaluator = make_evaluator
-        self._waiting: deque[Candidate] = deque()
+        self._queue: deque[Candidate] = deque()
 
     def submit(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
-        """Queue a candidate. There is no other place."""
-        self._waiting.append(candidate)
+        """Queue a candidate; ``avoid`` has no effect, as there is only one place."""
+        self._queue.append(candidate)
 
     def collect(self) -> Evaluation:
-        """Evaluate the candidate that waits longest."""
-        return attempt(self._evaluator, self._waiting.popleft())
+        """Evaluate the first candidate of the queue."""
+        return attempt(self._evaluator, self._queue.popleft())
 
     def __enter__(self) -> Self:
         self._evaluator = self._make_evaluator()
@@ -108,4 +111,4 @@ class InlineExecutor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._waiting.clear()
+        self._queue.clear()

@@ -1,4 +1,4 @@
-"""Candidates trained on several devices: a group of processes that is one worker to the search."""
+"""Groups of processes that evaluate each candidate together, on several devices."""
 
 from __future__ import annotations
 
@@ -9,43 +9,45 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
-from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.worker import Worker
 
 LOOPBACK = "127.0.0.1"
 
-LAST_WORDS = 5.0
-"""Seconds that the others have, once a member has failed, to say why or to be found dead: a connection that broke is heard of sooner."""
+ERROR_SECONDS = 5.0
+"""Time to wait for the other members after one has failed: the first error may only be a broken
+connection to the member that caused it."""
 
 
 class WorkerGroup:
-    """Processes, one a device, that evaluate each candidate together; to whoever waits for it, it is a :class:`Worker`.
+    """Worker processes, one per device, that evaluate each candidate together.
 
-    Every member is a worker with its rank in its environment, as ``torchrun`` would set it, and is
-    given every candidate; rank 0's answer counts. They live and die together: where one dies,
-    hangs past the time limit or fails alone, the others would wait for it for ever.
+    The interface is that of :class:`Worker`. Every member has its rank in its environment, as
+    ``torchrun`` sets it, and gets every candidate; the result of rank 0 counts. If one member dies,
+    exceeds the time limit or fails alone, the others would wait for it for ever: all are killed and
+    replaced together.
+
+    Args:
+        make_evaluator: pickled function that builds the evaluator.
+        number: number of the group; a replacement gets the number of the group it replaces.
+        devices: number of processes.
+        environment: environment variables that are set in all processes.
 
     Attributes:
-        place: its number.
-        name: its place as failures name it.
-        candidate: what it works on.
-        began: when it began with it, by the monotonic clock.
-        alive: whether it can still work. One that cannot has been ended, and is to be replaced.
-        fault: what ended it.
+        name: name of the group in failures.
+        candidate: the candidate in evaluation, or None.
+        started: when its evaluation started, by the monotonic clock.
+        alive: False once the processes were ended; the group must then be replaced.
+        failure: why they were ended.
     """
 
     def __init__(
-        self,
-        make_evaluator: MakeEvaluator,
-        place: int,
-        devices: int,
-        environment: Mapping[str, str],
+        self, make_evaluator: bytes, number: int, devices: int, environment: Mapping[str, str]
     ) -> None:
-        self.place = place
+        self.number = number
         self.candidate: Candidate | None = None
-        self.began = 0.0
+        self.started = 0.0
         self.alive = True
-        self.fault = Failure(FailureKind.WORKER_DIED, "")
+        self.failure = Failure(FailureKind.WORKER_DIED, "")
         self._port = reserved_port()
         common = {
             **environment,
@@ -53,14 +55,15 @@ class WorkerGroup:
             "MASTER_PORT": str(self._port.getsockname()[1]),
         }
         self._members = [
-            Worker(make_evaluator, place, common | _rank(rank, devices)) for rank in range(devices)
+            Worker(make_evaluator, number, common | _rank_variables(rank, devices))
+            for rank in range(devices)
         ]
         self.name = self._members[0].name
-        self._answers: dict[int, Evaluation] = {}
+        self._results: dict[int, Evaluation] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether all its evaluators are prepared."""
+        """Whether the evaluators of all members are prepared."""
         return all(member.ready for member in self._members)
 
     @property
@@ -68,87 +71,86 @@ class WorkerGroup:
         """Whether it can take a candidate."""
         return self.candidate is None and all(member.idle for member in self._members)
 
-    def begin(self, candidate: Candidate) -> None:
-        """Send all of them a candidate."""
-        self.candidate, self.began = candidate, time.monotonic()
-        self._answers.clear()
+    def submit(self, candidate: Candidate) -> None:
+        """Send a candidate to all members."""
+        self.candidate, self.started = candidate, time.monotonic()
+        self._results.clear()
         for member in self._members:
-            member.begin(candidate)
+            member.submit(candidate)
 
-    def ends(self) -> list[Any]:
-        """What to wait for: a word of any of them, a death."""
-        return [end for member in self._members for end in member.ends()]
+    def waitables(self) -> list[Any]:
+        """Return the objects that ``multiprocessing.connection.wait`` can wait for."""
+        return [one for member in self._members for one in member.waitables()]
 
-    def ended(
+    def poll(
         self, time_limit: float | None = None, memory_limit: float | None = None
     ) -> Evaluation | None:
-        """As :meth:`Worker.ended`, for whichever member it happens to; memory is that of each."""
-        self._hear(time_limit, memory_limit)
+        """As :meth:`Worker.poll`; the memory limit is per member."""
+        self._poll_members(time_limit, memory_limit)
         if self._failures() and self.alive:
-            self._hear_last_words()
+            self._wait_for_other_errors()
         if not self.alive:
-            return self._end(self.fault)
+            return self._fail(self.failure)
         failures = self._failures()
         if failures and any(failure.kind is not FailureKind.DIVERGED for failure in failures):
-            return self._end(
-                min(failures, key=lambda failure: failure.kind is FailureKind.BUG)
-            )  # a bug may be what the other's end did
-        if len(self._answers) < len(self._members):
-            return self._end(failures[0]) if failures else None
+            # An exception may only be the consequence of another member's failure.
+            return self._fail(min(failures, key=lambda one: one.kind is FailureKind.BUG))
+        if len(self._results) < len(self._members):
+            return self._fail(failures[0]) if failures else None
         self.candidate = None
-        return self._answers[0]
+        return self._results[0]
 
     def memory(self) -> float:
-        """Resident memory of the largest of its processes, in GiB."""
+        """Return the resident memory of the largest member in GiB."""
         return max(member.memory() for member in self._members)
 
     def kill(self) -> None:
-        """End all of them at once."""
+        """Kill all members."""
         self.alive, self.candidate = False, None
         for member in self._members:
             member.kill()
         self._port.close()
 
-    def _hear(self, time_limit: float | None, memory_limit: float | None) -> None:
+    def _poll_members(self, time_limit: float | None, memory_limit: float | None) -> None:
         for rank, member in enumerate(self._members):
-            if (evaluation := member.ended(time_limit, memory_limit)) and member.alive:
-                self._answers[rank] = evaluation
+            if (evaluation := member.poll(time_limit, memory_limit)) and member.alive:
+                self._results[rank] = evaluation
             if not member.alive:
-                self.alive, self.fault = False, member.fault
+                self.alive, self.failure = False, member.failure
                 return
 
-    def _hear_last_words(self) -> None:
-        until = time.monotonic() + LAST_WORDS
+    def _wait_for_other_errors(self) -> None:
+        deadline = time.monotonic() + ERROR_SECONDS
         while (
             self.alive
-            and len(self._answers) < len(self._members)
-            and (left := until - time.monotonic()) > 0
+            and len(self._results) < len(self._members)
+            and (left := deadline - time.monotonic()) > 0
         ):
-            wait(self.ends(), left)
-            self._hear(None, None)
+            wait(self.waitables(), left)
+            self._poll_members(None, None)
 
     def _failures(self) -> list[Failure]:
-        return [
-            answer.outcome
-            for answer in self._answers.values()
-            if isinstance(answer.outcome, Failure)
-        ]
+        outcomes = [result.outcome for result in self._results.values()]
+        return [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
-    def _end(self, fault: Failure) -> Evaluation | None:
-        candidate, self.fault = self.candidate, fault
+    def _fail(self, failure: Failure) -> Evaluation | None:
+        candidate, self.failure = self.candidate, failure
         self.kill()
-        return Evaluation(candidate, fault) if candidate else None
+        return Evaluation(candidate, failure) if candidate else None
 
 
 def reserved_port() -> socket.socket:
-    """A port that no one else is given while this socket is open: bound, but never listened on, so that rank 0 may."""
+    """Return a socket that is bound to a free port.
+
+    No other process is given the port, but rank 0 can listen on it.
+    """
     reserved = socket.socket()
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind((LOOPBACK, 0))
     return reserved
 
 
-def _rank(rank: int, devices: int) -> dict[str, str]:
+def _rank_variables(rank: int, devices: int) -> dict[str, str]:
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),

@@ -1,4 +1,4 @@
-"""How much memory a process holds."""
+"""Memory of processes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def resident(pid: int) -> float:
-    """Resident memory of a process of this machine, as ``top`` shows it, in GiB; 0 where it is gone, or this is no Linux."""
+def resident_memory(pid: int) -> float:
+    """Return the resident memory of a process in GiB; 0 if it has ended, or not on Linux."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:

@@ -1,4 +1,4 @@
-"""Evaluations in a Ray cluster: a Ray of its own on this machine, or machines that come and go while the search runs."""
+"""Evaluations on a Ray cluster, whose machines may come and go, or on a local Ray."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pickle
 import queue
 import signal
 import socket
-import sys
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,75 +22,76 @@ from typing import Any, Self
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
-from falsr_nas.execution.executor import MakeEvaluator, Waiting
-from falsr_nas.execution.processes import STARTS, ProcessesExecutor
+from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
+from falsr_nas.execution.pickling import pickled
+from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings, RaySettings
 
 LOCAL_OBJECT_STORE = 100 * 2**20
-"""Bytes of shared memory of a Ray of our own: candidates and scores are all that travels."""
+"""Bytes of shared memory of a local Ray: only candidates and scores are sent."""
 
-LOOK_SECONDS = 2.0
-"""Between two looks at which nodes there are."""
+POLL_SECONDS = 2.0
+"""Time between two checks of the cluster's nodes."""
 
-PATIENCE = 30.0
-"""Seconds for all workers to start before a search begins with those that have; and for none to, before a warning."""
+START_SECONDS = 30.0
+"""Time to wait for all workers before a search begins with those that have started."""
+
+QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+"""Arguments of ``ray.init`` that keep its messages off the terminal."""
 
 _log = logging.getLogger(__name__)
 
 
 class RayExecutor:
-    """Persistent actors spread over the nodes of a cluster, one candidate each at a time; each of them has one worker process.
+    """Persistent actors on the nodes of a Ray cluster, each with one worker process.
 
-    A lost actor is replaced where there is room, and new nodes get new ones: the capacity is the
-    number of those that are ready. Where none is left, the search waits for nodes to come.
+    A lost actor is replaced if there is room, and new nodes get new actors. The capacity is the
+    number of actors that are ready; if there is none, the search waits for new nodes.
     """
 
     def __init__(self, settings: RaySettings, make_evaluator: MakeEvaluator) -> None:
-        try:
-            import ray
-        except ModuleNotFoundError:
-            raise UserError(
-                "execution=ray needs the library ray, which is not installed: pip install 'falsr-nas[ray]'"
-            ) from None
+        import ray
+
         self._ray: Any = ray
         self._settings = settings
-        self._make_evaluator = pickle.dumps(make_evaluator)
-        self._hosts: dict[int, Host] = {}
-        self._heard: queue.SimpleQueue[tuple[Host, Any]] = queue.SimpleQueue()
-        self._waiting = Waiting()
+        self._make_evaluator = pickled(make_evaluator)
+        self._actors: dict[int, ActorState] = {}
+        self._replies: queue.SimpleQueue[tuple[ActorState, Any]] = queue.SimpleQueue()
+        self._queue = CandidateQueue()
         self._failed_starts = 0
-        self._looked = -math.inf
+        self._scaled = -math.inf
         self._connection = ExitStack()
         self._num_cpus = settings.num_cpus or float(settings.devices_per_candidate)
         self._num_gpus = settings.num_gpus
 
     @property
     def capacity(self) -> int:
-        """How many evaluations run at once, as of now; 1 while it waits for a node, so that something waits with it."""
-        return max(1, sum(host.ready for host in self._hosts.values()))
+        """Number of evaluations that run at once now; 1 while the search waits for a node."""
+        return max(1, sum(actor.ready for actor in self._actors.values()))
 
     def submit(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
         """Give the candidate to an idle actor, or queue it."""
-        self._waiting.add(candidate, avoid)
-        self._hand_out()
+        self._queue.add(candidate, avoid)
+        self._dispatch()
 
     def collect(self) -> Evaluation:
-        """The next evaluation to end; an actor that is lost, with or without its node, counts as one that ended."""
+        """Return the next evaluation that ends, also by the loss of an actor or its node."""
         while True:
-            self._hand_out()
-            if evaluation := self._hear():
-                self._hand_out()
+            self._dispatch()
+            if evaluation := self._next_reply():
+                self._dispatch()
                 return evaluation
 
     def __enter__(self) -> Self:
         try:
             self._connect()
             self._scale()
-            if not self._hosts:
+            if not self._actors:
                 raise UserError(
-                    f"no node of the Ray cluster has {self._needs()}: see `ray status`, and give fewer"
+                    f"no node of the Ray cluster has {self._needs()}:"
+                    " see `ray status`, and give smaller numbers"
                 )
-            self._await_hosts()
+            self._wait_for_actors()
         except BaseException:
             self._stop()
             raise
@@ -105,63 +106,68 @@ class RayExecutor:
         self._stop()
 
     def _connect(self) -> None:
-        """Connect to the cluster, or start one of our own. Within a process that has connected already, that cluster is used."""
+        """Connect to the cluster or start a local Ray, unless this process is connected already."""
         if self._ray.is_initialized():
             return
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        with _signal_handlers_kept():
+        with _signal_handlers_restored():
             if self._settings.address is None:
-                os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-                self._ray.init(
-                    address="local",
-                    num_cpus=math.ceil(self._num_cpus * self._settings.workers)
-                    if self._settings.workers
-                    else None,
-                    num_gpus=len(visible_gpus()),
-                    include_dashboard=False,
-                    object_store_memory=LOCAL_OBJECT_STORE,
-                    **quiet,
-                )
+                self._start_local_ray()
             else:
-                try:
-                    _probe(self._settings.address)
-                    self._ray.init(address=self._settings.address, **quiet)
-                except OSError:  # a ConnectionError is one
-                    raise UserError(
-                        f"execution.address={self._settings.address}: no Ray cluster lets us in there. Start one by `ray start --head`; "
-                        "if it has a token, this machine needs the same in ~/.ray/auth_token. Without an address, Ray is this machine alone"
-                    ) from None
+                self._connect_to(self._settings.address)
         self._connection.callback(self._ray.shutdown)
-        self._connection.enter_context(_quiet(self._ray))
+        self._connection.enter_context(_output_logged(self._ray))
+
+    def _start_local_ray(self) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        workers = self._settings.workers
+        self._ray.init(
+            address="local",
+            num_cpus=math.ceil(self._num_cpus * workers) if workers else None,
+            num_gpus=len(visible_gpus()),
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE,
+            **QUIET,
+        )
+
+    def _connect_to(self, address: str) -> None:
+        try:
+            _probe(address)
+            self._ray.init(address=address, **QUIET)
+        except OSError:  # a ConnectionError is one
+            raise UserError(
+                f"cannot connect to the Ray cluster at execution.address={address}. Start one with"
+                " `ray start --head`; if it has a token, this machine needs the same in"
+                " ~/.ray/auth_token. Without an address, Ray runs on this machine alone"
+            ) from None
 
     def _scale(self) -> None:
-        """Have as many actors as there is room for."""
-        self._looked = time.monotonic()
+        """Start and remove actors, so that there are as many as the cluster has room for."""
+        self._scaled = time.monotonic()
         nodes = self._nodes()
-        for host in list(self._hosts.values()):
-            if host.idle and host.node not in nodes:
-                self._remove(host)
+        for actor in list(self._actors.values()):
+            if actor.idle and actor.node not in nodes:
+                self._remove(actor)
         if self._num_gpus is None:
             self._num_gpus = (
                 float(self._settings.devices_per_candidate)
                 if any(node.get("GPU") for node in nodes.values())
                 else 0.0
             )
-        # A given number is asked for whatever there is: that is what makes an autoscaling cluster
-        # grow.
+        # A given number of workers is requested even without room: this makes an autoscaling
+        # cluster grow.
         wanted = self._settings.workers or sum(map(self._room, nodes.values()))
-        for host in [host for host in self._hosts.values() if not host.ready][
-            : max(0, len(self._hosts) - wanted)
-        ]:
-            self._remove(host)  # the room that it was to have is gone
+        surplus = max(0, len(self._actors) - wanted)
+        starting = [actor for actor in self._actors.values() if not actor.ready]
+        for actor in starting[:surplus]:  # the node that they were to start on is gone
+            self._remove(actor)
         for number in itertools.count():
-            if len(self._hosts) >= wanted:
+            if len(self._actors) >= wanted:
                 return
-            if number not in self._hosts:
-                self._hosts[number] = self._start(number)
+            if number not in self._actors:
+                self._actors[number] = self._start(number)
 
     def _nodes(self) -> dict[str, dict[str, float]]:
-        """The resources of each node that is alive, by its id."""
+        """Return the resources of each live node by its id."""
         return {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
 
     def _room(self, resources: dict[str, float]) -> int:
@@ -173,7 +179,7 @@ class RayExecutor:
     def _needs(self) -> str:
         return f"num_cpus={self._num_cpus:g}, num_gpus={self._num_gpus:g}"
 
-    def _start(self, number: int) -> Host:
+    def _start(self, number: int) -> ActorState:
         settings = self._settings
         alone = ProcessesSettings(
             workers=1,
@@ -183,139 +189,141 @@ class RayExecutor:
         )
         actor_class = self._ray.remote(
             num_cpus=self._num_cpus, num_gpus=self._num_gpus, scheduling_strategy="SPREAD"
-        )(HostActor)
-        host = Host(
+        )(WorkerActor)
+        actor = ActorState(
             number,
             actor_class.remote(alone, self._make_evaluator, Path.cwd(), bool(self._num_gpus)),
         )
-        self._ask(host)
-        return host
+        self._request(actor)
+        return actor
 
-    def _ask(self, host: Host) -> None:
-        answer = (
-            host.actor.evaluate.remote(host.candidate)
-            if host.candidate
-            else host.actor.start.remote()
+    def _request(self, actor: ActorState) -> None:
+        """Ask an actor for the evaluation of its candidate, or to start if it has none."""
+        reply = (
+            actor.handle.evaluate.remote(actor.candidate)
+            if actor.candidate
+            else actor.handle.start.remote()
         )
-        answer.future().add_done_callback(lambda future: self._heard.put((host, future)))
+        reply.future().add_done_callback(lambda future: self._replies.put((actor, future)))
 
-    def _remove(self, host: Host) -> None:
-        del self._hosts[host.number]
-        with suppress(Exception):  # it may be gone already
-            self._ray.kill(host.actor)
+    def _remove(self, actor: ActorState) -> None:
+        del self._actors[actor.number]
+        with suppress(Exception):  # it may have ended already
+            self._ray.kill(actor.handle)
 
-    def _await_hosts(self) -> None:
-        until = time.monotonic() + PATIENCE
+    def _wait_for_actors(self) -> None:
+        """Wait until all actors are ready, or START_SECONDS have passed and one is ready."""
+        deadline = time.monotonic() + START_SECONDS
         warned = False
-        while not self._hosts or not all(host.ready for host in self._hosts.values()):
-            self._hand_out()
-            self._hear()
-            if time.monotonic() < until:
+        while not self._actors or not all(actor.ready for actor in self._actors.values()):
+            self._dispatch()
+            self._next_reply()
+            if time.monotonic() < deadline:
                 continue
-            if any(host.ready for host in self._hosts.values()):
+            if any(actor.ready for actor in self._actors.values()):
                 return
             if not warned:
                 _log.warning(
-                    "no worker has started yet: waiting until the Ray cluster has %s free (see `ray status`)",
+                    "no worker has started: waiting until the Ray cluster has %s free"
+                    " (see `ray status`)",
                     self._needs(),
                 )
                 warned = True
 
-    def _hand_out(self) -> None:
-        if time.monotonic() - self._looked > LOOK_SECONDS:
+    def _dispatch(self) -> None:
+        """Give queued candidates to idle actors, after a check of the nodes if it is due."""
+        if time.monotonic() - self._scaled > POLL_SECONDS:
             self._scale()
-        places = {host.name: host for host in self._hosts.values() if host.ready}
-        for name, host in places.items():
-            if host.idle and (candidate := self._waiting.take(name, places)):
-                host.candidate = candidate
-                self._ask(host)
+        ready = {actor.name: actor for actor in self._actors.values() if actor.ready}
+        for name, actor in ready.items():
+            if actor.idle and (candidate := self._queue.take(name, ready)):
+                actor.candidate = candidate
+                self._request(actor)
 
-    def _hear(self) -> Evaluation | None:
-        """The next thing that an actor has to say, and the evaluation if it is one; None also where none speaks for a while."""
+    def _next_reply(self) -> Evaluation | None:
+        """Wait at most POLL_SECONDS for the reply of an actor; return its evaluation if any."""
         try:
-            host, future = self._heard.get(timeout=LOOK_SECONDS)
+            actor, future = self._replies.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return None
-        if self._hosts.get(host.number) is not host:
-            return None
+        if self._actors.get(actor.number) is not actor:
+            return None  # removed in the meantime
         try:
-            answer = future.result()
+            reply = future.result()
         except self._ray.exceptions.ActorUnavailableError:
-            self._ask(
-                host
-            )  # again: either it answers, now that it can be reached, or Ray knows by now what became of it
+            self._request(actor)  # either it replies now, or Ray knows why it cannot
             return None
         except self._ray.exceptions.RayError as error:
-            self._remove(host)
-            return self._lost(host, error)
-        match answer:
+            self._remove(actor)
+            return self._lost(actor, error)
+        match reply:
             case UserError() | SearchError():
-                raise answer
+                raise reply
             case Evaluation(candidate, outcome):
-                host.candidate = None
+                actor.candidate = None
                 return Evaluation(
                     candidate,
-                    replace(outcome, place=host.name) if isinstance(outcome, Failure) else outcome,
+                    replace(outcome, place=actor.name) if isinstance(outcome, Failure) else outcome,
                 )
             case _:
-                host.node, host.ready, self._failed_starts = str(answer), True, 0
+                actor.node, actor.ready, self._failed_starts = str(reply), True, 0
                 return None
 
-    def _lost(self, host: Host, error: Exception) -> Evaluation | None:
-        failure = self._failure(host, error)
-        if not host.ready and failure.kind is not FailureKind.NODE_LOST:
-            self._failed_starts += 1
-            if self._failed_starts == STARTS:
-                raise SearchError(
-                    f"workers could not be started, {STARTS} times in a row: {failure.message}\n{failure.traceback}"
-                )
-        return Evaluation(host.candidate, failure) if host.candidate else None
+    def _lost(self, actor: ActorState, error: Exception) -> Evaluation | None:
+        """Return the failure of a lost actor as the outcome of its candidate, if it has one.
 
-    def _failure(self, host: Host, error: Exception) -> Failure:
-        """What the end of an actor is to the search; Ray tells most of it in words only."""
+        Raises:
+            SearchError: MAX_FAILED_STARTS actors in a row were lost before they were ready.
+        """
+        failure = self._failure(actor, error)
+        if not actor.ready and failure.kind is not FailureKind.NODE_LOST:
+            self._failed_starts += 1
+            if self._failed_starts == MAX_FAILED_STARTS:
+                raise SearchError(
+                    f"workers could not be started, {MAX_FAILED_STARTS} times in a row:"
+                    f" {failure.message}\n{failure.traceback}"
+                )
+        return Evaluation(actor.candidate, failure) if actor.candidate else None
+
+    def _failure(self, actor: ActorState, error: Exception) -> Failure:
+        """Return the failure for an error of Ray, which tells most kinds only in its text."""
         text = str(error)
-        if (
-            isinstance(error, self._ray.exceptions.OutOfMemoryError)
-            or "running low on memory" in text
-        ):
-            return Failure(
-                FailureKind.OUT_OF_MEMORY,
-                "Ray ended the worker: its node ran out of memory",
-                text,
-                host.name,
-            )
-        if "node has died" in text or (host.node and host.node not in self._nodes()):
-            return Failure(FailureKind.NODE_LOST, "the node is gone", text, host.name)
-        return Failure(FailureKind.WORKER_DIED, "the worker's actor died", text, host.name)
+        no_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
+        if no_memory or "running low on memory" in text:
+            message = "Ray ended the worker: its node ran out of memory"
+            return Failure(FailureKind.OUT_OF_MEMORY, message, text, actor.name)
+        if "node has died" in text or (actor.node and actor.node not in self._nodes()):
+            return Failure(FailureKind.NODE_LOST, "the node was lost", text, actor.name)
+        return Failure(FailureKind.WORKER_DIED, "the worker's actor died", text, actor.name)
 
     def _stop(self) -> None:
-        for host in list(self._hosts.values()):
-            self._remove(host)
-        self._waiting.clear()
+        for actor in list(self._actors.values()):
+            self._remove(actor)
+        self._queue.clear()
         self._connection.close()
 
 
 @dataclass(eq=False)
-class Host:
-    """An actor, seen from the search.
+class ActorState:
+    """State of an actor.
 
     Attributes:
-        number: its number, which its replacement takes over.
-        actor: Ray's handle of it.
+        number: number of the actor; a replacement may get the same.
+        handle: Ray's handle of the actor.
         node: id of the node that it runs on, once it is ready.
         ready: whether its worker is prepared.
-        candidate: what it works on.
+        candidate: the candidate in evaluation, or None.
     """
 
     number: int
-    actor: Any
+    handle: Any
     node: str = ""
     ready: bool = False
     candidate: Candidate | None = None
 
     @property
     def name(self) -> str:
-        """Its place as failures name it."""
+        """Name of the actor in failures."""
         return f"worker {self.number} on node {self.node[:8]}"
 
     @property
@@ -324,24 +332,21 @@ class Host:
         return self.ready and self.candidate is None
 
 
-class HostActor:
-    """An actor, from its own side: one worker of the ``processes`` backend on some node, so that faults are the same in both."""
+class WorkerActor:
+    """The actor: runs one worker of ``execution=processes``, so that failures are the same."""
 
     def __init__(
         self, settings: ProcessesSettings, make_evaluator: bytes, folder: Path, on_gpu: bool
     ) -> None:
-        vars(sys.modules["__main__"]).pop(
-            "__file__", None
-        )  # Ray's own script, which a spawned worker would load for nothing
-        with suppress(OSError):
-            os.chdir(folder)  # where there is one: relative paths are meant from there
+        with suppress(OSError):  # a node may not have the folder
+            os.chdir(folder)  # relative paths start there
         if not on_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._executor = ProcessesExecutor(settings, pickle.loads(make_evaluator))
         self._started = False
 
     def start(self) -> str | UserError | SearchError:
-        """Prepare the worker, once; the id of the node that it is on."""
+        """Prepare the worker if it is not prepared yet; return the id of its node."""
         import ray
 
         try:
@@ -353,7 +358,7 @@ class HostActor:
         return ray.get_runtime_context().get_node_id()
 
     def evaluate(self, candidate: Candidate) -> Evaluation | UserError | SearchError:
-        """The candidate's evaluation, whatever happens to the worker."""
+        """Evaluate a candidate; also return an evaluation if the worker dies."""
         try:
             self._executor.submit(candidate)
             return self._executor.collect()
@@ -362,15 +367,15 @@ class HostActor:
 
 
 def _probe(address: str) -> None:
-    """Raise OSError where nobody answers at a head's address: Ray itself would try for minutes."""
+    """Raise OSError if nothing listens at the address; Ray itself would try for minutes."""
     if address != "auto":
         host, _, port = address.rpartition(":")
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager
-def _quiet(ray: Any) -> Iterator[None]:
-    """Ray prints what befalls its processes on standard output, whatever it is told; failures say it, too, so it goes to the log."""
+def _output_logged(ray: Any) -> Iterator[None]:
+    """Send what Ray prints about its processes to the log; failures report it, too."""
     worker = ray._private.worker
     before = getattr(worker, "print_to_stdstream", None)
     worker.print_to_stdstream = lambda data, **_: _log.info("%s", "\n".join(data["lines"]))
@@ -381,8 +386,11 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """Give the search its handlers back: Ray sets its own."""
+def _signal_handlers_restored() -> Iterator[None]:
+    """Restore the signal handlers of the search at the end of the block: Ray sets its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can set handlers
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

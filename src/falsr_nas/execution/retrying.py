@@ -1,4 +1,4 @@
-"""What happens to candidates that fail: tried again elsewhere, given up, or the search stops. One place for all executors."""
+"""Failure policies, for all executors: retry on another worker, give up, or stop the search."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, Then
 
 
-class Retrying:
-    """An executor's candidates, with the policies applied to those that fail.
+class RetryingExecutor:
+    """Applies failure policies to the candidates of an executor.
 
-    An evaluation depends on the search's seed and the genome only, so a candidate that succeeds at
-    a later attempt has the score that it would have had at the first.
+    An evaluation depends only on the genome and the seed of the search, so a candidate that
+    succeeds at a later attempt has the score that it would have had at the first.
 
     Args:
-        executor: runs the attempts; entered and left by whoever made it.
-        policies: for each kind of failure.
-        record: gets each failed attempt that is no outcome: those retried, and the one that stops
-            the search.
+        executor: runs the attempts; the caller enters and leaves it.
+        policies: one policy per kind of failure.
+        record: called with each failed attempt that is not the outcome of an evaluation: those that
+            are retried, and the one that stops the search.
     """
 
     def __init__(
@@ -37,45 +37,43 @@ class Retrying:
         self._executor = executor
         self._policies = policies
         self._record = record
-        self._failed: dict[str, tuple[Failure, ...]] = {}
-        self._last: FailureKind | None = None
+        self._failures: dict[str, tuple[Failure, ...]] = {}
+        self._last_kind: FailureKind | None = None
         self._in_a_row = 0
 
     @property
     def capacity(self) -> int:
-        """How many evaluations run at once."""
+        """Number of evaluations that run at once."""
         return self._executor.capacity
 
     def submit(self, candidate: Candidate) -> None:
-        """Take on a candidate; returns at once."""
+        """Submit a candidate for evaluation, without waiting for it."""
         self._executor.submit(candidate)
 
     def collect(self) -> Evaluation:
-        """The next evaluation to end for good; waits for it.
+        """Wait for the next candidate with a final outcome, and return its evaluation.
 
         Raises:
-            SearchError: by policy the search stops; UserError where it is the images that must be
-                mended.
+            SearchError: a policy stops the search, or workers cannot be started any more.
+            UserError: a policy stops the search because an image cannot be read.
         """
         while True:
             evaluation = self._executor.collect()
-            failure, earlier = evaluation.outcome, self._failed.pop(evaluation.key, ())
+            failure, earlier = evaluation.outcome, self._failures.pop(evaluation.key, ())
             if isinstance(failure, Failure) and self._may_retry(failure, earlier):
                 self._retry(evaluation.candidate, (*earlier, failure))
                 continue
-            ended = replace(evaluation, earlier=earlier)
+            final = replace(evaluation, earlier=earlier)
             if isinstance(failure, Failure):
                 self._count(failure)
-                self._stop_by_policy(ended, failure)
+                self._stop_by_policy(final, failure)
             else:
-                self._last = None
-            return ended
+                self._last_kind = None
+            return final
 
     def _may_retry(self, failure: Failure, earlier: tuple[Failure, ...]) -> bool:
-        return (
-            sum(before.kind is failure.kind for before in earlier)
-            < self._policies.of(failure.kind).retries
-        )
+        same_kind = sum(before.kind is failure.kind for before in earlier)
+        return same_kind < self._policies.of(failure.kind).retries
 
     def _retry(self, candidate: Candidate, failures: tuple[Failure, ...]) -> None:
         self._record(
@@ -83,20 +81,24 @@ class Retrying:
                 candidate.number, candidate.key, len(failures), failures[-1], AttemptOutcome.RETRIED
             )
         )
-        self._failed[candidate.key] = failures
+        self._failures[candidate.key] = failures
         self._executor.submit(candidate, avoid={failure.place for failure in failures})
 
     def _count(self, failure: Failure) -> None:
-        self._in_a_row = self._in_a_row + 1 if failure.kind is self._last else 1
-        self._last = failure.kind
+        self._in_a_row = self._in_a_row + 1 if failure.kind is self._last_kind else 1
+        self._last_kind = failure.kind
 
-    def _stop_by_policy(self, ended: Evaluation, failure: Failure) -> None:
-        policy, candidate = self._policies.of(failure.kind), ended.candidate
+    def _stop_by_policy(self, evaluation: Evaluation, failure: Failure) -> None:
+        policy, candidate = self._policies.of(failure.kind), evaluation.candidate
         if policy.then is not Then.stop and self._in_a_row != policy.in_a_row:
             return
         self._record(
             FailedAttempt(
-                candidate.number, candidate.key, ended.attempts, failure, AttemptOutcome.STOPPED
+                candidate.number,
+                candidate.key,
+                evaluation.attempts,
+                failure,
+                AttemptOutcome.STOPPED,
             )
         )
         who = (
@@ -104,10 +106,11 @@ class Retrying:
             if policy.then is Then.stop
             else f"{self._in_a_row} candidates in a row"
         )
-        times = f", at attempt {ended.attempts}" if ended.earlier else ""
-        what = f"{who} failed{times} ({failure.kind.value}): {failure.message}"
+        attempt = f", at attempt {evaluation.attempts}" if evaluation.earlier else ""
+        what = f"{who} failed{attempt} ({failure.kind.value}): {failure.message}"
         if failure.kind is FailureKind.BAD_DATA:
             raise UserError(
-                f"{what}. What was finished is stored: mend the images, then run the same command"
+                f"{what}. Finished evaluations are stored: fix the images, then run the same"
+                " command"
             )
         raise SearchError(f"{what}\n{failure.traceback}".rstrip())

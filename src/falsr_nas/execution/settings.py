@@ -1,4 +1,4 @@
-"""What execution can be told. No heavy imports."""
+"""Settings of executors and failure policies. No heavy imports."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class Then(StrEnum):
-    """What follows a candidate's last attempt, where that fails, too."""
+    """What happens when the last attempt of a candidate fails, too."""
 
     infeasible = "infeasible"
-    """The candidate has no score, and the search goes on."""
+    """The candidate has no score, and the search continues."""
     stop = "stop"
-    """The search stops; the candidate is evaluated anew when it goes on."""
+    """The search stops, and evaluates the candidate again when it is resumed."""
 
 
 @dataclass(frozen=True)
 class FailurePolicy:
-    """What to do about failures of one kind.
+    """How to handle failures of one kind.
 
     Attributes:
-        retries: how often a candidate that fails so is tried again, on another worker where there
-            is one.
-        then: what follows.
-        in_a_row: candidates, one after the other, that fail so for good and thereby stop the
-            search: it would fail all night. Null for any number.
+        retries: how many times a candidate is evaluated again after such a failure, on another
+            worker if there is one.
+        then: what happens when the last attempt fails, too.
+        in_a_row: the search stops when this many consecutive candidates have failed like this at
+            their last attempt; null for no limit.
     """
 
     retries: int = 0
@@ -43,7 +43,10 @@ class FailurePolicy:
 
 @dataclass(frozen=True)
 class FailurePolicies:
-    """A policy for each kind of failure. All numbers are our choice; ``conf/execution/failures/default.yaml`` says why."""
+    """A policy per kind of failure.
+
+    All numbers are our choice; ``conf/execution/failures/default.yaml`` explains them.
+    """
 
     out_of_memory: FailurePolicy = FailurePolicy(retries=1, in_a_row=10)
     diverged: FailurePolicy = FailurePolicy()
@@ -60,11 +63,12 @@ class FailurePolicies:
                 raise UserError(f"{where}.retries is {policy.retries}: it must not be negative")
             if policy.in_a_row is not None and policy.in_a_row < 1:
                 raise UserError(
-                    f"{where}.in_a_row is {policy.in_a_row}: it must be at least 1, or null for any number"
+                    f"{where}.in_a_row is {policy.in_a_row}:"
+                    " it must be at least 1, or null for any number"
                 )
 
     def of(self, kind: FailureKind) -> FailurePolicy:
-        """The policy for failures of this kind."""
+        """Return the policy for failures of this kind."""
         policy: FailurePolicy = getattr(self, kind.value)
         return policy
 
@@ -74,34 +78,34 @@ class ExecutionSettings:
     """Where evaluations run.
 
     Attributes:
-        failures: what to do about those that fail.
+        failures: how failed evaluations are handled.
     """
 
     failures: FailurePolicies = field(default_factory=FailurePolicies)
 
 
 EXECUTORS: Registry[ExecutionSettings, Executor] = Registry("execution")
-"""The options of the config group ``execution``. Factories take settings, make_evaluator."""
+"""Options of the config group ``execution``; factories take the settings and make_evaluator."""
 
 
 @EXECUTORS.register("inline", "falsr_nas.execution.executor:InlineExecutor")
 @dataclass(frozen=True)
 class InlineSettings(ExecutionSettings):
-    """One evaluation at a time, in the search's own process."""
+    """One evaluation at a time, in the process of the search."""
 
 
 @dataclass(frozen=True)
 class WorkersSettings(ExecutionSettings):
-    """Several evaluations at a time, each in a process of its own that lives on from candidate to candidate.
+    """Several evaluations at a time, each in a persistent worker process.
 
     Attributes:
-        workers: how many at a time; null for as many as there is room for.
-        devices_per_candidate: GPUs, or processes on a processor, that train each candidate
-            together, sharing each batch.
-        time_limit: seconds that a candidate may take before its process is killed; null for no
-            limit.
-        memory_limit: GiB of the machine's memory that a process may hold, by its resident set,
-            before it is killed; null for no limit.
+        workers: number of worker processes; null for as many as there is room for.
+        devices_per_candidate: number of GPUs (or of processes, without GPUs) that train a candidate
+            together; they share each batch.
+        time_limit: maximum duration of an evaluation in seconds; null for no limit. The process is
+            killed when it is exceeded.
+        memory_limit: maximum resident memory of a process in GiB; null for no limit. The process is
+            killed when it is exceeded.
     """
 
     workers: int | None = None
@@ -112,30 +116,33 @@ class WorkersSettings(ExecutionSettings):
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(
-                f"execution.workers is {self.workers}: it must be at least 1, or null to be found out"
+                f"execution.workers is {self.workers}: it must be at least 1, or null for automatic"
             )
         if self.devices_per_candidate < 1:
             raise UserError(
-                f"execution.devices_per_candidate is {self.devices_per_candidate}: it must be at least 1"
+                f"execution.devices_per_candidate is {self.devices_per_candidate}:"
+                " it must be at least 1"
             )
         if self.time_limit is not None and self.time_limit <= 0:
             raise UserError(
-                f"execution.time_limit is {self.time_limit}: give a number of seconds, or null for no limit"
+                f"execution.time_limit is {self.time_limit}:"
+                " give a number of seconds, or null for no limit"
             )
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise UserError(
-                f"execution.memory_limit is {self.memory_limit}: give a number of GiB, or null for no limit"
+                f"execution.memory_limit is {self.memory_limit}:"
+                " give a number of GiB, or null for no limit"
             )
 
 
 @EXECUTORS.register("processes", "falsr_nas.execution.processes:ProcessesExecutor")
 @dataclass(frozen=True)
 class ProcessesSettings(WorkersSettings):
-    """Workers on this machine: where ``workers`` is null, as many as fit on its GPUs, else one a processor core, 8 at most.
+    """Workers on this machine: by default as many as fit on its GPUs, else one per core, at most 8.
 
     Attributes:
-        workers_per_device: candidates at once on a GPU, or on each set of
-            ``devices_per_candidate`` GPUs. Small networks do not fill one.
+        workers_per_device: number of workers on each GPU, or on each set of
+            ``devices_per_candidate`` GPUs. Small networks do not use all of a GPU.
     """
 
     workers_per_device: int = 1
@@ -151,14 +158,15 @@ class ProcessesSettings(WorkersSettings):
 @EXECUTORS.register("ray", "falsr_nas.execution.ray_executor:RayExecutor", extra="ray")
 @dataclass(frozen=True)
 class RaySettings(WorkersSettings):
-    """Workers in a Ray cluster: where ``workers`` is null, as many as its nodes have room for, also when they come and go.
+    """Workers on a Ray cluster: by default as many as its nodes have room for at any time.
 
     Attributes:
         address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is
-            part of; null starts a Ray on this machine for this search alone.
-        num_cpus: processor cores that Ray counts for a worker; null for ``devices_per_candidate``.
-        num_gpus: GPUs that Ray counts for a worker, e.g. 0.25 for four workers on each; null for
-            ``devices_per_candidate`` where the cluster has GPUs, else 0.
+            part of; null starts Ray on this machine for this search alone.
+        num_cpus: number of CPU cores that Ray reserves for a worker; null for
+            ``devices_per_candidate``.
+        num_gpus: number of GPUs that Ray reserves for a worker, e.g. 0.25 for four workers on each
+            GPU; null for ``devices_per_candidate`` if the cluster has GPUs, else 0.
     """
 
     address: str | None = None
@@ -169,17 +177,20 @@ class RaySettings(WorkersSettings):
         super().__post_init__()
         if self.address not in (None, "auto") and not re.fullmatch(r"[^/]+:\d+", self.address):
             raise UserError(
-                f"execution.address is {self.address!r}: give auto, or host:port of the cluster's head, or null for a Ray of its own"
+                f"execution.address is {self.address!r}: give auto, host:port of the head of a"
+                " cluster, or null for a local Ray"
             )
         if self.num_cpus is not None and self.num_cpus <= 0:
             raise UserError(
-                f"execution.num_cpus is {self.num_cpus}: it must be positive, or null for one a device"
+                f"execution.num_cpus is {self.num_cpus}:"
+                " it must be positive, or null for one per device"
             )
         if self.num_gpus is not None and (
             self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)
         ):
             raise UserError(
-                f"execution.num_gpus is {self.num_gpus}: give a share of one GPU, a whole number of them, or null for one a device"
+                f"execution.num_gpus is {self.num_gpus}: give a fraction of a GPU,"
+                " a whole number of GPUs, or null for one per device"
             )
         if (
             self.num_gpus
@@ -187,5 +198,6 @@ class RaySettings(WorkersSettings):
             and self.num_gpus != self.devices_per_candidate
         ):
             raise UserError(
-                f"execution.num_gpus is {self.num_gpus:g}, execution.devices_per_candidate {self.devices_per_candidate}: they must agree"
+                f"execution.num_gpus is {self.num_gpus:g}, execution.devices_per_candidate"
+                f" {self.devices_per_candidate}: they must agree"
             )

@@ -1,9 +1,10 @@
-"""A process that evaluates candidates, one at a time, from both of its sides."""
+"""Worker processes: the handle that the search holds, and the main loop of the process."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -20,43 +21,45 @@ from falsr_nas.cli.spawning import main_module_hidden
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.executor import MakeEvaluator
-from falsr_nas.execution.memory import resident
+from falsr_nas.execution.memory import resident_memory
 
 READY = "ready"
 
 
 class Worker:
-    """One process, seen from the search.
+    """Handle of a worker process, which evaluates one candidate at a time.
+
+    Args:
+        make_evaluator: pickled function that builds the evaluator.
+        number: number of the worker; a replacement gets the number of the worker it replaces.
+        environment: environment variables that are set in the process.
 
     Attributes:
-        place: its number.
-        name: its place as failures name it.
-        candidate: what it works on.
-        began: when it began with it, by the monotonic clock.
-        ready: whether its evaluator is prepared.
-        alive: whether it can still work. One that cannot has been ended, and is to be replaced.
-        fault: what ended it.
+        name: name of the worker in failures.
+        candidate: the candidate in evaluation, or None.
+        started: when its evaluation started, by the monotonic clock.
+        ready: whether the evaluator is prepared.
+        alive: False once the process was ended; the worker must then be replaced.
+        failure: why it was ended.
     """
 
-    def __init__(
-        self, make_evaluator: MakeEvaluator, place: int, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, make_evaluator: bytes, number: int, environment: Mapping[str, str]) -> None:
         context = multiprocessing.get_context("spawn")
-        self.place = place
-        self.name = f"worker {place}"
+        self.number = number
+        self.name = f"worker {number}"
         self.candidate: Candidate | None = None
-        self.began = 0.0
+        self.started = 0.0
         self.ready = False
         self.alive = True
-        self.fault = Failure(FailureKind.WORKER_DIED, "")
+        self.failure = Failure(FailureKind.WORKER_DIED, "")
         self._connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=work,
+            target=worker_main,
             args=(theirs, make_evaluator, environment),
             daemon=True,
-            name=f"worker-{place}",
+            name=f"worker-{number}",
         )
-        with _signals_held_back(), main_module_hidden():
+        with _signals_blocked(), main_module_hidden():
             self._process.start()
         theirs.close()
 
@@ -65,66 +68,71 @@ class Worker:
         """Whether it can take a candidate."""
         return self.ready and self.candidate is None and self._process.is_alive()
 
-    def begin(self, candidate: Candidate) -> None:
-        """Send it a candidate."""
-        self.candidate, self.began = candidate, time.monotonic()
+    def submit(self, candidate: Candidate) -> None:
+        """Send a candidate to the process."""
+        self.candidate, self.started = candidate, time.monotonic()
         try:
             self._connection.send(candidate)
         except OSError:
-            return  # it has died this instant; ended() says so
+            return  # the process has just died: poll() reports it
 
-    def ends(self) -> list[Any]:
-        """What to wait for: its words, its death."""
+    def waitables(self) -> list[Any]:
+        """Return the objects that ``multiprocessing.connection.wait`` can wait for."""
         return [self._connection, self._process.sentinel]
 
-    def ended(
+    def poll(
         self, time_limit: float | None = None, memory_limit: float | None = None
     ) -> Evaluation | None:
-        """The evaluation that has ended, if any: its answer, or the failure that it died or broke a limit.
+        """Return the evaluation if it has ended, else None.
+
+        It has ended if the process sent its result, has died, or exceeded a limit; in the last two
+        cases :attr:`alive` is False afterwards.
+
+        Args:
+            time_limit: in seconds, or None.
+            memory_limit: in GiB, or None.
 
         Raises:
-            UserError: it says that a user can mend what is wrong.
+            UserError: the process reported a mistake that the user can correct.
         """
         if self._connection.poll():
-            return self._listen()
+            return self._receive()
         if not self._process.is_alive():
             return self._died()
-        if (
-            self.candidate
-            and time_limit is not None
-            and time.monotonic() - self.began >= time_limit
-        ):
-            return self._end(
+        if self.candidate is None:
+            return None
+        if time_limit is not None and time.monotonic() - self.started >= time_limit:
+            return self._fail(
                 FailureKind.TIMEOUT, f"took longer than execution.time_limit={time_limit:g} s"
             )
-        if self.candidate and memory_limit is not None and (held := self.memory()) > memory_limit:
-            return self._end(
+        if memory_limit is not None and (memory := self.memory()) > memory_limit:
+            return self._fail(
                 FailureKind.OUT_OF_MEMORY,
-                f"its worker held {held:.2f} GiB, execution.memory_limit is {memory_limit:g}",
+                f"its worker used {memory:.2f} GiB, execution.memory_limit is {memory_limit:g}",
             )
         return None
 
     def memory(self) -> float:
-        """Resident memory of its process, in GiB."""
-        return resident(self._process.pid or 0)
+        """Return the resident memory of the process in GiB."""
+        return resident_memory(self._process.pid or 0)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self.alive, self.candidate = False, None
         self._process.kill()
         self._process.join()
         self._connection.close()
 
-    def _listen(self) -> Evaluation | None:
+    def _receive(self) -> Evaluation | None:
         try:
-            answer = self._connection.recv()
+            message = self._connection.recv()
         except (EOFError, OSError):
             return self._died()
-        match answer:
+        match message:
             case UserError():
-                raise answer
-            case Failure(kind, message, traceback):  # outside any evaluation, and its end
-                return self._end(kind, message, traceback)
+                raise message
+            case Failure(kind, text, traceback):  # outside of an evaluation; the process ends
+                return self._fail(kind, text, traceback)
             case Evaluation(candidate, outcome):
                 self.candidate = None
                 return Evaluation(
@@ -139,22 +147,23 @@ class Worker:
         self._process.join()
         code = self._process.exitcode
         how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        return self._end(FailureKind.WORKER_DIED, f"the worker died ({how})")
+        return self._fail(FailureKind.WORKER_DIED, f"the worker died ({how})")
 
-    def _end(self, kind: FailureKind, message: str, traceback: str = "") -> Evaluation | None:
-        """End it for this reason, which is the outcome of the candidate that it works on."""
-        candidate, self.fault = self.candidate, Failure(kind, message, traceback, self.name)
+    def _fail(self, kind: FailureKind, message: str, traceback: str = "") -> Evaluation | None:
+        """Kill the process; return the failure as the outcome of its candidate, if it has one."""
+        candidate, self.failure = self.candidate, Failure(kind, message, traceback, self.name)
         self.kill()
-        return Evaluation(candidate, self.fault) if candidate else None
+        return Evaluation(candidate, self.failure) if candidate else None
 
 
 @contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Processes started meanwhile never get SIGINT or SIGTERM: both reach the whole group, but it is the search that decides.
+def _signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in processes that are started in this block.
 
-    Blocked, not ignored, and before they begin: no library's handler gets them back.
+    Both reach the whole process group, but only the search handles them. They are blocked, not
+    ignored, and before the process starts, so that no library's handler receives them.
     """
-    resource_tracker.ensure_running()  # it would unblock them when it starts with the first process
+    resource_tracker.ensure_running()  # if started later, it would unblock the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -162,14 +171,15 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(
-    connection: Connection, make_evaluator: MakeEvaluator, environment: Mapping[str, str]
+def worker_main(
+    connection: Connection, make_evaluator: bytes, environment: Mapping[str, str]
 ) -> None:
-    """A worker's life: prepare, say so, then evaluate what comes until the search is gone."""
-    threading.Thread(target=_die_with_the_search, daemon=True).start()
+    """Main loop of a worker process: prepare, report ready, then evaluate until the search ends."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.update(environment)  # before torch is imported
     try:
-        evaluator = make_evaluator()
+        make: MakeEvaluator = pickle.loads(make_evaluator)
+        evaluator = make()
         evaluator.prepare()
         connection.send(READY)
         while True:
@@ -183,7 +193,7 @@ def work(
         connection.send(failure_of(error))
 
 
-def _die_with_the_search() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
