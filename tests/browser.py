@@ -1,4 +1,4 @@
-"""A real browser for tests of pages: Chromium without a window, driven through its debugging pipe."""
+"""A real browser for tests of pages: headless Chromium, driven through its debugging pipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """A tab of the browser. Everything that goes wrong in it, and all it asks the network for, is taken down.
+    """A tab of the browser. It records errors, messages and network requests.
 
     Attributes:
         errors: messages of the console's errors and warnings, of exceptions that nothing caught,
@@ -107,7 +107,8 @@ class Page:
         x, y = self.evaluate(
             f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
             " node.scrollIntoView({block: 'center', behavior: 'instant'});"
-            " const {left, top, width, height} = node.getBoundingClientRect(); return [left + width / 2, top + height / 2]; })()"
+            " const {left, top, width, height} = node.getBoundingClientRect();"
+            " return [left + width / 2, top + height / 2]; })()"
         )
         return x, y
 

@@ -1,4 +1,4 @@
-"""Who may import whom: files at the top level are commands, rooms import each other in one direction."""
+"""Import rules: top-level files are commands, rooms import each other in one direction."""
 
 import ast
 import subprocess
@@ -34,7 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": set(),
     "loop": {"archive", "controller", "execution"},
 }
-"""For each room, and the search loop, the rooms that it may import beside itself and SHARED. Commands may import all."""
+"""For each room, and the search loop, the rooms that it may import beside itself and SHARED.
+
+Commands may import all."""
 
 NEEDS_NO_TORCH = {"space", "archive", "cli", "tracking", "loop", "files", "errors", "report"}
 """Rooms and modules whose import must not import torch."""
@@ -129,7 +131,8 @@ def test_help_loads_nothing_heavy(command: str) -> None:
         f"import sys, runpy; sys.argv = ['{command}', '--help']\n"
         "try: runpy.run_module('falsr_nas." + command + "', run_name='__main__', alter_sys=True)\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'torch', 'pytorch_lightning', 'wandb', 'matplotlib', 'deap', 'moocore', 'skimage', 'scipy', 'PIL'} "
+        "heavy = {'numpy', 'torch', 'pytorch_lightning', 'wandb', 'matplotlib', 'deap', 'moocore', "
+        "'skimage', 'scipy', 'PIL'} "
         "& set(sys.modules)\n"
         "print('heavy:', sorted(heavy))"
     )

@@ -1,4 +1,4 @@
-"""The notebooks' code, run on a search and a model made here. They read what is finished and never start anything."""
+"""Run the notebooks on a search and a model made here. They only read finished results."""
 
 import json
 import os

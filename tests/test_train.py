@@ -61,7 +61,7 @@ def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path)
         process.send_signal(sign)
         _, told = process.communicate()
         assert process.returncode == (-sign if sign == signal.SIGKILL else 130), told
-    assert "The same command goes on" in told
+    assert "The same command continues from there" in told
     assert not (broken / "model.safetensors").exists(), "killed too late: the test shows nothing"
     succeeds(*recipe, f"output={tmp_path / 'broken'}")
     assert weights(whole).keys() == weights(broken).keys()
@@ -142,7 +142,7 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
     [
         (
             ["tracking=none"],
-            "give run_dir=... of a search to choose from, or genome=..., and not both",
+            "give either run_dir=... of a search, or genome=...",
         ),
         (["run_dir=nowhere"], "search.db: there is no such file"),
         (["genome=FALSR-Z"], "neither a published network"),
@@ -171,7 +171,10 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    """Each takes half of every batch: the sums differ in their order only, so the weights by rounding, which Adam's steps of 1e-3 bound."""
+    """Two processes take half of every batch each; sums differ in their order, so by rounding.
+
+    Adam's steps of 1e-3 bound what rounding can change.
+    """
     recipe = (
         f"genome={GENOME}",
         "training.epochs=2",

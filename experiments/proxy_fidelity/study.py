@@ -1,7 +1,10 @@
 """Which short training ranks networks as a long one does?
 
-    python experiments/proxy_fidelity/study.py run --train T91 BSDS200 --val Kodak24 [--workers 2]     # resumes; a line a training
-    python experiments/proxy_fidelity/study.py report                          # the tables of README.md, from trainings.jsonl
+    python experiments/proxy_fidelity/study.py run --train T91 BSDS200 --val Kodak24 [--workers 2]
+    python experiments/proxy_fidelity/study.py report
+
+``run`` resumes and prints one line per training; ``report`` prints the tables of README.md from
+trainings.jsonl.
 
 Trains GENOMES random networks by every recipe of RECIPES, through the module and trainer that
 searches use, and keeps their PSNR at several lengths, and the seconds. The report sets Kendall's
@@ -33,7 +36,8 @@ from falsr_nas.training.settings import Decay, Precision, Target, TrainingSettin
 
 HERE = Path(__file__).parent
 COSTS = (0.0, 4e9, 8e9, 12e9)
-"""Mult-adds that part the genomes into classes of equal number: a search at a small budget spans as much."""
+"""Bounds, in mult-adds, of classes that hold equally many genomes. A search at a small budget
+spans as much."""
 
 GENOMES = 24
 MORE_GENOMES = 40
@@ -71,7 +75,10 @@ RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
 
 
 def genomes(count: int) -> list[Genome]:
-    """Random cells, links of a random density, the classes of COSTS in turn; the first ones do not depend on ``count``."""
+    """Return random cells with links of a random density, from the classes of COSTS in turn.
+
+    The first ones do not depend on ``count``.
+    """
     rng, space = np.random.default_rng(2019), SearchSpace()
     waiting: list[list[Genome]] = [[] for _ in COSTS[1:]]
     found: list[Genome] = []
@@ -176,7 +183,8 @@ def run(options: argparse.Namespace) -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
             print(
-                f"{row['recipe']}, genome {row['number']}: {row['psnr']}, {row['processor_seconds']} s",
+                f"{row['recipe']}, genome {row['number']}: "
+                f"{row['psnr']}, {row['processor_seconds']} s",
                 flush=True,
             )
 
@@ -197,7 +205,8 @@ def report(options: argparse.Namespace) -> None:
         by_recipe.setdefault(row["recipe"], {})[row["number"]] = row
     long = by_recipe["long"]
     print(
-        "| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB | processor seconds |"
+        "| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB "
+        "| processor seconds |"
     )
     print("|---|---|---|---|---|---|")
     for recipe, found in by_recipe.items():
@@ -217,7 +226,8 @@ def report(options: argparse.Namespace) -> None:
             size = tau(psnr, [long[number]["mult_adds"] for number in shared])
             name = recipe if len(shared) == len(long) else f"{recipe} ({len(shared)} genomes)"
             print(
-                f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} | {seconds:.1f} |"
+                f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} "
+                f"| {seconds:.1f} |"
             )
     shared = sorted(long)
     seeds = [by_recipe[name] for name in ("small batches", "small batches, seed 2")]
@@ -229,11 +239,13 @@ def report(options: argparse.Namespace) -> None:
     )
     fidelity = tau(mean, final(long, shared))
     print(
-        f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | | {np.mean(mean):.2f} | {spent:.1f} |"
+        f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | "
+        f"| {np.mean(mean):.2f} | {spent:.1f} |"
     )
     for name in ("params", "mult_adds"):
         print(
-            f"| {name}, no training | 0 | {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |"
+            f"| {name}, no training | 0 "
+            f"| {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |"
         )
     print("\n| precisions and seeds | steps | genomes | tau |\n|---|---|---|---|")
     for a, b in (

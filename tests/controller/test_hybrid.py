@@ -68,7 +68,7 @@ class Several(InlineExecutor):
     rng = np.random.default_rng(2)
 
     def collect(self) -> Evaluation:
-        self._waiting.rotate(int(self.rng.integers(len(self._waiting))))
+        self._queue.rotate(int(self.rng.integers(len(self._queue))))
         return super().collect()
 
 
@@ -141,7 +141,7 @@ def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
 
     class Counting(Several):
         def collect(self) -> Evaluation:
-            waiting.append(len(self._waiting))
+            waiting.append(len(self._queue))
             return super().collect()
 
     watcher = Watcher()

@@ -12,8 +12,11 @@ from falsr_nas.report.run import Run
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
-HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'> & \u2028 ${title} `"
-"""What a message may hold, and a page must show to the letter."""
+HOSTILE = (
+    "</script><script>window.hacked = 1</script>"
+    "<img src=x onerror='window.hacked = 1'> & \u2028 ${title} `"
+)
+"""A message that the page must show as text, character by character."""
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +47,10 @@ def evaluations(space: SearchSpace) -> list[Evaluation]:
 
 @pytest.fixture(scope="session")
 def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
-    """200 networks in 5 generations, from the second on crossed from two earlier ones. Some failed with hostile words, one was retried."""
+    """Return 200 networks in 5 generations; those after the first have two earlier parents.
+
+    Some failed with a hostile message, one was retried.
+    """
     rng = np.random.default_rng(3)
     made: list[Evaluation] = []
     for number in range(200):

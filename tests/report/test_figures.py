@@ -118,7 +118,8 @@ def test_the_png_is_drawn_whatever_there_is(
 
 
 def test_no_global_state_of_pyplot_is_touched() -> None:
-    code = "import sys, pathlib; from falsr_nas.report import figures; assert 'matplotlib' not in sys.modules;"
+    code = "import sys, pathlib; from falsr_nas.report import figures;"
+    code += "assert 'matplotlib' not in sys.modules;"
     code += "figures.pareto_figure([]).canvas; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -27,14 +27,14 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     browser = find_browser()
     if browser is None:
         pytest.skip(
-            "no chromium, chromium-browser or google-chrome on PATH: the page is not tried in a browser"
+            "no chromium, chromium-browser or google-chrome on PATH: the page is not tested"
         )
     with open_page(browser, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
 def shown(tab: Page, folder: Path, *runs: Run, width: int = 1400) -> Path:
-    """Write the page and open it; it must come up without a complaint and ask for nothing but itself."""
+    """Write the page and open it; it must load without errors and request no other file."""
     path = folder / "report.html"
     write_page(path, runs)
     tab.size(width, 900)
@@ -52,8 +52,10 @@ def drawn(tab: Page) -> dict[str, list[str]]:
         tab.evaluate(
             "(() => { const drawing = document.querySelector('#candidate .architecture'); return {"
             " names: [...drawing.querySelectorAll('.name')].map((name) => name.textContent),"
-            " links: [...drawing.querySelectorAll('[data-link]:not(.gone)')].map((link) => link.dataset.link),"
-            " loops: [...drawing.querySelectorAll('.residual')].map((loop) => loop.parentNode.dataset.node) }; })()"
+            " links: [...drawing.querySelectorAll('[data-link]:not(.gone)')]"
+            ".map((link) => link.dataset.link),"
+            " loops: [...drawing.querySelectorAll('.residual')]"
+            ".map((loop) => loop.parentNode.dataset.node) }; })()"
         )
     )
 
@@ -161,7 +163,8 @@ def test_lineage_leads_back_to_the_initial_population(
     )
     tab.click(f"circle.front[data-key='{child.key}']")
     found = tab.evaluate(
-        f"(() => {{ const run = RUNS[0]; return [...run.ancestors(run.rowOf.get('{child.key}'))].map((row) => run.c.key[row]); }})()"
+        f"(() => {{ const run = RUNS[0]; const row = run.rowOf.get('{child.key}');"
+        " return [...run.ancestors(row)].map((row) => run.c.key[row]); })()"
     )
     assert set(found) == ancestors(child.key)
     assert f"{len(found)} ancestors" in text_of(tab, "#candidate")
@@ -189,7 +192,8 @@ def test_what_no_parent_has_is_marked(tab: Page, tmp_path: Path, family: Run) ->
         ]
         assert (
             tab.evaluate(
-                "[...document.querySelectorAll('#candidate .block.new')].map((block) => block.dataset.node)"
+                "[...document.querySelectorAll('#candidate .block.new')]"
+                ".map((block) => block.dataset.node)"
             )
             == cells
         )
@@ -203,7 +207,8 @@ def test_what_no_parent_has_is_marked(tab: Page, tmp_path: Path, family: Run) ->
         assert (
             set(
                 tab.evaluate(
-                    "[...document.querySelectorAll('#candidate .gone')].map((link) => link.dataset.link)"
+                    "[...document.querySelectorAll('#candidate .gone')]"
+                    ".map((link) => link.dataset.link)"
                 )
             )
             == lost
@@ -247,7 +252,8 @@ def test_costs_switch_to_parameters(tab: Page, tmp_path: Path, family: Run) -> N
     assert "parameters (K)" in text_of(tab, "#front .chart")
     front = sorted(pareto_front(family.evaluations), key=lambda e: e.candidate.cost.params)
     places = tab.evaluate(
-        "[...document.querySelectorAll('circle.front')].map((point) => [point.dataset.key, Number(point.getAttribute('cx'))])"
+        "[...document.querySelectorAll('circle.front')]"
+        ".map((point) => [point.dataset.key, Number(point.getAttribute('cx'))])"
     )
     assert {key for key, _ in places} == {e.key for e in front}
     assert places == sorted(places, key=lambda place: place[1])
