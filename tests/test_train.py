@@ -44,7 +44,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path) -> None:
-    recipe = (f"genome={GENOME}", "training.epochs=24", "trainer.validate_every=2")
+    recipe = (
+        f"genome={GENOME}",
+        "training.epochs=24",
+        "training.expansion=16",
+        "trainer.validate_every=2",
+    )
     succeeds(*recipe, f"output={tmp_path / 'whole'}")
     whole = (tmp_path / "whole" / "best").resolve()
     broken = tmp_path / "broken" / whole.name
@@ -180,6 +185,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         "training.epochs=2",
         "training.ema=null",
         "training.precision=fp32",
+        "training.expansion=16",
         "trainer.validate_every=1",
     )
     for devices in (1, 2):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,11 +8,13 @@ import torch
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
 from falsr_nas.data.settings import FolderSettings, PhotographsSettings
 from falsr_nas.errors import UserError
+from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
+from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import Decay, Initialization, Precision, Target, TrainingSettings
 
 SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch_size=4, patch_size=12, warmup=0)
@@ -22,10 +25,12 @@ def candidate(text: str = "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3") 
     return Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, 0)
 
 
-def evaluator(training: TrainingSettings = SMALL, seed: int = 1) -> IncompleteTraining:
-    made = IncompleteTraining(
-        IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), seed
-    )
+def evaluator(
+    training: TrainingSettings = SMALL,
+    seed: int = 1,
+    settings: IncompleteTrainingSettings = IncompleteTrainingSettings(),  # noqa: B008
+) -> IncompleteTraining:
+    made = IncompleteTraining(settings, training, PhotographsSettings(val_crop=64), seed)
     made.prepare()
     return made
 
@@ -43,6 +48,43 @@ def test_a_score_depends_on_seed_and_genome_alone() -> None:
     assert psnr(first.evaluate(candidate())) == one
     assert psnr(evaluator().evaluate(candidate())) == one
     assert psnr(evaluator(seed=2).evaluate(candidate())) != one
+
+
+@pytest.mark.parametrize("expansion", [None, 16])
+def test_common_random_numbers_depend_on_the_seed_alone(
+    expansion: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two candidates see the same patches, and begin with the same weights where layers agree."""
+    begun: list[SuperResolution] = []
+
+    class Recorded(SuperResolution):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.first_weights = {name: value.clone() for name, value in self.state_dict().items()}
+            begun.append(self)
+
+    monkeypatch.setattr(incomplete_training, "SuperResolution", Recorded)
+    settings = IncompleteTrainingSettings(common_patches=True, common_weights=True)
+    training = replace(SMALL, expansion=expansion)
+    texts = (
+        "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip",
+        "conv_f16_k3_b2_isskip conv_f32_k1_b1_noskip",
+    )
+    for seed in (1, 1, 2):
+        made = evaluator(training, seed, settings)
+        for text in texts:
+            made.evaluate(candidate(text))
+    first, second = (begun[i].first_weights for i in (0, 1))
+    equal = {
+        name for name in first.keys() & second.keys() if torch.equal(first[name], second[name])
+    }
+    assert {name for name in first if name.startswith(("network.stem", "network.cells.0"))} <= equal
+    assert not any(name.startswith("network.cells.1") and "bias" not in name for name in equal)
+    other = begun[4].first_weights
+    assert not torch.equal(first["network.stem.weight"], other["network.stem.weight"])
+    ends = [module._generator.get_state() for module in begun]
+    assert all(torch.equal(ends[0], end) for end in ends[1:4])
+    assert not torch.equal(ends[0], ends[4])
 
 
 def test_training_helps() -> None:

@@ -93,10 +93,16 @@ class IncompleteTraining:
             else SharedBatches(cluster_environment=LightningEnvironment()),
             limit_val_batches=0,
         )
+        common, settings = evaluation_seed(self.seed, "common"), self.settings
         network = initialized_network(
-            candidate.genome, training.initialization, training.zero_output, seed
+            candidate.genome,
+            training.initialization,
+            training.zero_output,
+            common if settings.common_weights else seed,
+            shared=settings.common_weights,
         )
-        module = SuperResolution(network, training, self.data, seed)
+        patches = common if settings.common_patches else seed
+        module = SuperResolution(network, training, self.data, patches)
         with quiet_lightning():
             trainer.fit(module, datamodule=self.data)
             if not module.diverged:

@@ -51,9 +51,16 @@ class IncompleteTrainingSettings(EvaluatorSettings):
         threads: processor threads of an evaluation; null for all. The last digits of a score depend
             on it. One thread and as many workers as cores is the fastest way to use a processor,
             because no thread waits for another (our choice, measured).
+        common_patches: whether all candidates of a search are trained on the same patches in the
+            same order (common random numbers), so that the choice of patches does not distinguish
+            them.
+        common_weights: whether layers of the same name and shape begin with the same weights in all
+            candidates, for the same reason.
     """
 
     threads: int | None = 1
+    common_patches: bool = False
+    common_weights: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -26,6 +26,7 @@ from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.networks.baselines import BASELINES, Bicubic, baseline_name
+from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
@@ -233,6 +234,10 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     weights = _network_weights({str(name): value for name, value in state.items()})
     if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise ModelFileError(f"{path}: its state_dict holds something else than tensors")
+    try:
+        weights = merged_weights(weights)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     network = _genome_network(
         path, settings.get("genome"), settings.get("target", "image"), weights
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle
 
@@ -73,3 +76,9 @@ class BilinearResidual(SuperResolver):
         """Upscale luma: (N, 1, H, W) in [0, 1] -> (N, 1, 2H, 2W), not clipped."""
         output: Tensor = self.network(y)
         return output + interpolate(y, scale_factor=SCALE, mode="bilinear", align_corners=False)
+
+
+def layer_seed(seed: int, name: str, shape: Sequence[int]) -> int:
+    """Return a seed in 0..2**63-1 for the weights of a layer, from its name and their shape."""
+    text = f"{seed}/{name}/{tuple(shape)}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from falsr_nas.networks.cells import ConvCell, InvertedBottleneck, InvertedBottleneckCell
-from falsr_nas.networks.network import Network
+from falsr_nas.networks.network import Network, layer_seed
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
 
@@ -17,23 +15,34 @@ SCALE = 0.1
 
 
 def initialized_network(
-    genome: Genome, initialization: Initialization, zero_output: bool, seed: int
+    genome: Genome,
+    initialization: Initialization,
+    zero_output: bool,
+    seed: int,
+    *,
+    shared: bool = False,
 ) -> Network:
     """Build a network with fresh weights, the same for the same seed.
 
-    With ``zero_output`` the weights and the bias of the last convolution are 0. Its gradient is
-    not, so it moves in the first step, and the layers before it from the second step on. The global
-    random generator is not changed.
+    The global random generator is not changed.
+
+    Args:
+        genome: the network.
+        initialization: distribution of the weights.
+        zero_output: whether the weights and the bias of the last convolution are 0. Its gradient is
+            not, so it moves in the first step, and the layers before it from the second step on.
+        seed: of the random numbers.
+        shared: whether layers of the same name and shape get the same weights in all networks.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(genome)  # PyTorch's own initialisation
-        if initialization is Initialization.normal:
-            _initialize(network, lambda weight: nn.init.normal_(weight, std=0.02))  # paper, VI-A
+        for name, layer in network.named_modules():
+            if isinstance(layer, nn.Conv2d):
+                if shared:
+                    torch.manual_seed(layer_seed(seed, name, layer.weight.shape))
+                _initialize(layer, initialization, redraw=shared)
         if initialization in (Initialization.he, Initialization.scaled_he):
-            _initialize(
-                network, lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu")
-            )
             for block in network.modules():
                 if isinstance(block, InvertedBottleneck):
                     nn.init.zeros_(block.project.weight)
@@ -59,11 +68,18 @@ def _scale_down(network: Network) -> None:
                 cell.entry.weight.mul_(0.5**0.5 * (0.5 if cell.residual else 1.0))
 
 
-def _initialize(network: nn.Module, weights: Callable[[Tensor], Tensor]) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            weights(module.weight)
-            nn.init.zeros_(_bias(module))
+def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:
+    """Draw the weights of a layer; ``redraw`` also those of PyTorch, which it has already."""
+    match initialization:
+        case Initialization.torch:
+            if redraw:
+                layer.reset_parameters()
+            return
+        case Initialization.normal:
+            nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
+        case Initialization.he | Initialization.scaled_he:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(_bias(layer))
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from falsr_nas.benchmark.metrics import LumaMSE
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.levels import psnr_from_mse
+from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.training.engine import StepEngine, exact_cudnn, step_dtype
@@ -28,7 +29,8 @@ class SuperResolution(pl.LightningModule):
     checkpoint holds all that an exact resume needs.
 
     Attributes:
-        network: the network that is trained.
+        network: the network that is trained; where the settings ask for it, with expanded
+            convolutions.
         average: the moving average of its weights, where the settings ask for one.
         mse: after validation, the mean over the images of the mean squared error in 8-bit levels,
             borders shaved.
@@ -40,6 +42,8 @@ class SuperResolution(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        if settings.expansion is not None:
+            expand(network, settings.expansion, seed)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = (
             None if settings.ema is None else copy.deepcopy(network).requires_grad_(False)

@@ -56,6 +56,10 @@ class Decay(StrEnum):
     """Down to 0 along half a cosine (Loshchilov and Hutter, 2017)."""
 
 
+MAX_EXPANSION = 4096
+"""Largest ``expansion``: more would only cost memory; our choice."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """Settings of a training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
@@ -80,6 +84,9 @@ class TrainingSettings:
         zero_output: whether the last convolution begins at zero, so that the untrained output is 0:
             with the residual target, training begins at interpolation instead of at noise.
         precision: arithmetic of the training steps.
+        expansion: channels of the wide kernels by which convolutions are trained
+            (:mod:`falsr_nas.networks.expansion`); null to train the convolutions themselves. The
+            trained network is the plain one in either case.
     """
 
     epochs: int = 10
@@ -95,6 +102,7 @@ class TrainingSettings:
     initialization: Initialization = Initialization.he
     zero_output: bool = True
     precision: Precision = Precision.auto
+    expansion: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size"):
@@ -115,6 +123,11 @@ class TrainingSettings:
         if self.ema is not None and not 0 < self.ema < 1:
             raise UserError(
                 f"training.ema is {self.ema}: give a number between 0 and 1, or null for none"
+            )
+        if self.expansion is not None and not 1 <= self.expansion <= MAX_EXPANSION:
+            raise UserError(
+                f"training.expansion is {self.expansion}: give a number of channels in"
+                f" 1..{MAX_EXPANSION}, or null for none"
             )
         object.__setattr__(self, "betas", tuple(self.betas))
 

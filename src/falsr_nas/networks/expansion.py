@@ -1,0 +1,133 @@
+"""Expanded convolutions: over-parameterised while they train, plain everywhere else.
+
+The kernel of a convolution is trained as ``base + narrow @ wide``: the product of a wide k x k
+kernel and a narrow 1 x 1 kernel (Bhardwaj et al., SESR, 2022; Zhang et al., ECBSR, 2021). The
+kernels are multiplied at every step, not the images, so a forward pass costs almost what it costs
+without expansion. Costs, genomes and saved models are those of the plain network.
+
+The constant ``base`` makes the initial kernel any given one, so that an expanded network begins
+with the output of the plain one: with its initial weights, or with weights of an earlier training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from falsr_nas.networks.cells import InvertedBottleneck
+from falsr_nas.networks.network import Network, layer_seed
+
+GAIN = 0.25
+"""Variance of the initial product, as a multiple of He's; our choice."""
+
+_BASE = "parametrizations.weight.0.base"
+_WIDE, _NARROW = "parametrizations.weight.original0", "parametrizations.weight.original1"
+
+
+class ExpandedKernel(nn.Module):
+    """The kernel of a convolution as a constant plus the product of two trained matrices.
+
+    Args:
+        layer: the convolution.
+        width: channels of the wide kernel per group; at least twice the outputs per group.
+
+    Attributes:
+        base: the constant, of the kernel's shape (out, in / g, k, k).
+    """
+
+    base: Tensor
+
+    def __init__(self, layer: nn.Conv2d, width: int) -> None:
+        super().__init__()
+        self.groups = layer.groups
+        self.width = max(width, 2 * layer.out_channels // layer.groups)
+        self.register_buffer("base", torch.zeros_like(layer.weight))
+
+    def forward(self, wide: Tensor, narrow: Tensor) -> Tensor:
+        """Return the kernel (out, in / g, k, k); see :func:`merged_kernel` for the shapes."""
+        with torch.autocast(wide.device.type, enabled=False):
+            return merged_kernel(self.base, wide, narrow)
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the two matrices, and set the constant so that the kernel is ``weight``."""
+        fan_in = weight[0].numel()
+        wide = torch.randn(self.groups, self.width, fan_in) / fan_in**0.5
+        narrow = torch.randn(self.groups, len(weight) // self.groups, self.width)
+        narrow *= (2 * GAIN / self.width) ** 0.5
+        self.base = weight - merged_kernel(torch.zeros_like(weight), wide, narrow)
+        return wide, narrow
+
+
+def merged_kernel(base: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
+    """Return the plain kernel ``base + narrow @ wide``, (out, in / g, k, k).
+
+    Args:
+        base: (out, in / g, k, k).
+        wide: (g, width, k k in / g), channels last, which convolutions want.
+        narrow: (g, out / g, width).
+    """
+    outputs, inputs, height, width = base.shape
+    flat = base.permute(0, 2, 3, 1).reshape(len(wide), outputs // len(wide), -1)
+    kernel = torch.baddbmm(flat, narrow, wide)
+    return kernel.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def expand(network: Network, width: int, seed: int) -> None:
+    """Expand the convolutions of a network in place; its output does not change.
+
+    The stem, the last convolution, and the depthwise and last convolutions of bottlenecks stay as
+    they are: they are small, or begin at zero. The global random generator is not changed.
+
+    Args:
+        network: a plain network, on the CPU.
+        width: channels of the wide kernels per group; at least twice the outputs per group.
+        seed: of the initial matrices. They are the same for layers of the same name and shape.
+    """
+    plain: set[nn.Module] = {network.stem, network.restore}
+    for module in network.modules():
+        if isinstance(module, InvertedBottleneck):
+            plain |= {module.depthwise, module.project}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for name, layer in list(network.named_modules()):
+            if isinstance(layer, nn.Conv2d) and layer not in plain:
+                torch.manual_seed(layer_seed(seed, f"{name}.expanded", layer.weight.shape))
+                parametrize.register_parametrization(layer, "weight", ExpandedKernel(layer, width))
+
+
+def merge(network: Network) -> None:
+    """Make an expanded network plain again, in place; its output does not change."""
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight")
+
+
+def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the plain network from the ``state_dict`` of an expanded one.
+
+    Weights of a plain network are returned as they are.
+
+    Raises:
+        ValueError: the tensors of an expanded convolution are incomplete or do not fit together.
+    """
+    merged = dict(weights)
+    for name in weights:
+        if name.endswith(_BASE):
+            layer = name.removesuffix(_BASE)
+            parts = [merged.pop(layer + part, None) for part in (_BASE, _WIDE, _NARROW)]
+            merged[f"{layer}weight"] = _checked_kernel(layer, parts)
+    return merged
+
+
+def _checked_kernel(layer: str, parts: list[Tensor | None]) -> Tensor:
+    base, wide, narrow = parts
+    if base is None or wide is None or narrow is None:
+        raise ValueError(f"the expanded convolution {layer.rstrip('.')!r} is not complete")
+    groups, outputs, width = narrow.shape if narrow.dim() == 3 else (0, 0, 0)
+    if base.dim() != 4 or groups * outputs != len(base) or not groups:
+        raise ValueError(f"the tensors of {layer.rstrip('.')!r} do not fit together")
+    if wide.shape != (groups, width, base[0].numel()):
+        raise ValueError(f"the tensors of {layer.rstrip('.')!r} do not fit together")
+    return merged_kernel(base.float(), wide.float(), narrow.float())
