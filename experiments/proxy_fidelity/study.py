@@ -1,27 +1,23 @@
 """Which short training ranks networks as a long one does?
 
+    python experiments/proxy_fidelity/study.py draw
     python experiments/proxy_fidelity/study.py run --train T91 BSDS200 --val Kodak24 [--workers 2]
     python experiments/proxy_fidelity/study.py report
 
-``run`` resumes and prints one line per training; ``report`` prints the tables of README.md from
-trainings.jsonl.
-
-Trains GENOMES random networks by every recipe of RECIPES, through the module and trainer that
-searches use, and keeps their PSNR at several lengths, and the seconds. The report sets Kendall's
-tau of each recipe with the long trainings beside what a second seed of the long training, and the
-parameter count, would reach.
+``draw`` draws two sets of networks to genomes.json. ``run`` trains them by every recipe of RECIPES,
+through the module and the trainer that searches use, and keeps their PSNR at several lengths and
+the processor seconds; it prints a line for each training, and resumes. ``report`` prints the tables
+of README.md from trainings.jsonl: see analysis.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import math
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,74 +28,167 @@ from falsr_nas.data.settings import FolderSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.training.settings import Decay, Precision, Target, TrainingSettings
+from falsr_nas.training.settings import Decay, TrainingSettings
 
 HERE = Path(__file__).parent
-COSTS = (0.0, 4e9, 8e9, 12e9)
-"""Bounds, in mult-adds, of classes that hold equally many genomes. A search at a small budget
-spans as much."""
+GENOMES = HERE / "genomes.json"
+COUNT = 24
+"""Networks of each set."""
 
-GENOMES = 24
-MORE_GENOMES = 40
-"""For the comparison of precisions, the GENOMES among them."""
+NEAR_COSTS = (0.0, 4e9, 8e9, 12e9)
+"""Bounds, in mult-adds, of classes that hold equally many networks of the set ``near``."""
 
-CONSTANT = TrainingSettings(
-    epochs=3,
-    steps_per_epoch=40,
-    batch_size=16,
-    patch_size=24,
+WIDE_COSTS = (1.5e9, 40e9)
+"""Bounds, in mult-adds, of the set ``wide``; it is uniform in the logarithm of the cost. The
+lightest network of the space has 1.3 G."""
+
+PLAIN = TrainingSettings(
+    epochs=6,
+    steps_per_epoch=80,
+    batch_size=4,
+    patch_size=16,
     learning_rate=1e-3,
-    warmup=0,
-    decay=Decay.constant,
-    precision=Precision.fp32,
+    warmup=20,
+    decay=Decay.linear,
 )
-LONG = replace(CONSTANT, epochs=30, warmup=40, decay=Decay.cosine)
-SMALL = replace(
-    CONSTANT, batch_size=4, patch_size=16, steps_per_epoch=160, warmup=20, decay=Decay.linear
+"""The previous ``training=short``, but for its 500 steps."""
+
+EXPANDED = replace(PLAIN, learning_rate=5e-4, expansion=64)
+REFERENCE = replace(
+    EXPANDED, epochs=5, steps_per_epoch=800, patch_size=24, decay=Decay.cosine, ema=0.999
 )
-"""A ninth of the pixels a step, four times the steps."""
-
-RECIPES: dict[str, tuple[TrainingSettings, int, int]] = {
-    # name: settings, seed, genomes
-    "long": (LONG, 1, GENOMES),
-    "constant": (CONSTANT, 1, MORE_GENOMES),
-    "linear": (replace(CONSTANT, decay=Decay.linear), 1, GENOMES),
-    "small batches": (SMALL, 1, MORE_GENOMES),
-    "rate 3e-3": (replace(CONSTANT, learning_rate=3e-3, warmup=20, decay=Decay.linear), 1, GENOMES),
-    "batch 8": (replace(SMALL, batch_size=8, steps_per_epoch=100), 1, GENOMES),
-    "small batches, seed 2": (SMALL, 2, MORE_GENOMES),
-    "small batches, bf16": (replace(SMALL, precision=Precision.bf16), 1, MORE_GENOMES),
-    "long, seed 2": (LONG, 2, 10),
-    "small batches, image target": (replace(SMALL, target=Target.image), 1, GENOMES),
-}
 
 
-def genomes(count: int) -> list[Genome]:
-    """Return random cells with links of a random density, from the classes of COSTS in turn.
+@dataclass(frozen=True)
+class Recipe:
+    """A way to train networks, and how far they share random numbers.
 
-    The first ones do not depend on ``count``.
+    Attributes:
+        training: the settings.
+        seeds: seeds of independent trainings.
+        patches: whether all networks see the same patches.
+        weights: whether equal layers of all networks begin with the same weights.
     """
+
+    training: TrainingSettings
+    seeds: tuple[int, ...] = (1, 2)
+    patches: bool = False
+    weights: bool = False
+
+
+RECIPES = {
+    "reference": Recipe(REFERENCE, seeds=(11, 12, 13)),
+    "plain": Recipe(PLAIN),
+    "expanded": Recipe(EXPANDED),
+    "expanded, common patches": Recipe(EXPANDED, patches=True),
+    "expanded, common patches and weights": Recipe(EXPANDED, patches=True, weights=True),
+    "expanded, constant rate, average": Recipe(
+        replace(EXPANDED, decay=Decay.constant, ema=0.99), patches=True, weights=True
+    ),
+    "expanded 128": Recipe(replace(EXPANDED, expansion=128), patches=True, weights=True),
+    "expanded, 960 steps": Recipe(replace(EXPANDED, epochs=12), patches=True, weights=True),
+    "expanded, 240 steps": Recipe(replace(EXPANDED, epochs=3), patches=True, weights=True),
+    "expanded, rate 1e-3": Recipe(
+        replace(EXPANDED, learning_rate=1e-3), patches=True, weights=True
+    ),
+}
+"""By name. Their order is the order in which they are run."""
+
+PLAN: tuple[tuple[str, str, int], ...] = tuple(
+    (group, name, RECIPES[name].seeds[index])
+    for group, name, index in (
+        ("near", "reference", 0),
+        ("near", "plain", 0),
+        ("near", "expanded", 0),
+        ("near", "expanded", 1),
+        ("near", "plain", 1),
+        ("near", "expanded, common patches", 0),
+        ("near", "expanded, common patches", 1),
+        ("near", "expanded, common patches and weights", 0),
+        ("near", "expanded, common patches and weights", 1),
+        ("near", "expanded, constant rate, average", 0),
+        ("near", "expanded, constant rate, average", 1),
+        ("wide", "plain", 0),
+        ("wide", "plain", 1),
+        ("wide", "expanded", 0),
+        ("wide", "expanded", 1),
+        ("near", "reference", 1),
+        ("wide", "reference", 0),
+        ("near", "reference", 2),
+        ("wide", "expanded, common patches and weights", 0),
+        ("wide", "expanded, common patches and weights", 1),
+        ("near", "expanded, 960 steps", 0),
+        ("near", "expanded, 960 steps", 1),
+        ("near", "expanded, 240 steps", 0),
+        ("near", "expanded, 240 steps", 1),
+        ("near", "expanded 128", 0),
+        ("near", "expanded 128", 1),
+        ("near", "expanded, rate 1e-3", 0),
+        ("near", "expanded, rate 1e-3", 1),
+        ("wide", "reference", 1),
+    )
+)
+"""Set, recipe and seed of each series of trainings, the most informative first."""
+
+
+def near() -> list[Genome]:
+    """Return networks of at most 12 G: random cells with links of a random density."""
     rng, space = np.random.default_rng(2019), SearchSpace()
-    waiting: list[list[Genome]] = [[] for _ in COSTS[1:]]
+    waiting: list[list[Genome]] = [[] for _ in NEAR_COSTS[1:]]
     found: list[Genome] = []
-    while len(found) < count:
-        cells = space.sample(rng).cells
-        density = rng.random()
-        links = tuple(
-            tuple(node for node in range(target - 1) if rng.random() < density)
-            for target in range(2, space.n + 2)
-        )
-        genome = Genome(cells, links)
-        place = int(np.searchsorted(COSTS, genome_cost(genome).mult_adds)) - 1
+    while len(found) < COUNT:
+        genome = _linked(list(space.sample(rng).cells), space, rng)
+        place = int(np.searchsorted(NEAR_COSTS, genome_cost(genome).mult_adds)) - 1
         if place < len(waiting):
             waiting[place].append(genome)
-        while len(found) < count and waiting[len(found) % len(waiting)]:
+        while len(found) < COUNT and waiting[len(found) % len(waiting)]:
             found.append(waiting[len(found) % len(waiting)].pop(0))
     return found
 
 
-def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
-    """One training: PSNR at the end of each part of it, and the seconds that its steps took."""
+def wide() -> list[Genome]:
+    """Return networks of 1.5 to 40 G, one in each of equal classes of the logarithm of the cost.
+
+    Each is drawn from a random part of the space: with a maximum of width, repeats and kernel, and
+    a share of the operators.
+    """
+    rng, space = np.random.default_rng(2026), SearchSpace()
+    bounds = np.geomspace(*WIDE_COSTS, COUNT + 1)
+    found: dict[int, Genome] = {}
+    while len(found) < COUNT:
+        width, repeats, kernel = (
+            int(rng.choice(choices)) for choices in (space.channels, space.repeats, space.kernels)
+        )
+        operators = set(rng.permutation(space.operators)[: rng.integers(1, 5)])
+        allowed = [
+            cell
+            for cell in space.cells
+            if cell.channels <= width
+            and cell.repeats <= repeats
+            and cell.kernel <= kernel
+            and cell.operator.name in operators
+        ]
+        if not allowed:
+            continue
+        cells = [allowed[int(i)] for i in rng.integers(len(allowed), size=space.n)]
+        genome = _linked(cells, space, rng)
+        place = int(np.searchsorted(bounds, genome_cost(genome).mult_adds)) - 1
+        if 0 <= place < COUNT:
+            found.setdefault(place, genome)
+    return [found[place] for place in range(COUNT)]
+
+
+def _linked(cells: list[Any], space: SearchSpace, rng: np.random.Generator) -> Genome:
+    density = rng.random()
+    links = tuple(
+        tuple(node for node in range(target - 1) if rng.random() < density)
+        for target in range(2, space.n + 2)
+    )
+    return Genome(tuple(cells), links)
+
+
+def train(work: tuple[str, str, int, int, str], data: FolderSettings) -> dict[str, Any]:
+    """Train once; return the PSNR at the end of each sixth, and the seconds that it took."""
     import pytorch_lightning as pl
     import torch
 
@@ -109,15 +198,19 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
     from falsr_nas.training.trainer import plain_trainer, quiet_lightning
 
     torch.set_num_threads(1)
-    recipe, number, text = work
-    settings, run_seed, _ = RECIPES[recipe]
-    genome = Genome.parse(text)
-    seed = evaluation_seed(run_seed, genome.key)
+    group, name, run_seed, number, text = work
+    recipe, genome = RECIPES[name], Genome.parse(text)
+    settings, own = recipe.training, evaluation_seed(run_seed, genome.key)
+    common = evaluation_seed(run_seed, "common")
+    network = initialized_network(
+        genome,
+        settings.initialization,
+        settings.zero_output,
+        common if recipe.weights else own,
+        shared=recipe.weights,
+    )
     module = SuperResolution(
-        initialized_network(genome, settings.initialization, settings.zero_output, seed),
-        settings,
-        images(data, settings),
-        seed,
+        network, settings, images(data, settings), common if recipe.patches else own
     )
     curve: dict[int, float] = {}
 
@@ -138,7 +231,9 @@ def train(work: tuple[str, int, str], data: FolderSettings) -> dict[str, Any]:
         trainer.fit(module, datamodule=images(data, settings))
     cost = genome_cost(genome)
     return {
-        "recipe": recipe,
+        "set": group,
+        "recipe": name,
+        "seed": run_seed,
         "number": number,
         "genome": text,
         "params": cost.params,
@@ -152,7 +247,7 @@ _IMAGES: dict[tuple[int, int, int], Any] = {}
 
 
 def images(data: FolderSettings, settings: TrainingSettings) -> Any:
-    """The images, decoded once a process and kept for the other recipes."""
+    """Return the images, decoded once a process and kept for the other recipes."""
     from falsr_nas.data.datamodule import SuperResolutionData
 
     shape = (settings.batch_size, settings.patch_size, settings.steps_per_epoch)
@@ -163,18 +258,21 @@ def images(data: FolderSettings, settings: TrainingSettings) -> Any:
     return _IMAGES[shape]
 
 
+def draw(options: argparse.Namespace) -> None:
+    """Draw the networks of the two sets."""
+    drawn = {"near": [str(one) for one in near()], "wide": [str(one) for one in wide()]}
+    GENOMES.write_text(json.dumps(drawn, indent=1) + "\n")
+
+
 def run(options: argparse.Namespace) -> None:
-    done = (
-        {(row["recipe"], row["number"]) for row in rows(options.file)}
-        if options.file.exists()
-        else set()
-    )
-    drawn = genomes(MORE_GENOMES)
+    """Train what is missing, and add it to the file."""
+    done = {(row["set"], row["recipe"], row["seed"], row["number"]) for row in rows(options.file)}
+    drawn = json.loads(GENOMES.read_text())
     work = [
-        (recipe, number, str(drawn[number]))
-        for recipe, (_, _, count) in RECIPES.items()
-        for number in range(count)
-        if (recipe, number) not in done and (not options.recipes or recipe in options.recipes)
+        (group, name, seed, number, genome)
+        for group, name, seed in PLAN
+        for number, genome in enumerate(drawn[group])
+        if (group, name, seed, number) not in done
     ]
     data = FolderSettings(train_dirs=tuple(map(str, options.train)), val_dir=str(options.val))
     context = multiprocessing.get_context("spawn")
@@ -183,102 +281,36 @@ def run(options: argparse.Namespace) -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
             print(
-                f"{row['recipe']}, genome {row['number']}: "
-                f"{row['psnr']}, {row['processor_seconds']} s",
+                f"{row['set']} {row['number']}, {row['recipe']}, seed {row['seed']}: "
+                f"{list(row['psnr'].values())[-1]:.3f} dB, {row['processor_seconds']} s",
                 flush=True,
             )
 
 
 def rows(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def tau(a: Sequence[float], b: Sequence[float]) -> float:
-    """Kendall's tau-a: no ties are to be expected."""
-    pairs = list(itertools.combinations(range(len(a)), 2))
-    return sum(np.sign((a[i] - a[j]) * (b[i] - b[j])) for i, j in pairs) / len(pairs)
+    """Return the trainings of a file; none where there is no file."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def report(options: argparse.Namespace) -> None:
-    by_recipe: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in rows(options.file):
-        by_recipe.setdefault(row["recipe"], {})[row["number"]] = row
-    long = by_recipe["long"]
-    print(
-        "| recipe | steps | tau with the long training | tau with mult-adds | mean PSNR, dB "
-        "| processor seconds |"
-    )
-    print("|---|---|---|---|---|---|")
-    for recipe, found in by_recipe.items():
-        shared = sorted(found.keys() & long.keys())
-        for steps in sorted(map(int, found[0]["psnr"])):
-            if recipe == "long" and steps == LONG.steps:
-                continue
-            psnr = [found[number]["psnr"][str(steps)] for number in shared]
-            if any(map(math.isnan, psnr)):
-                continue
-            seconds = (
-                np.mean([found[number]["processor_seconds"] for number in shared])
-                * steps
-                / RECIPES[recipe][0].steps
-            )
-            fidelity = tau(psnr, final(long, shared))
-            size = tau(psnr, [long[number]["mult_adds"] for number in shared])
-            name = recipe if len(shared) == len(long) else f"{recipe} ({len(shared)} genomes)"
-            print(
-                f"| {name} | {steps} | {fidelity:.2f} | {size:.2f} | {np.mean(psnr):.2f} "
-                f"| {seconds:.1f} |"
-            )
-    shared = sorted(long)
-    seeds = [by_recipe[name] for name in ("small batches", "small batches, seed 2")]
-    mean = [
-        np.mean([found[number]["psnr"][str(SMALL.steps)] for found in seeds]) for number in shared
-    ]
-    spent = sum(found[number]["processor_seconds"] for found in seeds for number in shared) / len(
-        shared
-    )
-    fidelity = tau(mean, final(long, shared))
-    print(
-        f"| small batches, mean of two seeds | {SMALL.steps} | {fidelity:.2f} | "
-        f"| {np.mean(mean):.2f} | {spent:.1f} |"
-    )
-    for name in ("params", "mult_adds"):
-        print(
-            f"| {name}, no training | 0 "
-            f"| {tau([long[number][name] for number in shared], final(long, shared)):.2f} | | | 0 |"
-        )
-    print("\n| precisions and seeds | steps | genomes | tau |\n|---|---|---|---|")
-    for a, b in (
-        ("small batches", "small batches, bf16"),
-        ("small batches", "small batches, seed 2"),
-        ("long", "long, seed 2"),
-    ):
-        if a not in by_recipe or b not in by_recipe:
-            continue
-        shared = sorted(by_recipe[a].keys() & by_recipe[b].keys())
-        for steps in sorted(map(int, by_recipe[b][0]["psnr"])):
-            pair = [
-                [by_recipe[recipe][number]["psnr"][str(steps)] for number in shared]
-                for recipe in (a, b)
-            ]
-            print(f"| {a} / {b} | {steps} | {len(shared)} | {tau(*pair):.2f} |")
+    """Print the tables."""
+    from analysis import tables
 
-
-def final(long: dict[int, dict[str, Any]], numbers: Sequence[int]) -> list[float]:
-    return [long[number]["psnr"][str(LONG.steps)] for number in numbers]
+    print(tables(rows(options.file)))
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--file", type=Path, default=HERE / "trainings.jsonl")
     commands = parser.add_subparsers(required=True)
+    commands.add_parser("draw").set_defaults(act=draw)
     runner = commands.add_parser("run")
     runner.add_argument("--train", type=Path, nargs="+", required=True)
     runner.add_argument("--val", type=Path, required=True)
     runner.add_argument("--workers", type=int, default=2)
-    runner.add_argument("--recipes", nargs="*", default=[])
     runner.set_defaults(act=run)
     commands.add_parser("report").set_defaults(act=report)
     options = parser.parse_args()

@@ -1,0 +1,167 @@
+"""The tables of the study: how well the recipes rank networks, with confidence intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 2000
+"""Bootstrap samples of the networks."""
+
+TAKEN = 0.5
+"""Share of the networks that a search keeps: its better half by the proxy."""
+
+
+class Trainings:
+    """The trainings of one set of networks, as arrays over its networks.
+
+    Args:
+        rows: of trainings.jsonl.
+        group: the set.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], group: str) -> None:
+        self.rows = [row for row in rows if row["set"] == group]
+        self.count = 1 + max(row["number"] for row in self.rows)
+        costs = {row["number"]: (row["params"], row["mult_adds"]) for row in self.rows}
+        logs = np.log([costs[number] for number in range(self.count)])
+        self.params, self.mult_adds = logs.T
+
+    def recipes(self) -> list[str]:
+        """Return the recipes with at least one complete seed, in the order of the file."""
+        names = dict.fromkeys(row["recipe"] for row in self.rows)
+        return [name for name in names if self.seeds(name)]
+
+    def seeds(self, recipe: str) -> dict[int, Array]:
+        """Return the final PSNR (networks,) of each complete seed of a recipe."""
+        found: dict[int, dict[int, float]] = {}
+        for row in self.rows:
+            if row["recipe"] == recipe:
+                psnr = list(row["psnr"].values())[-1]
+                found.setdefault(row["seed"], {})[row["number"]] = psnr
+        return {
+            seed: np.array([psnr[number] for number in range(self.count)])
+            for seed, psnr in found.items()
+            if len(psnr) == self.count
+        }
+
+    def seconds(self, recipe: str) -> float:
+        """Return the mean processor seconds of a training."""
+        return float(
+            np.mean([row["processor_seconds"] for row in self.rows if row["recipe"] == recipe])
+        )
+
+
+def tau(a: Array, b: Array) -> float:
+    """Return Kendall's tau-b."""
+    return float(kendalltau(a, b).statistic)
+
+
+def recall(proxy: Array, truth: Array) -> float:
+    """Return the share of the best quarter that is in the proxy's upper half."""
+    best = np.argsort(-truth)[: len(truth) // 4]
+    kept = np.argsort(-proxy)[: int(len(truth) * TAKEN)]
+    return len(set(best) & set(kept)) / len(best)
+
+
+def regret(proxy: Array, truth: Array) -> float:
+    """Return how many dB the proxy's best network is below the best one."""
+    return float(truth.max() - truth[np.argmax(proxy)])
+
+
+def interval(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> tuple[float, float]:
+    """Return the 95% percentile interval of a statistic over resampled networks."""
+    rng = np.random.default_rng(1)
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(len(a), size=len(a))
+        values.append(statistic(a[drawn], b[drawn]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def equal_cost(psnr: Array, costs: Array) -> Array:
+    """Return PSNR at equal cost: what a line in the logarithm of the cost leaves, (networks,)."""
+    design = np.column_stack([np.ones_like(costs), costs])
+    line = design @ np.linalg.lstsq(design, psnr, rcond=None)[0]
+    return np.asarray(psnr - line)
+
+
+def with_size(psnr: Array, params: Array) -> Array:
+    """Return the sum of standardised PSNR and standardised log parameters."""
+    return (psnr - psnr.mean()) / psnr.std() + (params - params.mean()) / params.std()
+
+
+def spread(seeds: Sequence[Array]) -> tuple[float, float]:
+    """Return the deviation within a network over seeds, and that of all networks' means, in dB."""
+    stacked = np.stack(seeds)
+    within = float(np.sqrt(stacked.var(axis=0, ddof=1).mean()))
+    return within, float(stacked.mean(axis=0).std(ddof=1))
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the tables of all sets, in Markdown."""
+    groups = dict.fromkeys(row["set"] for row in rows)
+    return "\n\n".join(table(Trainings(rows, group), group) for group in groups)
+
+
+def table(trainings: Trainings, group: str) -> str:
+    """Return the table of one set."""
+    lines = [
+        f"### Set `{group}`, {trainings.count} networks\n",
+        "| recipe | seconds | mean dB | deviation within / between | two seeds' tau "
+        "| tau with the reference | recall | regret, dB | tau at equal cost |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    references = list(trainings.seeds("reference").values())
+    truth = np.mean(references, axis=0) if references else None
+    lines += [_line(trainings, recipe, truth) for recipe in trainings.recipes()]
+    if truth is not None:
+        for name, size in (("parameters", trainings.params), ("mult-adds", trainings.mult_adds)):
+            fit = f"{tau(size, truth):.2f} {_range(tau, size, truth)}"
+            found, lost = recall(size, truth), regret(size, truth)
+            lines.append(f"| {name}, no training | 0 | | | | {fit} | {found:.2f} | {lost:.3f} | |")
+    return "\n".join(lines)
+
+
+def _line(trainings: Trainings, recipe: str, truth: Array | None) -> str:
+    seeds = list(trainings.seeds(recipe).values())
+    cells = [recipe, f"{trainings.seconds(recipe):.1f}", f"{np.mean(seeds):.2f}"]
+    pairs = [(a, b) for i, a in enumerate(seeds) for b in seeds[:i]]
+    if pairs:
+        within, between = spread(seeds)
+        agree = np.mean([tau(*pair) for pair in pairs])
+        cells += [f"{within:.3f} / {between:.3f}", f"{agree:.2f} {_range(tau, *pairs[0])}"]
+    else:
+        cells += ["", ""]
+    if truth is None or recipe == "reference":
+        cells += [""] * 4
+    else:
+        cells += _against(seeds, truth, trainings)
+    return f"| {' | '.join(cells)} |"
+
+
+def _against(seeds: Sequence[Array], truth: Array, trainings: Trainings) -> list[str]:
+    """Compare each seed, and their mean, with the truth."""
+    costs = trainings.mult_adds
+    fits = ", ".join(f"{tau(one, truth):.2f}" for one in seeds)
+    sized = ", ".join(f"{tau(with_size(one, trainings.params), truth):.2f}" for one in seeds)
+    mean = np.mean(seeds, axis=0)
+    level = equal_cost(truth, costs)
+    return [
+        f"{fits} {_range(tau, seeds[0], truth)}; with size {sized}; mean {tau(mean, truth):.2f}",
+        ", ".join(f"{recall(one, truth):.2f}" for one in seeds),
+        ", ".join(f"{regret(one, truth):.3f}" for one in seeds),
+        ", ".join(f"{tau(equal_cost(one, costs), level):.2f}" for one in seeds),
+    ]
+
+
+def _range(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> str:
+    low, high = interval(statistic, a, b)
+    return f"[{low:.2f}, {high:.2f}]"
