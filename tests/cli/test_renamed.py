@@ -12,8 +12,8 @@ import pytest
 
 from falsr_nas.archive.store import Store, StoreError
 from falsr_nas.cli.command import with_current_names
-from falsr_nas.cli.renamed import RENAMED
-from falsr_nas.controller.settings import HybridSettings
+from falsr_nas.cli.renamed import RENAMED, brought_up_to_date
+from falsr_nas.controller.settings import HybridSettings, NSGA2Settings
 from falsr_nas.search import SearchConfig, identity
 
 SEARCH = [sys.executable, "-m", "falsr_nas.search", "evaluator=synthetic", "execution=inline"]
@@ -28,6 +28,15 @@ def test_every_new_name_is_a_setting() -> None:
     names = identity(SearchConfig(controller=HybridSettings()))
     assert set(RENAMED.values()) <= names.keys()
     assert not set(RENAMED) & names.keys()
+
+
+@pytest.mark.parametrize("controller", [NSGA2Settings(), HybridSettings()], ids=["nsga2", "hybrid"])
+def test_searches_of_version_0_1_have_all_settings_of_today(controller: NSGA2Settings) -> None:
+    """A setting that is new since then is in ADDED, with the value that does what 0.1 did."""
+    name = "hybrid" if isinstance(controller, HybridSettings) else "nsga2"
+    stored = json.loads(Path(__file__).with_name("settings_of_version_0_1.json").read_text())[name]
+    today = identity(SearchConfig(controller=controller))
+    assert brought_up_to_date(stored, today).keys() == today.keys()
 
 
 def test_arguments_are_renamed_with_a_notice(capsys: pytest.CaptureFixture[str]) -> None:

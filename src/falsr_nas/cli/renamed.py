@@ -17,6 +17,9 @@ RENAMED = {
 
 ADDED: dict[str, Any] = {
     "controller.crossover": "single_point",
+    "evaluator.common_patches": False,
+    "evaluator.common_weights": False,
+    "training.expansion": None,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""
 

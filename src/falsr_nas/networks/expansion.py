@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.functional import conv2d
 
 from falsr_nas.networks.cells import InvertedBottleneck
 from falsr_nas.networks.network import Network, layer_seed
@@ -23,42 +23,46 @@ from falsr_nas.networks.network import Network, layer_seed
 GAIN = 0.25
 """Variance of the initial product, as a multiple of He's; our choice."""
 
-_BASE = "parametrizations.weight.0.base"
-_WIDE, _NARROW = "parametrizations.weight.original0", "parametrizations.weight.original1"
 
+class ExpandedConv(nn.Module):
+    """A convolution whose kernel is a constant plus the product of two trained matrices.
 
-class ExpandedKernel(nn.Module):
-    """The kernel of a convolution as a constant plus the product of two trained matrices.
+    Its output is at first that of the plain convolution.
 
     Args:
-        layer: the convolution.
+        plain: the convolution that it replaces.
         width: channels of the wide kernel per group; at least twice the outputs per group.
 
     Attributes:
-        base: the constant, of the kernel's shape (out, in / g, k, k).
+        base: the constant (out, in / g, k, k).
+        wide: (g, width, k k in / g), trained.
+        narrow: (g, out / g, width), trained.
+        bias: (out,), trained.
     """
 
     base: Tensor
 
-    def __init__(self, layer: nn.Conv2d, width: int) -> None:
+    def __init__(self, plain: nn.Conv2d, width: int) -> None:
         super().__init__()
-        self.groups = layer.groups
-        self.width = max(width, 2 * layer.out_channels // layer.groups)
-        self.register_buffer("base", torch.zeros_like(layer.weight))
+        weight, groups = plain.weight.detach(), plain.groups
+        fan_in, outputs = weight[0].numel(), len(weight) // groups
+        width = max(width, 2 * outputs)
+        self.padding, self.groups, self.bias = plain.padding, groups, plain.bias
+        self.wide = nn.Parameter(torch.randn(groups, width, fan_in) / fan_in**0.5)
+        scale = (2 * GAIN / width) ** 0.5
+        self.narrow = nn.Parameter(scale * torch.randn(groups, outputs, width))
+        product = merged_kernel(torch.zeros_like(weight), self.wide, self.narrow)
+        self.register_buffer("base", weight - product.detach())
 
-    def forward(self, wide: Tensor, narrow: Tensor) -> Tensor:
-        """Return the kernel (out, in / g, k, k); see :func:`merged_kernel` for the shapes."""
-        with torch.autocast(wide.device.type, enabled=False):
-            return merged_kernel(self.base, wide, narrow)
+    @property
+    def weight(self) -> Tensor:
+        """The kernel (out, in / g, k, k)."""
+        with torch.autocast(self.base.device.type, enabled=False):
+            return merged_kernel(self.base, self.wide, self.narrow)
 
-    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the two matrices, and set the constant so that the kernel is ``weight``."""
-        fan_in = weight[0].numel()
-        wide = torch.randn(self.groups, self.width, fan_in) / fan_in**0.5
-        narrow = torch.randn(self.groups, len(weight) // self.groups, self.width)
-        narrow *= (2 * GAIN / self.width) ** 0.5
-        self.base = weight - merged_kernel(torch.zeros_like(weight), wide, narrow)
-        return wide, narrow
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H, W)."""
+        return conv2d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
 
 
 def merged_kernel(base: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
@@ -90,18 +94,11 @@ def expand(network: Network, width: int, seed: int) -> None:
     for module in network.modules():
         if isinstance(module, InvertedBottleneck):
             plain |= {module.depthwise, module.project}
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         for name, layer in list(network.named_modules()):
             if isinstance(layer, nn.Conv2d) and layer not in plain:
                 torch.manual_seed(layer_seed(seed, f"{name}.expanded", layer.weight.shape))
-                parametrize.register_parametrization(layer, "weight", ExpandedKernel(layer, width))
-
-
-def merge(network: Network) -> None:
-    """Make an expanded network plain again, in place; its output does not change."""
-    for layer in list(network.modules()):
-        if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight")
+                network.set_submodule(name, ExpandedConv(layer, width))
 
 
 def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -114,20 +111,21 @@ def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     merged = dict(weights)
     for name in weights:
-        if name.endswith(_BASE):
-            layer = name.removesuffix(_BASE)
-            parts = [merged.pop(layer + part, None) for part in (_BASE, _WIDE, _NARROW)]
-            merged[f"{layer}weight"] = _checked_kernel(layer, parts)
+        if name.endswith(".base"):
+            layer = name.removesuffix(".base")
+            parts = [merged.pop(f"{layer}.{part}", None) for part in ("base", "wide", "narrow")]
+            merged[f"{layer}.weight"] = _checked_kernel(layer, *parts)
     return merged
 
 
-def _checked_kernel(layer: str, parts: list[Tensor | None]) -> Tensor:
-    base, wide, narrow = parts
+def _checked_kernel(
+    layer: str, base: Tensor | None, wide: Tensor | None, narrow: Tensor | None
+) -> Tensor:
     if base is None or wide is None or narrow is None:
-        raise ValueError(f"the expanded convolution {layer.rstrip('.')!r} is not complete")
+        raise ValueError(f"the expanded convolution {layer!r} is not complete")
     groups, outputs, width = narrow.shape if narrow.dim() == 3 else (0, 0, 0)
-    if base.dim() != 4 or groups * outputs != len(base) or not groups:
-        raise ValueError(f"the tensors of {layer.rstrip('.')!r} do not fit together")
+    if base.dim() != 4 or not len(base) == groups * outputs > 0:
+        raise ValueError(f"the tensors of {layer!r} do not fit together")
     if wide.shape != (groups, width, base[0].numel()):
-        raise ValueError(f"the tensors of {layer.rstrip('.')!r} do not fit together")
+        raise ValueError(f"the tensors of {layer!r} do not fit together")
     return merged_kernel(base.float(), wide.float(), narrow.float())
