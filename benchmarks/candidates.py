@@ -1,13 +1,18 @@
 """Measure candidates per hour of the evaluator, and compare it with a plain Lightning loop.
 
     python benchmarks/candidates.py [--steps 200] [--threads N] [--workers 2] [--plain 3]
+                                    [--paper] [--seconds N]
 
 32 fixed genomes are trained for 200 steps each. First one evaluation at a time, with ``--threads``
 threads; the table shows the time of its parts: building the network, drawing batches, steps,
 validation, storing, and everything else, e.g. Lightning. Then ``--workers`` evaluations at a time
-with one thread each (on a GPU: sharing it), as in a search. The plain loop (see train_step.py) is
-timed for a few steps of each genome, and extrapolated to the steps of the evaluator, without
-validation. The last line is one JSON object.
+with one thread each (on a GPU: sharing it), as in a search; several numbers are measured one after
+the other. The plain loop (see train_step.py) is timed for a few steps of each genome, and
+extrapolated to the steps of the evaluator, without validation.
+
+``--paper`` takes recipe and limit of ``+experiment=x2_paper`` and validates on images of the size
+of DIV2K's; the estimate for 10,000 candidates then counts the validation of all 100. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -15,11 +20,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
+import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,14 +38,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from falsr_nas.archive.candidate import Candidate, Origin
+from falsr_nas.archive.candidate import Candidate, Evaluation, FailureKind, Origin, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.data.datamodule import SuperResolutionData
-from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.data.settings import DataSettings, PhotographsSettings
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.space.cost import genome_cost
@@ -46,6 +55,10 @@ from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.engine import StepEngine
 from falsr_nas.training.settings import TrainingSettings
 from train_step import plain_step, write_pngs
+from x2_paper import VAL_IMAGES, VAL_SHAPE, x2_paper
+
+MAX_MULT_ADDS = 60.0
+"""G; the limit of the small searches."""
 
 SPENT: Counter[str] = Counter()
 """Seconds by part of an evaluation."""
@@ -76,31 +89,77 @@ def time_parts() -> None:
     SuperResolutionData.batches = lambda self, *shares: timed("batches", batches(self, *shares))
 
 
-def fixed_genomes(count: int) -> list[Genome]:
-    """Return random genomes of at most 60 G mult-adds, the limit of the small searches."""
+def fixed_genomes(count: int, max_mult_adds: float = MAX_MULT_ADDS) -> list[Genome]:
+    """Return random genomes of at most ``max_mult_adds`` G."""
     rng, space = np.random.default_rng(1), SearchSpace()
     found: list[Genome] = []
     while len(found) < count:
         genome = space.sample(rng)
-        if genome_cost(genome).mult_adds <= 60e9:
+        if genome_cost(genome).mult_adds <= max_mult_adds * 1e9:
             found.append(genome)
     return found
 
 
-def side_by_side(candidates: list[Candidate], training: TrainingSettings, workers: int) -> float:
-    """Return the candidates per hour of several workers, without the time to start them."""
-    evaluator = IncompleteTrainingSettings(threads=1)
-    make = partial(IncompleteTraining, evaluator, training, PhotographsSettings(), 1)
-    with ProcessesExecutor(ProcessesSettings(workers=workers), make) as executor:
+def numbered(genomes: list[Genome]) -> list[Candidate]:
+    """Return the genomes as candidates of a search."""
+    return [
+        Candidate(genome, genome_cost(genome), Origin(("sampled",)), 0, number)
+        for number, genome in enumerate(genomes)
+    ]
+
+
+def checked(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation that has a score or diverged; exit with the error of any other."""
+    outcome = evaluation.outcome
+    if isinstance(outcome, Score) or outcome.kind is FailureKind.DIVERGED:
+        return evaluation
+    sys.exit(f"{outcome.kind.value}: {outcome.message}\n{outcome.traceback}")
+
+
+def one_at_a_time(
+    evaluator: IncompleteTraining, candidates: list[Candidate], seconds: float
+) -> tuple[int, float]:
+    """Evaluate and store candidates; start none after ``seconds``. Return their number and time."""
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "search.db", {}) as store:
         began = time.perf_counter()
         for candidate in candidates:
-            executor.submit(candidate)
-        for _ in candidates:
-            executor.collect()
-        return 3600 * len(candidates) / (time.perf_counter() - began)
+            store.add(checked(attempt(evaluator, candidate)))
+            spent = time.perf_counter() - began
+            if spent > seconds:
+                break
+        return store.count(), spent
 
 
-def main() -> None:
+def side_by_side(
+    candidates: list[Candidate], training: TrainingSettings, data: DataSettings, workers: int
+) -> float:
+    """Return the candidates per hour of several workers, without the time to start them.
+
+    Each worker first evaluates a candidate that is not counted. On a machine with GPUs, as many
+    workers share each of them.
+    """
+    evaluator = IncompleteTrainingSettings(threads=1)
+    make = partial(IncompleteTraining, evaluator, training, data, 1)
+    settings = (
+        ProcessesSettings(workers_per_device=workers)
+        if visible_gpus()
+        else ProcessesSettings(workers=workers)
+    )
+    with ProcessesExecutor(settings, make) as executor:
+
+        def evaluate(some: list[Candidate]) -> float:
+            began = time.perf_counter()
+            for candidate in some:
+                executor.submit(candidate)
+            for _ in some:
+                checked(executor.collect())
+            return time.perf_counter() - began
+
+        evaluate((candidates * executor.capacity)[: executor.capacity])
+        return 3600 * len(candidates) / evaluate(candidates)
+
+
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,7 +167,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--workers", type=int, default=2, help="evaluations at a time; 0 to skip this part"
+        "--workers", type=int, nargs="+", default=[2], help="evaluations at a time; 0 to skip this"
     )
     parser.add_argument(
         "--plain",
@@ -116,85 +175,101 @@ def main() -> None:
         default=3,
         help="steps of the plain loop for each genome; 0 to skip it",
     )
-    options = parser.parse_args()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    genomes = fixed_genomes(options.candidates)
-    candidates = [
-        Candidate(genome, genome_cost(genome), Origin(("sampled",)), 0, number)
-        for number, genome in enumerate(genomes)
-    ]
-    training = TrainingSettings(
-        epochs=max(1, options.steps // 50), steps_per_epoch=min(50, options.steps)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=math.inf,
+        help="one at a time, start no further candidate after this time",
     )
+    parser.add_argument("--paper", action="store_true", help="train as +experiment=x2_paper")
+    parser.add_argument("--val-images", type=int, default=4, help="with --paper")
+    parser.add_argument(
+        "--val-shape", type=int, nargs=2, default=VAL_SHAPE, help="with --paper: height, width"
+    )
+    return parser.parse_args()
+
+
+def plain_rate(genomes: list[Genome], training: TrainingSettings, plain: int) -> float:
+    """Return the candidates per hour of the plain loop, from ``plain`` steps of each genome."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_pngs(Path(folder))
+        seconds = [
+            plain_step(genome, training.patch_size, Path(folder), plain, training.batch_size)
+            for genome in genomes
+        ]
+    return 3600 * len(genomes) / (training.steps * sum(seconds))
+
+
+def print_parts(parts: dict[str, float], title: str) -> None:
+    whole = sum(parts.values())
+    table = Table("part", "s per candidate", "share", title=title)
+    for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
+        table.add_row(name, f"{seconds:.3f}", f"{seconds / whole:.1%}")
+    Console(width=120).print(table)
+
+
+def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
+    """Measure and print everything; write stand-ins for DIV2K into ``root`` if they are needed."""
+    training, data, limit = TrainingSettings(), PhotographsSettings(), MAX_MULT_ADDS
+    missing_validation = 0.0  # as a multiple of the measured one
+    if options.paper:
+        paper = x2_paper(root, options.val_images, tuple(options.val_shape))
+        training, data, limit = paper.training, paper.data, paper.constraints.max_mult_adds
+        missing_validation = VAL_IMAGES / options.val_images - 1
+    training = replace(
+        training, epochs=max(1, options.steps // 50), steps_per_epoch=min(50, options.steps)
+    )
+    genomes = fixed_genomes(options.candidates, limit)
+    candidates = numbered(genomes)
     evaluator = IncompleteTraining(
-        IncompleteTrainingSettings(threads=options.threads), training, PhotographsSettings(), seed=1
+        IncompleteTrainingSettings(threads=options.threads), training, data, seed=1
     )
     evaluator.prepare()
     time_parts()
-    with tempfile.TemporaryDirectory() as folder:
-        with Store(Path(folder) / "search.db", {}) as store:
-            began = time.perf_counter()
-            for candidate in candidates:
-                evaluation = attempt(evaluator, candidate)
-                assert evaluation.score is not None, evaluation.outcome
-                store.add(evaluation)
-            whole = time.perf_counter() - began
-        write_pngs(Path(folder))
-        plain = [
-            plain_step(
-                genome, training.patch_size, Path(folder), options.plain, training.batch_size
-            )
-            for genome in genomes
-            if options.plain
-        ]
-    steps = training.epochs * training.steps_per_epoch
-    parts = {name: SPENT[name] for name in ("build", "batches", "validation", "store")}
-    parts["steps"] = SPENT["steps and batches"] - SPENT["batches"]
-    parts["all else"] = whole - sum(parts.values())
-    table = Table(
-        "part",
-        "s per candidate",
-        "share",
-        title=f"{len(genomes)} candidates of {steps} steps, {options.threads} threads",
-    )
-    for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
-        table.add_row(name, f"{seconds / len(genomes):.3f}", f"{seconds / whole:.1%}")
-    Console(width=120).print(table)
+    count, whole = one_at_a_time(evaluator, candidates, options.seconds)
+    parts = {name: SPENT[name] / count for name in ("build", "batches", "validation", "store")}
+    parts["steps"] = (SPENT["steps and batches"] - SPENT["batches"]) / count
+    parts["all else"] = whole / count - sum(parts.values())
+    print_parts(parts, f"{count} candidates of {training.steps} steps, {options.threads} threads")
+    rate = 3600 * count / whole
+    share = 1 - parts["steps"] * count / whole
+    print(f"{rate:.0f} candidates per hour; share of time outside of the steps: {share:.1%}")
+    together: dict[int, float] = {}
+    for workers in filter(None, options.workers):
+        together[workers] = side_by_side(candidates, training, data, workers)
+        print(f"{workers} workers with one thread each: {together[workers]:.0f} per hour")
+    best = max(rate, *together.values()) if together else rate
+    seconds = whole / count + missing_validation * parts["validation"]
+    hours = 10_000 * seconds / 3600 * rate / best
+    print(f"10,000 such candidates: {hours:.1f} hours")
     result: dict[str, Any] = {
-        "candidates_per_hour": 3600 * len(genomes) / whole,
-        "share_beside_steps": 1 - parts["steps"] / whole,
-        "seconds": {name: seconds / len(genomes) for name, seconds in parts.items()},
+        "candidates": count,
+        "steps": training.steps,
+        "paper": options.paper,
+        "candidates_per_hour": rate,
+        "share_beside_steps": share,
+        "seconds": parts,
+        "seconds_with_whole_validation": seconds,
+        "side_by_side": together,
+        "hours_for_10000": hours,
     }
-    print(
-        f"{result['candidates_per_hour']:.0f} candidates per hour;"
-        f" share of time outside of the steps: {result['share_beside_steps']:.1%}"
-    )
-    best = result["candidates_per_hour"]
-    if options.workers:
-        result["workers"] = options.workers
-        result["candidates_per_hour_side_by_side"] = side_by_side(
-            candidates, training, options.workers
-        )
-        best = max(best, result["candidates_per_hour_side_by_side"])
-        print(
-            f"{options.workers} workers with one thread each:"
-            f" {result['candidates_per_hour_side_by_side']:.0f} per hour"
-        )
-    result["hours_for_10000"] = 10_000 / best
-    print(f"10,000 such candidates: {result['hours_for_10000']:.1f} hours")
-    if plain:
-        result["plain_candidates_per_hour"] = 3600 * len(genomes) / (steps * sum(plain))
+    if options.plain:
+        result["plain_candidates_per_hour"] = plain_rate(genomes[:count], training, options.plain)
         result["times_plain"] = best / result["plain_candidates_per_hour"]
         print(
             f"plain loop: {result['plain_candidates_per_hour']:.0f} per hour;"
             f" ours is {result['times_plain']:.1f} times as fast"
         )
-    print(
-        json.dumps(
-            result | {"steps": steps, "threads": options.threads, "torch": torch.__version__}
-        )
-    )
+    return result
+
+
+def main() -> None:
+    options = parse_options()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(options, Path(folder))
+    print(json.dumps(result | {"threads": options.threads, "torch": torch.__version__}))
 
 
 if __name__ == "__main__":

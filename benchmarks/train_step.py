@@ -1,12 +1,15 @@
 """Measure the time and the FLOP/s of a training step, and compare it with a plain Lightning loop.
 
     python benchmarks/train_step.py [--patches 32 64] [--seconds 3] [--threads N] [--plain 3]
+                                    [--eager] [--networks FALSR-A FALSR-B]
 
 The networks are the published ones and six fixed random genomes, from the smallest to the largest
 of 200. The table shows milliseconds per step at batch size 16; FLOP/s (two FLOPs per mult-add; a
 step counts as three forward passes); their share of the rate of a large matrix product, measured in
 the same run; and the time of a plain loop of PyTorch Lightning: float32, NCHW, a DataLoader that
-reads PNGs, automatic optimization. The last line is one JSON object.
+reads PNGs, automatic optimization. ``--eager`` adds the time of our step without its CUDA graph;
+without a GPU, there is no graph and both times are of the same code. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -86,9 +89,15 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> flo
 
 
 def our_step(
-    genome: Genome, patch: int, device: torch.device, data: SuperResolutionData, seconds: float
+    genome: Genome,
+    patch: int,
+    device: torch.device,
+    data: SuperResolutionData,
+    seconds: float,
+    *,
+    graph: bool = True,
 ) -> float:
-    """Return the seconds of a step of this package's training."""
+    """Return the seconds of a step of this package's training, with or without a CUDA graph."""
     network = initialized_network(genome, Initialization.he, True, 1).to(
         device=device, memory_format=torch.channels_last
     )
@@ -106,6 +115,7 @@ def our_step(
         lambda: pool.sample(BATCH, patch, generator),
         dtype,
         generator=generator,
+        graph=graph,
     )
     steps = STEPS_PER_CALL[device.type]
     return timed(lambda: engine.run(steps), device, seconds) / steps
@@ -181,6 +191,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--patches", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--networks", nargs="+", help="some of the networks; all by default")
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="approximate time of each measurement"
     )
@@ -188,12 +199,16 @@ def main() -> None:
     parser.add_argument(
         "--plain", type=int, default=3, help="steps of the plain loop; 0 to skip it"
     )
+    parser.add_argument("--eager", action="store_true", help="also time steps without a CUDA graph")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = step_dtype(Precision.auto, device)
+    networks = fixed_genomes()
+    if options.networks:
+        networks = {name: networks[name] for name in options.networks}
     rate = matrix_rate(device, dtype, options.seconds)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -202,11 +217,16 @@ def main() -> None:
             data = SuperResolutionData(
                 PhotographsSettings(), batch_size=BATCH, patch_size=patch, steps_per_epoch=1
             )
-            for name, genome in fixed_genomes().items():
+            for name, genome in networks.items():
                 ours = our_step(genome, patch, device, data, options.seconds)
                 plain = (
                     plain_step(genome, patch, Path(folder), options.plain)
                     if options.plain
+                    else None
+                )
+                eager = (
+                    our_step(genome, patch, device, data, options.seconds, graph=False)
+                    if options.eager
                     else None
                 )
                 flops = step_flops(genome, patch) / ours
@@ -220,6 +240,8 @@ def main() -> None:
                         "share_of_matrix_rate": flops / rate,
                         "plain_ms": None if plain is None else 1e3 * plain,
                         "times_plain": None if plain is None else plain / ours,
+                        "eager_ms": None if eager is None else 1e3 * eager,
+                        "times_eager": None if eager is None else eager / ours,
                     }
                 )
     title = (
@@ -234,21 +256,22 @@ def main() -> None:
         "share of matrix rate",
         "plain ms",
         "speed-up",
+        "eager ms",
+        "speed-up",
         title=title,
     )
     for row in rows:
-        plain = (
-            ("-", "-")
-            if row["plain_ms"] is None
-            else (f"{row['plain_ms']:.1f}", f"{row['times_plain']:.1f}")
-        )
+        others = [
+            "-" if row[key] is None else f"{row[key]:.1f}"
+            for key in ("plain_ms", "times_plain", "eager_ms", "times_eager")
+        ]
         figures = (
             f"{row['ms']:.1f}",
             f"{row['gflops']:,.0f}",
             f"{row['share_of_matrix_rate']:.2f}",
         )
         table.add_row(
-            row["network"], f"{row['mult_adds_g']:.1f}", str(row["patch"]), *figures, *plain
+            row["network"], f"{row['mult_adds_g']:.1f}", str(row["patch"]), *figures, *others
         )
     Console(width=120).print(table)
     about = {

@@ -140,8 +140,15 @@ def test_a_recorded_step_is_the_step() -> None:
         optimizer = torch.optim.Adam(
             model.parameters(), lr=torch.tensor(1e-3, device="cuda"), fused=True, capturable=True
         )
-        ours = StepEngine(model, optimizer, RATES.cuda(), draw, torch.float32, generator=generator)
-        ours._graph = None if recorded else False
+        ours = StepEngine(
+            model,
+            optimizer,
+            RATES.cuda(),
+            draw,
+            torch.float32,
+            generator=generator,
+            graph=recorded,
+        )
         ours.run(20)
         assert bool(ours._graph) is recorded
         return [parameter.detach().cpu() for parameter in model.parameters()]

@@ -60,6 +60,7 @@ class StepEngine:
             share of the model's at each step, (steps,).
         generator: random generator of ``batches``, for the graph.
         processes: how many processes share each batch; their gradients are averaged.
+        graph: whether to record a CUDA graph on a CUDA device; False is for comparisons.
 
     Attributes:
         position: steps taken so far, (1,) on the device.
@@ -76,6 +77,7 @@ class StepEngine:
         average: tuple[list[Tensor], Tensor] | None = None,
         generator: torch.Generator | None = None,
         processes: int = 1,
+        graph: bool = True,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -91,7 +93,7 @@ class StepEngine:
         self._processes = processes
         self._total = torch.zeros((), device=rates.device)
         self._warm = 0
-        self._graph: Any = None  # a CUDA graph, or False where there can be none
+        self._graph: Any = None if graph else False  # a CUDA graph, or False where there is none
         self.go_on_from(0)
 
     def go_on_from(self, position: int) -> None:
