@@ -23,12 +23,10 @@ from typing import Any
 import torch
 
 from falsr_nas.archive.store import Store
-from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.evaluator import attempt
-from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.training.settings import TrainingSettings
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
 from startup import SEARCH, stored
+from x2_paper import search_config
 
 INTERRUPTED = 130
 STOPPING = 60.0
@@ -64,21 +62,13 @@ def evaluations(run_dir: Path) -> dict[str, tuple[float | None, float | None]]:
         }
 
 
-def repeated(run_dir: Path, count: int) -> list[dict[str, Any]]:
+def repeated(run_dir: Path, settings: list[str], count: int) -> list[dict[str, Any]]:
     """Evaluate the first candidates again, and return their old and their new PSNR in dB."""
     with Store(run_dir / "search.db") as store:
-        config, first = store.config, store.evaluations()[:count]
-    training = {
-        name.removeprefix("training."): value
-        for name, value in config.items()
-        if name.startswith("training.")
-    }
-    evaluator = IncompleteTraining(
-        IncompleteTrainingSettings(config["evaluator.threads"]),
-        TrainingSettings(**training),
-        PhotographsSettings(val_crop=config["data.val_crop"]),
-        config["seed"],
-    )
+        first = store.evaluations()[:count]
+    config = search_config(settings)
+    context = EvaluationContext(config.training, config.data, config.seed)
+    evaluator = EVALUATORS.build(config.evaluator, context)
     evaluator.prepare()
     rows = []
     for one in first:
@@ -105,7 +95,7 @@ def main() -> None:
     stopped = run(command, half, signal.SIGTERM, options.run_dir)
     spent = time.monotonic() - began
     after = evaluations(options.run_dir)
-    again = repeated(options.run_dir, options.repeat)
+    again = repeated(options.run_dir, settings, options.repeat)
     with Store(options.run_dir / "search.db") as store:
         failures = [failure.failure.kind.value for failure in store.failures()]
     checks = {

@@ -101,8 +101,8 @@ def main() -> None:
             f"{row['largest_difference_db']:.3f}",
         )
     Console(width=120).print(table)
-    spread = np.diff(np.sort([value for value in psnr["fp32"] if value == value]))
-    result["median_gap_of_neighbours_db"] = float(np.median(spread)) if len(spread) else None
+    gaps = np.diff(np.sort(psnr["fp32"]))  # NaN sorts last
+    result["median_gap_of_neighbours_db"] = float(np.nanmedian(gaps))
     result["psnr"] = {
         candidate.key: dict(zip(KINDS, row, strict=True))
         for candidate, row in zip(candidates, zip(*psnr.values(), strict=True), strict=True)

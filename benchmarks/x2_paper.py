@@ -40,9 +40,13 @@ def x2_paper(root: Path, val_images: int, val_shape: tuple[int, int]) -> SearchC
         repeats = [-(-side // size) for side, size in zip(val_shape, tile.shape, strict=False)]
         whole = np.tile(tile, (*repeats, 1))[: val_shape[0], : val_shape[1]]
         Image.fromarray(whole).save(root / "DIV2K_valid_HR" / f"{number:04}.png", compress_level=1)
+    return search_config(["+experiment=x2_paper", f"data.root='{root}'"])
+
+
+def search_config(overrides: list[str]) -> SearchConfig:
+    """Return the settings of a search as its command composes them."""
     SCHEMAS.register("search")
     with hydra.initialize_config_dir(config_path(), version_base="1.3"):
-        config = hydra.compose("search", ["+experiment=x2_paper", f"data.root='{root}'"])
-        settings = OmegaConf.to_object(config)
+        settings = OmegaConf.to_object(hydra.compose("search", overrides))
     assert isinstance(settings, SearchConfig)
     return settings
