@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from falsr_nas.execution.devices import visible_gpus
+
 BENCHMARKS = Path(__file__).resolve().parent
 ROOT = BENCHMARKS.parent
 
@@ -36,9 +38,11 @@ GRACE_SECONDS = 15.0
 """Between SIGTERM and SIGKILL for a step that takes too long."""
 
 PACKAGES = (
-    "torch pytorch_lightning torchmetrics hydra omegaconf numpy scipy PIL skimage rich safetensors"
-    " lazy_loader deap moocore matplotlib pytest"
-).split()
+    *("torch", "pytorch_lightning", "torchmetrics", "hydra", "omegaconf", "numpy", "PIL"),
+    *("skimage", "scipy", "rich", "safetensors", "lazy_loader", "deap", "moocore"),
+    *("matplotlib", "pytest", "hypothesis"),
+)
+"""What the steps import."""
 
 PROBE = """
 import importlib.util, json, platform, sys
@@ -48,7 +52,7 @@ if not missing:
     import pytorch_lightning, torch
     about |= {"torch": torch.__version__, "lightning": pytorch_lightning.__version__}
     about |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    about["device"] = platform.processor() or platform.machine()
+    about["device"] = "cpu"
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         about |= {"device": gpu.name, "memory_mib": gpu.total_memory >> 20}
@@ -88,13 +92,13 @@ def steps_of(output: Path, data: Path | None) -> list[Step]:
     images = ("--data", data) if data else ()
     return [
         Step("tests", 300, lambda _: script("engine_tests.py")),
-        Step("train_step", 400, lambda _: script("train_step.py")),
+        Step("train_step", 600, lambda _: script("train_step.py")),
         Step(
             "candidates",
             600,
             lambda seconds: script(
                 *("candidates.py", "--paper", "--steps", 10_000, "--candidates", 32),
-                *("--workers", 0, "--seconds", seconds / 2),
+                *("--workers", 0, "--plain", 1, "--seconds", 0.4 * seconds),
             ),
         ),
         Step(
@@ -272,10 +276,12 @@ def x2_paper_estimate(steps: dict[str, Record]) -> Record | None:
     The seconds of a candidate are measured one at a time, those of validation scaled to DIV2K's 100
     images; how much faster several at a time are is measured on shorter trainings.
     """
-    alone = steps.get("candidates", {}).get("result")
-    if not alone:
+    results = {name: step["result"] for name, step in steps.items() if step["status"] == "done"}
+    if "candidates" not in results:
         return None
-    together = (steps.get("workers", {}).get("result") or {}).get("side_by_side") or {"1": 1.0}
+    alone, together = results["candidates"], {"1": 1.0}
+    if "workers" in results:
+        together = results["workers"]["side_by_side"]
     workers = max(together, key=lambda count: together[count])
     speedup = together[workers] / together["1"]
     seconds = alone["seconds_with_whole_validation"]
@@ -310,21 +316,23 @@ def run_steps(
             write_json(path, record)
             reason = f", {record['reason']}" if "reason" in record else ""
             print(f"{step.name}: {record['status']}{reason}, {record['seconds']} s", flush=True)
-            print(*(f"    {line}" for line in record.get("last_lines", ())), sep="\n", end="")
+            for line in record.get("last_lines", ()):
+                print(f"    {line}", flush=True)
         records[step.name] = record
         write_json(output / "summary.json", summary(output, about, records))
     return records
 
 
 def summary(output: Path, about: Record, records: dict[str, Record]) -> Record:
-    """Return the summary: of this run's steps, and of the others that are done in the folder."""
+    """Return the summary: of this run's steps, and of those of earlier runs in the folder."""
     others = {
-        path.stem: record
+        path.stem: json.loads(path.read_text())
         for path in sorted(output.glob("*.json"))
-        if path.stem not in {*records, "summary"} and (record := recorded(path))
+        if path.stem not in {*records, "summary"}
     }
     steps = records | others
-    return {"about": about, "x2_paper": x2_paper_estimate(steps), "steps": steps}
+    estimate = None if about["tiny"] else x2_paper_estimate(steps)
+    return {"about": about, "x2_paper": estimate, "steps": steps}
 
 
 def about_machine() -> Record:
@@ -338,17 +346,32 @@ def about_machine() -> Record:
         fail(f"{sys.executable} cannot load torch: {last}")
     if missing := about.pop("missing"):
         fail(f"{sys.executable} lacks {', '.join(missing)}: give their wheels with --wheels")
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    driver = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    commit = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     return about | {
+        "driver": first_line(driver) if about["gpu"] else None,
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "commit": commit.stdout.strip() or None,
+        "commit": first_line(commit),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def first_line(command: list[str]) -> str | None:
+    """Return the first line that a command prints; None where it cannot be run or prints none."""
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return next(iter(printed.splitlines()), None)
+
+
+def cpu_model() -> str | None:
+    """Return the name of the processor."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return None
 
 
 def fail(message: str) -> NoReturn:
@@ -398,10 +421,10 @@ def chosen(steps: list[Step], names: str | None, limits: list[str]) -> list[Step
     ]
 
 
-def one_gpu() -> None:
-    """Show the steps a single GPU, so that they measure one."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+def show_one_gpu() -> None:
+    """Show the steps one GPU of several: they measure one."""
+    if len(gpus := visible_gpus()) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
 
 
 def check_kind(output: Path, tiny: bool) -> None:
@@ -422,7 +445,7 @@ def main() -> None:
     check_kind(output, options.tiny)
     steps = tiny_steps_of(output) if options.tiny else steps_of(output, data)
     steps = chosen(steps, options.steps, options.limit)
-    one_gpu()
+    show_one_gpu()
     about = about_machine() | {"tiny": options.tiny}
     print(f"{about['device']}, torch {about['torch']}", flush=True)
     try:

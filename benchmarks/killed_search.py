@@ -36,15 +36,13 @@ STOPPING = 60.0
 def run(command: list[str], seconds: float, end: signal.Signals, run_dir: Path) -> int:
     """Run a search, send it a signal after ``seconds``, and return its exit code.
 
-    The signal waits for a first evaluation, so that there is something to keep, for as long again.
+    The signal waits for a first new evaluation, so that there is something to keep.
     """
     before, began = stored(run_dir / "search.db"), time.monotonic()
     process = subprocess.Popen(command)
     try:
         while process.poll() is None:
-            spent = time.monotonic() - began
-            new = stored(run_dir / "search.db") > before
-            if spent > seconds and (new or spent > 2 * seconds):
+            if time.monotonic() - began > seconds and stored(run_dir / "search.db") > before:
                 process.send_signal(end)
                 return process.wait(STOPPING)
             time.sleep(0.1)

@@ -50,7 +50,8 @@ def memory_in_use() -> float | None:
     answer = subprocess.run(
         [*query, "-i", gpus[0]], capture_output=True, text=True, timeout=60, check=False
     )
-    return float(answer.stdout) if answer.returncode == 0 else None
+    used = answer.stdout.strip()
+    return float(used) if used.isdigit() else None  # some virtual machines do not tell
 
 
 def measure(
@@ -106,8 +107,8 @@ def main() -> None:
             row = processes.submit(
                 measure, name, recipe, options.steps, root, tuple(options.val_shape)
             ).result()
-            if row["device"] is not None and before is not None:
-                row["device"] -= before
+            if row["device"] is not None:
+                row["device"] -= before or 0.0
             rows.append(row)
     table = Table("network", "recipe", *COLUMNS, title="peak memory in MiB")
     for row in rows:
