@@ -5,10 +5,10 @@
 
 The recipe is ``training=modern`` with as many epochs as fit into the time at the measured speed of
 a step; ``--epochs`` gives their number instead. The number is kept in the output folder: the same
-command continues a training that was stopped because its time was over. DIR has the folders
-``train/T91``, ``train/BSDS200``, ``val/Kodak24`` and ``benchmark``; the sets in the last are scored with the
-weights reached. Without it, the photographs of scikit-image serve for training and validation, and
-nothing is scored. SETTINGs are passed to ``falsr_nas.train``. The last line is one JSON object.
+command continues a training that was stopped because its time was over. DIR has ``train/T91``,
+``train/BSDS200``, ``val/Kodak24``, and in ``benchmark`` the sets on which the weights are scored.
+Without it, the photographs of scikit-image serve for training and validation, and nothing is
+scored. SETTINGs are passed to ``falsr_nas.train``. The last line is one JSON object.
 """
 
 from __future__ import annotations
