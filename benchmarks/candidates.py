@@ -21,7 +21,6 @@ import argparse
 import json
 import logging
 import math
-import sys
 import tempfile
 import time
 import warnings
@@ -42,6 +41,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, FailureKind, Orig
 from falsr_nas.archive.store import Store
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings, PhotographsSettings
+from falsr_nas.errors import SearchError
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
@@ -109,11 +109,15 @@ def numbered(genomes: list[Genome]) -> list[Candidate]:
 
 
 def checked(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation that has a score or diverged; exit with the error of any other."""
+    """Return an evaluation that has a score or diverged.
+
+    Raises:
+        SearchError: it failed otherwise.
+    """
     outcome = evaluation.outcome
     if isinstance(outcome, Score) or outcome.kind is FailureKind.DIVERGED:
         return evaluation
-    sys.exit(f"{outcome.kind.value}: {outcome.message}\n{outcome.traceback}")
+    raise SearchError(f"{outcome.kind.value}: {outcome.message}\n{outcome.traceback}".rstrip())
 
 
 def one_at_a_time(
@@ -235,8 +239,14 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     share = 1 - parts["steps"] * count / whole
     print(f"{rate:.0f} candidates per hour; share of time outside of the steps: {share:.1%}")
     together: dict[int, float] = {}
+    failed: dict[int, str] = {}
     for workers in filter(None, options.workers):
-        together[workers] = side_by_side(candidates, training, data, workers)
+        try:
+            together[workers] = side_by_side(candidates, training, data, workers)
+        except SearchError as error:  # most likely they do not fit into memory
+            failed[workers] = str(error)
+            print(f"{workers} workers: failed, {error}", flush=True)
+            continue
         print(f"{workers} workers with one thread each: {together[workers]:.0f} per hour")
     best = max(rate, *together.values()) if together else rate
     seconds = whole / count + missing_validation * parts["validation"]
@@ -251,6 +261,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "seconds": parts,
         "seconds_with_whole_validation": seconds,
         "side_by_side": together,
+        "side_by_side_failed": failed,
         "hours_for_10000": hours,
     }
     if options.plain:

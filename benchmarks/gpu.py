@@ -20,16 +20,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 from falsr_nas.execution.devices import visible_gpus
-
-BENCHMARKS = Path(__file__).resolve().parent
-ROOT = BENCHMARKS.parent
+from gpu_steps import ROOT, Step, steps_of, tiny_steps_of
 
 LEAST_SECONDS = 20.0
 """A step is not begun when less time is left."""
@@ -62,119 +60,6 @@ print(json.dumps(about))
 """
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step.
-
-    Attributes:
-        name: of the step and its files.
-        limit: seconds it may take.
-        command: returns the command, given the seconds that the step may take now. The last line
-            that it prints is a JSON object. Where that says ``"finished": false``, the step is
-            continued by the next run.
-    """
-
-    name: str
-    limit: float
-    command: Callable[[float], list[str]]
-
-
-def script(name: str, *arguments: object) -> list[str]:
-    """Return the command of a script of this folder."""
-    return [sys.executable, str(BENCHMARKS / name), *map(str, arguments)]
-
-
-def steps_of(output: Path, data: Path | None) -> list[Step]:
-    """Return the steps in their order."""
-    search, training = output / "search", output / "falsr_b"
-    images = ("--data", data) if data else ()
-    return [
-        Step("tests", 300, lambda _: script("engine_tests.py")),
-        Step("train_step", 600, lambda _: script("train_step.py")),
-        Step(
-            "candidates",
-            600,
-            lambda seconds: script(
-                *("candidates.py", "--paper", "--steps", 10_000, "--candidates", 32),
-                *("--workers", 0, "--plain", 1, "--seconds", 0.4 * seconds),
-            ),
-        ),
-        Step(
-            "workers",
-            600,
-            lambda _: script(
-                *("candidates.py", "--paper", "--steps", 1000, "--candidates", 24),
-                *("--workers", 1, 2, 4, 8, "--plain", 0, "--seconds", 0),
-            ),
-        ),
-        Step(
-            "graph",
-            400,
-            lambda _: script("train_step.py", "--patches", 16, 32, "--plain", 0, "--eager"),
-        ),
-        Step("precision", 600, lambda _: script("precision.py", "--candidates", 24)),
-        Step("memory", 400, lambda _: script("memory.py")),
-        Step(
-            "search",
-            750,
-            lambda seconds: script(
-                *("killed_search.py", "--run-dir", search, "--seconds", min(600, 0.8 * seconds)),
-                "execution.workers_per_device=4",
-            ),
-        ),
-        Step(
-            "falsr_b",
-            math.inf,
-            lambda seconds: script(
-                *("timed_training.py", "--output", training, "--seconds", 0.9 * seconds), *images
-            ),
-        ),
-    ]
-
-
-def tiny_steps_of(output: Path) -> list[Step]:
-    """Return the same steps with the smallest numbers, to try them on a processor."""
-    search, training = output / "search", output / "falsr_b"
-    network = ("--networks", "random 0%")
-    image = ("--val-shape", 96, 96)
-    steps: dict[str, list[str]] = {
-        "tests": script("engine_tests.py", "tests/training/test_engine.py"),
-        "train_step": script(
-            *("train_step.py", *network, "--patches", 8, "--seconds", 0.01, "--plain", 1),
-            *("--threads", 1),
-        ),
-        "candidates": script(
-            *("candidates.py", "--paper", "--steps", 2, "--candidates", 2, "--workers", 0),
-            *("--plain", 1, "--threads", 1, "--val-images", 1, *image),
-        ),
-        "workers": script(
-            *("candidates.py", "--paper", "--steps", 1, "--candidates", 2, "--workers", 1, 2),
-            *("--plain", 0, "--seconds", 0, "--threads", 1, "--val-images", 1, *image),
-        ),
-        "graph": script(
-            *("train_step.py", *network, "--patches", 8, "--seconds", 0.01, "--plain", 0),
-            *("--threads", 1, "--eager"),
-        ),
-        "precision": script(
-            *("precision.py", "--candidates", 3, "--steps", 2, "--batch", 1, "--patch", 8)
-        ),
-        "memory": script(
-            *("memory.py", *network, "--recipes", "x2_paper", "--steps", 1, *image),
-        ),
-        "search": script(
-            *("killed_search.py", "--run-dir", search, "--seconds", 40, "--repeat", 1),
-            *("training.epochs=1", "training.steps_per_epoch=2", "constraints.max_mult_adds=20"),
-            *("controller.population_size=4", "execution.workers=1"),
-        ),
-        "falsr_b": script(
-            *("timed_training.py", "--output", training, "--epochs", 1, "--seconds", 300),
-            *("training.steps_per_epoch=2", "training.batch_size=2", "training.patch_size=8"),
-            *("training.warmup=0", "data.val_crop=64"),
-        ),
-    }
-    return [Step(name, 400, lambda _, command=command: command) for name, command in steps.items()]
 
 
 def finite(value: Any) -> Any:
@@ -280,7 +165,7 @@ def x2_paper_estimate(steps: dict[str, Record]) -> Record | None:
     if "candidates" not in results:
         return None
     alone, together = results["candidates"], {"1": 1.0}
-    if "workers" in results:
+    if "workers" in results and "1" in results["workers"]["side_by_side"]:
         together = results["workers"]["side_by_side"]
     workers = max(together, key=lambda count: together[count])
     speedup = together[workers] / together["1"]
@@ -415,7 +300,7 @@ def chosen(steps: list[Step], names: str | None, limits: list[str]) -> list[Step
     if unknown := [name for name in (*wanted, *changed) if name not in known]:
         fail(f"there is no step {unknown[0]!r}: choose some of {', '.join(s.name for s in steps)}")
     return [
-        Step(step.name, changed.get(step.name, step.limit), step.command)
+        replace(step, limit=changed.get(step.name, step.limit))
         for step in steps
         if step.name in wanted
     ]
