@@ -281,6 +281,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, help="folder with train/, val/ and benchmark/, for the training"
     )
+    parser.add_argument(
+        "--recipe",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="a setting of the training, e.g. training.ema=0.99; may be given several times",
+    )
     parser.add_argument("--again", action="store_true", help="also run steps that are done")
     parser.add_argument("--tiny", action="store_true", help="the smallest numbers, without --data")
     return parser.parse_args()
@@ -320,24 +327,18 @@ def check_kind(output: Path, tiny: bool) -> None:
         fail(f"{output} holds results {kind}: give another --output")
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = parse_options()
-    output = options.output.expanduser().resolve()
+def run(options: argparse.Namespace, output: Path) -> int:
+    """Run the chosen steps, and return the exit code."""
     data = options.data.expanduser().resolve() if options.data else None
     if data and not data.is_dir():
         fail(f"--data {data}: there is no such folder")
     check_kind(output, options.tiny)
-    steps = tiny_steps_of(output) if options.tiny else steps_of(output, data)
+    steps = tiny_steps_of(output) if options.tiny else steps_of(output, data, options.recipe)
     steps = chosen(steps, options.steps, options.limit)
     show_one_gpu()
     about = about_machine() | {"tiny": options.tiny}
     print(f"{about['device']}, torch {about['torch']}", flush=True)
-    try:
-        records = run_steps(steps, output, options.budget, about, again=options.again)
-    except KeyboardInterrupt:
-        print(f"stopped; {output} keeps what is done", file=sys.stderr)
-        sys.exit(130)
+    records = run_steps(steps, output, options.budget, about, again=options.again)
     if estimate := json.loads((output / "summary.json").read_text())["x2_paper"]:
         print(
             f"x2_paper: {estimate['hours']:.1f} hours for 10,000 candidates of"
@@ -345,7 +346,18 @@ def main() -> None:
         )
     failed = [name for name, record in records.items() if record["status"] == "failed"]
     print(f"failed: {', '.join(failed) or 'none'}; results: {output / 'summary.json'}")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = parse_options()
+    output = options.output.expanduser().resolve()
+    try:
+        sys.exit(run(options, output))
+    except KeyboardInterrupt:
+        print(f"stopped; {output} keeps what is done", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # Run everything that is to be measured on a GPU, step by step, on a machine without a network.
 #
 #   benchmarks/gpu.sh [--python PYTHON] [--wheels DIR] [--output DIR] [--steps a,b] [--budget S]
-#                     [--data DIR] [--limit STEP=S] [--again] [--tiny]
+#                     [--data DIR] [--recipe SETTING] [--limit STEP=S] [--again] [--tiny]
 #
 # --python PYTHON  the interpreter of an environment that has torch; by default python3
 # --wheels DIR     a folder of wheels of the packages that this environment lacks; all of them are

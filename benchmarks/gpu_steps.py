@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def script(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(BENCHMARKS / name), *map(str, arguments)]
 
 
-def steps_of(output: Path, data: Path | None) -> list[Step]:
-    """Return the steps in their order."""
+def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> list[Step]:
+    """Return the steps in their order; ``recipe`` has settings of the full training."""
     search, training = output / "search", output / "falsr_b"
     images = ("--data", data) if data else ()
     return [
@@ -76,7 +76,8 @@ def steps_of(output: Path, data: Path | None) -> list[Step]:
             "falsr_b",
             math.inf,
             lambda seconds: script(
-                *("timed_training.py", "--output", training, "--seconds", 0.9 * seconds), *images
+                *("timed_training.py", "--output", training, "--seconds", 0.9 * seconds),
+                *(*images, *recipe),
             ),
         ),
     ]
