@@ -40,7 +40,7 @@ from falsr_nas.data.images import luma, read_image
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.networks.network import BilinearResidual
-from falsr_nas.space.cost import LR_PIXELS, genome_cost
+from falsr_nas.space.cost import genome_cost, input_pixels
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -65,7 +65,7 @@ def fixed_genomes() -> dict[str, Genome]:
 
 def step_flops(genome: Genome, patch: int) -> float:
     """Return the FLOPs of a training step."""
-    return 3 * 2 * genome_cost(genome).mult_adds / LR_PIXELS * BATCH * patch**2
+    return 3 * 2 * genome_cost(genome).mult_adds / input_pixels(genome.scale) * BATCH * patch**2
 
 
 def timed(run: Callable[[], object], device: torch.device, seconds: float) -> float:

@@ -285,6 +285,12 @@ def test_the_experiments_run(tmp_path: Path) -> None:
     train, val = paint(tmp_path / "train", 2), paint(tmp_path / "val", 1, side=65)
     folders = (f"data.train_dirs=[{train}]", f"data.val_dir={val}")
     succeeds("+experiment=x2_291", *folders, *brief, f"run_dir={tmp_path / 'x2_291'}")
+    for name, limit in (("x2_tiny", 6.0), ("x2_nano", 3.1)):
+        succeeds(f"+experiment={name}", *folders, *brief, f"run_dir={tmp_path / name}")
+        with Store(tmp_path / name / "search.db") as store:
+            assert store.config["constraints.max_mult_adds"] == limit
+            assert store.config["space.stems"] == [8, 12, 16, 24, 32]
+            assert all(e.candidate.cost.mult_adds <= limit * 1e9 for e in store.evaluations())
     div2k = tmp_path / "DIV2K"
     for name, first in (("train", 1), ("valid", 801)):
         folder = paint(div2k / f"DIV2K_{name}_HR", 2, side=66)
@@ -307,6 +313,8 @@ def test_the_experiments_run(tmp_path: Path) -> None:
         (["training.epochs=many"], "training.epochs"),
         (["training.target=residul"], "training.target"),
         (["space.n=0"], "space.n is 0"),
+        (["space.stems=[30]"], "30 channels cannot be shuffled"),
+        (["space.upsamplers=[nearest]"], "unknown upsampler 'nearest'"),
         (["space.channels=[18]"], "4 groups do not divide 18"),
         (["space.kernels=[]"], "space.kernels is empty"),
         (["constraints.max_mult_adds=0.01"], "the lightest network of this space needs"),

@@ -15,7 +15,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import LR_PIXELS, Cost, Part, genome_cost, parts
+from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
 
@@ -50,7 +50,7 @@ class Description:
 
     Attributes:
         genome: the network.
-        cost: parameters, and mult-adds at 480x480 input, by formula.
+        cost: parameters, and mult-adds for 960x960 output, by formula.
         counted: the same as thop counts it on the built network; None where it was not asked for.
     """
 
@@ -95,7 +95,7 @@ class Description:
             reads, inputs = ", ".join(map(str, part.reads)), str(part.convs[0].inputs)
             cost = Cost(
                 sum(conv.params for conv in part.convs),
-                LR_PIXELS * sum(conv.mult_adds for conv in part.convs),
+                input_pixels(self.genome.scale) * sum(conv.mult_adds for conv in part.convs),
             )
             table.add_row(str(part.target), part.block, reads, inputs, *_figures(cost))
         table.add_section()
@@ -136,7 +136,8 @@ def _command(config: DescribeConfig) -> None:
     else:
         screen = console()
         screen.print(description.to_table())
-        note = "mult-adds at 480x480 input, which is 1280x720 pixels' worth of x2 output"
+        side = input_side(description.genome.scale)
+        note = f"mult-adds at {side}x{side} input: its output has as many pixels as 1280x720"
         screen.print(note, style="dim")
         print(description.genome)
 

@@ -12,7 +12,7 @@ import pytest
 
 from falsr_nas.archive.store import Store, StoreError
 from falsr_nas.cli.command import with_current_names
-from falsr_nas.cli.renamed import RENAMED, brought_up_to_date
+from falsr_nas.cli.renamed import ADDED, RENAMED, brought_up_to_date
 from falsr_nas.controller.settings import HybridSettings, NSGA2Settings
 from falsr_nas.search import SearchConfig, identity
 
@@ -40,27 +40,43 @@ def test_searches_of_version_0_1_have_all_settings_of_today(controller: NSGA2Set
 
 
 def test_arguments_are_renamed_with_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["controller.population=8,16", "++training.rate=1e-4", "-m", "seed=1", "~training.ema"]
+    given = [
+        "controller.population=8,16",
+        "space.stem=16,32",
+        "++training.rate=1e-4",
+        "-m",
+        "seed=1",
+        "~training.ema",
+    ]
     assert with_current_names(given) == [
         "controller.population_size=8,16",
+        "space.stems=[16],[32]",
         "++training.learning_rate=1e-4",
-        *given[2:],
+        *given[3:],
     ]
     assert capsys.readouterr().err.splitlines() == [
         "controller.population is now called controller.population_size",
+        "space.stem is now called space.stems",
         "training.rate is now called training.learning_rate",
     ]
 
 
 def test_a_command_of_version_0_1_runs_and_its_run_folder_is_resumed(tmp_path: Path) -> None:
-    arguments = ("tracking=none", "controller.population=4", f"run_dir={tmp_path}")
+    arguments = (
+        "tracking=none",
+        "controller.population=4",
+        "space.stem=16",
+        f"run_dir={tmp_path}",
+    )
     done = run(*arguments, "candidates=8")
     assert done.returncode == 0, done.stderr
     assert "controller.population is now called controller.population_size" in done.stderr
     with sqlite3.connect(tmp_path / "search.db") as db:  # as version 0.1 wrote it
         config = json.loads(db.execute("SELECT value FROM about WHERE name='config'").fetchone()[0])
         old = {OLD.get(name, name): value for name, value in config.items()}
-        del old["controller.crossover"]
+        (old["space.stem"],) = old["space.stem"]
+        for added in ADDED:
+            old.pop(added, None)
         db.execute("UPDATE about SET value = ? WHERE name = 'config'", (json.dumps(old),))
     with Store(tmp_path / "search.db") as store:
         assert store.config["controller.population_size"] == 4

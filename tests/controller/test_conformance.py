@@ -30,7 +30,18 @@ from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
 TINY = SearchSpace(
-    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
+)
+WITH_ENDS = SearchSpace(stems=(8, 12, 32), upsamplers=("paper", "subpixel"))
+ENDS = SearchSpace(
+    n=1,
+    operators=("conv",),
+    channels=(4, 8),
+    kernels=(3,),
+    residuals=(False,),
+    repeats=(1, 2),
+    stems=(4, 6),
+    upsamplers=("paper", "subpixel"),
 )
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
 
@@ -105,14 +116,15 @@ def test_candidates_are_new_affordable_numbered_and_have_an_origin(
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("limit", [None, 0.5])
+@pytest.mark.parametrize("space", [TINY, ENDS], ids=["one pair of ends", "several"])
 def test_a_tiny_space_is_exhausted(
-    kind: type[ControllerSettings], count: int, limit: float | None
+    kind: type[ControllerSettings], count: int, limit: float | None, space: SearchSpace
 ) -> None:
     wanted = {
-        genome.key for genome in affordable_genomes(TINY, None if limit is None else limit * 1e9)
+        genome.key for genome in affordable_genomes(space, None if limit is None else limit * 1e9)
     }
     search, found = (
-        made(kind, 4, space=TINY, **({} if limit is None else {"max_mult_adds": limit})),
+        made(kind, 4, space=space, **({} if limit is None else {"max_mult_adds": limit})),
         [],
     )
     while candidates := search.ask(count):
@@ -166,16 +178,17 @@ def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings])
 
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("in_flight", [0, 3])
+@pytest.mark.parametrize("space", [PAPER, WITH_ENDS], ids=["one pair of ends", "several"])
 def test_a_restored_controller_continues_as_the_saved_one(
-    kind: type[ControllerSettings], in_flight: int
+    kind: type[ControllerSettings], in_flight: int, space: SearchSpace
 ) -> None:
-    saved, told = made(kind, max_mult_adds=80), []
+    saved, told = made(kind, space=space, max_mult_adds=80), []
     for _ in range(12):
         told += evaluate(saved.ask(8), failing=6)
         saved.tell(told[-8:])
     pending = saved.ask(in_flight)
     state = json.loads(json.dumps(saved.state()))
-    restored = made(kind, seed=99, max_mult_adds=80)
+    restored = made(kind, seed=99, space=space, max_mult_adds=80)
     restored.restore(state, told, pending)
     if pending:
         for search in (saved, restored):

@@ -18,7 +18,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
 TINY = SearchSpace(
-    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
 )
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
 

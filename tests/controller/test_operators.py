@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
+WITH_ENDS = SearchSpace(n=3, channels=(8, 12), stems=(4, 8), upsamplers=("paper", "subpixel"))
 seeds = st.integers(0, 2**32)
 
 
@@ -70,14 +72,42 @@ def test_random_mutation_changes_something_and_stays_in_the_space(seed: int) -> 
 def test_random_mutation_at_its_defaults_touches_one_cell_and_one_link_on_average() -> None:
     rng = np.random.default_rng(2)
     genome = PAPER.sample(rng)
-    cells, bits = map(np.array, PAPER.encode(genome))
+    cells, bits, _ = map(np.array, PAPER.encode(genome))
     mutants = [PAPER.encode(random_mutation(PAPER)(genome, rng).genome) for _ in range(3000)]
-    redrawn = np.mean([(np.array(c) != cells).sum() for c, _ in mutants])
-    flipped = np.mean([(np.array(b) != bits).sum() for _, b in mutants])
+    redrawn = np.mean([(np.array(c) != cells).sum() for c, _, _ in mutants])
+    flipped = np.mean([(np.array(b) != bits).sum() for _, b, _ in mutants])
     # One of 192 redrawn cells is the old one. If nothing is drawn (12%), one gene is picked.
     nothing = (1 - 1 / 7) ** 7 * (1 - 1 / 28) ** 28
     assert abs(redrawn - (1 + nothing * 7 / 35) * 191 / 192) < 0.06
     assert abs(flipped - (1 + nothing * 28 / 35)) < 0.06
+
+
+def test_random_mutation_redraws_the_ends_as_often_as_a_cell() -> None:
+    rng = np.random.default_rng(4)
+    genome = WITH_ENDS.sample(rng)
+    mutants = [random_mutation(WITH_ENDS)(genome, rng).genome for _ in range(3000)]
+    nothing = (1 - 1 / 3) ** 4 * (1 - 1 / 6) ** 6
+    redrawn = 1 / 3 + nothing / 10
+    assert abs(np.mean([one.ends != genome.ends for one in mutants]) - redrawn * 3 / 4) < 0.04
+    assert {one.ends for one in mutants} == set(WITH_ENDS.ends)
+
+
+def test_crossover_takes_the_ends_of_either_parent() -> None:
+    rng = np.random.default_rng(5)
+    a = WITH_ENDS.sample(rng)
+    b = replace(WITH_ENDS.sample(rng), ends=next(e for e in WITH_ENDS.ends if e != a.ends))
+    children = Counter(single_point(a, b, rng).ends for _ in range(400))
+    assert set(children) == {a.ends, b.ends}
+    assert abs(children[a.ends] - 200) < 60
+    assert paper(a, b, rng).ends == a.ends
+
+
+def test_the_initial_design_draws_the_ends_uniformly() -> None:
+    rng = np.random.default_rng(6)
+    design = InitialDesign(InitialSettings(), WITH_ENDS, rng)
+    drawn = Counter(design.draw(rng).ends for _ in range(400))
+    assert set(drawn) == set(WITH_ENDS.ends)
+    assert max(abs(count - 100) for count in drawn.values()) < 40
 
 
 @pytest.mark.parametrize("cell_cost", [cell_mult_adds, cell_params])
@@ -132,7 +162,7 @@ def test_initial_links_are_random_dense_or_none_as_set() -> None:
 
 @pytest.mark.parametrize("cell_cost", [cell_mult_adds, cell_params])
 def test_the_roulette_is_finite_where_a_cell_costs_one_mult_add(cell_cost) -> None:
-    space = SearchSpace(operators=("conv",), channels=(1, 4), kernels=(1, 3), stem=4)
+    space = SearchSpace(operators=("conv",), channels=(1, 4), kernels=(1, 3), stems=(4,))
     weights = roulette_weights(space, cell_cost)
     costs = np.array([cell_cost(cell) for cell in space.cells])
     assert np.isfinite(weights).all()

@@ -23,7 +23,7 @@ SMALL = SearchSpace(
     kernels=(1, 3),
     residuals=(True,),
     repeats=(2,),
-    stem=8,
+    stems=(8,),
 )
 
 
@@ -242,6 +242,29 @@ def test_a_bandit_is_learnt_to_95_percent_of_the_best_reward(seed: int) -> None:
     genomes = teach(learner, SMALL.sample(rng), rng, 3000)
     assert np.mean([rule(genome) for genome in genomes[:100]]) < 0.45
     assert np.mean([rule(genome) for genome in genomes[-200:]]) > 0.95
+
+
+def test_the_policy_draws_and_learns_the_ends() -> None:
+    space = SearchSpace(n=1, channels=(8,), stems=(8, 16), upsamplers=("paper", "subpixel"))
+    want = space.ends[2]
+    rng = np.random.default_rng(8)
+    learner = mutation(
+        space,
+        rule=lambda genome: float(genome.ends == want),
+        keep_cells=0.0,
+        learning_rate=0.05,
+    )
+    first = learner.mutate(space.sample(rng), rng)
+    assert first.log_prob is not None
+    assert first.log_prob < 0
+    genomes = teach(learner, space.sample(rng), rng, 800)
+    assert np.mean([genome.ends == want for genome in genomes[-100:]]) > 0.9
+    state = json.loads(json.dumps(learner.state()))
+    restored = mutation(space, keep_cells=0.0)
+    restored.restore(state, [])
+    parent = space.sample(rng)
+    seeds = (np.random.default_rng(1), np.random.default_rng(1))
+    assert restored.mutate(parent, seeds[0]) == learner.mutate(parent, seeds[1])
 
 
 def test_the_policy_learns_when_parents_are_kept_in_part() -> None:

@@ -7,7 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falsr_nas.space.genome import Genome, GenomeError
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from fuzz.mutations import fuzz, mutated
 

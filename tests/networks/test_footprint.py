@@ -30,6 +30,25 @@ NETWORKS: dict[str, Callable[[], SuperResolver]] = {
         for i in range(12)
     },
     "residual": lambda: BilinearResidual(Network(Genome.parse("stem_f4 conv_f4_k1_b1_noskip"))),
+    "residual x4": lambda: BilinearResidual(
+        Network(Genome.parse("stem_f4 conv_f4_k1_b1_noskip subpixel_x4"))
+    ),
+    **{
+        name: lambda name=name: Network(Genome.parse(name))
+        for name in [
+            f"stem_f{stem} conv_f16_k3_b2_isskip conv_f8_k3_b1_noskip {upsampler} | 0->2{link}"
+            for stem, upsampler in (
+                (12, "subpixel_x2"),
+                (36, "subpixel_x3"),
+                (16, "subpixel_x4"),
+                (18, "paper_x3"),
+                (16, "paper_x4"),
+                (4, "progressive_x4"),
+                (32, "progressive_x4"),
+            )
+            for link in ("", " 0,1->3")
+        ]
+    },
 }
 
 
@@ -68,7 +87,7 @@ def test_margin_is_the_receptive_field(name: str) -> None:
     centre = margin + 2
     x[..., centre, centre + 1] = torch.nan  # all outputs that depend on it become NaN
     with torch.no_grad():  # the fused kernels of inference mode turn NaN into 0
-        rows, columns = torch.isnan(network(x)).any(dim=1)[0].nonzero().T // 2
+        rows, columns = torch.isnan(network(x)).any(dim=1)[0].nonzero().T // network.scale
     assert (int(rows.min()), int(rows.max())) == (centre - margin, centre + margin)
     assert (int(columns.min()), int(columns.max())) == (centre + 1 - margin, centre + 1 + margin)
 

@@ -9,7 +9,7 @@ from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost, thop_cost
-from falsr_nas.space.cost import LR_PIXELS, Cost, genome_cost
+from falsr_nas.space.cost import Cost, genome_cost, input_pixels
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
@@ -25,7 +25,7 @@ LITERATURE_MINUS_COUNT = {
     # In thousands: biases and PReLU slopes are not counted in the paper.
     ("FSRCNN", "params"): 12.464 - 12.809,
     # In G: one product per tap and output pixel of the transposed convolution, four times too many.
-    ("FSRCNN", "mult_adds"): 3 * 56 * 81 * LR_PIXELS / 1e9,
+    ("FSRCNN", "mult_adds"): 3 * 56 * 81 * input_pixels(2) / 1e9,
     # The upsamplers for x3 and x4; CARN-M's are grouped, and its paper counts no biases.
     ("CARN", "params"): (64 * 9 + 1) * 64 * (9 + 4 + 4) / 1e3,
     ("CARN-M", "params"): ((16 * 9 + 1) * 64 * (9 + 4 + 4) - 2755) / 1e3,

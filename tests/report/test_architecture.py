@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.report.architecture import architecture_svg, blank_drawing
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 
@@ -40,7 +41,7 @@ def loops(svg: ElementTree.Element) -> list[int]:
 def test_falsr_a_is_drawn_as_in_figure_3() -> None:
     svg = ElementTree.fromstring(architecture_svg(PUBLISHED["FALSR-A"]))
     assert names(svg) == [
-        "feature extraction",
+        "feature extraction f32",
         "conv f64 k3 b4 isskip",
         "conv f48 k1 b1 isskip",
         "conv f64 k3 b4 isskip",
@@ -85,6 +86,20 @@ def test_a_blank_drawing_has_all_links_where_any_network_has_them(n: int) -> Non
         assert links(svg) == {link: links(blank)[link] for link in linked}
         assert names(svg)[1:-1] == [cell.name.replace("_", " ") for cell in genome.cells]
         assert svg.attrib["viewBox"] == blank.attrib["viewBox"]
+
+
+def test_other_ends_are_drawn() -> None:
+    cells = "conv_f16_k3_b1_noskip conv_f16_k3_b1_noskip"
+    for name, label, skips in (
+        ("subpixel_x2", "sub-pixel convolution", 0),
+        ("subpixel_x3", "sub-pixel convolution x3", 0),
+        ("paper_x4", "sub-pixel upsampling x4", 1),
+        ("progressive_x4", "progressive upsampling x4", 1),
+    ):
+        text = architecture_svg(Genome.parse(f"stem_f16 {cells} {name}"))
+        svg = ElementTree.fromstring(text)
+        assert (names(svg)[0], names(svg)[-1]) == ("feature extraction f16", label)
+        assert text.count('<g class="global-skip">') == skips
 
 
 def test_everything_is_within_the_drawing() -> None:

@@ -22,7 +22,7 @@ SETTINGS = {
     "space.kernels": [1, 3],
     "space.residuals": [True, False],
     "space.repeats": [1, 2, 4],
-    "space.stem": 32,
+    "space.stems": [32],
     "constraints.min_psnr": 23.0,
 }
 

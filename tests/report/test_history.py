@@ -10,6 +10,7 @@ import pytest
 from falsr_nas.archive.candidate import Evaluation, Failure
 from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.report.history import (
+    END_TRAITS,
     MOST_PERIODS,
     TRAITS,
     Networks,
@@ -68,6 +69,10 @@ def test_counts_are_those_of_the_genomes(evaluations: list[Evaluation]) -> None:
     for trait, value in TRAITS.items():
         assert networks.trait_counts(trait, rows) == Counter(
             value(cell) for genome in genomes for cell in genome.cells
+        )
+    for trait, value in END_TRAITS.items():
+        assert networks.trait_counts(trait, rows) == Counter(
+            value(genome.ends) for genome in genomes
         )
     counted = dict(zip(networks.places, networks.link_counts(rows).tolist(), strict=True))
     links = Counter(

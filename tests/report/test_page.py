@@ -14,10 +14,12 @@ import pytest
 from browser import Page, find_browser, open_page
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, Score
 from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
+from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import achievements
 from falsr_nas.report.page import page, write_page
 from falsr_nas.report.page_data import MOST_FAILURES, page_data
 from falsr_nas.report.run import Run
+from falsr_nas.report.terminal import compact
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
@@ -64,9 +66,9 @@ def expected_drawing(evaluation: Evaluation) -> dict[str, list[str]]:
     genome = evaluation.candidate.genome
     return {
         "names": [
-            "feature extraction",
+            stem_label(genome.ends),
             *(cell.name.replace("_", " ") for cell in genome.cells),
-            "sub-pixel upsampling",
+            genome.ends.label,
         ],
         "links": sorted(
             (
@@ -146,6 +148,34 @@ def test_a_click_shows_an_architecture(tab: Page, tmp_path: Path, family: Run) -
     tab.click(f"#front-table tr[data-key='{front[1].key}'] td")
     assert tab.evaluate("document.querySelector('#candidate').dataset.key") == front[1].key
     assert tab.errors == []
+
+
+def test_other_ends_are_shown(tab: Page, tmp_path: Path) -> None:
+    space = SearchSpace(n=3, stems=(8, 32), upsamplers=("paper", "subpixel"))
+    rng = np.random.default_rng(0)
+    made = [
+        Evaluation(
+            Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number),
+            Score(20.0, 25.0 + number, 1.0),
+        )
+        for number, genome in enumerate(space.sample(rng) for _ in range(12))
+    ]
+    run = Run("ends", made, ObjectiveScale.of_space(space))
+    shown(tab, tmp_path, run)
+    assert {e.candidate.genome.ends for e in made} == set(space.ends)
+    texts = tab.evaluate("Array.from({ length: RUNS[0].size }, (_, row) => RUNS[0].text(row))")
+    assert texts == [str(evaluation.candidate.genome) for evaluation in made]
+    for evaluation in pareto_front(made):
+        tab.click(f"#front-table tr[data-key='{evaluation.key}'] td")
+        found = drawn(tab)
+        assert found | {"links": sorted(found["links"])} == expected_drawing(evaluation)
+        skips = tab.evaluate("document.querySelectorAll('#candidate .global-skip').length")
+        assert skips == evaluation.candidate.genome.ends.has_global_skip
+        cells = each(
+            tab, f"#front-table tr[data-key='{evaluation.key}'] td.text", "one.textContent"
+        )
+        assert cells[0] == compact(evaluation.candidate.genome).replace(" x", " \u00d7")
+    assert each(tab, "#traits h3", "one.textContent")[-2:] == ["stem", "upsampler"]
 
 
 def test_lineage_leads_back_to_the_initial_population(

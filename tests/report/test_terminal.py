@@ -7,6 +7,7 @@ from rich.console import Console
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.report.terminal import compact, front_table
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
 
@@ -21,6 +22,12 @@ def test_cells_in_short() -> None:
     assert compact(PUBLISHED["FALSR-A"]) == "C64k3b4+ C48k1b1+ C64k3b4+ x3 C64k1b4 C64k3b4+"
     assert compact(PUBLISHED["FALSR-B"]).split()[5] == "G4-16k3b4"
     assert compact(PUBLISHED["FALSR-B"]).split()[1] == "E2-48k1b2+"
+
+
+def test_ends_in_short_where_they_are_not_the_papers() -> None:
+    cells = "conv_f16_k3_b1_noskip conv_f16_k3_b1_noskip"
+    assert compact(Genome.parse(f"stem_f16 {cells}")) == "S16 C16k3b1 x2"
+    assert compact(Genome.parse(f"stem_f32 {cells} subpixel_x2")) == "C16k3b1 x2 subpixel"
 
 
 def test_every_network_of_a_short_front_is_shown(evaluations: list[Evaluation]) -> None:

@@ -22,16 +22,26 @@ def test_published_costs(name: str, params: int, mult_adds: float) -> None:
     assert thop_cost(PUBLISHED[name]) == cost
 
 
-def test_the_formula_is_the_built_network_on_300_genomes() -> None:
+def test_the_formula_is_the_built_network_on_360_genomes() -> None:
     rng = np.random.default_rng(7)
     wide = SearchSpace(
         n=4,
         operators=("conv", "groupConG8", "invertBotConE3"),
         channels=(8, 24),
         kernels=(1, 3, 5),
-        stem=16,
+        stems=(16,),
     )
-    genomes = [SearchSpace().sample(rng) for _ in range(280)] + [
+    small = {"n": 2, "channels": (8, 12), "upsamplers": ("paper", "subpixel")}
+    ends = [
+        SearchSpace(stems=(8, 12), **small),
+        SearchSpace(stems=(8, 36), scale=3, **small),
+        SearchSpace(
+            stems=(4, 32), scale=4, **small | {"upsamplers": ("paper", "subpixel", "progressive")}
+        ),
+    ]
+    genomes = [space.sample(rng) for space in ends for _ in range(20)]
+    assert len({genome.ends for genome in genomes}) == sum(len(space.ends) for space in ends)
+    genomes += [SearchSpace().sample(rng) for _ in range(280)] + [
         wide.sample(rng) for _ in range(20)
     ]
     for genome in genomes:

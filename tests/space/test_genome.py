@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falsr_nas.errors import UserError
-from falsr_nas.space.genome import Cell, Genome, GenomeError, Operator
+from falsr_nas.space.ends import Ends
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Cell, Genome, Operator
 from falsr_nas.space.published import PUBLISHED
 
 operators = st.sampled_from(["conv", "groupConG2", "groupConG4", "invertBotConE2"]).map(
@@ -22,6 +24,21 @@ cells = st.builds(
 )
 
 
+ends = st.builds(
+    Ends,
+    st.sampled_from([16, 32, 64]),
+    st.sampled_from(["paper", "subpixel"]),
+    st.sampled_from([2, 4]),
+) | st.sampled_from(
+    [
+        Ends(12, "subpixel", 3),
+        Ends(36, "paper", 3),
+        Ends(12, "progressive", 4),
+        Ends(20, "subpixel"),
+    ]
+)
+
+
 @st.composite
 def genomes(draw: st.DrawFn) -> Genome:
     chain = draw(st.lists(cells, min_size=1, max_size=8))
@@ -29,7 +46,7 @@ def genomes(draw: st.DrawFn) -> Genome:
     return Genome(
         tuple(chain),
         tuple(tuple(sorted(nodes)) for nodes in links),
-        draw(st.sampled_from([16, 32, 64])),
+        draw(ends),
     )
 
 
@@ -127,6 +144,53 @@ def test_any_json_is_a_genome_or_a_genome_error(value: object) -> None:
 def test_errors_say_what_is_wrong(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says.replace("(", r"\(")):
         Genome.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stem_f8 conv_f8_k1_b1_noskip bilinear_x2", "unknown upsampler 'bilinear'"),
+        ("stem_f8 conv_f8_k1_b1_noskip subpixel_x5", "x2, x3 or x4"),
+        ("stem_f8 conv_f8_k1_b1_noskip progressive_x2", "not for x2"),
+        ("stem_f8 subpixel_x2 conv_f8_k1_b1_noskip", "is not a cell"),
+        ("stem_f0 conv_f8_k1_b1_noskip subpixel_x2", "channels must be in 1..1024"),
+        ("stem_f32 conv_f8_k1_b1_noskip paper_x3", "32 channels cannot be shuffled into 3x3"),
+        ("stem_f8 conv_f8_k1_b1_noskip paper_x4", "8 channels cannot be shuffled into 4x4"),
+        ('{"cells": ["conv_f8_k1_b1_noskip"], "upsampler": 2}', "must be a name such as"),
+        ('{"cells": ["conv_f8_k1_b1_noskip"], "upsampler": "x"}', "'x' is not an upsampler"),
+    ],
+)
+def test_errors_about_upsamplers(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Genome.parse(text)
+
+
+def test_the_papers_upsampler_is_left_out() -> None:
+    plain = Genome.parse("stem_f16 conv_f16_k3_b1_noskip | 0->2")
+    named = Genome.parse("stem_f16 conv_f16_k3_b1_noskip paper_x2 | 0->2")
+    assert named == plain
+    assert str(named) == "stem_f16 conv_f16_k3_b1_noskip | 0->2"
+    assert named.to_json() == {
+        "stem": 16,
+        "cells": ["conv_f16_k3_b1_noskip"],
+        "links": {"2": [0]},
+    }
+    assert str(replace(plain, ends=Ends(16, "subpixel"))) == (
+        "stem_f16 conv_f16_k3_b1_noskip subpixel_x2 | 0->2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("genome", "key"),
+    [
+        (PUBLISHED["FALSR-A"], "583412dd2df917f1"),
+        (PUBLISHED["FALSR-B"], "a94a84b16d5b5f53"),
+        (PUBLISHED["FALSR-C"], "45a84b98a1b257d7"),
+        (Genome.parse("stem_f16 conv_f16_k3_b1_isskip | 0->2"), "e1fdd32386c5621c"),
+    ],
+)
+def test_keys_of_version_0_1_are_unchanged(genome: Genome, key: str) -> None:
+    assert genome.key == key
 
 
 def test_published_links_are_the_specified_ones() -> None:

@@ -12,7 +12,29 @@ from falsr_nas.space.search_space import SearchSpace, SpaceError
 
 PAPER = SearchSpace()
 TINY = SearchSpace(
-    n=2, operators=("conv", "groupConG2"), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stem=8
+    n=2,
+    operators=("conv", "groupConG2"),
+    channels=(4, 8),
+    kernels=(1, 3),
+    repeats=(1, 2),
+    stems=(8,),
+)
+WITH_ENDS = SearchSpace(
+    n=1,
+    operators=("conv", "groupConG2"),
+    channels=(4, 8),
+    repeats=(1, 2),
+    stems=(4, 6, 8),
+    upsamplers=("paper", "subpixel"),
+)
+FOR_X4 = SearchSpace(
+    n=1,
+    operators=("conv", "invertBotConE2"),
+    channels=(4, 8),
+    repeats=(1,),
+    stems=(4, 16),
+    upsamplers=("paper", "progressive", "subpixel"),
+    scale=4,
 )
 
 
@@ -32,10 +54,45 @@ def test_published_networks_are_in_the_papers_space(name: str) -> None:
     assert PAPER.decode(*PAPER.encode(genome)) == genome
 
 
+def test_ends_are_one_gene_of_all_pairs_that_fit() -> None:
+    assert [(ends.stem, ends.upsampler) for ends in WITH_ENDS.ends] == [
+        (4, "paper"),
+        (4, "subpixel"),
+        (6, "subpixel"),
+        (8, "paper"),
+        (8, "subpixel"),
+    ]
+    assert (PAPER.end_genes, WITH_ENDS.end_genes) == (0, 1)
+    rng = np.random.default_rng(0)
+    genomes = [WITH_ENDS.sample(rng) for _ in range(200)]
+    assert {genome.ends for genome in genomes} == set(WITH_ENDS.ends)
+    for genome in genomes:
+        code = WITH_ENDS.encode(genome)
+        assert WITH_ENDS.decode(*code) == genome
+        assert len(code[2]) == 1
+
+
+def test_ends_cannot_be_left_out_where_there_are_several() -> None:
+    with pytest.raises(SpaceError, match="expected 1 indices of ends"):
+        WITH_ENDS.genome([WITH_ENDS.cells[0]], [0])
+    with pytest.raises(SpaceError, match="expected 0 indices of ends"):
+        PAPER.decode((0,) * 7, (0,) * 28, (0,))
+
+
+def test_samples_of_the_papers_space_are_those_of_version_0_1() -> None:
+    rng = np.random.default_rng(3)
+    assert [PAPER.sample(rng).key for _ in range(3)] == [
+        "25992643c3209ca5",
+        "6bf85dc1b00006bc",
+        "49fb8e3da65b2d64",
+    ]
+
+
 @given(st.integers(0, 2**32))
 def test_encoding_round_trips(seed: int) -> None:
     genome = PAPER.sample(np.random.default_rng(seed))
-    cells, bits = PAPER.encode(genome)
+    cells, bits, ends = PAPER.encode(genome)
+    assert ends == ()
     assert PAPER.decode(cells, bits) == genome
     canonical = genome.canonical()
     assert PAPER.decode(*PAPER.encode(canonical)).key == genome.key
@@ -51,12 +108,12 @@ def test_link_bits_follow_the_papers_index() -> None:
 def test_samples_are_uniform() -> None:
     rng = np.random.default_rng(0)
     codes = [PAPER.encode(PAPER.sample(rng)) for _ in range(4000)]
-    counts = np.bincount(np.concatenate([cells for cells, _ in codes]), minlength=192)
+    counts = np.bincount(np.concatenate([cells for cells, *_ in codes]), minlength=192)
     expected = 4000 * 7 / 192
     assert ((counts - expected) ** 2 / expected).sum() < 192 + 4 * np.sqrt(
         2 * 192
     )  # chi-square, 4 deviations
-    shares = np.mean([bits for _, bits in codes], axis=0)
+    shares = np.mean([bits for _, bits, _ in codes], axis=0)
     assert np.abs(shares - 0.5).max() < 0.04
 
 
@@ -68,12 +125,19 @@ def test_samples_are_uniform() -> None:
         ({"channels": (18, 16)}, "4 groups do not divide 18"),
         ({"channels": (16, 16)}, "repeats a choice"),
         ({"kernels": (2,)}, "odd"),
-        ({"stem": 30}, "30 channels"),
+        ({"stems": (30,)}, "30 channels"),
         (
-            {"stem": 36, "operators": ("groupConG8",), "channels": (16,)},
+            {"stems": (36,), "operators": ("groupConG8",), "channels": (16,)},
             "do not divide its 36 input",
         ),
         ({"operators": ("convolution",)}, "unknown operator"),
+        ({"upsamplers": ("nearest",)}, "unknown upsampler"),
+        ({"upsamplers": ("paper", "progressive")}, "not for x2"),
+        (
+            {"upsamplers": ("paper", "subpixel"), "stems": (30, 32), "scale": 3},
+            "cannot be shuffled",
+        ),
+        ({"stems": ()}, "space.stems is empty"),
     ],
 )
 def test_invalid_spaces_are_rejected(choices: dict, says: str) -> None:
@@ -87,17 +151,21 @@ def test_genomes_of_another_space_are_rejected() -> None:
 
 
 def all_networks(space: SearchSpace) -> dict[str, Genome]:
-    codes = np.ndindex(*(len(space.cells),) * space.n, *(2,) * space.bits)
-    found = (space.decode(code[: space.n], code[space.n :]).canonical() for code in codes)
-    return {genome.key: genome for genome in found}
+    n, bits = space.n, space.bits
+    codes = np.ndindex(
+        *(len(space.cells),) * n, *(2,) * bits, *(len(space.ends),) * space.end_genes
+    )
+    found = (space.decode(code[:n], code[n : n + bits], code[n + bits :]) for code in codes)
+    return {genome.key: genome.canonical() for genome in found}
 
 
-def test_enumeration_visits_every_affordable_network_once() -> None:
-    networks = all_networks(TINY)
-    assert len(networks) == TINY.distinct_size
+@pytest.mark.parametrize("space", [TINY, WITH_ENDS, FOR_X4])
+def test_enumeration_visits_every_affordable_network_once(space: SearchSpace) -> None:
+    networks = all_networks(space)
+    assert len(networks) == space.distinct_size
     costs = sorted(genome_cost(genome).mult_adds for genome in networks.values())
     for limit in (None, costs[0], costs[len(costs) // 3], costs[0] - 1):
-        visited = [genome.key for genome in affordable_genomes(TINY, limit)]
+        visited = [genome.key for genome in affordable_genomes(space, limit)]
         wanted = {
             key
             for key, genome in networks.items()
@@ -105,8 +173,11 @@ def test_enumeration_visits_every_affordable_network_once() -> None:
         }
         assert len(visited) == len(wanted)
         assert set(visited) == wanted
-    assert genome_cost(lightest(TINY)).mult_adds == costs[0]
-    assert genome_cost(heaviest(TINY)).mult_adds == costs[-1]
+    assert genome_cost(lightest(space)).mult_adds == costs[0]
+    assert genome_cost(heaviest(space)).mult_adds == costs[-1]
+    params = [genome_cost(genome).params for genome in networks.values()]
+    assert genome_cost(lightest(space)).params == min(params)
+    assert genome_cost(heaviest(space)).params == max(params)
 
 
 def test_the_heaviest_network_may_have_different_cells() -> None:
@@ -117,7 +188,7 @@ def test_the_heaviest_network_may_have_different_cells() -> None:
         kernels=(3,),
         repeats=(1,),
         residuals=(False,),
-        stem=4,
+        stems=(4,),
     )
     networks = all_networks(space)
     assert len(set(heaviest(space).cells)) == 2

@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.levels import PEAK
 from falsr_nas.errors import UserError
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 
 SHAVE = SCALE
 """Pixels that are left out on each side before scoring."""

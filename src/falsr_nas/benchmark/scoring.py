@@ -30,7 +30,7 @@ from falsr_nas.networks.baselines import baseline_name
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 from falsr_nas.space.lookup import published_name
 
 LEAST_SIDE = 8

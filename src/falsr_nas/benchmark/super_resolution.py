@@ -14,7 +14,7 @@ from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 
 
 def super_resolve(

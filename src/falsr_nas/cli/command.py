@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
-from falsr_nas.cli.renamed import RENAMED
+from falsr_nas.cli.renamed import NOW_LISTS, RENAMED
 from falsr_nas.errors import INTERRUPTED, USER_ERROR, UserError
 
 T = TypeVar("T")
@@ -83,7 +83,10 @@ def _with_current_name(argument: str) -> str:
     if match is None or (new := RENAMED.get(match[2])) is None:
         return argument
     print(f"{match[2]} is now called {new}", file=sys.stderr)
-    return f"{match[1]}{new}{match[3] or ''}"
+    value = match[3] or ""
+    if match[2] in NOW_LISTS and value:  # in a sweep there are several values
+        value = "=" + ",".join(f"[{one}]" for one in value[1:].split(","))
+    return f"{match[1]}{new}{value}"
 
 
 def _print_help(name: str, schemas: Schemas) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 RENAMED = {
+    "space.stem": "space.stems",
     "training.rate": "training.learning_rate",
     "training.batch": "training.batch_size",
     "training.patch": "training.patch_size",
@@ -15,18 +16,26 @@ RENAMED = {
 }
 """Old dotted name -> new one. Version 0.1 wrote the old names into its run folders."""
 
+NOW_LISTS = ("space.stem",)
+"""Old names whose value is now a list of choices."""
+
 ADDED: dict[str, Any] = {
     "controller.crossover": "single_point",
     "evaluator.common_patches": False,
     "evaluator.common_weights": False,
     "training.expansion": None,
+    "space.upsamplers": ["paper"],
+    "space.scale": 2,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""
 
 
 def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings by dotted names, with those of an earlier version replaced by today's."""
-    return {RENAMED.get(name, name): value for name, value in settings.items()}
+    return {
+        RENAMED.get(name, name): [value] if name in NOW_LISTS else value
+        for name, value in settings.items()
+    }
 
 
 def brought_up_to_date(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:

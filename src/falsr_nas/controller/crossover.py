@@ -24,11 +24,14 @@ def single_point(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
 
     Cells and links are cut at independent positions. Links are cut between targets, so that all
     nodes that a target reads come from one parent. Where there are at least two cells, each parent
-    gives at least one cell and the links of at least one target.
+    gives at least one cell and the links of at least one target. The ends, which are one gene, are
+    those of either parent.
     """
     cells = _cut(len(a.cells), rng)
     targets = _cut(len(a.links), rng)
-    return Genome(a.cells[:cells] + b.cells[cells:], a.links[:targets] + b.links[targets:], a.stem)
+    # Nothing is drawn for equal ends, so that a space with one pair has the draws that it had.
+    ends = b.ends if a.ends != b.ends and rng.random() < 0.5 else a.ends
+    return Genome(a.cells[:cells] + b.cells[cells:], a.links[:targets] + b.links[targets:], ends)
 
 
 def paper(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
@@ -43,7 +46,7 @@ def paper(a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
         tuple(sorted({*ours} - {node} | {*theirs} & {node}))
         for ours, theirs in zip(a.links, b.links, strict=True)
     )
-    return Genome(cells, links, a.stem)
+    return Genome(cells, links, a.ends)
 
 
 CROSSOVERS: dict[Crossover, Cross] = {

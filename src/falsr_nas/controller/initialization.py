@@ -13,7 +13,7 @@ class InitialDesign:
     """Draws initial genomes.
 
     While a cell of the space has not been used, a genome repeats such a cell n times. After that, a
-    genome has n different cells. Links are random, all set or all unset.
+    genome has n different cells. Links are random, all set or all unset. Ends are drawn uniformly.
 
     Args:
         settings: probabilities of the links.
@@ -33,7 +33,8 @@ class InitialDesign:
 
     def draw(self, rng: np.random.Generator) -> Genome:
         """Draw the next initial genome."""
-        return self.space.genome(self._cells(rng), self._links(rng))
+        cells, links = self._cells(rng), self._links(rng)
+        return self.space.genome(cells, links, self.space.sample_ends(rng))
 
     def _cells(self, rng: np.random.Generator) -> list[Cell]:
         space = self.space

@@ -39,14 +39,14 @@ Mutations = dict[str, tuple[float, Mutate]]
 def random_mutation(
     space: SearchSpace, p_cell: float | None = None, p_link: float | None = None
 ) -> Mutate:
-    """Return the mutation that redraws cells and flips links at random, at least one of them.
+    """Return the mutation that redraws cells and ends and flips links at random, at least one.
 
     The paper names random mutation without defining it; one cell and one link on average is our
     choice.
 
     Args:
         space: the search space.
-        p_cell: probability that a cell is redrawn; None for 1/n.
+        p_cell: probability that a cell is redrawn, and that the ends are; None for 1/n.
         p_link: probability that a link is flipped; None for 1 / (n(n+1)/2).
     """
     p_cell = 1 / space.n if p_cell is None else p_cell
@@ -54,14 +54,15 @@ def random_mutation(
 
     def mutate(genome: Genome, rng: np.random.Generator) -> Mutant:
         redraw, flip = rng.random(space.n) < p_cell, rng.random(space.bits) < p_link
-        if not redraw.any() and not flip.any():
-            place = int(rng.integers(space.n + space.bits))
-            (redraw if place < space.n else flip)[
-                place % space.n if place < space.n else place - space.n
-            ] = True
-        cells, bits = map(np.array, space.encode(genome))
+        other_ends = rng.random(space.end_genes) < p_cell
+        genes = np.concatenate([redraw, flip, other_ends])
+        if not genes.any():
+            genes[rng.integers(len(genes))] = True
+            redraw, flip, other_ends = np.split(genes, [space.n, space.n + space.bits])
+        cells, bits, _ = map(np.array, space.encode(genome))
         cells[redraw] = rng.integers(len(space.cells), size=int(redraw.sum()))
-        return Mutant(space.genome([space.cells[i] for i in cells], bits ^ flip))
+        ends = space.sample_ends(rng) if other_ends.any() else genome.ends
+        return Mutant(space.genome([space.cells[i] for i in cells], bits ^ flip, ends))
 
     return mutate
 

@@ -22,7 +22,7 @@ GENERATION = "NSGAIISampler:generation"
 
 
 class OptunaNSGA2(BaseController[OptunaSettings]):
-    """Runs an Optuna study whose parameters are the cells and links.
+    """Runs an Optuna study whose parameters are the cells, links and ends.
 
     Parameters are integers because Optuna is slow with long lists of categories. Their order has no
     meaning: uniform crossover swaps them and mutation redraws them.
@@ -47,6 +47,8 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
         self._genes.update({f"link{i}": link for i in range(space.bits)})
+        ends = IntDistribution(0, len(space.ends) - 1)
+        self._genes.update({f"ends{i}": ends for i in range(space.end_genes)})
         self._trials: dict[str, Trial] = {}  # by key: candidates that are being evaluated
         self._drawn: dict[str, Trial] = {}  # by key: draws for the next candidate
         self._study = self._new_study()
@@ -92,11 +94,11 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
     def draw(self) -> tuple[Genome, Origin]:
         """Ask the study for a genome."""
         trial = self._study.ask(self._genes)
-        cells, bits = (
-            [trial.params[name] for name in self._genes if name.startswith(kind)]
-            for kind in ("cell", "link")
+        cells, bits, ends = (
+            tuple(trial.params[name] for name in self._genes if name.startswith(kind))
+            for kind in ("cell", "link", "ends")
         )
-        genome = self.space.decode(tuple(cells), tuple(bits))
+        genome = self.space.decode(cells, bits, ends)
         if genome.key in self._drawn:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
@@ -107,9 +109,9 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         """Add an evaluation to the study as if its sampler had proposed the candidate."""
         if evaluation.score is None:
             return
-        cells, bits = self.space.encode(evaluation.candidate.genome)
+        cells, bits, ends = self.space.encode(evaluation.candidate.genome)
         trial = create_trial(
-            params=dict(zip(self._genes, (*cells, *bits), strict=True)),
+            params=dict(zip(self._genes, (*cells, *bits, *ends), strict=True)),
             distributions=dict(self._genes),
             values=minimised(evaluation),
             constraints={"psnr": violation(evaluation, self.constraints)},

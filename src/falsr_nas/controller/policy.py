@@ -21,7 +21,7 @@ LAYERS = 3
 
 
 class Policy(nn.Module):
-    """Distribution of the cells, and of the links given the cells.
+    """Distribution of the cells, of the links given the cells, and of the ends.
 
     At the start the distribution is uniform: the cell logits and the last layer are zero, so every
     link has probability 1/2 (our choice).
@@ -31,6 +31,8 @@ class Policy(nn.Module):
         embedding: embeddings (|S|, embedding) of the cells. Together with the layers they are the
             paper's theta_mac: the embeddings of a network's n cells are concatenated and pass three
             fully connected layers, which return the logits of its n(n+1)/2 links.
+        end_logits: logits (|E|,) of the pairs of ends, independent of all else (our choice; the
+            paper has one pair). None where there is only one.
 
     Args:
         settings: sizes of the embeddings and layers.
@@ -38,10 +40,18 @@ class Policy(nn.Module):
         choices: number of different cells, |S|.
         bits: number of links, n(n+1)/2.
         rng: draws the initial weights; PyTorch's global generator is not used.
+        ends: number of pairs of ends, |E|.
     """
 
     def __init__(
-        self, settings: PolicySettings, n: int, choices: int, bits: int, rng: np.random.Generator
+        self,
+        settings: PolicySettings,
+        n: int,
+        choices: int,
+        bits: int,
+        rng: np.random.Generator,
+        *,
+        ends: int = 1,
     ) -> None:
         super().__init__()
         self.cell_logits = nn.Parameter(torch.zeros(n, choices))
@@ -54,6 +64,7 @@ class Policy(nn.Module):
             for inputs, outputs, bound in zip(sizes, sizes[1:], bounds, strict=False)
         )
         self.biases = nn.ParameterList(torch.zeros(outputs) for outputs in sizes[1:])
+        self.end_logits = nn.Parameter(torch.zeros(ends)) if ends > 1 else None
 
     def link_logits(self, cells: Tensor) -> Tensor:
         """Return the logits of the links (B, n(n+1)/2), given the indices of the cells (B, n)."""
@@ -77,6 +88,19 @@ class Policy(nn.Module):
             self.link_logits(cells), links, reduction="none"
         )
 
+    def log_prob_of_ends(self, ends: Tensor) -> Tensor:
+        """Return the log-probability of each pair of ends.
+
+        Args:
+            ends: indices (B, 1), int64, or (B, 0) where there is only one pair.
+
+        Returns:
+            Of the same shape.
+        """
+        if self.end_logits is None:
+            return torch.zeros(ends.shape)
+        return self.end_logits.log_softmax(0)[ends]
+
     def entropy(self, cells: Tensor) -> Tensor:
         """Return the mean entropy of a gene in nats, a scalar.
 
@@ -87,7 +111,11 @@ class Policy(nn.Module):
         logits = self.link_logits(cells)
         of_links = F.softplus(logits) - logits * logits.sigmoid()
         of_cells = -(table.exp() * table).sum(1)
-        return (of_cells.sum() + of_links.sum(1).mean()) / (len(table) + logits.shape[1])
+        total, genes = of_cells.sum() + of_links.sum(1).mean(), len(table) + logits.shape[1]
+        if self.end_logits is not None:
+            of_ends = self.end_logits.log_softmax(0)
+            total, genes = total - (of_ends.exp() * of_ends).sum(), genes + 1
+        return total / genes
 
 
 def returns(reward: Tensor, steps: int, gamma: float) -> Tensor:
@@ -107,31 +135,33 @@ def reinforce_loss(
     drawn: Tensor,
     advantage: Tensor,
     gamma: float = 1.0,
+    ends: Tensor | None = None,
 ) -> Tensor:
     """Return the loss whose gradient is Eq. 6, averaged over the batch.
 
     Cells and links are two sequences of actions, each with its own discounted returns, as in the
-    paper. Genes that the policy did not draw add nothing to the sum (our choice: the paper's policy
-    draws all genes).
+    paper; the ends are a sequence of one action. Genes that the policy did not draw add nothing to
+    the sum (our choice: the paper's policy draws all genes).
 
     Args:
         policy: the policy.
         cells: indices (B, n), int64.
         links: values 0 or 1 (B, n(n+1)/2), float32.
-        drawn: mask (B, n + n(n+1)/2), cells first: 1 for genes that the policy drew, else 0.
+        drawn: mask (B, n + n(n+1)/2), cells first: 1 for genes that the policy drew, else 0. With
+            ``ends`` one more at the end.
         advantage: rewards minus their baseline (B,).
         gamma: discount factor.
+        ends: indices (B, 1) of the ends, int64; None or (B, 0) where there is only one pair.
     """
     of_cells, of_links = policy.log_probs(cells, links)
     n = cells.shape[1]
-    terms = torch.cat(
-        [
-            of_cells * returns(advantage, n, gamma),
-            of_links * returns(advantage, links.shape[1], gamma),
-        ],
-        1,
-    )
-    return -(terms * drawn).sum(1).mean()
+    terms = [
+        of_cells * returns(advantage, n, gamma),
+        of_links * returns(advantage, links.shape[1], gamma),
+    ]
+    if ends is not None:
+        terms.append(policy.log_prob_of_ends(ends) * advantage[:, None])
+    return -(torch.cat(terms, 1) * drawn).sum(1).mean()
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -30,7 +30,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 
 class PymooNSGA2(BaseController[PymooSettings]):
-    """Runs pymoo's NSGA-II on a mixed-variable problem: cells are choices, links are bits.
+    """Runs pymoo's NSGA-II on a mixed-variable problem: cells and ends are choices, links bits.
 
     Proposals that repeat a network or exceed the mult-adds limit are skipped. Scored evaluations
     are passed to pymoo as offspring; the minimum PSNR is an inequality constraint. The population
@@ -47,8 +47,11 @@ class PymooNSGA2(BaseController[PymooSettings]):
         super().__init__(settings, space, constraints, rng)
         cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
         links = {f"link{i}": Binary() for i in range(space.bits)}
-        self._genes = [*cells, *links]
-        self._problem = Problem(vars=cells | links, n_obj=3, n_ieq_constr=1)
+        choices = list(range(len(space.ends)))
+        ends = {f"ends{i}": Choice(options=choices) for i in range(space.end_genes)}
+        genes = cells | links | ends
+        self._genes = list(genes)
+        self._problem = Problem(vars=genes, n_obj=3, n_ieq_constr=1)
         self._proposals: deque[dict[str, Any]] = deque()
         self._algorithm = self._new_algorithm()
 
@@ -85,15 +88,16 @@ class PymooNSGA2(BaseController[PymooSettings]):
                 return self.space.sample(self.rng), Origin(("sampled",))
             self._proposals.extend(one.X for one in offspring)
         drawn = self._proposals.popleft()
-        row = [int(drawn[name]) for name in self._genes]
-        return self.space.decode(tuple(row[: self.space.n]), tuple(row[self.space.n :])), Origin(
-            ("pymoo",)
+        cells, bits, ends = (
+            tuple(int(drawn[name]) for name in self._genes if name.startswith(kind))
+            for kind in ("cell", "link", "ends")
         )
+        return self.space.decode(cells, bits, ends), Origin(("pymoo",))
 
     def _population(self, evaluations: Sequence[Evaluation]) -> Population:
         genomes = [self.space.encode(evaluation.candidate.genome) for evaluation in evaluations]
         population = Population.new(
-            X=[self._parameters((*cells, *bits)) for cells, bits in genomes],
+            X=[self._parameters((*cells, *bits, *ends)) for cells, bits, ends in genomes],
             F=np.array([minimised(evaluation) for evaluation in evaluations]),
             G=np.array([[violation(evaluation, self.constraints)] for evaluation in evaluations]),
         )
@@ -102,7 +106,7 @@ class PymooNSGA2(BaseController[PymooSettings]):
 
     def _parameters(self, row: Sequence[int]) -> dict[str, Any]:
         return {
-            name: value if name.startswith("cell") else bool(value)
+            name: bool(value) if name.startswith("link") else value
             for name, value in zip(self._genes, row, strict=True)
         }
 

@@ -30,14 +30,16 @@ class Lesson(NamedTuple):
     Attributes:
         cells: indices (n,) among the space's distinct cells.
         links: values 0 or 1 (n(n+1)/2,).
-        drawn: mask (n + n(n+1)/2,), cells first: 1 for genes that count in Eq. 6, else 0.
+        drawn: mask over all genes, cells first, ends last: 1 for genes that count in Eq. 6, else 0.
         reward: reward of the candidate.
+        ends: index (1,) of its ends; empty where the space has only one pair.
     """
 
     cells: list[int]
     links: list[int]
     drawn: list[int]
     reward: float
+    ends: Sequence[int] = ()
 
 
 class ReinforcedMutation:
@@ -60,7 +62,9 @@ class ReinforcedMutation:
         self.settings = settings
         self.reward = reward
         self.space = space
-        self.policy = Policy(settings, space.n, len(space.distinct_cells), space.bits, rng)
+        self.policy = Policy(
+            settings, space.n, len(space.distinct_cells), space.bits, rng, ends=len(space.ends)
+        )
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
         self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._lessons: list[Lesson] = []
@@ -76,25 +80,38 @@ class ReinforcedMutation:
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
         """Keep each gene with its probability and draw the others, at least one, from the policy.
 
-        The mutant's ``log_prob`` is the log-probability of the genes that were drawn.
+        Ends are kept with the probability of a cell. The mutant's ``log_prob`` is the
+        log-probability of the genes that were drawn.
         """
         space, settings = self.space, self.settings
-        cells, links = self._encode(genome)
-        keep = np.repeat([settings.keep_cells, settings.keep_links], [space.n, space.bits])
+        cells, links, ends = self._encode(genome)
+        keep = np.repeat(
+            [settings.keep_cells, settings.keep_links, settings.keep_cells],
+            [space.n, space.bits, space.end_genes],
+        )
         mask = rng.random(len(keep)) >= keep
         if not mask.any():
             mask[rng.integers(len(mask))] = True
-        redraw, relink = mask[: space.n], mask[space.n :]
+        redraw, relink, other_ends = np.split(mask, [space.n, space.n + space.bits])
         of_cells = self._cell_chances()
         drawn = (of_cells.cumsum(axis=1)[:, :-1] < rng.random((space.n, 1))).sum(axis=1)
         cells = np.where(redraw, drawn, cells)
         of_links = self._link_chances(cells)
         links = np.where(relink, rng.random(space.bits) < of_links, links)
-        mutant = space.genome([space.distinct_cells[i] for i in cells], links)
+        of_ends = self._end_chances()
+        drawn_ends = (of_ends.cumsum()[:-1] < rng.random((space.end_genes, 1))).sum(axis=1)
+        ends = np.where(other_ends, drawn_ends, ends)
+        mutant = space.genome(
+            [space.distinct_cells[i] for i in cells], links, space.decode_ends(tuple(ends))
+        )
         # If a network is drawn twice, the first draw is the one that becomes a candidate.
         self._draws.setdefault(mutant.key, mask.astype(int).tolist())
         chances = np.concatenate(
-            [of_cells[np.arange(space.n), cells], np.where(links, of_links, 1 - of_links)]
+            [
+                of_cells[np.arange(space.n), cells],
+                np.where(links, of_links, 1 - of_links),
+                of_ends[ends],
+            ]
         )
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
@@ -109,11 +126,13 @@ class ReinforcedMutation:
         for evaluation, reward in zip(evaluations, self.reward(evaluations), strict=True):
             drawn = self._pending.pop(evaluation.key, None)
             if self.settings.learn_from is LearnFrom.all:
-                drawn = [1] * (self.space.n + self.space.bits)
+                drawn = [1] * (self.space.n + self.space.bits + self.space.end_genes)
             if drawn is None:
                 continue
-            cells, links = self._encode(evaluation.candidate.genome)
-            self._lessons.append(Lesson(cells.tolist(), links.tolist(), drawn, float(reward)))
+            cells, links, ends = (
+                gene.tolist() for gene in self._encode(evaluation.candidate.genome)
+            )
+            self._lessons.append(Lesson(cells, links, drawn, float(reward), ends))
             if len(self._lessons) == self.settings.batch_size:
                 self._update()
 
@@ -153,16 +172,21 @@ class ReinforcedMutation:
         self._chances = None
         self.reward.restore(told)
 
-    def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray]:
+    def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the indices among distinct cells, the links, and the index of the ends."""
         cells = [self._index[cell] for cell in genome.canonical().cells]
-        return np.array(cells), np.array(
-            [int(node in genome.links[target - 2]) for node, target in self.space.link_places]
-        )
+        _, links, ends = self.space.encode(genome)
+        return np.array(cells), np.array(links), np.array(ends, dtype=int)
 
     def _cell_chances(self) -> np.ndarray:
         if self._chances is None:
             self._chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
         return self._chances
+
+    def _end_chances(self) -> np.ndarray:
+        if self.policy.end_logits is None:
+            return np.ones(1)
+        return np.asarray(self.policy.end_logits.detach().double().softmax(0).numpy())
 
     def _link_chances(self, cells: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -176,9 +200,16 @@ class ReinforcedMutation:
         advantage = self._advantage(rewards).float()
         cells = torch.tensor([lesson.cells for lesson in self._lessons])
         links = torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32)
+        ends = torch.tensor([list(lesson.ends) for lesson in self._lessons], dtype=torch.int64)
         drawn = torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32)
         loss = reinforce_loss(
-            self.policy, cells, links, drawn=drawn, advantage=advantage, gamma=self.settings.gamma
+            self.policy,
+            cells,
+            links,
+            drawn=drawn,
+            advantage=advantage,
+            gamma=self.settings.gamma,
+            ends=ends,
         )
         loss = loss - self.settings.entropy * self.policy.entropy(cells)
         self.optimiser.zero_grad()

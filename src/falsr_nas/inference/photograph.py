@@ -24,7 +24,7 @@ from falsr_nas.inference.tiling import forward, tile_bytes, tiles, work_footprin
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 

@@ -13,7 +13,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.inference.memory import MIB
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 
 MEMORY_LIMIT = 3072 * MIB
 """Default limit of the memory for a forward pass, in bytes."""

@@ -31,7 +31,9 @@ from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.networks.tf_import import load_graph
 from falsr_nas.space.cost import genome_cost
-from falsr_nas.space.genome import SCALE, Genome, GenomeError
+from falsr_nas.space.ends import SCALE
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Genome
 
 WEIGHTS = "model.safetensors"
 """Name of the model file in a model's folder."""

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pad, pixel_shuffle, relu
 
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE
+from falsr_nas.space.ends import SCALE
 
 _MEAN = (0.4488, 0.4371, 0.4040)  # mean RGB of DIV2K, which CARN subtracts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell, Genome
 
 
@@ -24,11 +25,12 @@ class Footprint:
 def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
     """Return, for each target 1..n, the nodes that no later target reads.
 
-    Node 0 is never among them: the global skip connection reads it at the end.
+    Node 0 is not among them where the global skip connection reads it at the end.
     """
+    kept = {0} if genome.ends.has_global_skip else set()
     last = {node: target for target in range(1, genome.n + 2) for node in genome.inputs(target)}
     return tuple(
-        tuple(node for node in genome.inputs(target) if node and last[node] == target)
+        tuple(node for node in genome.inputs(target) if node not in kept and last[node] == target)
         for target in range(1, genome.n + 1)
     )
 
@@ -45,11 +47,28 @@ def footprint(genome: Genome) -> Footprint:
         floats = max(floats, held + _joined(genome, target) + _cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
-    merged = held + _joined(genome, last) + genome.stem
-    shuffled = held + 3 * genome.stem  # the sum with node 0, permuted, shuffled
-    # The last two convolutions add a pixel each; at high resolution half of one, rounded up.
-    margin = max(reach[node] for node in genome.inputs(last)) + 2
-    return Footprint(margin, max(floats, merged, shuffled))
+    margin = max(reach[node] for node in genome.inputs(last)) + _upsampler_reach(genome.ends)
+    end = held + max(_upsampler_floats(genome.ends, _joined(genome, last)))
+    return Footprint(margin, max(floats, end))
+
+
+def _upsampler_reach(ends: Ends) -> int:
+    """How far away an input pixel of an upsampler can be to affect an output pixel."""
+    # A convolution at low resolution adds a pixel. Those after a shuffle add half a pixel or less,
+    # also both of the progressive upsampler together less than one: rounded up, one pixel.
+    return 2 if ends.has_global_skip else 1
+
+
+def _upsampler_floats(ends: Ends, joined: int) -> tuple[int, ...]:
+    """Numbers per pixel in memory at the steps of an upsampler, without nodes."""
+    if not ends.has_global_skip:
+        return joined + ends.scale**2, 2 * ends.scale**2  # the convolution; the shuffle
+    merged = joined + ends.stem
+    shuffled = 3 * ends.stem  # the sum with node 0, permuted, shuffled
+    # The input of the convolution between two shuffles, its output of four times as many numbers,
+    # and that shuffled.
+    widened = 9 * ends.stem if len(ends.shuffles) > 1 else 0
+    return merged, shuffled, widened
 
 
 def _joined(genome: Genome, target: int) -> int:

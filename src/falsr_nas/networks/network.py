@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle
@@ -11,21 +12,26 @@ from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle
 from falsr_nas.networks.cells import build_cell, concatenate, conv, conv_relu
 from falsr_nas.networks.footprint import footprint, released
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.genome import SCALE, Genome
+from falsr_nas.space.cost import upsampler_convs
+from falsr_nas.space.genome import Genome
 
 
 class Network(SuperResolver):
     """The network of a genome: a stem, n cell blocks and an upsampler, on the luma plane.
 
+    The upsamplers are described in :class:`~falsr_nas.space.ends.Ends`.
+
     Args:
-        genome: the cells and their connections.
+        genome: the cells and their connections, and the ends.
 
     Attributes:
         genome: as given.
         stem: 3x3 convolution from the input to node 0.
         cells: the cell blocks; block i makes node i.
-        merge: 3x3 convolution of the nodes that the upsampler reads.
-        restore: 3x3 convolution to the output, at high resolution.
+        merge: 3x3 convolution of the nodes that the upsampler reads, or None (``subpixel``).
+        widen: 3x3 convolution between two shuffles, or None (all but ``progressive``).
+        restore: the last 3x3 convolution: at high resolution, except for ``subpixel``, where it
+            reads the nodes.
     """
 
     planes = 1
@@ -33,28 +39,38 @@ class Network(SuperResolver):
     def __init__(self, genome: Genome) -> None:
         super().__init__()
         self.genome = genome
+        self.scale = genome.scale
         self.footprint = footprint(genome)
         self._released = released(genome)
         self.stem = conv(1, genome.stem, 3)
         self.cells = nn.ModuleList(
             build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
         )
-        self.merge = conv(genome.in_channels(genome.n + 1), genome.stem, 3)
-        self.restore = conv(genome.stem // SCALE**2, 1, 3)
+        *before, last = upsampler_convs(genome.ends, genome.in_channels(genome.n + 1))
+        layers = [conv(layer.inputs, layer.outputs, layer.kernel) for layer in before]
+        self.merge = layers[0] if layers else None
+        self.widen = layers[1] if len(layers) > 1 else None
+        self.restore = conv(last.inputs, last.outputs, last.kernel)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Upscale luma: (N, 1, H, W) in [0, 1] -> (N, 1, 2H, 2W), not clipped."""
+        """Upscale luma by the scale s: (N, 1, H, W) in [0, 1] -> (N, 1, sH, sW), not clipped."""
         nodes = {0: conv_relu(self.stem, y)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
             # Node i: (N, f_i, H, W).
             nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))
             for node in self._released[target - 1]:
                 del nodes[node]  # frees its memory where no gradients are needed
-        x = conv_relu(self.merge, concatenate(nodes, self.genome.inputs(self.genome.n + 1)))
+        last = self.genome.inputs(self.genome.n + 1)
+        if self.merge is None:  # (N, s^2, H, W) before the shuffle
+            return pixel_shuffle(self.restore(concatenate(nodes, last)), self.scale)
+        x = conv_relu(self.merge, concatenate(nodes, last))
         x = x + nodes[0]  # global skip: (N, stem, H, W)
         # TensorFlow's depth_to_space, which the published weights need: it takes channels as
         # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
-        x = pixel_shuffle(channel_shuffle(x, SCALE**2), SCALE)  # (N, stem / 4, 2H, 2W)
+        factor, *_ = self.genome.ends.shuffles
+        x = pixel_shuffle(channel_shuffle(x, factor**2), factor)  # at x2: (N, stem / 4, 2H, 2W)
+        if self.widen is not None:
+            x = pixel_shuffle(conv_relu(self.widen, x), factor)  # (N, stem / 4, 4H, 4W)
         return self.restore(x)  # type: ignore[no-any-return]
 
 
@@ -70,12 +86,17 @@ class BilinearResidual(SuperResolver):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.footprint = network.footprint
+        self.scale = network.scale
+        # Three outputs in memory: the network's, the interpolated image, their sum.
+        floats = max(network.footprint.floats, 1 + 3 * self.scale**2)
+        self.footprint = replace(network.footprint, floats=floats)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Upscale luma: (N, 1, H, W) in [0, 1] -> (N, 1, 2H, 2W), not clipped."""
+        """Upscale luma by the scale s: (N, 1, H, W) in [0, 1] -> (N, 1, sH, sW), not clipped."""
         output: Tensor = self.network(y)
-        return output + interpolate(y, scale_factor=SCALE, mode="bilinear", align_corners=False)
+        return output + interpolate(
+            y, scale_factor=self.scale, mode="bilinear", align_corners=False
+        )
 
 
 def layer_seed(seed: int, name: str, shape: Sequence[int]) -> int:

@@ -1,6 +1,6 @@
 """Parameters and mult-adds counted on built networks.
 
-Mult-adds are those of the convolutions, at 480x480 low-resolution input. For genomes
+Mult-adds are those of the convolutions, for 960x960 output. For genomes
 :func:`falsr_nas.space.cost.genome_cost` gives the same numbers without building the network.
 
 Networks are counted on PyTorch's meta device: nothing is allocated and nothing is computed.
@@ -8,17 +8,14 @@ Networks are counted on PyTorch's meta device: nothing is allocated and nothing 
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 
 import torch
 
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.cost import LR_PIXELS, Cost
+from falsr_nas.space.cost import Cost, input_side
 from falsr_nas.space.genome import Genome
-
-_SIDE = math.isqrt(LR_PIXELS)
 
 
 def network_cost(network: SuperResolver) -> Cost:
@@ -29,7 +26,8 @@ def network_cost(network: SuperResolver) -> Cost:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    image = torch.empty(1, network.planes, _SIDE, _SIDE, device="meta")
+    side = input_side(network.scale)
+    image = torch.empty(1, network.planes, side, side, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         deepcopy(network).to("meta")(image)
     params = sum(parameter.numel() for parameter in network.parameters())
@@ -41,6 +39,7 @@ def thop_cost(genome: Genome) -> Cost:
     import thop
 
     with torch.device("meta"):
-        network, image = Network(genome), torch.empty(1, 1, _SIDE, _SIDE)
+        side = input_side(genome.scale)
+        network, image = Network(genome), torch.empty(1, 1, side, side)
     mult_adds, params = thop.profile(network, (image,), verbose=False)
     return Cost(int(params), int(mult_adds))

@@ -19,7 +19,9 @@ from torch import Tensor
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.tf_graph import Graph, GraphError, attribute
 from falsr_nas.space.cost import genome_cost
-from falsr_nas.space.genome import SCALE, Cell, Genome, GenomeError
+from falsr_nas.space.ends import SCALE, Ends
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Cell, Genome
 
 LARGEST_FILE = 64 * 2**20
 """Most bytes of a graph: three times what the paper's space needs."""
@@ -108,7 +110,9 @@ class _Importer:
         entries.append(layers["merge"].source)
         links = [self._link(entry, ends, target) for target, entry in enumerate(entries, start=1)]
         genome = Genome(
-            tuple(cell for _, cell in cells), tuple(links[1:]), self._stem_channels(layers["stem"])
+            tuple(cell for _, cell in cells),
+            tuple(links[1:]),
+            Ends(self._stem_channels(layers["stem"])),
         )
         return genome, self._weights(genome, layers)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from html import escape
 
+from falsr_nas.space.ends import PAPER_ENDS, Ends
 from falsr_nas.space.genome import Cell, Genome
 
 _BOX, _HEIGHT, _PITCH = 264, 32, 54
@@ -61,6 +62,7 @@ def architecture_svg(genome: Genome) -> str:
         genome.n,
         genome.cells,
         links,
+        genome.ends,
         head=f"<title>{escape(str(genome))}</title><style>\n{STYLE}\n{SHAPES}\n</style>",
     )
 
@@ -70,27 +72,40 @@ def blank_drawing(n: int) -> str:
 
     Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``. The
     link from node i to target j is the group ``[data-link="i-j"]``. The page adds the kind of a
-    block's operator to its group as a class, and sets the colours.
+    block's operator to its group as a class, and sets the colours. Blocks 0 and n+1 have the names
+    of the paper's ends. The global skip is the group ``.global-skip``.
     """
     return _svg(
-        n, None, {(node, target) for target in range(2, n + 2) for node in range(target - 1)}
+        n,
+        None,
+        {(node, target) for target in range(2, n + 2) for node in range(target - 1)},
+        PAPER_ENDS,
     )
+
+
+def stem_label(ends: Ends) -> str:
+    """Return the name of the stem's block."""
+    return f"feature extraction f{ends.stem}"
 
 
 def _svg(
-    n: int, cells: tuple[Cell, ...] | None, links: set[tuple[int, int]], head: str = ""
+    n: int,
+    cells: tuple[Cell, ...] | None,
+    links: set[tuple[int, int]],
+    ends: Ends,
+    *,
+    head: str = "",
 ) -> str:
     width, height = _LEFT + _BOX + round(0.75 * _REACH[1]) + 12, _y(n + 1) + _HEIGHT + _TOP
     inner = "".join(_cell(node, cells[node - 1] if cells else None) for node in range(1, n + 1))
-    blocks = (
-        _block(0, "feature extraction", "0") + inner + _block(n + 1, "sub-pixel upsampling", "")
-    )
+    blocks = _block(0, stem_label(ends), "0") + inner + _block(n + 1, ends.label, "")
+    skip = _global_skip(n) if ends.has_global_skip else ""
     chain = "".join(_arrow_down(node) for node in range(n + 1))
     arcs = "".join(_link(node, target, n) for node, target in sorted(links))
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" class="architecture" role="img"'
         f' viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f"{head}{_global_skip(n)}{arcs}{chain}{blocks}</svg>"
+        f"{head}{skip}{arcs}{chain}{blocks}</svg>"
     )
 
 
@@ -153,8 +168,9 @@ def _global_skip(n: int) -> str:
     """
     x, start, end = _LEFT, _y(0) + _HEIGHT / 2, _y(n + 1) + _HEIGHT / 2
     return (
+        '<g class="global-skip">'
         f'<path class="global" d="M{x} {start:g}H24Q14 {start:g} 14 {start + 10:g}'
         f'V{end - 10:g}Q14 {end:g} 24 {end:g}H{x - 7}"/>'
         f'<path class="head" d="M{x - 8} {end - 4:g}v8l8-4z"/>'
-        f'<text class="number" x="{x - 14}" y="{end - 6:g}">+</text>'
+        f'<text class="number" x="{x - 14}" y="{end - 6:g}">+</text></g>'
     )

@@ -23,6 +23,7 @@ from falsr_nas.archive.objectives import (
     pareto_front,
     scored,
 )
+from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell
 
 IntArray = NDArray[np.int64]
@@ -37,6 +38,12 @@ TRAITS: dict[str, Callable[[Cell], str | int]] = {
 }
 """The choices that make up a cell (paper, section III-A)."""
 
+END_TRAITS: dict[str, Callable[[Ends], str | int]] = {
+    "stem": lambda ends: ends.stem,
+    "upsampler": lambda ends: ends.upsampler,
+}
+"""The choices at the ends of a network."""
+
 MOST_PERIODS = 160
 """Largest number of periods; longer searches have several generations per period."""
 
@@ -48,6 +55,8 @@ class Networks:
     Attributes:
         table: the distinct cells.
         cells: (N, n), the index in ``table`` of each block's cell.
+        ends_table: the distinct pairs of ends.
+        ends: (N,), the index in ``ends_table`` of each network's ends.
         places: (node, target) of every possible link, in the order of the paper's index (section
             III-B).
         links: (N, len(places)), whether a network has the link.
@@ -55,6 +64,8 @@ class Networks:
 
     table: tuple[Cell, ...]
     cells: IntArray
+    ends_table: tuple[Ends, ...]
+    ends: IntArray
     places: tuple[tuple[int, int], ...]
     links: BoolArray
 
@@ -65,10 +76,13 @@ class Networks:
         places = tuple((node, target) for node in range(n) for target in range(node + 2, n + 2))
         place = {link: i for i, link in enumerate(places)}
         table: dict[Cell, int] = {}
+        ends_table: dict[Ends, int] = {}
+        ends = np.zeros(len(evaluations), dtype=np.int64)
         cells = np.zeros((len(evaluations), n), dtype=np.int64)
         links = np.zeros((len(evaluations), len(places)), dtype=np.bool_)
         for row, evaluation in enumerate(evaluations):
             genome = evaluation.candidate.genome
+            ends[row] = ends_table.setdefault(genome.ends, len(ends_table))
             cells[row] = [table.setdefault(cell, len(table)) for cell in genome.cells]
             links[
                 row,
@@ -78,18 +92,20 @@ class Networks:
                     for node in nodes
                 ],
             ] = True
-        return cls(tuple(table), cells, places, links)
+        return cls(tuple(table), cells, tuple(ends_table), ends, places, links)
 
     def trait_counts(self, trait: str, rows: IntArray) -> dict[str | int, int]:
-        """Count the cells of the networks in ``rows`` by their value of a trait.
+        """Count the cells of the networks in ``rows`` by their value of a trait, or their ends.
 
         Args:
-            trait: a key of :data:`TRAITS`.
+            trait: a key of :data:`TRAITS`, or of :data:`END_TRAITS`.
             rows: (M,), the networks.
 
         Returns:
-            The number of cells for each value that occurs.
+            The number of cells, or of ends, for each value that occurs.
         """
+        if trait in END_TRAITS:
+            return dict(Counter(END_TRAITS[trait](self.ends_table[i]) for i in self.ends[rows]))
         of_cell = np.bincount(self.cells[rows].ravel(), minlength=len(self.table))
         counts: Counter[str | int] = Counter()
         for cell, count in zip(self.table, of_cell, strict=True):

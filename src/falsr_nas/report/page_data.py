@@ -13,8 +13,18 @@ import numpy as np
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
-from falsr_nas.report.history import TRAITS, IntArray, Networks, Period, achievements, periods
+from falsr_nas.report.architecture import stem_label
+from falsr_nas.report.history import (
+    END_TRAITS,
+    TRAITS,
+    IntArray,
+    Networks,
+    Period,
+    achievements,
+    periods,
+)
 from falsr_nas.report.run import Run
+from falsr_nas.space.ends import PAPER_ENDS, Ends
 
 MOST_FAILURES = 200
 """Largest number of distinct failures in a page; of the others only the number is given."""
@@ -44,14 +54,16 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "n": genome.n if genome else 0,
-        "stem": genome.stem if genome else 0,
         "min_psnr": run.min_psnr,
         "scale": asdict(run.scale),
         "settings": dict(run.settings),
         "candidates": _candidates(evaluations, networks, row_of),
         "front": [row_of[evaluation.key] for evaluation in pareto_front(evaluations, run.min_psnr)],
         "periods": _periods(evaluations, history),
-        "traits": {trait: _trait(networks, history, trait) for trait in TRAITS},
+        "traits": {
+            trait: _trait(networks, history, trait)
+            for trait in (*TRAITS, *(END_TRAITS if len(networks.ends_table) > 1 else ()))
+        },
         "links": {
             "made": [networks.link_counts(period.made).tolist() for period in history],
             "front": [networks.link_counts(period.front).tolist() for period in history],
@@ -89,6 +101,8 @@ def _candidates(
         "params": [e.candidate.cost.params for e in evaluations],
         "table": [cell.name for cell in networks.table],
         "cells": networks.cells.ravel().tolist(),
+        "ends_table": [_ends(ends) for ends in networks.ends_table],
+        "ends": networks.ends.tolist(),
         "links": ["".join(f"{byte:02x}" for byte in row) for row in _packed(networks)],
         "combinations": [list(combination) for combination in combinations],
         "made_by": made_by,
@@ -106,6 +120,16 @@ def _candidates(
             for row, e in enumerate(evaluations)
             if (p := e.candidate.origin.log_prob) is not None
         },
+    }
+
+
+def _ends(ends: Ends) -> dict[str, Any]:
+    """Return a pair of ends; the name of the paper's upsampler is left out, as in genomes."""
+    return {
+        "stem": ends.stem,
+        "upsampler": "" if ends.name == PAPER_ENDS.name else ends.name,
+        "labels": [stem_label(ends), ends.label],
+        "skip": ends.has_global_skip,
     }
 
 
@@ -135,9 +159,9 @@ def _periods(evaluations: Sequence[Evaluation], history: Sequence[Period]) -> li
 
 
 def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[str, Any]:
-    """Return the values of a trait, and how many cells had each value in each period.
+    """Return the values of a trait, and how many cells or ends had each value in each period.
 
-    Cells are counted in the networks made in the period, and in the front at its end.
+    They are counted in the networks made in the period, and in the front at its end.
     """
     made = [networks.trait_counts(trait, period.made) for period in history]
     front = [networks.trait_counts(trait, period.front) for period in history]

@@ -9,11 +9,12 @@ from rich import box
 from rich.table import Table
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Cell, Genome
 
 LEGEND = (
     "cells: C conv, G2/G4 grouped, E2 inverted bottleneck;"
-    " channels, k kernel, b repeats, + residual"
+    " channels, k kernel, b repeats, + residual; S stem and last the upsampler, unless the paper's"
 )
 
 
@@ -53,13 +54,18 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
 def compact(genome: Genome) -> str:
     """Abbreviate the cells of a genome, e.g. ``C64k3b4+ E2-16k1b1 x2``.
 
-    Equal neighbouring cells are written once with their number.
+    Equal neighbouring cells are written once with their number. A stem or an upsampler that is not
+    the paper's is added: ``S16 C16k3b1 x5 subpixel``.
     """
+    ends = genome.ends
+    stem = [] if ends.stem == PAPER_ENDS.stem else [f"S{ends.stem}"]
+    upsampler = [] if ends.upsampler == PAPER_ENDS.upsampler else [ends.upsampler]
     runs = [
         (name, len(list(run)))
         for name, run in groupby(_compact_cell(cell) for cell in genome.cells)
     ]
-    return " ".join(name if count == 1 else f"{name} x{count}" for name, count in runs)
+    cells = [name if count == 1 else f"{name} x{count}" for name, count in runs]
+    return " ".join([*stem, *cells, *upsampler])
 
 
 def _compact_cell(cell: Cell) -> str:

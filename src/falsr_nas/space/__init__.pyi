@@ -1,8 +1,10 @@
 from .cost import Cost as Cost
 from .cost import genome_cost as genome_cost
+from .ends import Ends as Ends
+from .errors import GenomeError as GenomeError
+from .errors import SpaceError as SpaceError
 from .genome import Cell as Cell
 from .genome import Genome as Genome
-from .genome import GenomeError as GenomeError
 from .genome import Operator as Operator
 from .lookup import find_genome as find_genome
 from .lookup import published_name as published_name

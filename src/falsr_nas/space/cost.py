@@ -1,7 +1,8 @@
 """Parameters and mult-adds of a genome by formula, without building the network (paper, Table I).
 
-Mult-adds are those of the convolutions, without biases, at 480x480 low-resolution input as in the
-paper. At x2 the output has as many pixels as one of 1280x720. Parameters include biases.
+Mult-adds are those of the convolutions, without biases, for an output of 960x960 pixels, as many as
+1280x720 has: at x2 for 480x480 low-resolution input as in the paper, at x3 for 320x320, at x4 for
+240x240. Parameters include biases.
 """
 
 from __future__ import annotations
@@ -10,10 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from falsr_nas.space.genome import SCALE, Cell, Genome
+from falsr_nas.space.ends import Ends
+from falsr_nas.space.genome import Cell, Genome
 
-LR_PIXELS = 480 * 480
-"""Low-resolution pixels at which mult-adds are given."""
+OUTPUT_SIDE = 960
+"""Side of the square output for which mult-adds are given."""
+
+
+def input_side(scale: int) -> int:
+    """Return the side of the square low-resolution input for which mult-adds are given."""
+    return OUTPUT_SIDE // scale
+
+
+def input_pixels(scale: int) -> int:
+    """Return the number of low-resolution pixels for which mult-adds are given."""
+    return input_side(scale) ** 2
 
 
 class Conv(NamedTuple):
@@ -24,7 +36,7 @@ class Conv(NamedTuple):
         outputs: output channels.
         kernel: side of the square kernel.
         groups: groups of channels.
-        density: output pixels per low-resolution pixel: 4 after the x2 upsampling, otherwise 1.
+        density: output pixels per low-resolution pixel: 4 after a shuffle by 2, before any 1.
     """
 
     inputs: int
@@ -46,7 +58,7 @@ class Conv(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost of a network: its parameters, and its mult-adds at 480x480 input."""
+    """Cost of a network: its parameters, and its mult-adds for 960x960 output."""
 
     params: int
     mult_adds: int
@@ -67,6 +79,23 @@ def cell_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
         yield Conv(width if repeat else inputs, width, kernel, cell.operator.groups)
 
 
+def stem_conv(ends: Ends) -> Conv:
+    """Return the convolution of the stem."""
+    return Conv(1, ends.stem, 3)
+
+
+def upsampler_convs(ends: Ends, inputs: int) -> Iterator[Conv]:
+    """Yield the convolutions of an upsampler with ``inputs`` input channels in execution order."""
+    if not ends.has_global_skip:
+        yield Conv(inputs, ends.scale**2, 3)
+        return
+    density = 1
+    for factor in ends.shuffles:
+        yield Conv(inputs, ends.stem, 3, density=density)
+        inputs, density = ends.stem // factor**2, density * factor**2
+    yield Conv(inputs, 1, 3, density=density)
+
+
 class Part(NamedTuple):
     """A part of a network: stem, cell block or upsampler.
 
@@ -85,7 +114,7 @@ class Part(NamedTuple):
 
 def parts(genome: Genome) -> Iterator[Part]:
     """Yield the parts of a network from the stem to the upsampler."""
-    yield Part(0, f"stem_f{genome.stem}", (), (Conv(1, genome.stem, 3),))
+    yield Part(0, f"stem_f{genome.stem}", (), (stem_conv(genome.ends),))
     for target, cell in enumerate(genome.cells, start=1):
         yield Part(
             target,
@@ -94,11 +123,8 @@ def parts(genome: Genome) -> Iterator[Part]:
             tuple(cell_convs(cell, genome.in_channels(target))),
         )
     end = genome.n + 1
-    merge, restore = (
-        Conv(genome.in_channels(end), genome.stem, 3),
-        Conv(genome.stem // SCALE**2, 1, 3, density=SCALE**2),
-    )
-    yield Part(end, "sub-pixel upsampling", genome.inputs(end), (merge, restore))
+    layers = tuple(upsampler_convs(genome.ends, genome.in_channels(end)))
+    yield Part(end, genome.ends.label, genome.inputs(end), layers)
 
 
 def convs(genome: Genome) -> Iterator[Conv]:
@@ -110,5 +136,6 @@ def genome_cost(genome: Genome) -> Cost:
     """Return the number of parameters and mult-adds of a network."""
     layers = list(convs(genome))
     return Cost(
-        sum(conv.params for conv in layers), LR_PIXELS * sum(conv.mult_adds for conv in layers)
+        sum(conv.params for conv in layers),
+        input_pixels(genome.scale) * sum(conv.mult_adds for conv in layers),
     )

@@ -9,35 +9,40 @@ import itertools
 from collections.abc import Iterator
 from functools import cache, partial
 
-from falsr_nas.space.cost import LR_PIXELS, Conv, cell_convs
-from falsr_nas.space.genome import SCALE, Cell, Genome
+from falsr_nas.space.cost import cell_convs, genome_cost, input_pixels, stem_conv, upsampler_convs
+from falsr_nas.space.ends import Ends
+from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
 
 
 def _cell_mult_adds(cell: Cell, inputs: int) -> int:
-    return LR_PIXELS * sum(conv.mult_adds for conv in cell_convs(cell, inputs))
+    """Return the mult-adds of a cell per low-resolution pixel."""
+    return sum(conv.mult_adds for conv in cell_convs(cell, inputs))
 
 
-def _end_mult_adds(space: SearchSpace, inputs: int) -> int:
-    ends = (
-        Conv(1, space.stem, 3),
-        Conv(inputs, space.stem, 3),
-        Conv(space.stem // SCALE**2, 1, 3, density=SCALE**2),
-    )
-    return LR_PIXELS * sum(conv.mult_adds for conv in ends)
+def _end_mult_adds(ends: Ends, inputs: int) -> int:
+    """Return the mult-adds of stem and upsampler per low-resolution pixel."""
+    convs = (stem_conv(ends), *upsampler_convs(ends, inputs))
+    return sum(conv.mult_adds for conv in convs)
 
 
 def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Genome]:
     """Yield the canonical genomes of all different networks of at most ``limit`` mult-adds.
 
-    Lighter cells come first. A chain of cells is abandoned as soon as its cheapest completion
-    exceeds the limit, so that a rare network in a large space is found quickly.
+    Lighter ends and lighter cells come first. A chain of cells is abandoned as soon as its cheapest
+    completion exceeds the limit, so that a rare network in a large space is found quickly.
 
     Args:
         space: the search space.
         limit: maximum mult-adds, or None for no limit.
     """
-    limit = float("inf") if limit is None else limit
+    budget = float("inf") if limit is None else limit / input_pixels(space.scale)
+    for ends in sorted(space.ends, key=lambda ends: _end_mult_adds(ends, ends.stem)):
+        yield from _affordable(space, ends, budget)
+
+
+def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genome]:
+    """Yield the networks with these ends of at most ``budget`` mult-adds per pixel."""
     cells = sorted(space.distinct_cells, key=lambda cell: _cell_mult_adds(cell, cell.channels))
 
     @cache
@@ -47,7 +52,7 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
         ``inputs`` is the number of channels of the last of these cells.
         """
         if placed == space.n:
-            return _end_mult_adds(space, inputs)
+            return _end_mult_adds(ends, inputs)
         return min(
             _cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
             for cell in cells
@@ -57,41 +62,51 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
         chain: tuple[Cell, ...], inputs: int, spent: int
     ) -> Iterator[tuple[tuple[Cell, ...], int]]:
         if len(chain) == space.n:
-            yield chain, spent + _end_mult_adds(space, inputs)
+            yield chain, spent + _end_mult_adds(ends, inputs)
             return
         for cell in cells:
             mult_adds = spent + _cell_mult_adds(cell, inputs)
-            if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= limit:
+            if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= budget:
                 yield from chains((*chain, cell), cell.channels, mult_adds)
 
-    for chain, spent in chains((), space.stem, 0):
-        yield from _link_up(space, chain, limit - spent)
+    for chain, spent in chains((), ends.stem, 0):
+        yield from _link_up(space, chain, ends, budget - spent)
 
 
-def _link_up(space: SearchSpace, chain: tuple[Cell, ...], budget: float) -> Iterator[Genome]:
+def _link_up(
+    space: SearchSpace, chain: tuple[Cell, ...], ends: Ends, budget: float
+) -> Iterator[Genome]:
     """Yield the chain of cells with every set of links that adds at most ``budget`` mult-adds."""
-    bare = space.genome(chain, [0] * space.bits)
+    bare = space.genome(chain, [0] * space.bits, ends)
     mult_adds = []
     for node, target in space.link_places:
         width = bare.node_channels(node)
         if target > space.n:
-            mult_adds.append(LR_PIXELS * Conv(width, space.stem, 3).mult_adds)
+            first = next(upsampler_convs(ends, width))
         else:
             first = next(cell_convs(chain[target - 1], width))
-            mult_adds.append(LR_PIXELS * first.mult_adds)
+        mult_adds.append(first.mult_adds)
     least = sorted(mult_adds)
     for count in range(space.bits + 1):
         if sum(least[:count]) > budget:
             return
         for chosen in itertools.combinations(range(space.bits), count):
             if sum(mult_adds[i] for i in chosen) <= budget:
-                yield space.genome(chain, [int(i in chosen) for i in range(space.bits)])
+                yield space.genome(chain, [int(i in chosen) for i in range(space.bits)], ends)
+
+
+def _mult_adds(genome: Genome) -> int:
+    return genome_cost(genome).mult_adds
 
 
 def lightest(space: SearchSpace) -> Genome:
     """Return the network with the fewest mult-adds."""
+    return min((_lightest(space, ends) for ends in space.ends), key=_mult_adds)
+
+
+def _lightest(space: SearchSpace, ends: Ends) -> Genome:
     # Mult-adds and cells of the lightest chain by the channels of its last cell.
-    best: dict[int, tuple[int, tuple[Cell, ...]]] = {space.stem: (0, ())}
+    best: dict[int, tuple[int, tuple[Cell, ...]]] = {ends.stem: (0, ())}
     for _ in range(space.n):
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
@@ -101,9 +116,9 @@ def lightest(space: SearchSpace) -> Genome:
                     options[cell.channels] = (mult_adds, (*chain, cell))
         best = options
     _, chain = min(
-        (spent + _end_mult_adds(space, inputs), chain) for inputs, (spent, chain) in best.items()
+        (spent + _end_mult_adds(ends, inputs), chain) for inputs, (spent, chain) in best.items()
     )
-    return space.genome(chain, [0] * space.bits)
+    return space.genome(chain, [0] * space.bits, ends)
 
 
 def heaviest(space: SearchSpace) -> Genome:
@@ -112,10 +127,14 @@ def heaviest(space: SearchSpace) -> Genome:
     All links are set, and each cell is the one of the largest width that has the most mult-adds
     with the channels that it reads.
     """
+    return max((_heaviest(space, ends) for ends in space.ends), key=_mult_adds)
+
+
+def _heaviest(space: SearchSpace, ends: Ends) -> Genome:
     width = max(space.channels)
     wide = [cell for cell in space.distinct_cells if cell.channels == width]
     chain = [
-        max(wide, key=partial(_cell_mult_adds, inputs=space.stem + width * placed))
+        max(wide, key=partial(_cell_mult_adds, inputs=ends.stem + width * placed))
         for placed in range(space.n)
     ]
-    return space.genome(chain, [1] * space.bits)
+    return space.genome(chain, [1] * space.bits, ends)

@@ -2,7 +2,8 @@
 
 Nodes are numbered as in the paper's figures: node 0 is the output of the stem, node i the output of
 cell block i. Targets read nodes: target i (1..n) is cell block i, target n+1 is the upsampler.
-Target i always reads node i-1. A *link* is any other node that it reads.
+Target i always reads node i-1. A *link* is any other node that it reads. The *ends* of a network
+are its stem and its upsampler.
 """
 
 from __future__ import annotations
@@ -15,34 +16,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from falsr_nas.errors import UserError
-
-SCALE = 2
-"""Upscaling factor of the family. The published networks, and so the upsampler, are for x2."""
-
-STEM = 32
-"""Channels of node 0 in the paper."""
+from falsr_nas.space.ends import MOST_CHANNELS, PAPER_ENDS, STEM, UPSAMPLER, Ends
+from falsr_nas.space.errors import GenomeError
 
 # Upper bounds for genomes from untrusted input. They are far above any practical network, and low
 # enough that no text can make us allocate terabytes.
-_MOST = {"cells": 64, "channels": 1024, "kernel": 15, "repeats": 32, "factor": 64}
-_LONGEST_MESSAGE = 400
+_MOST = {"cells": 64, "channels": MOST_CHANNELS, "kernel": 15, "repeats": 32, "factor": 64}
 
 _OPERATOR = re.compile(r"conv|groupConG(\d{1,4})|invertBotConE(\d{1,4})")
 _CELL = re.compile(r"([A-Za-z]+(?:[A-Z]\d{1,4})?)_f(\d{1,6})_k(\d{1,4})_b(\d{1,4})_(isskip|noskip)")
 _LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
-
-
-class GenomeError(UserError):
-    """A text, JSON value or set of arguments that is not a valid genome.
-
-    The message says where the error is and why. Messages that quote long input are cut off.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +155,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Genome:
-    """A network: n cells and the links between them (paper, IV-A).
+    """A network: n cells and the links between them (paper, IV-A), between a stem and an upsampler.
 
     Attributes:
         cells: the cell blocks 1..n, at most 64.
         links: for each target 2..n+1 the nodes that it reads in addition to node target-1, in
             ascending order, each in 0..target-2.
-        stem: channels of node 0, a multiple of 4 because the upsampler shuffles them into 2x2
-            sub-pixels.
+        ends: the stem and the upsampler.
 
     Raises:
         GenomeError: the cells and links do not make a valid network.
@@ -187,15 +169,11 @@ class Genome:
 
     cells: tuple[Cell, ...]
     links: tuple[tuple[int, ...], ...]
-    stem: int = STEM
+    ends: Ends = PAPER_ENDS
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.cells) <= _MOST["cells"]:
             raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(self.cells)}")
-        if not 1 <= self.stem <= _MOST["channels"] or self.stem % SCALE**2:
-            raise GenomeError(
-                f"stem: {self.stem} channels cannot be shuffled into {SCALE}x{SCALE} sub-pixels"
-            )
         if len(self.links) != len(self.cells):
             raise GenomeError(
                 f"{len(self.cells)} cells need link lists for the targets 2..{len(self.cells) + 1},"
@@ -222,6 +200,16 @@ class Genome:
         """Number of cell blocks."""
         return len(self.cells)
 
+    @property
+    def stem(self) -> int:
+        """Number of channels of node 0."""
+        return self.ends.stem
+
+    @property
+    def scale(self) -> int:
+        """Upscaling factor."""
+        return self.ends.scale
+
     def inputs(self, target: int) -> tuple[int, ...]:
         """Return the nodes that a target 1..n+1 reads, in the order of concatenation."""
         return (0,) if target == 1 else (*self.links[target - 2], target - 1)
@@ -246,9 +234,13 @@ class Genome:
     def __str__(self) -> str:
         """Return the text form: names of the blocks, then links.
 
-        Example: ``stem_f32 conv_f16_k3_b1_noskip | 0->2``.
+        The last block is the upsampler; the paper's, ``paper_x2``, is left out. Examples:
+        ``stem_f32 conv_f16_k3_b1_noskip | 0->2``, ``stem_f8 conv_f8_k3_b2_isskip subpixel_x2 |``.
         """
-        blocks = " ".join([f"stem_f{self.stem}", *(cell.name for cell in self.cells)])
+        names = [f"stem_f{self.stem}", *(cell.name for cell in self.cells)]
+        if self.ends.name != PAPER_ENDS.name:
+            names.append(self.ends.name)
+        blocks = " ".join(names)
         links = " ".join(
             f"{','.join(map(str, nodes))}->{target}"
             for target, nodes in enumerate(self.links, start=2)
@@ -257,11 +249,17 @@ class Genome:
         return f"{blocks} | {links}".strip()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``."""
+        """Return the JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``.
+
+        An upsampler other than the paper's is added as ``"upsampler": "subpixel_x2"``.
+        """
         links = {
             str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes
         }
-        return {"stem": self.stem, "cells": [cell.name for cell in self.cells], "links": links}
+        data = {"stem": self.stem, "cells": [cell.name for cell in self.cells], "links": links}
+        if self.ends.name != PAPER_ENDS.name:
+            data["upsampler"] = self.ends.name
+        return data
 
     @classmethod
     def from_json(cls, data: object) -> Genome:
@@ -272,18 +270,24 @@ class Genome:
         """
         if not isinstance(data, Mapping) or not isinstance(names := data.get("cells"), list):
             raise GenomeError('a genome in JSON is an object with a list "cells"')
-        if unknown := sorted(str(name) for name in set(data) - {"stem", "cells", "links"}):
-            raise GenomeError(f"a genome in JSON has no {unknown[0]!r}: only stem, cells, links")
+        known = ("stem", "cells", "links", "upsampler")
+        if unknown := sorted(str(name) for name in set(data) - set(known)):
+            raise GenomeError(f"a genome in JSON has no {unknown[0]!r}: only {', '.join(known)}")
         if not all(isinstance(name, str) for name in names):
             raise GenomeError('"cells" must be a list of names such as conv_f64_k3_b4_isskip')
         stem = data.get("stem", STEM)
         if not isinstance(stem, int) or isinstance(stem, bool):
             raise GenomeError(f'"stem" must be a number of channels, not {stem!r}')
+        upsampler = data.get("upsampler", PAPER_ENDS.name)
+        if not isinstance(upsampler, str):
+            raise GenomeError(f'"upsampler" must be a name such as subpixel_x2, not {upsampler!r}')
         links = data.get("links", {})
         if not isinstance(links, Mapping):
             raise GenomeError('"links" must be an object such as {"4": [2]}')
         return cls._assemble(
-            names, [_json_link(target, nodes) for target, nodes in links.items()], stem
+            names,
+            [_json_link(target, nodes) for target, nodes in links.items()],
+            Ends.parse(stem, upsampler),
         )
 
     @classmethod
@@ -302,10 +306,13 @@ class Genome:
             return cls.from_json(data)
         blocks, _, links = text.partition("|")
         names = blocks.split()
-        stem = STEM
+        stem, upsampler = STEM, PAPER_ENDS.name
         if names and (match := re.fullmatch(r"stem_f(\d{1,6})", names[0])):
             stem, names = int(match[1]), names[1:]
-        return cls._assemble(names, [_text_link(link) for link in links.split()], stem)
+        if names and UPSAMPLER.fullmatch(names[-1]):
+            upsampler = names.pop()
+        ends = Ends.parse(stem, upsampler)
+        return cls._assemble(names, [_text_link(link) for link in links.split()], ends)
 
     @classmethod
     def recall(cls, text: str, key: str) -> Genome:
@@ -316,7 +323,7 @@ class Genome:
 
     @classmethod
     def _assemble(
-        cls, names: list[str], links: list[tuple[int, tuple[int, ...]]], stem: int
+        cls, names: list[str], links: list[tuple[int, tuple[int, ...]]], ends: Ends
     ) -> Genome:
         if len(names) > _MOST["cells"]:
             raise GenomeError(f"a genome has 1 to {_MOST['cells']} cells, not {len(names)}")
@@ -330,7 +337,7 @@ class Genome:
             if table[target - 2]:
                 raise GenomeError(f"links to target {target} are given twice")
             table[target - 2] = nodes
-        return cls(cells, tuple(table), stem)
+        return cls(cells, tuple(table), ends)
 
 
 @lru_cache(maxsize=4096)

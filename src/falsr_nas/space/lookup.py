@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from falsr_nas.space.genome import Genome, GenomeError
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
 MOST_CHARACTERS = 1_000_000

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from falsr_nas.errors import UserError
-from falsr_nas.space.genome import STEM, Cell, Genome, GenomeError, Operator
+from falsr_nas.space.ends import PAPER_ENDS, SCALE, STEM, Ends
+from falsr_nas.space.errors import GenomeError, SpaceError
+from falsr_nas.space.genome import Cell, Genome, Operator
 
 if TYPE_CHECKING:  # not imported at run time, so that --help stays fast
     import numpy as np
 
 
-class SpaceError(UserError):
-    """A search space without a valid network, or a genome that is not in the search space."""
+CHOICES = ("operators", "channels", "kernels", "residuals", "repeats", "stems", "upsamplers")
+"""Settings of a space that list choices."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class SearchSpace:
         kernels: choices for the kernel size k, odd.
         residuals: choices for the in-cell residual connection: True, False or both.
         repeats: choices for the number of times b that a cell's operator is applied.
-        stem: channels of node 0, the same for all genomes.
+        stems: choices for the channels of node 0.
+        upsamplers: choices for the upsampler: names of :class:`~falsr_nas.space.ends.Ends`.
+        scale: upscaling factor, 2..4.
 
     Raises:
         SpaceError: a list of choices is empty, has duplicates, or has an impossible choice. The
@@ -44,10 +47,12 @@ class SearchSpace:
     kernels: tuple[int, ...] = (1, 3)
     residuals: tuple[bool, ...] = (True, False)
     repeats: tuple[int, ...] = (1, 2, 4)
-    stem: int = STEM
+    stems: tuple[int, ...] = (STEM,)
+    upsamplers: tuple[str, ...] = (PAPER_ENDS.upsampler,)
+    scale: int = SCALE
 
     def __post_init__(self) -> None:
-        for name in ("operators", "channels", "kernels", "residuals", "repeats"):
+        for name in CHOICES:
             choices = tuple(getattr(self, name))
             if not choices:
                 raise SpaceError(f"space.{name} is empty: give at least one choice")
@@ -58,14 +63,38 @@ class SearchSpace:
             raise SpaceError(f"space.n is {self.n}: a network has 1 to 64 cells")
         try:
             # Where all groups divide all channel counts, they divide every concatenation too. It is
-            # therefore enough to check each cell behind the stem.
-            for cell in self.cells:
-                Genome((cell,), ((),), self.stem)
+            # therefore enough to check each cell behind each stem.
+            for cell, ends in itertools.product(self.cells, self.ends):
+                Genome((cell,), ((),), ends)
         except GenomeError as error:
             raise SpaceError(f"space: {error}") from None
         for groups in {cell.operator.groups for cell in self.cells}:
             if bad := [width for width in self.channels if width % groups]:
                 raise SpaceError(f"space.channels: {groups} groups do not divide {bad[0]} channels")
+
+    @cached_property
+    def ends(self) -> tuple[Ends, ...]:
+        """All pairs of a stem and an upsampler that fit; they are one gene.
+
+        The paper's space has one pair.
+        """
+        fit: list[Ends] = []
+        misfits: list[tuple[int, str, GenomeError]] = []
+        for stem, upsampler in itertools.product(self.stems, self.upsamplers):
+            try:
+                fit.append(Ends(stem, upsampler, self.scale))
+            except GenomeError as error:
+                misfits.append((stem, upsampler, error))
+        stems, upsamplers = {ends.stem for ends in fit}, {ends.upsampler for ends in fit}
+        for stem, upsampler, misfit in misfits:
+            if stem not in stems or upsampler not in upsamplers:
+                raise misfit
+        return tuple(fit)
+
+    @property
+    def end_genes(self) -> int:
+        """Number of genes for the ends: 1, or 0 where the space has only one pair."""
+        return int(len(self.ends) > 1)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -96,36 +125,55 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """Number of genomes in the space; in the paper's space 192**7 * 2**28."""
-        return int(len(self.cells) ** self.n * 2**self.bits)
+        return int(len(self.cells) ** self.n * 2**self.bits * len(self.ends))
 
     @property
     def distinct_size(self) -> int:
         """Number of different networks in the space: genomes of the same network count once."""
-        return int(len(self.distinct_cells) ** self.n * 2**self.bits)
+        return int(len(self.distinct_cells) ** self.n * 2**self.bits * len(self.ends))
 
     def __contains__(self, genome: Genome) -> bool:
         return (
             genome.n == self.n
-            and genome.stem == self.stem
+            and genome.ends in self.ends
             and all(cell in self._index for cell in genome.cells)
         )
 
     def sample(self, rng: np.random.Generator) -> Genome:
-        """Draw a genome uniformly: n independent cells, each link with probability 1/2."""
+        """Draw a genome uniformly: cells, ends, and each link with probability 1/2."""
         return self.genome(
             [self.cells[i] for i in rng.integers(len(self.cells), size=self.n)],
             rng.random(self.bits) < 0.5,
+            self.sample_ends(rng),
         )
 
+    def sample_ends(self, rng: np.random.Generator) -> Ends:
+        """Draw a pair of ends uniformly; nothing is drawn where there is only one."""
+        return self.ends[int(rng.integers(len(self.ends))) if self.end_genes else 0]
+
     def genome(
-        self, cells: list[Cell] | tuple[Cell, ...], bits: np.ndarray | list[int] | tuple[int, ...]
+        self,
+        cells: list[Cell] | tuple[Cell, ...],
+        bits: np.ndarray | list[int] | tuple[int, ...],
+        ends: Ends | None = None,
     ) -> Genome:
-        """Build a genome from n cells and the n(n+1)/2 link bits of :attr:`link_places`."""
+        """Build a genome from its genes.
+
+        Args:
+            cells: the n cells.
+            bits: the n(n+1)/2 link bits of :attr:`link_places`.
+            ends: the ends, which may be left out where the space has only one pair.
+
+        Raises:
+            SpaceError: the ends are left out, and the space has several.
+        """
+        if ends is None:
+            ends = self.decode_ends(())
         links: list[list[int]] = [[] for _ in range(self.n)]
         for (node, target), bit in zip(self.link_places, bits, strict=True):
             if bit:
                 links[target - 2].append(node)
-        return Genome(tuple(cells), tuple(tuple(nodes) for nodes in links), self.stem)
+        return Genome(tuple(cells), tuple(tuple(nodes) for nodes in links), ends)
 
     @cached_property
     def link_places(self) -> tuple[tuple[int, int], ...]:
@@ -136,8 +184,10 @@ class SearchSpace:
         """
         return tuple((i - 1, j) for i in range(1, self.n + 1) for j in range(i + 1, self.n + 2))
 
-    def encode(self, genome: Genome) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def encode(self, genome: Genome) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Return the cell indices (n,) and link bits (n(n+1)/2,) of a genome (paper, IV-A).
+
+        The third value has the index of its ends; it is empty where the space has only one pair.
 
         Raises:
             SpaceError: the genome is not in the space.
@@ -145,10 +195,13 @@ class SearchSpace:
         if genome not in self:
             raise SpaceError(f"genome is not in this space: {genome}")
         bits = tuple(int(node in genome.links[target - 2]) for node, target in self.link_places)
-        return tuple(self._index[cell] for cell in genome.cells), bits
+        ends = (self.ends.index(genome.ends),) * self.end_genes
+        return tuple(self._index[cell] for cell in genome.cells), bits, ends
 
-    def decode(self, cells: tuple[int, ...], bits: tuple[int, ...]) -> Genome:
-        """Build the genome of cell indices (n,) and link bits (n(n+1)/2,).
+    def decode(
+        self, cells: tuple[int, ...], bits: tuple[int, ...], ends: tuple[int, ...] = ()
+    ) -> Genome:
+        """Build the genome of cell indices (n,), link bits (n(n+1)/2,) and the index of its ends.
 
         Raises:
             SpaceError: their number or a value does not fit the space.
@@ -159,4 +212,17 @@ class SearchSpace:
             )
         if len(bits) != self.bits or any(bit not in (0, 1) for bit in bits):
             raise SpaceError(f"expected {self.bits} link bits")
-        return self.genome([self.cells[i] for i in cells], bits)
+        return self.genome([self.cells[i] for i in cells], bits, self.decode_ends(ends))
+
+    def decode_ends(self, index: tuple[int, ...]) -> Ends:
+        """Return the ends of an index (1,), or () where the space has only one pair.
+
+        Raises:
+            SpaceError: the number of indices or a value does not fit the space.
+        """
+        if len(index) != self.end_genes or any(not 0 <= i < len(self.ends) for i in index):
+            raise SpaceError(
+                f"expected {self.end_genes} indices of ends in 0..{len(self.ends) - 1},"
+                f" not {list(index)}"
+            )
+        return self.ends[index[0] if index else 0]

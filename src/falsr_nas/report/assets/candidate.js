@@ -64,6 +64,16 @@ function draw(run, row) {
     text = run.text(row);
   svg.setAttribute("aria-label", text);
   svg.prepend(shape("title", {}, text));
+  const ends = run.ends(row);
+  ends.labels.forEach((label, last) => {
+    const block = svg.querySelector(`[data-node="${last ? run.n + 1 : 0}"]`);
+    block.querySelector(".name").textContent = label;
+    block.classList.toggle(
+      "new",
+      parents.length > 0 && parents.every((parent) => run.ends(parent).labels[last] !== label),
+    );
+  });
+  if (!ends.skip) svg.querySelector(".global-skip").remove();
   run.cells(row).forEach((cell, i) => {
     const block = svg.querySelector(`[data-node="${i + 1}"]`);
     block.classList.add(kindOf(cell));
@@ -88,8 +98,8 @@ function draw(run, row) {
 function explanation(run, row) {
   const base =
     "Block: operator, channels (f), kernel size (k), repeats (b). " +
-    "Arc: an additional input, concatenated. " +
-    "Dashed line: the output of node 0, added at the end.";
+    "Arc: an additional input, concatenated." +
+    (run.ends(row).skip ? " Dashed line: the output of node 0, added at the end." : "");
   if (!run.parents(row).length) return base;
   const differences = "Bold: not in any parent. Dotted: a link of all parents that it lacks.";
   return `${base} ${differences}`;

@@ -121,7 +121,7 @@ function shareChart(container, width, run, trait, of) {
     height,
     viewBox: `0 0 ${width} ${height}`,
     role: "img",
-    "aria-label": `${trait} of the cells by generation`,
+    "aria-label": `${trait} by generation`,
   });
   const plot = axes(svg, x, y, box, {
     xLabel: "generation",

@@ -53,7 +53,7 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
       },
       element("th", { scope: "row" }, runs.length > 1 ? colorPatch(run.color) : null, button),
       ...FRONT_COLUMNS.map(([, read, format]) => element("td", {}, format(read(run, row)))),
-      element("td", { class: "text" }, compactCells(run.cells(row))),
+      element("td", { class: "text" }, compactNetwork(run, row)),
       element("td", { class: "text" }, madeBy(run.operators(row))),
     );
   });
@@ -82,7 +82,15 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
 }
 
 // The notation of the terminal's table (terminal.py): C64k3b4+ for conv_f64_k3_b4_isskip, and equal
-// neighbours once with their number.
+// neighbours once with their number. A stem or an upsampler that is not the paper's is added.
+function compactNetwork(run, row) {
+  const { stem, upsampler } = run.ends(row);
+  const parts = [compactCells(run.cells(row))];
+  if (stem !== 32) parts.unshift(`S${stem}`);
+  if (upsampler && !upsampler.startsWith("paper_")) parts.push(upsampler.split("_")[0]);
+  return parts.join(" ");
+}
+
 function compactCells(cells) {
   const runs = [];
   for (const cell of cells) {

@@ -195,7 +195,8 @@ function composition() {
   note(
     "traits",
     "Shares of operators, channels, kernels, repeats and residuals among the cells of the " +
-      "networks that are new in each generation, or on the front at its end. " +
+      "networks that are new in each generation, or on the front at its end; " +
+      "where the search has several, also of stems and upsamplers. " +
       "Percentages are those of the last generation.",
   );
   note(
@@ -209,12 +210,12 @@ function composition() {
     "Entered the front: no earlier candidate was as good in PSNR, mult-adds and parameters. " +
       "Became parents: survived the controller's selection and had children.",
   );
-  for (const trait of Object.keys(RUNS[0].traits)) {
+  for (const trait of new Set(RUNS.flatMap((run) => Object.keys(run.traits)))) {
     const container = element("div", { class: "chart" });
     at("#traits .charts").append(container);
     runDrawings.push(
       keepDrawn(container, (node, width) => {
-        if (state.run.size) shareChart(node, width, state.run, trait, state.of);
+        if (state.run.size && state.run.traits[trait]) shareChart(node, width, state.run, trait, state.of);
       }),
     );
   }

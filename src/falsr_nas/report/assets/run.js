@@ -46,6 +46,11 @@ class Run {
     return names;
   }
 
+  // Stem and upsampler.
+  ends(row) {
+    return this.c.ends_table[this.c.ends[row]];
+  }
+
   hasLink(row, place) {
     return ((parseInt(this.c.links[row][place >> 2], 16) >> (3 - (place & 3))) & 1) === 1;
   }
@@ -63,7 +68,9 @@ class Run {
     const links = [...sources]
       .sort((a, b) => a[0] - b[0])
       .map(([target, nodes]) => `${nodes.join(",")}->${target}`);
-    return `stem_f${this.stem} ${this.cells(row).join(" ")} | ${links.join(" ")}`.trim();
+    const { stem, upsampler } = this.ends(row);
+    const blocks = [`stem_f${stem}`, ...this.cells(row), upsampler].filter(Boolean);
+    return `${blocks.join(" ")} | ${links.join(" ")}`.trim();
   }
 
   operators(row) {

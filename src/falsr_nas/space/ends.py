@@ -1,0 +1,121 @@
+"""The ends of a network: its stem and its upsampler (paper, Figure 1).
+
+The paper has one choice. The narrower stems and the cheaper upsampler are for small networks, of
+which the paper's ends would be the larger part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from falsr_nas.space.errors import GenomeError
+
+SCALE = 2
+"""Upscaling factor of the paper and its published networks."""
+
+SCALES = (2, 3, 4)
+"""Upscaling factors that a network may have."""
+
+STEM = 32
+"""Channels of node 0 in the paper."""
+
+SHUFFLES: dict[str, dict[int, tuple[int, ...]]] = {
+    "paper": {2: (2,), 3: (3,), 4: (4,)},
+    "progressive": {4: (2, 2)},
+    "subpixel": {2: (2,), 3: (3,), 4: (4,)},
+}
+"""Upsamplers by name: the factors of the sub-pixel shuffles in order, for each scale they have."""
+
+MOST_CHANNELS = 1024
+"""Upper bound for channels in genomes from untrusted input."""
+
+UPSAMPLER = re.compile(r"([a-z]{1,32})_x(\d{1,4})")
+"""Name of an upsampler with its scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two ends of a network: its stem and its upsampler.
+
+    All stems are one 3x3 convolution and ReLU. The upsamplers are:
+
+    - ``paper``: a 3x3 convolution to the stem's width and ReLU; node 0 is added (the global skip);
+      sub-pixel shuffle; a 3x3 convolution to the output, at high resolution.
+    - ``progressive``: the same with two shuffles by 2, and between them a 3x3 convolution to the
+      stem's width and ReLU. For x4 only.
+    - ``subpixel``: a 3x3 convolution to scale^2 channels and the shuffle, as in ESPCN, ECBSR and
+      SESR. There is no global skip: a link from node 0 to the upsampler does the same with
+      weights of its own.
+
+    Attributes:
+        stem: channels of node 0, 1..1024. Except for ``subpixel``, the upsampler shuffles as many
+            channels, so they are a multiple of its first factor squared.
+        upsampler: name of the upsampler.
+        scale: upscaling factor, 2..4.
+
+    Raises:
+        GenomeError: a value is out of range, or they do not fit together.
+    """
+
+    stem: int = STEM
+    upsampler: str = "paper"
+    scale: int = SCALE
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise GenomeError(f"scale x{self.scale}: networks are for x2, x3 or x4")
+        if self.upsampler not in SHUFFLES:
+            raise GenomeError(f"unknown upsampler {self.upsampler!r}: choose {', '.join(SHUFFLES)}")
+        if self.scale not in SHUFFLES[self.upsampler]:
+            raise GenomeError(f"the {self.upsampler} upsampler is not for x{self.scale}")
+        if not 1 <= self.stem <= MOST_CHANNELS:
+            raise GenomeError(f"stem: channels must be in 1..{MOST_CHANNELS}")
+        factor = self.shuffles[0]
+        if self.has_global_skip and self.stem % factor**2:
+            raise GenomeError(
+                f"stem: {self.stem} channels cannot be shuffled into {factor}x{factor} sub-pixels"
+            )
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def parse(stem: int, name: str) -> Ends:
+        """Return the ends with an upsampler's name and scale, such as ``subpixel_x2``.
+
+        Raises:
+            GenomeError: they are not valid.
+        """
+        match = UPSAMPLER.fullmatch(name)
+        if match is None:
+            raise GenomeError(f"{name!r} is not an upsampler: expected a name such as subpixel_x2")
+        return Ends(stem, match[1], int(match[2]))
+
+    @property
+    def name(self) -> str:
+        """Name and scale of the upsampler, such as ``subpixel_x2``."""
+        return f"{self.upsampler}_x{self.scale}"
+
+    @property
+    def label(self) -> str:
+        """What tables and drawings call the upsampler; the scale is left out at x2."""
+        label = {
+            "paper": "sub-pixel upsampling",
+            "progressive": "progressive upsampling",
+            "subpixel": "sub-pixel convolution",
+        }[self.upsampler]
+        return label if self.scale == SCALE else f"{label} x{self.scale}"
+
+    @property
+    def shuffles(self) -> tuple[int, ...]:
+        """Factors of the sub-pixel shuffles, in order."""
+        return SHUFFLES[self.upsampler][self.scale]
+
+    @property
+    def has_global_skip(self) -> bool:
+        """Whether node 0 is added at the end: only ``subpixel`` does without."""
+        return self.upsampler != "subpixel"
+
+
+PAPER_ENDS = Ends()
+"""The ends of the paper's networks. Texts and JSON of genomes leave their upsampler out."""
