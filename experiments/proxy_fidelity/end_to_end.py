@@ -1,0 +1,184 @@
+"""Do searches with the new short training find better networks in the same time?
+
+    python experiments/proxy_fidelity/end_to_end.py search --train T91 BSDS200 --val Kodak24
+    python experiments/proxy_fidelity/end_to_end.py retrain --train T91 BSDS200 --val Kodak24
+    python experiments/proxy_fidelity/end_to_end.py report
+
+``search`` runs one search for each seed and each of two short trainings, all of the same time.
+``retrain`` trains the front that each of them reports from scratch by the study's reference
+recipe. ``report`` prints the hypervolume of the fronts by their scores in the search, and by those
+after retraining. All three resume: searches that used up their time and networks that are trained
+are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import study
+
+from falsr_nas.data.settings import FolderSettings
+from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.genome import Genome
+
+HERE = Path(__file__).parent
+SEED = 21
+"""Of the retraining: none of the study's."""
+
+PSNR = (28.0, 30.5)
+"""Bounds of the hypervolume in dB: what interpolation scores, and more than any network here."""
+
+COMMON = (
+    "+experiment=x2_291",
+    "tracking=none",
+    "candidates=100000",
+    "constraints.max_mult_adds=12",
+    "controller.population_size=16",
+)
+TRAININGS = {
+    "old": (
+        "training.epochs=10",
+        "training.learning_rate=1e-3",
+        "training.expansion=null",
+        "evaluator.common_patches=false",
+        "evaluator.common_weights=false",
+    ),
+    "new": (),  # the defaults
+}
+"""Settings of the two short trainings."""
+
+
+def search(options: argparse.Namespace) -> None:
+    """Run the searches that have not used up their time, one after the other."""
+    data = [f"data.train_dirs=[{','.join(map(str, options.train))}]", f"data.val_dir={options.val}"]
+    for seed in options.seeds:
+        for name, training in TRAININGS.items():
+            folder = options.output / f"{name}_{seed}"
+            spent = _spent(folder)
+            if spent >= 60 * options.minutes:
+                continue
+            settings = [*COMMON, *training, *data, f"seed={seed}", f"run_dir={folder}"]
+            began = time.monotonic()
+            process = subprocess.Popen([sys.executable, "-m", "falsr_nas.search", *settings])
+            try:
+                process.wait(60 * options.minutes - spent)
+                raise SystemExit(f"{folder}: the search ended with {process.returncode}")
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+            finally:
+                spent += time.monotonic() - began
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "seconds.json").write_text(json.dumps(spent))
+
+
+def _spent(folder: Path) -> float:
+    path = folder / "seconds.json"
+    return float(json.loads(path.read_text())) if path.exists() else 0.0
+
+
+def fronts(output: Path) -> dict[str, list[Any]]:
+    """Return the front that each search reports, by the name of its folder."""
+    from falsr_nas.archive.objectives import pareto_front
+    from falsr_nas.archive.store import Store
+
+    found = {}
+    for path in sorted(output.glob("*/search.db")):
+        with Store(path) as store:
+            found[path.parent.name] = pareto_front(store.evaluations())
+    return found
+
+
+def retrain(options: argparse.Namespace) -> None:
+    """Train the networks of all fronts by the reference recipe, each once."""
+    done = {row["genome"] for row in study.rows(options.file)}
+    members = dict.fromkeys(
+        str(one.candidate.genome) for front in fronts(options.output).values() for one in front
+    )
+    work = [
+        ("fronts", "reference", SEED, number, genome)
+        for number, genome in enumerate(members)
+        if genome not in done
+    ]
+    data = FolderSettings(train_dirs=tuple(map(str, options.train)), val_dir=str(options.val))
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.workers) as pool, options.file.open("a") as file:
+        for row in pool.imap_unordered(partial(study.train, data=data), work):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            print(f"{row['genome']}: {_final(row):.3f} dB", flush=True)
+
+
+def _final(row: dict[str, Any]) -> float:
+    return float(list(row["psnr"].values())[-1])
+
+
+def report(options: argparse.Namespace) -> None:
+    """Print a line for each search."""
+    import moocore
+    import numpy as np
+
+    from falsr_nas.archive.objectives import ObjectiveScale
+    from falsr_nas.data.levels import mse_from_psnr
+    from falsr_nas.space.search_space import SearchSpace
+
+    limit = ObjectiveScale.of_space(SearchSpace())
+    scale = ObjectiveScale(limit.lightest, limit.heaviest, PSNR)
+    truth = {row["genome"]: _final(row) for row in study.rows(options.file)}
+
+    def volume(genomes: list[Genome], psnr: list[float]) -> float:
+        costs = [genome_cost(genome) for genome in genomes]
+        rows = [
+            (mse_from_psnr(value), cost.mult_adds, cost.params)
+            for value, cost in zip(psnr, costs, strict=True)
+        ]
+        return float(moocore.hypervolume(scale.unit(np.array(rows, dtype=float)), ref=(1, 1, 1)))
+
+    print("| search | networks on the front | hypervolume by its scores | retrained | best, dB |")
+    print("|---|---|---|---|---|")
+    for name, front in fronts(options.output).items():
+        genomes = [one.candidate.genome for one in front]
+        if not all(str(genome) in truth for genome in genomes):
+            continue
+        seen = volume(genomes, [one.score.psnr for one in front])
+        real = [truth[str(genome)] for genome in genomes]
+        print(
+            f"| {name} | {len(front)} | {seen:.4f} | {volume(genomes, real):.4f}"
+            f" | {max(real):.3f} |"
+        )
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("outputs/end_to_end"))
+    parser.add_argument("--file", type=Path, default=HERE / "retrained.jsonl")
+    commands = parser.add_subparsers(required=True)
+    for name, act in (("search", search), ("retrain", retrain)):
+        command = commands.add_parser(name)
+        command.add_argument("--train", type=Path, nargs="+", required=True)
+        command.add_argument("--val", type=Path, required=True)
+        command.add_argument("--minutes", type=float, default=20, help="of each search")
+        command.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+        command.add_argument("--workers", type=int, default=2, help="of the retraining")
+        command.set_defaults(act=act)
+    commands.add_parser("report").set_defaults(act=report)
+    options = parser.parse_args()
+    act_of: Callable[[argparse.Namespace], None] = options.act
+    act_of(options)
+
+
+if __name__ == "__main__":
+    main()
