@@ -14,7 +14,15 @@ SOURCE = Path(__file__).parents[1] / "src/falsr_nas"
 COMMANDS = {"search", "train", "evaluate", "upscale", "convert", "export", "describe"}
 """Files at the top level; ``report`` is a command, too, as ``report/__main__.py``."""
 
-SHARED = {"errors", "files", "_version", "cli.registry", "cli.renamed", "cli.spawning"}
+SHARED = {
+    "errors",
+    "files",
+    "_version",
+    "cli.registry",
+    "cli.renamed",
+    "cli.settings",
+    "cli.spawning",
+}
 """Modules that every room may import: they import none."""
 
 MAY_IMPORT: dict[str, set[str]] = {

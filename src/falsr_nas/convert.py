@@ -10,13 +10,14 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.settings import Settings
 
 if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
 
 
 @dataclass(frozen=True)
-class ConvertConfig:
+class ConvertConfig(Settings):
     """Settings of the command.
 
     Attributes:

@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
@@ -26,7 +27,7 @@ FORMATS = ("table", "json", "svg")
 
 
 @dataclass(frozen=True)
-class DescribeConfig:
+class DescribeConfig(Settings):
     """Settings of the command.
 
     Attributes:

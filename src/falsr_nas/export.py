@@ -9,12 +9,13 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 from falsr_nas.models.layout import Layout
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(Settings):
     """Settings of the command.
 
     Attributes:

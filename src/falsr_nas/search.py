@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.config import Schemas, flatten
+from falsr_nas.cli.settings import Settings
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     Constraints,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Settings):
     """Settings of a search.
 
     The defaults are those of the command, except for ``run_dir`` and ``tracking``.

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas, flatten
+from falsr_nas.cli.settings import Settings
 from falsr_nas.data.settings import DATA_SCHEMAS, DataSettings, PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Genome
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """Settings of full trainings. The defaults are those of the command, but for ``tracking``.
 
     Attributes:

@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class UpscaleConfig:
+class UpscaleConfig(Settings):
     """Settings of the command.
 
     Attributes:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from falsr_nas.cli.registry import Registry
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Constraints:
+class Constraints(Settings, group="constraints"):
     """The limits of a search (paper, II).
 
     Attributes:
@@ -59,7 +60,7 @@ class Constraints:
 
 
 @dataclass(frozen=True)
-class InitialSettings:
+class InitialSettings(Settings, group="controller.initial"):
     """Links of the initial population (paper, IV-B). The paper does not give the probabilities.
 
     Attributes:
@@ -77,7 +78,7 @@ class InitialSettings:
 
 
 @dataclass(frozen=True)
-class ExplorationSettings:
+class ExplorationSettings(Settings, group="controller.exploration"):
     """The exploring mutations (paper, IV-E1). The paper does not give the probabilities.
 
     With p ~ U(0, 1), the mutation is random for p < p_random, roulette wheel selection by FLOPs for
@@ -107,7 +108,7 @@ class ExplorationSettings:
 
 
 @dataclass(frozen=True)
-class ControllerSettings:
+class ControllerSettings(Settings, group="controller"):
     """Settings that every controller has.
 
     Attributes:
@@ -171,7 +172,7 @@ class RewardKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class RewardSettings:
+class RewardSettings(Settings, group="controller.reward"):
     """The reward of the policy. The paper does not define it; all of this is our choice.
 
     Attributes:
@@ -200,7 +201,7 @@ class LearnFrom(StrEnum):
 
 
 @dataclass(frozen=True)
-class PolicySettings:
+class PolicySettings(Settings, group="controller.policy"):
     """The policy of the reinforced mutation and its training (paper, IV-E2 and Fig. 2).
 
     The paper gives gamma = 1 and the number of layers; all else is our choice.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from falsr_nas.cli.settings import Settings
 from falsr_nas.data.errors import DataError
 
 MIN_CROP = 32
@@ -11,7 +12,7 @@ MIN_CROP = 32
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Settings, group="data"):
     """Settings of every source of images.
 
     Attributes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from falsr_nas.cli.registry import Registry
+from falsr_nas.cli.settings import Settings
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.errors import UserError
 from falsr_nas.training.settings import TrainingSettings
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvaluatorSettings:
+class EvaluatorSettings(Settings, group="evaluator"):
     """Settings that every evaluator has: none so far."""
 
 

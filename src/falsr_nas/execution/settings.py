@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from falsr_nas.archive.candidate import FailureKind
 from falsr_nas.cli.registry import Registry
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Then(StrEnum):
 
 
 @dataclass(frozen=True)
-class FailurePolicy:
+class FailurePolicy(Settings, group="execution.failures"):
     """How to handle failures of one kind.
 
     Attributes:
@@ -42,7 +43,7 @@ class FailurePolicy:
 
 
 @dataclass(frozen=True)
-class FailurePolicies:
+class FailurePolicies(Settings, group="execution.failures"):
     """A policy per kind of failure.
 
     All numbers are our choice; ``conf/execution/failures/default.yaml`` explains them.
@@ -74,7 +75,7 @@ class FailurePolicies:
 
 
 @dataclass(frozen=True)
-class ExecutionSettings:
+class ExecutionSettings(Settings, group="execution"):
     """Where evaluations run.
 
     Attributes:

@@ -16,6 +16,7 @@ from omegaconf import MISSING
 from falsr_nas.benchmark.peers import BENCHMARKS
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(Settings):
     """Settings of the command.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from falsr_nas.cli.settings import Settings
 from falsr_nas.space.ends import PAPER_ENDS, SCALE, STEM, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
 from falsr_nas.space.genome import Cell, Genome, Operator
@@ -20,7 +21,7 @@ CHOICES = ("operators", "channels", "kernels", "residuals", "repeats", "stems", 
 
 
 @dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Settings, group="space"):
     """All genomes of ``n`` cells that are built from the given choices, with any links.
 
     The defaults are the paper's space.

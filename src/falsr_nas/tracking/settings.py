@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 MODES = ("none", "offline", "online")
 
 
 @dataclass(frozen=True)
-class TrackingSettings:
+class TrackingSettings(Settings, group="tracking"):
     """Settings of Weights & Biases (W&B).
 
     Attributes:

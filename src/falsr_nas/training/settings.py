@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
 
@@ -61,7 +62,7 @@ MAX_EXPANSION = 4096
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings, group="training"):
     """Settings of a training of fixed length: Adam on the L1 loss of luma patches (paper, VI-A).
 
     The defaults are those of ``training=short``.
@@ -150,7 +151,7 @@ MODERN = TrainingSettings(
 
 
 @dataclass(frozen=True)
-class TrainerSettings:
+class TrainerSettings(Settings, group="trainer"):
     """Where a full training runs, and how often it is validated.
 
     These settings change the result only by rounding.

@@ -1,0 +1,62 @@
+"""The base of all settings: numbers are checked where they are declared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, ClassVar
+
+from falsr_nas.errors import UserError
+
+
+class Settings:
+    """Base of frozen dataclasses of settings, all of whose numbers must be finite.
+
+    The check runs before the ``__post_init__`` of any subclass, so that no subclass can forget it
+    and none has to ask for NaN in its own checks. A number without a limit is None, not infinite.
+
+    Args:
+        group: where the settings are in a config, for example ``controller.policy``; errors name
+            it. Subclasses inherit it.
+
+    Raises:
+        UserError: a number is NaN or infinite.
+    """
+
+    _group: ClassVar[str] = ""
+
+    def __init_subclass__(cls, group: str | None = None) -> None:
+        super().__init_subclass__()
+        if group is not None:
+            cls._group = group
+        if (own := cls.__dict__.get("__post_init__")) is not None:
+
+            @wraps(own)
+            def checked(self: Settings) -> None:
+                check_finite(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        check_finite(self)
+
+
+def check_finite(settings: Settings) -> None:
+    """Raise UserError if a number of the settings, or of a list in them, is NaN or infinite."""
+    for field in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if not all(math.isfinite(one) for one in _floats(value)):
+            name = f"{settings._group}.{field.name}".lstrip(".")
+            shown = list(value) if isinstance(value, tuple) else value
+            raise UserError(f"{name} is {shown}: give a finite number")
+
+
+def _floats(value: Any) -> Iterable[float]:
+    if isinstance(value, float):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return (one for one in value if isinstance(one, float))
+    return ()
