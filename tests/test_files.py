@@ -34,12 +34,16 @@ def test_a_full_disk_leaves_the_old_file(
     assert [file.name for file in tmp_path.iterdir()] == ["front.csv"]
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="gone"):
-        write_atomically(tmp_path / "gone" / "front.csv", b"")
+def test_folders_are_made(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "new" / "folder" / "front.csv", b"new")
+    assert (tmp_path / "new" / "folder" / "front.csv").read_bytes() == b"new"
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "note").touch()
-    with pytest.raises(UserError, match="note"):
-        write_atomically(tmp_path / "note" / "front.csv", b"")
+    for path in (tmp_path / "note" / "front.csv", tmp_path / "note" / "a" / "front.csv"):
+        with pytest.raises(UserError, match=r"cannot make the folder .*: \S*note is a file$"):
+            write_atomically(path, b"")
 
 
 def test_a_writer_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:

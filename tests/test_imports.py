@@ -18,6 +18,7 @@ SHARED = {
     "errors",
     "files",
     "_version",
+    "cli.comparison",
     "cli.registry",
     "cli.renamed",
     "cli.settings",

@@ -149,7 +149,7 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
             ["tracking=none"],
             "give either run_dir=... of a search, or genome=...",
         ),
-        (["run_dir=nowhere"], "search.db: there is no such file"),
+        (["run_dir=nowhere"], "there is no folder nowhere"),
         (["genome=FALSR-Z"], "neither a published network"),
         (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
         (["genome=FALSR-A", "training.warmup=-1"], "training.warmup is -1"),
@@ -172,7 +172,7 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "holds a training with training.learning_rate=0.001, not 0.002" in done.stderr
+    assert "training.learning_rate is 0.001 there and 0.002 here" in done.stderr
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_one_image_that_fails_is_one_line(
             ["input=holiday, 2024/a.png", "output=out.jpg", "format=png"],
             "give only one of these formats",
         ),
-        (["input=holiday, 2024", "output=m.safetensors"], "cannot create the folder m.safetensors"),
+        (["input=holiday, 2024", "output=m.safetensors"], "cannot make the folder m.safetensors"),
         (["input=holiday, 2024", "output=out", "quality=101"], "quality is 101"),
         (["input=holiday, 2024", "output=out", "memory_limit=0"], "memory_limit is 0"),
         (["input=holiday, 2024", "output=out", "threads=0"], "threads is 0"),

@@ -8,6 +8,9 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 
+OUTPUT_CLOSED = 141
+"""Exit code after the reader of the output has gone, e.g. ``head``: that of SIGPIPE in shells."""
+
 
 class UserError(ValueError):
     """A mistake that the user can correct.

@@ -5,6 +5,7 @@ The same command with the same ``run_dir`` resumes a search.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from contextlib import suppress
@@ -26,7 +27,12 @@ from falsr_nas.controller.settings import (
     Mode,
     NSGA2Settings,
 )
-from falsr_nas.data.settings import DATA_SCHEMAS, DataSettings, PhotographsSettings
+from falsr_nas.data.settings import (
+    DATA_SCHEMAS,
+    DataSettings,
+    PhotographsSettings,
+    data_option,
+)
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import (
     EVALUATORS,
@@ -106,12 +112,16 @@ SCHEMAS = Schemas(
     },
 )
 
+_log = logging.getLogger(__name__)
+
 CHANGEABLE = ("run_dir", "candidates", "execution", "tracking")
 """Settings that may differ when a search is resumed: they do not change what it finds."""
 
 
 def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     """Run or resume the search of ``config`` in its folder, and write its report there.
+
+    A warning is logged if the folder already holds more candidates than ``config`` asks for.
 
     Args:
         config: the settings.
@@ -141,16 +151,31 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             ):
                 settings = OmegaConf.to_yaml(OmegaConf.structured(config))
                 write_atomically(folder / "config.yaml", settings.encode())
+                if (stored := store.count()) > config.candidates:
+                    _log.warning(
+                        "%s already holds %d candidates, more than candidates=%d: nothing to do",
+                        folder,
+                        stored,
+                        config.candidates,
+                    )
                 return _run(config, folder, controller, executor, store, progress=progress)
     except Interrupted:
         raise KeyboardInterrupt from None
 
 
 def identity(config: SearchConfig) -> dict[str, Any]:
-    """Return the settings that identify a search, by dotted names: all but the CHANGEABLE ones."""
+    """Return the settings that identify a search, by dotted names: all but the CHANGEABLE ones.
+
+    The names of config groups have the names of the chosen options.
+    """
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
-    return flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
+    options = {
+        "controller": CONTROLLERS.name_of(config.controller),
+        "evaluator": EVALUATORS.name_of(config.evaluator),
+        "data": data_option(config.data),
+    }
+    return options | flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
 
 
 def build_controller(config: SearchConfig) -> Controller:

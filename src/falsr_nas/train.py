@@ -17,7 +17,12 @@ from omegaconf import OmegaConf
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas, flatten
 from falsr_nas.cli.settings import Settings
-from falsr_nas.data.settings import DATA_SCHEMAS, DataSettings, PhotographsSettings
+from falsr_nas.data.settings import (
+    DATA_SCHEMAS,
+    DataSettings,
+    PhotographsSettings,
+    data_option,
+)
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
@@ -167,11 +172,12 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
     if config.genome is not None:
         genome = find_genome(config.genome)
         return [(_name(genome), genome)]
+    from falsr_nas.archive.folders import STORE, search_in
     from falsr_nas.archive.selection import select
     from falsr_nas.archive.store import Store
 
     assert config.run_dir is not None, "checked when the config was made"
-    with Store(Path(config.run_dir).expanduser() / "search.db") as store:
+    with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
         min_psnr = store.config.get("constraints.min_psnr")
         chosen = select(store.evaluations(), config.select, config.n, min_psnr)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
@@ -275,7 +281,8 @@ def recipe_of(config: TrainConfig) -> dict[str, Any]:
     """Return what identifies a training: recipe, images and seed, by dotted names."""
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
-    return flatten({key: plain[key] for key in ("training", "data", "seed")})
+    identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
+    return {"data": data_option(config.data)} | identity
 
 
 def score(config: TrainConfig, model: Model) -> ModelScore | None:

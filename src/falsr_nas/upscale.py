@@ -19,6 +19,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
+from falsr_nas.files import make_folder
 
 if TYPE_CHECKING:
     from falsr_nas.inference.photograph import Photograph
@@ -203,12 +204,7 @@ def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
             raise UserError(
                 f"{sources[job.target].name} and {job.source.name} would both become {job.target}"
             )
-    try:
-        jobs[0].target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot create the folder {jobs[0].target.parent}: {error.strerror or error}"
-        ) from error
+    make_folder(jobs[0].target.parent)
     return jobs
 
 

@@ -122,11 +122,11 @@ class Bomb:
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     witness = tmp_path / "ran"
     path = checkpoint(tmp_path / "bomb.ckpt", Network(GENOME), callbacks=Bomb(witness))
-    with pytest.raises(ModelFileError, match="could run code"):
+    with pytest.raises(UserError, match="could run code"):
         load_model(path)
     plain = tmp_path / "plain.ckpt"
     plain.write_bytes(pickle.dumps(Bomb(witness), protocol=2))
-    with pytest.raises(ModelFileError):
+    with pytest.raises(UserError):
         load_model(plain)
     assert not witness.exists()
 
@@ -231,8 +231,8 @@ def test_damage_raises_nothing_else(suffix: str, data: st.DataObject, tmp_path: 
 def test_saving(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="saved as"):
         save_model(tmp_path / "m.ckpt", Network(GENOME), {})
-    with pytest.raises(UserError, match="cannot write"):
-        save_model(tmp_path / "missing" / "m.safetensors", Network(GENOME), {})
+    with pytest.raises(UserError, match="cannot make the folder"):
+        save_model(Path(__file__) / "m.safetensors", Network(GENOME), {})
     with pytest.raises(ModelFileError, match="neither"):
         save_model(tmp_path / "m.safetensors", SuperResolver(), {})
     assert list(tmp_path.iterdir()) == []
@@ -264,13 +264,13 @@ def rezipped(
 
 def test_compressed_checkpoints_are_refused(tmp_path: Path) -> None:
     plain = checkpoint(tmp_path / "m.ckpt", Network(GENOME))
-    with pytest.raises(ModelFileError, match="its entries are compressed"):
+    with pytest.raises(UserError, match="its entries are compressed"):
         load_model(rezipped(plain, tmp_path / "packed.ckpt", zipfile.ZIP_DEFLATED))
     old = (
         tmp_path / "old.ckpt"
     )  # PyTorch's older forms, a bare pickle and a tar, are no archive of plain entries
     torch.save({"state_dict": {}}, old, _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelFileError, match="not a checkpoint"):
+    with pytest.raises(UserError, match="not a checkpoint"):
         load_model(old)
 
 
@@ -286,7 +286,7 @@ def test_names_of_entries_cannot_write_outside_the_archive(tmp_path: Path) -> No
         lambda name: f"../../{name}" if "data/0" in name else name,
     )
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ModelFileError):
+    with pytest.raises(UserError):
         load_model(climbing)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -21,7 +21,8 @@ from typing import Any, Self
 
 from falsr_nas.archive.candidate import AttemptOutcome, Evaluation, FailedAttempt, Failure
 from falsr_nas.archive.serialization import evaluation_of_row, failure_of_row, row_of_evaluation
-from falsr_nas.cli.renamed import brought_up_to_date, with_current_names
+from falsr_nas.cli.comparison import differences
+from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
 
 SCHEMA_VERSION = 2
@@ -99,7 +100,8 @@ class Store:
         self._on_full = on_full
         # Rows are parsed once: a large search reads all of them many times.
         self._parsed: dict[int, Evaluation] = {}
-        if config is None and not path.exists():  # SQLite would create it
+        existed = path.exists()
+        if config is None and not existed:  # SQLite would create it
             raise StoreError(f"{path}: there is no such file")
         with self._sqlite_errors_translated():
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -109,16 +111,18 @@ class Store:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA busy_timeout = 60000")
-                self._open(config)
+                self._open(config, existed)
             except BaseException:
                 self._db.close()
                 raise
 
-    def _open(self, config: dict[str, Any] | None) -> None:
+    def _open(self, config: dict[str, Any] | None, existed: bool) -> None:
         text = None if config is None else json.dumps(config, sort_keys=True)
         if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             if text is None:
                 raise StoreError(f"{self.path}: there is no search in this file")
+            if existed:
+                _log.warning("%s was empty: a new search begins in it", self.path)
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
@@ -133,9 +137,13 @@ class Store:
                     f" {about.get('version')}, this version reads {SCHEMA_VERSION})."
                     " Give another run_dir"
                 )
-            found = brought_up_to_date(dict(json.loads(about["config"])), config or {})
-        if config is not None and found != json.loads(text or ""):
-            raise StoreError(_difference(self.path, found, config))
+            stored = dict(json.loads(about["config"]))
+            differs = "" if text is None else differences(stored, json.loads(text))
+        if differs:
+            raise StoreError(
+                f"{self.path.parent} holds a search with other settings: {differs}."
+                " Give the same settings, or another run_dir"
+            )
 
     @property
     def config(self) -> dict[str, Any]:
@@ -349,15 +357,3 @@ def _garbage_collection_off() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _difference(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    shown = [
-        f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here" for name in names[:5]
-    ]
-    more = f", and {len(names) - 5} more" if len(names) > 5 else ""
-    return (
-        f"{path.parent} holds a search with other settings: {'; '.join(shown)}{more}."
-        " Give the same settings, or another run_dir"
-    )

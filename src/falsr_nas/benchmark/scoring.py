@@ -22,7 +22,7 @@ from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import list_images
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
-from falsr_nas.errors import UserError
+from falsr_nas.files import open_atomically
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model_file import Model
@@ -248,8 +248,5 @@ def _figures(score: ProtocolScore) -> dict[str, float | None]:
 
 
 def _save(image: Tensor, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with open_atomically(path) as file:
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "PNG")

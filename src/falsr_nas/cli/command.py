@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from string import Template
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,10 +19,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
+from falsr_nas.cli.console import closed_output_ends_quietly
+from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.cli.renamed import NOW_LISTS, RENAMED
 from falsr_nas.errors import INTERRUPTED, USER_ERROR, UserError
+from falsr_nas.files import no_folder
 
-T = TypeVar("T")
+MULTIRUN = ("-m", "--multirun")
+"""The options that make a command a sweep."""
 
 
 def run_command(
@@ -28,8 +34,8 @@ def run_command(
 ) -> None:
     """Run ``task`` on the config composed from ``conf/<name>.yaml`` and the command line.
 
-    A user's mistake prints one line and exits with 2; Ctrl-C exits with 130. A failed job of a
-    sweep does not stop the sweep.
+    A user's mistake prints one line and exits with 2; Ctrl-C and SIGTERM exit with 130. A failed
+    job of a sweep does not stop the sweep. ``docs/errors.md`` lists the exit codes.
 
     Args:
         name: of the command, its config file and its schema.
@@ -41,36 +47,77 @@ def run_command(
     # Exceptions come to us instead of being printed by Hydra.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     schemas.register(name)
-    sys.argv[1:] = with_current_names(sys.argv[1:])
-    arguments = sys.argv[1:]
-    if not {"-m", "--multirun"} & set(arguments):
-        sys.argv[1:] = [_quote(argument, free_text) for argument in arguments]
-    failed_jobs: list[str] = []
+    with closed_output_ends_quietly():
+        sys.argv[1:] = _arguments(sys.argv[1:], free_text)
+        if {"-h", "--help"} & set(sys.argv):
+            with _mistakes_explained(schemas):
+                _print_help(name, schemas)
+            return
+        job = _Job(schemas, task)
+        try:
+            with _mistakes_explained(schemas):
+                hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(job)()
+        except (KeyboardInterrupt, Interrupted):
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            if job.began:
+                raise
+            fail(str(no_folder(Path(error.filename or run_dir()), error)))  # Hydra makes it
+        if job.failed:
+            fail(f"{job.failed} of the sweep's runs failed: see above")
 
-    def job(config: DictConfig) -> None:
+
+class _Job:
+    """What Hydra calls: the task on a composed config, once, or for each job of a sweep.
+
+    Attributes:
+        began: whether the task was called.
+        failed: number of jobs of a sweep that ended with a user's mistake.
+    """
+
+    def __init__(self, schemas: Schemas, task: Callable[[Any], None]) -> None:
+        self._schemas = schemas
+        self._task = task
+        self.began = False
+        self.failed = 0
+
+    def __call__(self, config: DictConfig) -> None:
         try:
             if unknown := unknown_keys(config):
-                raise UserError(_no_setting(unknown[0], schemas))
-            task(OmegaConf.to_object(config))
+                raise UserError(_no_setting(unknown[0], self._schemas))
+            settings = OmegaConf.to_object(config)
+            self.began = True
+            with interruptible():
+                self._task(settings)
         except UserError as error:
             if HydraConfig.get().mode is not RunMode.MULTIRUN:
                 fail(str(error))
-            failed_jobs.append(str(error))
+            self.failed += 1
             print(f"error: {error}", file=sys.stderr)
         except MissingMandatoryValue as error:
             fail(f"{error.full_key} is required: give {error.full_key}=...")
 
+
+@contextmanager
+def _mistakes_explained(schemas: Schemas) -> Iterator[None]:
     try:
-        if {"-h", "--help"} & set(arguments):
-            _print_help(name, schemas)
-            return
-        hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(job)()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        yield
     except (HydraException, OmegaConfBaseException, UserError) as error:
         fail(_explain(error, schemas))
-    if failed_jobs:
-        fail(f"{len(failed_jobs)} of the sweep's runs failed: see above")
+
+
+def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
+    """Return the command line as Hydra's parser needs it.
+
+    Settings have today's names, free text is quoted, and ``-m`` comes first, because the parser
+    refuses an option between settings.
+    """
+    arguments = with_current_names(typed)
+    multirun = [argument for argument in arguments if argument in MULTIRUN]
+    settings = [argument for argument in arguments if argument not in MULTIRUN]
+    if multirun:
+        return [*multirun, *settings]
+    return [_quote(argument, free_text) for argument in settings]
 
 
 def with_current_names(arguments: Iterable[str]) -> list[str]:
@@ -158,6 +205,8 @@ def _explain(error: Exception, schemas: Schemas) -> str:
     if match := re.search(r"Could not override '([^']+)'\.?\s*No match in the defaults list", text):
         return f"there is no config group {match[1]!r}"
     full_key = getattr(causes[-1], "full_key", "")
+    if "is not a ListConfig" in text:
+        return f"{full_key} is a list: give {full_key}=[...], also for a single value"
     first = str(causes[-1]).strip().splitlines()
     where = f"{full_key}: " if full_key else ""
     return where + (first[0] if first else type(error).__name__)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from falsr_nas.cli.startup import SIGNALS
 from falsr_nas.errors import INTERRUPTED
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_RETRY_SECONDS = 0.02
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -42,8 +45,15 @@ def interruptible() -> Iterator[None]:
 
 
 class _Stop:
+    """The handler of both signals.
+
+    During an import nothing is raised, because exceptions in an import may be lost or be taken for
+    other errors: the signal is sent again later.
+    """
+
     def __init__(self) -> None:
         self._stopping = False
+        self._imports_around = _imports_under_way(sys._getframe())
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:
@@ -52,5 +62,23 @@ class _Stop:
             os._exit(
                 INTERRUPTED
             )  # workers end with the search, and the store is consistent at any moment
+        if _imports_under_way(frame) > self._imports_around:
+            # Not a threading.Thread: its locks may be held by what the signal interrupted.
+            _thread.start_new_thread(_send_again, (number,))
+            return
         self._stopping = True
         raise Interrupted
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_RETRY_SECONDS)
+    os.kill(os.getpid(), number)
+
+
+def _imports_under_way(frame: FrameType | None) -> int:
+    """Count the calls of Python's import system among the callers of a frame."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+        frame = frame.f_back
+    return count

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from falsr_nas.errors import UserError
+from falsr_nas.files import make_folder
 
 
 @contextmanager
@@ -20,8 +21,8 @@ def exclusive(folder: Path) -> Iterator[None]:
         UserError: another process uses the folder (the message names it), or it is not writable.
     """
     path = folder / "search.lock"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise UserError(f"run_dir {folder} cannot be written: {error.strerror}") from None

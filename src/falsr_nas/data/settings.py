@@ -98,3 +98,8 @@ DATA_SCHEMAS: dict[str, type[DataSettings]] = {
     "div2k": Div2kSettings,
 }
 """The options of the config group ``data``."""
+
+
+def data_option(settings: DataSettings) -> str:
+    """Return the name of the option that settings belong to, for example ``folder``."""
+    return next(name for name, kind in DATA_SCHEMAS.items() if type(settings) is kind)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.networks.baselines import BASELINES, Bicubic, baseline_name
+from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
@@ -215,20 +214,8 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
 
 
 def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
-    _check_archive(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ModelFileError(
-            f"{path}: holds more than weights and plain values, so it is not opened:"
-            " it could run code"
-        ) from None
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive fails in many ways
-        raise _not_a_checkpoint(path, error) from None
-    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
-    state = content.get("state_dict") if isinstance(content, dict) else None
+    content = read_checkpoint(path)
+    settings, state = content.get("hyper_parameters"), content.get("state_dict")
     if not isinstance(settings, Mapping) or not isinstance(state, Mapping):
         raise ModelFileError(
             f"{path}: not a Lightning checkpoint: it has no hyper_parameters or no state_dict"
@@ -257,27 +244,6 @@ def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
         if weights:
             return weights
     return {}
-
-
-def _check_archive(path: Path) -> None:
-    """Raise ModelFileError unless a checkpoint is an uncompressed zip archive, as PyTorch's are.
-
-    A compressed archive could expand without limit in memory. Names of entries are harmless:
-    entries are read by name and never extracted.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            methods = {entry.compress_type for entry in archive.infolist()}
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive fails in many ways
-        raise _not_a_checkpoint(path, error) from None
-    if methods - {zipfile.ZIP_STORED}:
-        raise ModelFileError(f"{path}: not a checkpoint of PyTorch: its entries are compressed")
-
-
-def _not_a_checkpoint(path: Path, error: Exception) -> ModelFileError:
-    return ModelFileError(f"{path}: not a checkpoint, or cut short ({type(error).__name__})")
 
 
 def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:

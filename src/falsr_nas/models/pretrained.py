@@ -11,7 +11,6 @@ import json
 import os
 from pathlib import Path
 
-from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.models.model_file import (
     CONFIG,
@@ -53,10 +52,6 @@ def save_pretrained(model: Model, folder: str | os.PathLike[str], card: str | No
     """
     path = Path(folder).expanduser()
     config = {"model_type": "falsr_nas", **model_metadata(model.network, model.provenance)}
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from error
     write_atomically(path / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     if card is not None:
         write_atomically(path / CARD, card.encode())

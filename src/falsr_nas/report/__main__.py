@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
+from falsr_nas.archive.folders import searches_in
 from falsr_nas.benchmark.peers import BENCHMARKS
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
@@ -54,22 +55,11 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
     """Return the folders of the searches.
 
     Raises:
-        UserError: ``folders`` is empty, or one of them holds no search.
+        UserError: ``folders`` is empty, or one of them does not exist or holds no search.
     """
     if not folders:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
-    found: list[Path] = []
-    for folder in map(Path, folders):
-        searches = (
-            [folder]
-            if (folder / "search.db").exists()
-            else sorted(path.parent for path in folder.glob("*/search.db"))
-        )
-        if not searches:
-            raise UserError(
-                f"{folder} holds no search: give a folder that was run_dir of falsr_nas.search"
-            )
-        found += searches
+    found = [search for folder in folders for search in searches_in(Path(folder).expanduser())]
     return list(dict.fromkeys(found))
 
 
@@ -118,7 +108,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     folders = find_searches(config.run_dirs)
     runs = with_distinct_names([read_run(folder) for folder in folders], folders)
     place = folders[0] if len(folders) == 1 else Path()
-    page = Path(config.output) if config.output else place / "report.html"
+    page = Path(config.output).expanduser() if config.output else place / "report.html"
     written = [page]
     write_page(page, runs)
     scores = (read_score(Path(path), config.benchmark) for path in config.scores)

@@ -18,11 +18,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from falsr_nas.cli.renamed import brought_up_to_date
+from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.errors import UserError
-from falsr_nas.files import write_atomically
+from falsr_nas.files import make_folder, write_atomically
+from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
@@ -131,9 +132,10 @@ def train_fully(
         The validation curve.
 
     Raises:
-        UserError: the loss became NaN or infinite, or a batch cannot be shared by the devices.
+        UserError: the loss became NaN or infinite, a batch cannot be shared by the devices, or
+            ``last.ckpt`` is not a checkpoint of this training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     data.batches(
         torch.Generator(), 0, trainer_settings.devices
     )  # reports mistakes before any process is started
@@ -144,6 +146,9 @@ def train_fully(
         seed,
     )
     checkpoint = folder / "last.ckpt"
+    last = checkpoint if checkpoint.exists() else None
+    if last is not None:
+        check_resumable(last, module)
     every = math.gcd(
         settings.epochs, trainer_settings.validate_every
     )  # so that the last epoch is validated
@@ -159,7 +164,6 @@ def train_fully(
             num_sanity_val_steps=0,
             callbacks=[Milestones(folder, every, told)],
         )
-        last = checkpoint if checkpoint.exists() else None
         with quiet_lightning(), main_module_hidden():  # several devices mean several processes
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     curve = stored_curve(checkpoint)
@@ -179,11 +183,42 @@ def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
 
 
 def stored_curve(checkpoint: Path) -> list[CurvePoint]:
-    """Read the validation curve of a checkpoint; empty where there is none."""
-    if not checkpoint.exists():
-        return []
-    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
-    return [CurvePoint(*point) for point in states["Milestones"]["curve"]]
+    """Read the validation curve of a checkpoint; empty where there is none.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or a full training did not write it.
+    """
+    return _curve(checkpoint, read_checkpoint(checkpoint)) if checkpoint.exists() else []
+
+
+def check_resumable(checkpoint: Path, module: pl.LightningModule) -> None:
+    """Raise UserError unless a training of this module wrote the checkpoint."""
+    content = read_checkpoint(checkpoint)
+    _curve(checkpoint, content)
+    state, training = content.get("state_dict"), content.get("training")
+    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    if (
+        not isinstance(state, dict)
+        or {name: getattr(tensor, "shape", None) for name, tensor in state.items()} != expected
+        or not isinstance(training, dict)
+        or not training.keys() >= {"position", "generator"}
+        or not content.get("optimizer_states")
+    ):
+        raise _not_of_this_training(checkpoint)
+
+
+def _curve(checkpoint: Path, content: dict[str, Any]) -> list[CurvePoint]:
+    try:
+        return [CurvePoint(*point) for point in content["callbacks"]["Milestones"]["curve"]]
+    except (KeyError, TypeError):
+        raise _not_of_this_training(checkpoint) from None
+
+
+def _not_of_this_training(checkpoint: Path) -> UserError:
+    return UserError(
+        f"{checkpoint}: not a checkpoint of this training. Delete it to train from the start, or"
+        " give another output"
+    )
 
 
 @contextmanager
@@ -219,20 +254,13 @@ def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     """Write a training's settings into its folder, or compare them with those that are there.
 
     Raises:
-        UserError: the folder holds a training with other settings; the message names one.
+        UserError: the folder holds a training with other settings; the message names them.
     """
     path = folder / "recipe.json"
     if path.exists():
-        found = brought_up_to_date(json.loads(path.read_text()), recipe)
-        different = [
-            name for name in sorted({*found, *recipe}) if found.get(name) != recipe.get(name)
-        ]
-        if different:
-            name = different[0]
+        if differs := differences(json.loads(path.read_text()), json.loads(json.dumps(recipe))):
             raise UserError(
-                f"{folder} holds a training with {name}={found.get(name)!r},"
-                f" not {recipe.get(name)!r}: give another output"
+                f"{folder} holds a training with other settings: {differs}. Give another output"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(recipe, indent=2, sort_keys=True) + "\n").encode())
