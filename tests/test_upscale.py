@@ -18,10 +18,11 @@ from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
+from falsr_nas.inference.jobs import find_jobs
 from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
-from falsr_nas.upscale import Outcome, UpscaleConfig, find_jobs
+from falsr_nas.upscale import Outcome, UpscaleConfig
 
 
 def noise(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
@@ -69,7 +70,7 @@ def test_a_folder(
     source, target = place / "holiday, 2024", place / "out" / "larger"
     assert run(monkeypatch, "input=holiday, 2024", "output=out/larger") == 2
     printed = capsys.readouterr()
-    assert "2 upscaled, 0 skipped, 1 failed" in printed.out
+    assert "2 upscaled, 0 up to date, 1 failed" in printed.out
     first, last = printed.err.splitlines()
     assert first.startswith("error: image ") and "broken.png cannot be read" in first
     assert last == "error: 1 of 3 images could not be upscaled: see above"
@@ -91,7 +92,7 @@ def test_existing_outputs_are_skipped(
     before = stamps(target)
     assert run(monkeypatch, "input=holiday, 2024", "output=larger") == 0
     assert stamps(target) == before
-    assert "0 upscaled, 2 skipped, 0 failed" in capsys.readouterr().out
+    assert "0 upscaled, 2 up to date, 0 failed" in capsys.readouterr().out
     noise(source / "b.png", seed=2)
     later = (target / "b.png").stat().st_mtime + 5
     os.utime(source / "b.png", (later, later))  # changed after it was upscaled
@@ -158,7 +159,7 @@ def test_one_image_that_fails_is_one_line(
         (["input=holiday, 2024/a.png", "output=holiday, 2024"], "among the input images"),
         (
             ["input=holiday, 2024/notes.txt", "output=out"],
-            "unknown format of out/notes.txt",
+            "image holiday, 2024/notes.txt cannot be read: it is not an image",
         ),
         (["input=holiday, 2024", "output=out", "format=gif"], "format is gif"),
         (
@@ -191,8 +192,8 @@ def test_errors_are_one_line(
 def test_two_images_of_one_name(place: Path) -> None:
     noise(place / "holiday, 2024" / "a.jpg")
     with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become .*a\.webp"):
-        find_jobs(place / "holiday, 2024", place / "out", "webp")
-    assert len(find_jobs(place / "holiday, 2024", place / "out", None)) == 4
+        find_jobs(f"{place}/holiday, 2024", f"{place}/out", "webp")
+    assert len(find_jobs(f"{place}/holiday, 2024", f"{place}/out", None).jobs) == 4
 
 
 def test_killed_process_leaves_no_incomplete_output(
@@ -235,14 +236,16 @@ def test_from_python(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("a.png", Outcome.upscaled),
         ("b.png", Outcome.upscaled),
         ("broken.png", Outcome.failed),
+        ("notes.txt", Outcome.unsupported),
     ]
-    assert [one.error for one in results] == ["", "", failures[0]]
+    assert [one.error for one in results] == ["", "", failures[0], ""]
     assert "broken.png cannot be read" in failures[0]
     assert results[0].target.is_file() and not results[2].target.exists()
     assert [one.outcome for one in upscale.upscale(config)] == [
         Outcome.skipped,
         Outcome.skipped,
         Outcome.failed,
+        Outcome.unsupported,
     ]
     with pytest.raises(UserError, match="broken.png cannot be read"):
         upscale.upscale(UpscaleConfig("m.safetensors", "holiday, 2024/broken.png", "out.png"))

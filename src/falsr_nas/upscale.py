@@ -19,9 +19,9 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
-from falsr_nas.files import make_folder
 
 if TYPE_CHECKING:
+    from falsr_nas.inference.jobs import Job
     from falsr_nas.inference.photograph import Photograph
     from falsr_nas.models.model_file import Model
 
@@ -32,9 +32,11 @@ class UpscaleConfig(Settings):
 
     Attributes:
         model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or ``bicubic``.
-        input: an image, or a folder of images.
+        input: an image, a folder of images, or a pattern such as ``holiday/*.png``.
         output: the file to write, or a folder, where each image keeps its name.
-        format: extension of the files in the output folder, e.g. ``png``; None keeps each image's.
+        format: extension of the files in the output folder, e.g. ``png``; None keeps each image's,
+            or takes PNG for images of formats that are only read.
+        recursive: read the subfolders of the input, too.
         quality: of JPEG and WebP files, in 1..100.
         self_ensemble: average over the eight flips and rotations, for eight times the work.
         memory_limit: MiB for the whole process; larger images are upscaled in tiles.
@@ -46,6 +48,7 @@ class UpscaleConfig(Settings):
     input: str = MISSING
     output: str = MISSING
     format: str | None = None
+    recursive: bool = False
     quality: int = 95
     self_ensemble: bool = False
     memory_limit: int = 2048
@@ -61,22 +64,6 @@ class UpscaleConfig(Settings):
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An image to upscale, and its output file."""
-
-    source: Path
-    target: Path
-
-    @property
-    def done(self) -> bool:
-        """Whether the output exists and is not older than the image.
-
-        Files are written atomically, so an existing output is complete.
-        """
-        return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
-
-
 class Outcome(StrEnum):
     """What happened to an image."""
 
@@ -84,15 +71,17 @@ class Outcome(StrEnum):
     skipped = "skipped"
     """Its output existed already."""
     failed = "failed"
+    unsupported = "unsupported"
+    """It is a folder, or a file that is no image or of another format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upscaled:
-    """An image that was upscaled, skipped or failed.
+    """An image that was upscaled, skipped or failed, or something else in the input folder.
 
     Attributes:
         source: the image.
-        target: its output.
+        target: its output; of what is no image, the output folder.
         outcome: what happened.
         error: why it failed, in one line; empty otherwise.
     """
@@ -134,11 +123,12 @@ def _upscale(
     from rich.console import Console
     from rich.progress import Progress
 
+    from falsr_nas.inference.jobs import find_jobs
     from falsr_nas.inference.photograph_file import save_photograph
     from falsr_nas.models.model_file import find_model
 
-    source, target = Path(config.input).expanduser(), Path(config.output).expanduser()
-    jobs = find_jobs(source, target, config.format)
+    inputs = find_jobs(config.input, config.output, config.format, config.recursive)
+    jobs = inputs.jobs
     model = find_model(config.model)
     found: list[Upscaled] = []
     screen = Console(stderr=True)
@@ -161,64 +151,22 @@ def _upscale(
                 save_photograph(result, job.target, config.quality)
                 del result  # before the next image is read
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
+    output = Path(config.output).expanduser()
+    found += [Upscaled(other, output, Outcome.unsupported) for other in inputs.others]
     return tuple(found)
-
-
-def find_jobs(source: Path, target: Path, ending: str | None) -> list[Job]:
-    """Return the images to upscale and their outputs; the output folder is created.
-
-    Raises:
-        UserError: there is no image; or an output has an unknown extension, would be among the
-            inputs, or belongs to two images.
-    """
-    from falsr_nas.data.images import FORMAT_OF, list_images
-
-    known = ", ".join(FORMAT_OF)
-    suffix = None if ending is None else f".{ending.lower().removeprefix('.')}"
-    if suffix is not None and suffix not in FORMAT_OF:
-        raise UserError(f"format is {ending}: it must be one of {known}")
-    to_file = not source.is_dir() and target.suffix.lower() in FORMAT_OF and not target.is_dir()
-    if to_file and suffix not in (None, target.suffix.lower()):
-        raise UserError(
-            f"output is {target} and format is {ending}: give only one of these formats"
-        )
-    images = list_images(source) if source.is_dir() else [source]
-    if not images[0].exists():
-        raise UserError(f"there is no input {source}")
-    jobs = [
-        Job(image, target if to_file else target / f"{image.stem}{suffix or image.suffix}")
-        for image in images
-    ]
-    sources: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target.suffix.lower() not in FORMAT_OF:
-            raise UserError(f"unknown format of {job.target}: its extension must be one of {known}")
-        if (
-            job.target.resolve() == job.source.resolve()
-            or job.target.parent.resolve() == source.resolve()
-        ):
-            raise UserError(
-                f"output {job.target} would be among the input images: give another folder"
-            )
-        if sources.setdefault(job.target, job.source) != job.source:
-            raise UserError(
-                f"{sources[job.target].name} and {job.source.name} would both become {job.target}"
-            )
-    make_folder(jobs[0].target.parent)
-    return jobs
 
 
 def _result(
     job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
 ) -> Photograph:
-    from falsr_nas.data.images import FORMAT_OF
+    from falsr_nas.data.formats import WRITTEN
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.photograph import upscale_photograph
     from falsr_nas.inference.photograph_file import for_format, read_photograph
 
     photograph = read_photograph(job.source)
     try:
-        photograph = for_format(photograph, FORMAT_OF[job.target.suffix.lower()])
+        photograph = for_format(photograph, WRITTEN[job.target.suffix.lower()])
         return upscale_photograph(
             model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
         )
@@ -227,6 +175,7 @@ def _result(
 
 
 def _upscale_and_print(config: UpscaleConfig) -> None:
+    from falsr_nas.inference.jobs import counted_kinds
     from falsr_nas.inference.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -237,9 +186,14 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     )
     counts = Counter(one.outcome for one in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
-    print(f"{done} upscaled, {counts[Outcome.skipped]} skipped, {failed} failed")
+    print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
+    if others := [one.source for one in found if one.outcome is Outcome.unsupported]:
+        print(f"skipped {len(others)}: {counted_kinds(others)}")
+        if any(other.is_dir() for other in others):
+            print("recursive=true reads folders in folders, too")
     if failed:
-        raise UserError(f"{failed} of {len(found)} images could not be upscaled: see above")
+        images = len(found) - len(others)
+        raise UserError(f"{failed} of {images} images could not be upscaled: see above")
 
 
 def main() -> None:

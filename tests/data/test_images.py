@@ -17,7 +17,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.images import FORMATS, LUMA, list_images, luma, read_image
+from falsr_nas.data.formats import FORMATS, decoders
+from falsr_nas.data.images import LUMA, list_images, luma, read_image
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -151,6 +152,7 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
+decoders(b"\0\0\0\0ftypheic")  # so that Pillow can also write HEIC here
 ENCODED = {kind: encoded(kind) for kind in FORMATS}
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.images import FORMATS, read_image
+from falsr_nas.data.formats import FORMATS, decoders
+from falsr_nas.data.images import read_image
 from falsr_nas.inference.photograph import Photograph
 from falsr_nas.inference.photograph_file import read_photograph
 from falsr_nas.inference.sixteen_bits import write_16_bit_png
@@ -86,6 +87,7 @@ def seeds() -> dict[str, list[bytes]]:
     return found
 
 
+decoders(b"\0\0\0\0ftypheic")  # so that Pillow can also write HEIC here
 SEEDS = seeds()
 
 

@@ -9,28 +9,18 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
+from falsr_nas.data.formats import (
+    FORMAT_OF,
+    bits_per_channel,
+    decoders,
+    why_not_an_image,
+)
 from falsr_nas.data.levels import LUMA_WEIGHTS, PEAK
-
-FORMAT_OF = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".ppm": "PPM",
-}
-"""The supported image formats, by file extension."""
-
-FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
-"""The formats that are opened. Pillow's other decoders can run programs (EPS) or are rarely tested
-on damaged files."""
 
 MAX_PIXELS = 2**26
 """Pixels that an image may have: 67 megapixels, fewer than those at which Pillow warns; our
@@ -44,6 +34,7 @@ _MAX_TILE_PIXELS = 2**22  # of a TIFF's tile, if the image is not larger
 _MAX_TILES = 2**17  # of a TIFF
 _MAX_SCANS = 200  # of a progressive JPEG
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # TIFF tags
+_HEAD_BYTES = 2**14  # of a file, to recognise its format; our choice
 
 LUMA = torch.tensor(LUMA_WEIGHTS) / PEAK
 """Weights of full-range luma in [0, 1], for R, G and B in 0..255."""
@@ -76,7 +67,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     read. Colour profiles are not applied.
 
     Args:
-        path: a PNG, JPEG, BMP, TIFF, WebP or PPM file.
+        path: a file of one of :data:`~falsr_nas.data.formats.FORMATS`.
         max_pixels: larger images are refused by their header, before anything is decoded.
 
     Returns:
@@ -99,18 +90,37 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Binar
     crashes when the file is truncated meanwhile, and orients uncompressed grey TIFF files wrongly.
 
     Raises:
-        DataError: the file is not an image of :data:`FORMATS` or exceeds a limit; also in place of
-            any exception that the block raises while it decodes the image.
+        DataError: the file is not an image of :data:`~falsr_nas.data.formats.FORMATS` or exceeds a
+            limit; also in place of any exception that the block raises while it decodes the image.
     """
     try:
-        with _open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
-            _check_limits(path, file, image, max_pixels)
-            yield file, image
+        with _open_regular(path) as file:
+            head = file.read(_HEAD_BYTES)
+            file.seek(0)
+            try:
+                image = Image.open(file, formats=decoders(head))
+            except UnidentifiedImageError:
+                raise ValueError(why_not_an_image(head)) from None
+            with image:
+                _check_limits(path, file, image, max_pixels)
+                yield file, image
     except DataError:
         raise
     except Exception as error:  # decoders raise all kinds of exceptions for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"image {path} cannot be read: {reason}") from error
+
+
+def refuse_lost_bits(image: ImageFile, file: BinaryIO) -> None:
+    """Raise ValueError if Pillow would silently keep only 8 bits of each channel."""
+    bits = image.info.get("bit_depth", 8)  # of HEIF
+    if image.format in ("JPEG2000", "AVIF") and not image.mode.startswith("I;16"):
+        place = file.tell()
+        file.seek(0)
+        bits = bits_per_channel(file.read(_HEAD_BYTES))
+        file.seek(place)
+    if bits > 8:
+        raise ValueError("it has more than 8 bits per channel; save it as PNG or TIFF")
 
 
 def refuse_32_bits(image: Image.Image) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 from PIL.ImageFile import ImageFile
 
-from falsr_nas.data.images import FORMAT_OF, MAX_PIXELS, open_image, refuse_32_bits
+from falsr_nas.data.formats import WRITTEN
+from falsr_nas.data.images import MAX_PIXELS, open_image, refuse_32_bits, refuse_lost_bits
 from falsr_nas.errors import UserError
 from falsr_nas.files import open_atomically
 from falsr_nas.inference.exif import as_bytes, as_mapping, kept_exif, with_size
@@ -49,7 +50,7 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
     is damaged. Damaged EXIF metadata are left out.
 
     Args:
-        path: a PNG, JPEG, BMP, TIFF, WebP or PPM file.
+        path: a file of one of :data:`~falsr_nas.data.formats.FORMATS`.
         max_pixels: larger images are refused by their header, before anything is decoded.
 
     Raises:
@@ -61,6 +62,7 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
         # MPO is a JPEG with a preview as its second image.
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise ValueError("it holds more than one image")
+        refuse_lost_bits(image, file)
         profile = image.info.get("icc_profile")
         pixels = read_16_bits(image, file) if has_16_bits(image) else _read_8_bits(image)
         # Only after decoding: EXIF may follow the pixels, and Pillow applies the orientation of
@@ -76,7 +78,7 @@ def for_format(photograph: Photograph, name: str) -> Photograph:
 
     Args:
         photograph: what will be upscaled to twice its size.
-        name: a format of :data:`~falsr_nas.data.images.FORMAT_OF`.
+        name: a format of :data:`~falsr_nas.data.formats.WRITTEN`.
 
     Raises:
         UserError: the format would lose transparency or bits, or the result is too large for it;
@@ -109,7 +111,7 @@ def save_photograph(photograph: Photograph, path: Path, quality: int) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    name = FORMAT_OF[path.suffix.lower()]
+    name = WRITTEN[path.suffix.lower()]
     pixels, profile, exif = photograph.pixels, photograph.profile, photograph.exif
     if exif is not None:
         exif = with_size(exif, *pixels.shape[:2])

@@ -28,7 +28,6 @@ from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.networks.tf_import import load_graph
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALE
 from falsr_nas.space.errors import GenomeError
@@ -247,6 +246,8 @@ def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    from falsr_nas.networks.tf_import import load_graph  # imports protobuf
+
     network = load_graph(path)
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
