@@ -5,6 +5,7 @@ Upscales photographs to twice their size.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -178,6 +179,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     from falsr_nas.inference.jobs import counted_kinds
     from falsr_nas.inference.memory import keep_freed_memory
 
+    # Before torch is loaded: threads that have nothing to do sleep instead of waiting busily, which
+    # takes seconds of processor time for a small image on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
     found = upscale(
         config,

@@ -1,0 +1,402 @@
+"""Mistakes and bad luck with the real commands: one line, an exit code of docs/errors.md."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from falsr_nas.archive.store import Store
+from falsr_nas.data.formats import decoders
+
+SEARCH = (
+    "falsr_nas.search",
+    "evaluator=synthetic",
+    "execution=inline",
+    "tracking=none",
+    "candidates=16",
+    "controller.population_size=8",
+)
+BRIEF = (
+    "falsr_nas.train",
+    "genome=stem_f4 conv_f4_k1_b1_noskip | ",
+    "training.epochs=2",
+    "training.steps_per_epoch=2",
+    "training.batch_size=2",
+    "training.patch_size=8",
+    "trainer.validate_every=1",
+    "trainer.accelerator=cpu",
+    "tracking=none",
+)
+HEAVY = {
+    "deep learning": {"pytorch_lightning", "torchmetrics", "thop", "torchvision", "onnx"},
+    "searching": {"deap", "moocore", "pymoo", "optuna", "ray", "wandb", "scipy", "pandas"},
+    "drawing": {"matplotlib", "skimage", "imageio"},
+    "TensorFlow graphs": {"google.protobuf", "falsr_nas.networks.tf_import"},
+}
+
+
+def run(module: str, *arguments: str, folder: Path, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+def refused(module: str, *arguments: str, folder: Path) -> str:
+    """The one line of a user's mistake."""
+    done = run(module, *arguments, folder=folder)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr.removeprefix("error: ").strip()
+
+
+def succeeds(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    done = run(module, *arguments, folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def noise(path: Path, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def searched(folder: Path, name: str = "run") -> str:
+    """The folder of a finished search of 16 candidates."""
+    succeeds(*SEARCH, f"run_dir={name}", folder=folder)
+    return name
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "constraints.max_mult_adds=nan",
+        "constraints.max_mult_adds=inf",
+        "constraints.min_psnr=nan",
+        "constraints.min_psnr=inf",
+        "evaluator.noise=nan",
+        "evaluator.seconds=nan",
+    ],
+)
+def test_numbers_are_checked_before_a_search_begins(tmp_path: Path, setting: str) -> None:
+    name, _, number = setting.partition("=")
+    line = refused(*SEARCH, setting, "run_dir=run", folder=tmp_path)
+    assert line == f"{name} is {number}: give a finite number"
+    assert not (tmp_path / "run" / "search.db").exists()
+
+
+def test_numbers_are_checked_before_a_training_begins(tmp_path: Path) -> None:
+    line = refused(*BRIEF, "training.learning_rate=inf", folder=tmp_path)
+    assert line == "training.learning_rate is inf: give a finite number"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["o.avif", "o.gif", "o.heic"])
+def test_an_output_of_an_unknown_format_is_refused(tmp_path: Path, name: str) -> None:
+    noise(tmp_path / "a.png")
+    line = refused(
+        "falsr_nas.upscale", "model=bicubic", "input=a.png", f"output={name}", folder=tmp_path
+    )
+    assert line.startswith(f"unknown format of {name}: its extension must be one of .png, .jpg,")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def holiday(folder: Path) -> Path:
+    """A folder with images of all formats that are read, other files, and a folder."""
+    decoders(b"\0\0\0\0ftypheic")  # so that Pillow writes HEIC
+    for ending in ("png", "jpg", "avif", "jp2", "tga", "heic", "gif"):
+        noise(folder / f"{ending}.{ending}")
+    noise(folder / "deep" / "er" / "inside.png")
+    noise(folder / ".thumbnails" / "hidden.png")
+    (folder / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_every_file_of_a_folder_is_accounted_for(tmp_path: Path) -> None:
+    holiday(tmp_path / "holiday")
+    command = ("falsr_nas.upscale", "model=bicubic", "input=holiday")
+    done = succeeds(*command, "output=larger", folder=tmp_path)
+    assert done.stdout.splitlines()[:2] == [
+        "6 upscaled, 0 up to date, 0 failed",
+        "skipped 4: 1 GIF, 1 MP4, 1 TXT, 1 folder",
+    ]
+    written = {path.name for path in (tmp_path / "larger").iterdir()}
+    assert written == {"png.png", "jpg.jpg", "avif.png", "jp2.png", "tga.png", "heic.png"}
+    done = succeeds(*command, "output=larger", "recursive=true", folder=tmp_path)
+    assert done.stdout.splitlines() == [
+        "1 upscaled, 6 up to date, 0 failed",
+        "skipped 3: 1 GIF, 1 MP4, 1 TXT",
+    ]
+    with Image.open(tmp_path / "larger" / "deep" / "er" / "inside.png") as image:
+        assert image.size == (32, 24)
+    line = refused(*command, "output=holiday/larger", "recursive=true", folder=tmp_path)
+    assert "among the input images" in line
+
+
+def test_a_pattern_names_images(tmp_path: Path) -> None:
+    holiday(tmp_path / "holiday, 2024")
+    command = ("falsr_nas.upscale", "model=bicubic", "output=larger")
+    done = succeeds(*command, "input=holiday, 2024/*.jp*", folder=tmp_path)
+    assert done.stdout.splitlines() == ["2 upscaled, 0 up to date, 0 failed"]
+    assert {path.name for path in (tmp_path / "larger").iterdir()} == {"jpg.jpg", "jp2.png"}
+    line = refused(*command, "input=holiday, 2024/*.bmp", folder=tmp_path)
+    assert line.startswith("no images in holiday, 2024/*.bmp (looked for .png")
+    line = refused(*command, "input=holiday, 2024/*.mp4", folder=tmp_path)
+    assert "no images in holiday, 2024/*.mp4, but 1 MP4" in line
+
+
+def test_an_animation_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    noise(tmp_path / "anim.gif")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image at all")
+    command = ("falsr_nas.upscale", "model=bicubic", "output=out.png")
+    for name, says in (
+        ("anim.gif", "GIF is not supported (animation): save a frame of it as PNG"),
+        ("empty.png", "the file is empty"),
+        ("text.png", "it is not an image, or damaged, or not of a supported format (PNG, "),
+    ):
+        line = refused(*command, f"input={name}", folder=tmp_path)
+        assert line.startswith(f"image {name} cannot be read: {says}")
+
+
+def test_heic_without_its_library_names_it(tmp_path: Path) -> None:
+    decoders(b"\0\0\0\0ftypheic")
+    noise(tmp_path / "x.heic")
+    command = (
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'pillow_heif' else found(name, *more)"
+    )
+    (tmp_path / "sitecustomize.py").write_text(command)
+    done = run(
+        "falsr_nas.upscale", "model=bicubic", "input=x.heic", "output=out.png",
+        folder=tmp_path, env=with_path(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "error: image x.heic cannot be read: HEIC needs pillow-heif: pip install 'falsr-nas[heic]'"
+    )
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("ran",)
+
+
+def test_a_training_does_not_open_a_checkpoint_that_could_run_code(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    succeeds(*BRIEF, "output=out", folder=tmp_path)
+    (checkpoint,) = (tmp_path / "out").glob("*/last.ckpt")
+    checkpoint = checkpoint.resolve()
+    (checkpoint.parent / "model.safetensors").unlink()  # as if it were not finished
+    whole = checkpoint.read_bytes()
+    with zipfile.ZipFile(checkpoint, "w") as archive:
+        archive.writestr("last/data.pkl", pickle.dumps(Bomb(), protocol=2))
+        archive.writestr("last/version", "3\n")
+    line = refused(*BRIEF, "output=out", folder=tmp_path)
+    assert "last.ckpt: holds more than weights and plain values, so it is not opened" in line
+    assert not (tmp_path / "ran").exists()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    assert "last.ckpt: not a checkpoint, or cut short" in refused(
+        *BRIEF, "output=out", folder=tmp_path
+    )
+
+
+@pytest.mark.parametrize("run_dir", ["afile", "afile/x"])
+def test_a_file_in_place_of_a_run_folder_is_named(tmp_path: Path, run_dir: str) -> None:
+    (tmp_path / "afile").touch()
+    says = f"cannot make the folder {run_dir}: afile is a file"
+    assert refused(*SEARCH, f"run_dir={run_dir}", folder=tmp_path) == says
+    assert refused(*SEARCH, "seed=1,2", f"run_dir={run_dir}", "-m", folder=tmp_path) == says
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """The environment with a folder in which Python finds ``sitecustomize``."""
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def signalled_while_importing(
+    folder: Path, module: str, number: signal.Signals, *command: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that gets a signal while it imports a module."""
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r} and not os.path.exists('signalled'):\n"
+        "            open('signalled', 'w').close()\n"
+        f"            os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = run(*command, folder=folder, env=with_path(folder))
+    assert (folder / "signalled").exists(), f"{module} was not imported"
+    return done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "module", ["lazy_loader", "omegaconf", "hydra._internal.hydra", "numpy", "falsr_nas.loop"]
+)
+def test_a_signal_while_a_search_starts_stops_it_quietly(
+    tmp_path: Path, module: str, number: signal.Signals
+) -> None:
+    done = signalled_while_importing(tmp_path, module, number, *SEARCH, "run_dir=run")
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines == [] or (len(lines) == 1 and lines[0].startswith("stopped; 0 candidates"))
+
+
+@pytest.mark.parametrize("module", ["torch", "torch.nn.functional", "PIL.Image"])
+def test_a_signal_while_upscale_starts_stops_it_quietly(tmp_path: Path, module: str) -> None:
+    noise(tmp_path / "a.png")
+    command = ("falsr_nas.upscale", "model=bicubic", "input=a.png", "output=o.png")
+    done = signalled_while_importing(tmp_path, module, signal.SIGINT, *command)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert not (tmp_path / "o.png").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*SEARCH, "run_dir=run"),
+        ("falsr_nas.search", "--help"),
+        ("falsr_nas.describe", "genome=FALSR-A"),
+        ("falsr_nas.describe", "genome=FALSR-A", "format=json"),
+    ],
+    ids=["search", "help", "table", "json"],
+)
+def test_output_that_nobody_reads_ends_a_command_quietly(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    unread, output = os.pipe()
+    os.close(unread)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=tmp_path,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(output)
+    assert done.returncode == 141, done.stderr
+    assert "Broken" not in done.stderr and "Traceback" not in done.stderr
+    if command[0] == "falsr_nas.search" and "run_dir=run" in command:
+        with Store(tmp_path / "run" / "search.db") as store:
+            assert store.count() == 16
+    shell = f"{sys.executable} -m {' '.join(command)} | head -n 1"
+    read = subprocess.run(
+        ["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert read.stdout.count("\n") == 1
+    assert "Broken" not in read.stderr and "Traceback" not in read.stderr
+
+
+def test_the_option_of_a_sweep_may_come_last(tmp_path: Path) -> None:
+    succeeds(*SEARCH, "seed=1,2", "run_dir=sweep", "-m", folder=tmp_path)
+    succeeds(SEARCH[0], "-m", *SEARCH[1:], "seed=3,4", "run_dir=first", folder=tmp_path)
+    succeeds(*SEARCH, "--multirun", "seed=5,6", "run_dir=between", folder=tmp_path)
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/search.db"))
+    assert found == [
+        f"{name}/{job}/search.db" for name in ("between", "first", "sweep") for job in "01"
+    ]
+
+
+def test_another_option_of_a_group_is_named(tmp_path: Path) -> None:
+    run_dir = searched(tmp_path)
+    line = refused(*SEARCH, f"run_dir={run_dir}", "controller=random", folder=tmp_path)
+    assert line.endswith(
+        "run holds a search with other settings: controller is nsga2 there and random here."
+        " Give the same settings, or another run_dir"
+    )
+    line = refused(*SEARCH, f"run_dir={run_dir}", "data=div2k", "seed=2", folder=tmp_path)
+    assert "data is photographs there and div2k here; seed is 1 there and 2 here." in line
+
+
+def test_fewer_candidates_than_stored_are_said(tmp_path: Path) -> None:
+    run_dir = searched(tmp_path)
+    done = succeeds(*SEARCH, f"run_dir={run_dir}", "candidates=4", folder=tmp_path)
+    assert "already holds 16 candidates, more than candidates=4: nothing to do" in done.stderr
+    assert "nothing to do" not in succeeds(*SEARCH, f"run_dir={run_dir}", folder=tmp_path).stderr
+
+
+def test_an_empty_store_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "search.db").touch()
+    done = succeeds(*SEARCH, "run_dir=run", folder=tmp_path)
+    assert "search.db was empty: a new search begins in it" in done.stderr
+    assert "was empty" not in succeeds(*SEARCH, "run_dir=run", folder=tmp_path).stderr
+
+
+def test_a_report_tells_folders_apart(tmp_path: Path) -> None:
+    succeeds(*SEARCH, "-m", "seed=1,2", "run_dir=sweep", folder=tmp_path)
+    (tmp_path / "nothing").mkdir()
+    report = "falsr_nas.report"
+    assert refused(report, "run_dirs=[nowhere]", folder=tmp_path).startswith(
+        "there is no folder nowhere"
+    )
+    assert refused(report, "run_dirs=[nothing]", folder=tmp_path).startswith(
+        "nothing holds no search"
+    )
+    assert refused(report, "run_dirs=sweep", folder=tmp_path).startswith("run_dirs is a list")
+    succeeds(report, "run_dirs=[sweep]", "output=all.html", folder=tmp_path)
+    assert (tmp_path / "figure6-2.png").exists(), "one figure for each search"
+    line = refused("falsr_nas.train", "run_dir=sweep", folder=tmp_path)
+    assert line == "sweep holds a sweep: give one of its searches, sweep/0, sweep/1"
+
+
+def test_every_output_makes_its_folder(tmp_path: Path) -> None:
+    noise(tmp_path / "sets" / "Set5" / "one_HR.png")
+    succeeds("falsr_nas.export", "model=bicubic", "output=a/b/m.torchscript", folder=tmp_path)
+    succeeds(
+        "falsr_nas.evaluate", "model=bicubic", "data_root=sets", "sets=[Set5]",
+        "output=c/d/scores.json", "save_images=e/f", folder=tmp_path,
+    )  # fmt: skip
+    for name in ("a/b/m.torchscript", "c/d/scores.json", "e/f/Set5/one_SR.png"):
+        assert (tmp_path / name).stat().st_size > 0
+    (tmp_path / "afile").touch()
+    line = refused(
+        "falsr_nas.export", "model=bicubic", "output=afile/m.torchscript", folder=tmp_path
+    )
+    assert line == "cannot make the folder afile: afile is a file"
+
+
+def test_upscale_imports_only_what_it_needs(tmp_path: Path) -> None:
+    """Its start is most of the time that a small image takes."""
+    noise(tmp_path / "a.png")
+    from falsr_nas.models.model_file import save_model
+    from falsr_nas.networks.network import Network
+    from falsr_nas.space.genome import Genome
+
+    network = Network(Genome.parse("stem_f4 conv_f4_k1_b1_noskip | "))
+    save_model(tmp_path / "m.safetensors", network, {})
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "falsr_nas.upscale", "model=m.safetensors",
+         "input=a.png", "output=o.png"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"torch", "PIL.Image", "falsr_nas.models.model_file"} <= imported
+    assert not imported & set().union(*HEAVY.values())
