@@ -21,6 +21,7 @@ class FaultyEvaluator:
         marks: folder with a file for each fault that has occurred, so that it occurs once; None if
             it occurs at every attempt.
         refuse: whether ``prepare`` raises a UserError.
+        log: file that gets a line with the candidate's number at each attempt.
     """
 
     def __init__(
@@ -28,11 +29,12 @@ class FaultyEvaluator:
         faults: Mapping[int, str] | None = None,
         marks: Path | None = None,
         refuse: bool = False,
-        seconds: float = 0,
+        log: Path | None = None,
     ) -> None:
         self.faults = dict(faults or {})
         self.marks = marks
         self.refuse = refuse
+        self.log = log
         self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
 
     def prepare(self) -> None:
@@ -41,6 +43,9 @@ class FaultyEvaluator:
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         score = self.inner.evaluate(candidate)
+        if self.log is not None:
+            with self.log.open("a") as file:  # one short write: lines of processes do not mix
+                file.write(f"{candidate.number}\n")
         if (fault := self.faults.get(candidate.number)) and self._occurs(candidate):
             return self._fail(fault, score)
         return score

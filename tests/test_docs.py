@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from falsr_nas import errors
 from test_imports import MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("train", "evaluate", "upscale", "export", "report", "cluster")
+        for name in ("train", "evaluate", "upscale", "export", "report", "cluster", "errors")
     ),
 ]
 """In an order in which each finds what those before it have made."""
@@ -187,6 +188,12 @@ def test_files_that_the_architecture_names_exist() -> None:
     assert [
         name for name in sorted(files) if not any((one / name).exists() for one in folders)
     ] == []
+
+
+def test_the_table_of_exit_codes_is_complete() -> None:
+    rows = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
+    codes = {value for value in vars(errors).values() if isinstance(value, int)}
+    assert {int(code) for code in rows} == codes | {0}
 
 
 def test_links_lead_somewhere() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SEARCH_ERROR = 1
+"""Exit code of a search that cannot continue, and Python's after an exception."""
+
 USER_ERROR = 2
 """Exit code after a mistake in the command, the configuration or the input files."""
 

@@ -33,7 +33,7 @@ from falsr_nas.data.settings import (
     PhotographsSettings,
     data_option,
 )
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.errors import SEARCH_ERROR, SearchError, UserError
 from falsr_nas.evaluation.settings import (
     EVALUATORS,
     EvaluationContext,
@@ -263,7 +263,7 @@ def _command(config: SearchConfig) -> None:
     except SearchError as error:
         print(f"the search cannot continue: {error}", file=sys.stderr)
         print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(SEARCH_ERROR)
     _print(result, config.constraints.min_psnr)
 
 
