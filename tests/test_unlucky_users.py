@@ -73,7 +73,7 @@ def succeeds(module: str, *arguments: str, folder: Path) -> subprocess.Completed
 
 def noise(path: Path, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, **options)
     return path
 
@@ -146,7 +146,7 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path: Path) -> None:
         "skipped 3: 1 GIF, 1 MP4, 1 TXT",
     ]
     with Image.open(tmp_path / "larger" / "deep" / "er" / "inside.png") as image:
-        assert image.size == (32, 24)
+        assert image.size == (48, 40)
     line = refused(*command, "output=holiday/larger", "recursive=true", folder=tmp_path)
     assert "among the input images" in line
 
@@ -202,10 +202,8 @@ class Bomb:
 
 
 def test_a_training_does_not_open_a_checkpoint_that_could_run_code(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
     succeeds(*BRIEF, "output=out", folder=tmp_path)
-    (checkpoint,) = (tmp_path / "out").glob("*/last.ckpt")
-    checkpoint = checkpoint.resolve()
+    checkpoint = (tmp_path / "out" / "best" / "last.ckpt").resolve()
     (checkpoint.parent / "model.safetensors").unlink()  # as if it were not finished
     whole = checkpoint.read_bytes()
     with zipfile.ZipFile(checkpoint, "w") as archive:
