@@ -209,13 +209,17 @@ def test_a_training_does_not_open_a_checkpoint_that_could_run_code(tmp_path: Pat
     with zipfile.ZipFile(checkpoint, "w") as archive:
         archive.writestr("last/data.pkl", pickle.dumps(Bomb(), protocol=2))
         archive.writestr("last/version", "3\n")
-    line = refused(*BRIEF, "output=out", folder=tmp_path)
-    assert "last.ckpt: holds more than weights and plain values, so it is not opened" in line
-    assert not (tmp_path / "ran").exists()
-    checkpoint.write_bytes(whole[: len(whole) // 2])
-    assert "last.ckpt: not a checkpoint, or cut short" in refused(
-        *BRIEF, "output=out", folder=tmp_path
-    )
+    for content, says in (
+        (checkpoint.read_bytes(), "holds more than weights and plain values, so it is not opened"),
+        (whole[: len(whole) // 2], "not a checkpoint, or cut short"),
+    ):
+        checkpoint.write_bytes(content)
+        done = run(*BRIEF, "output=out", folder=tmp_path)
+        assert done.returncode == 2, done.stderr
+        progress, error = done.stderr.splitlines()
+        assert progress.startswith("1 of 1: ")
+        assert error.startswith("error: ") and f"last.ckpt: {says}" in error
+        assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("run_dir", ["afile", "afile/x"])
