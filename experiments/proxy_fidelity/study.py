@@ -28,7 +28,7 @@ from falsr_nas.data.settings import FolderSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.training.settings import Decay, TrainingSettings
+from falsr_nas.training.settings import Decay, Initialization, TrainingSettings
 
 HERE = Path(__file__).parent
 GENOMES = HERE / "genomes.json"
@@ -53,10 +53,10 @@ PLAIN = TrainingSettings(
 )
 """The previous ``training=short``, but for its 500 steps."""
 
-EXPANDED = replace(PLAIN, learning_rate=5e-4, expansion=64)
-REFERENCE = replace(
-    EXPANDED, epochs=5, steps_per_epoch=800, patch_size=24, decay=Decay.cosine, ema=0.999
-)
+EXPANDED = replace(PLAIN, learning_rate=5e-4, expansion=64, initialization=Initialization.identity)
+HE = replace(EXPANDED, initialization=Initialization.he)
+LONG = {"epochs": 5, "steps_per_epoch": 800, "decay": Decay.cosine, "ema": 0.999}
+REFERENCE = replace(EXPANDED, **LONG)
 
 
 @dataclass(frozen=True)
@@ -78,55 +78,55 @@ class Recipe:
 
 RECIPES = {
     "reference": Recipe(REFERENCE, seeds=(11, 12, 13)),
-    "plain": Recipe(PLAIN),
+    "reference, He": Recipe(replace(HE, patch_size=24, **LONG), seeds=(11,)),
+    "plain, He": Recipe(PLAIN),
+    "expanded, He": Recipe(HE),
     "expanded": Recipe(EXPANDED),
     "expanded, common patches": Recipe(EXPANDED, patches=True),
     "expanded, common patches and weights": Recipe(EXPANDED, patches=True, weights=True),
-    "expanded, constant rate, average": Recipe(
-        replace(EXPANDED, decay=Decay.constant, ema=0.99), patches=True, weights=True
+    "plain, common patches": Recipe(
+        replace(PLAIN, initialization=Initialization.identity), patches=True
     ),
-    "expanded 128": Recipe(replace(EXPANDED, expansion=128), patches=True, weights=True),
-    "expanded, 960 steps": Recipe(replace(EXPANDED, epochs=12), patches=True, weights=True),
-    "expanded, 240 steps": Recipe(replace(EXPANDED, epochs=3), patches=True, weights=True),
-    "expanded, rate 1e-3": Recipe(
-        replace(EXPANDED, learning_rate=1e-3), patches=True, weights=True
+    "constant rate and average": Recipe(
+        replace(EXPANDED, decay=Decay.constant, ema=0.99), patches=True
     ),
+    "expanded, 240 steps": Recipe(replace(EXPANDED, epochs=3), patches=True),
+    "expanded, 960 steps": Recipe(replace(EXPANDED, epochs=12), patches=True),
+    "expanded, rate 1e-3": Recipe(replace(EXPANDED, learning_rate=1e-3), patches=True),
 }
-"""By name. Their order is the order in which they are run."""
+"""By name. Where nothing else is said, the initialization is ``identity``."""
 
-PLAN: tuple[tuple[str, str, int], ...] = tuple(
-    (group, name, RECIPES[name].seeds[index])
-    for group, name, index in (
-        ("near", "reference", 0),
-        ("near", "plain", 0),
-        ("near", "expanded", 0),
-        ("near", "expanded", 1),
-        ("near", "plain", 1),
-        ("near", "expanded, common patches", 0),
-        ("near", "expanded, common patches", 1),
-        ("near", "expanded, common patches and weights", 0),
-        ("near", "expanded, common patches and weights", 1),
-        ("near", "expanded, constant rate, average", 0),
-        ("near", "expanded, constant rate, average", 1),
-        ("wide", "plain", 0),
-        ("wide", "plain", 1),
-        ("wide", "expanded", 0),
-        ("wide", "expanded", 1),
-        ("near", "reference", 1),
-        ("wide", "reference", 0),
-        ("near", "reference", 2),
-        ("wide", "expanded, common patches and weights", 0),
-        ("wide", "expanded, common patches and weights", 1),
-        ("near", "expanded, 960 steps", 0),
-        ("near", "expanded, 960 steps", 1),
-        ("near", "expanded, 240 steps", 0),
-        ("near", "expanded, 240 steps", 1),
-        ("near", "expanded 128", 0),
-        ("near", "expanded 128", 1),
-        ("near", "expanded, rate 1e-3", 0),
-        ("near", "expanded, rate 1e-3", 1),
-        ("wide", "reference", 1),
-    )
+PLAN: tuple[tuple[str, str, int], ...] = (
+    ("near", "plain, He", 1),
+    ("near", "plain, He", 2),
+    ("near", "expanded, He", 1),
+    ("near", "expanded, He", 2),
+    ("near", "reference, He", 11),
+    ("near", "expanded, common patches", 1),
+    ("near", "expanded, common patches", 2),
+    ("near", "reference", 11),
+    ("near", "plain, common patches", 1),
+    ("near", "plain, common patches", 2),
+    ("near", "expanded", 1),
+    ("near", "expanded", 2),
+    ("near", "expanded, common patches and weights", 1),
+    ("near", "expanded, common patches and weights", 2),
+    ("near", "reference", 12),
+    ("wide", "plain, He", 1),
+    ("wide", "expanded, common patches", 1),
+    ("wide", "reference", 11),
+    ("near", "reference", 13),
+    ("wide", "plain, He", 2),
+    ("wide", "expanded, common patches", 2),
+    ("near", "constant rate and average", 1),
+    ("near", "constant rate and average", 2),
+    ("near", "expanded, 240 steps", 1),
+    ("near", "expanded, 240 steps", 2),
+    ("near", "expanded, 960 steps", 1),
+    ("near", "expanded, 960 steps", 2),
+    ("near", "expanded, rate 1e-3", 1),
+    ("near", "expanded, rate 1e-3", 2),
+    ("wide", "reference", 12),
 )
 """Set, recipe and seed of each series of trainings, the most informative first."""
 

@@ -57,6 +57,22 @@ def test_he_does_not_where_residuals_follow_each_other() -> None:
     assert max(node_sizes(genome, Initialization.he)) > 100
 
 
+def test_identity_adds_the_identity_where_widths_agree() -> None:
+    network = initialized_network(B, Initialization.identity, False, seed=1)
+    square = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d) and layer.in_channels == layer.out_channels
+    ]
+    assert {layer.groups for layer in square} >= {1, 4, 32}  # plain, grouped and depthwise
+    for layer in square:
+        identity = nn.init.dirac_(torch.empty_like(layer.weight), layer.groups)
+        rest = layer.weight.detach() - identity
+        he = (2 / layer.weight[0].numel()) ** 0.5
+        assert rest.std().item() == pytest.approx(he / 2, rel=0.2)
+        assert abs(rest.mean().item()) < he / 5
+
+
 def least_gradient(initialization: Initialization) -> float:
     """Smallest root mean square of a convolution's gradient in a network that is hard to train."""
     genome = Genome.parse(" ".join(["groupConG4_f16_k3_b4_noskip"] * 7))

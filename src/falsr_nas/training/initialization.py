@@ -13,6 +13,9 @@ from falsr_nas.training.settings import Initialization
 SCALE = 0.1
 """Factor of ``scaled_he`` for the stem and the last layers of residual branches (our choice)."""
 
+IDENTITY_GAIN = 0.25
+"""Variance of what ``identity`` adds to the identity, as a multiple of He's (our choice)."""
+
 
 def initialized_network(
     genome: Genome,
@@ -42,7 +45,7 @@ def initialized_network(
                 if shared:
                     torch.manual_seed(layer_seed(seed, name, layer.weight.shape))
                 _initialize(layer, initialization, redraw=shared)
-        if initialization in (Initialization.he, Initialization.scaled_he):
+        if initialization in (Initialization.he, Initialization.scaled_he, Initialization.identity):
             for block in network.modules():
                 if isinstance(block, InvertedBottleneck):
                     nn.init.zeros_(block.project.weight)
@@ -79,6 +82,12 @@ def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: boo
             nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
         case Initialization.he | Initialization.scaled_he:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        case Initialization.identity:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.in_channels == layer.out_channels:
+                identity = nn.init.dirac_(torch.empty_like(layer.weight), layer.groups)
+                with torch.no_grad():
+                    layer.weight.mul_(IDENTITY_GAIN**0.5).add_(identity)
     nn.init.zeros_(_bias(layer))
 
 

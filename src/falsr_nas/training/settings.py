@@ -33,6 +33,10 @@ class Initialization(StrEnum):
     equal in all nodes: the stem and the last layer of each residual branch by 0.1, and the linear
     entry of bottleneck cells to keep its input's size. Deep networks such as FALSR-A need it at
     high learning rates (our choice, experiments/x2_291_train)."""
+    identity = "identity"
+    """``he``, but in convolutions with as many outputs as inputs the identity plus He weights of a
+    quarter of the variance: signals and gradients pass through deep and grouped networks from the
+    first step on. Meant for expanded convolutions; SESR and ECBSR add the identity, too."""
     torch = "torch"
     """PyTorch's default."""
 
