@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation, Score, TrainingPlan
+from falsr_nas.archive.fresh import with_fresh_scores
 from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
-from falsr_nas.controller.settings import Mode
+from falsr_nas.controller.halving import goes_on, survivors
+from falsr_nas.controller.settings import Constraints, Mode
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies
+from falsr_nas.execution.stages import Stages
+
+_log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -40,6 +47,9 @@ def run_search(
     population_size: int,
     mode: Mode = Mode.generational,
     policies: FailurePolicies | None = None,
+    constraints: Constraints | None = None,
+    stages: Stages | None = None,
+    fresh_scores: int = 0,
     observers: Sequence[Observer] = (),
 ) -> None:
     """Search until ``budget`` candidates are evaluated, or the controller has no network left.
@@ -55,6 +65,9 @@ def run_search(
         population_size: candidates per generation.
         mode: whether the controller is told whole generations or each evaluation.
         policies: how failed evaluations are handled; None for the defaults.
+        constraints: limits by which candidates are compared at rungs and on the front.
+        stages: rungs and inherited weights; None for whole trainings from scratch.
+        fresh_scores: how often the members of the front are scored again at the end.
         observers: called after each evaluation and each generation.
 
     Raises:
@@ -66,12 +79,23 @@ def run_search(
     if (state := store.state()) is not None:
         pending = [candidate_from_json(one) for one in state["pending"]]
         controller.restore(state["controller"], told, pending)
-    retrying = RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure)
-    search = _Search(controller, retrying, store, observers, budget, population_size)
+    search = _Search(
+        controller,
+        RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure),
+        store,
+        stages or Stages(store),
+        constraints or Constraints(),
+        observers,
+        budget,
+        population_size,
+        fresh_scores,
+    )
     if mode is Mode.steady:
-        search.run_steady(len(told), pending)
+        search.run_steady(told, pending)
     else:
         search.run_generational(len(told))
+    if fresh_scores:
+        search.score_front_again()
 
 
 @dataclass(frozen=True)
@@ -81,9 +105,12 @@ class _Search:
     controller: Controller
     executor: RetryingExecutor
     store: Store
+    stages: Stages
+    constraints: Constraints
     observers: Sequence[Observer]
     budget: int
     population_size: int
+    fresh_scores: int
 
     def run_generational(self, asked: int) -> None:
         """Ask for a generation, execute and store its evaluations, tell it; repeat.
@@ -103,58 +130,179 @@ class _Search:
                 return
             affordable = generation[: self.budget - asked]
             asked += len(affordable)
-            finished |= self._execute([one for one in affordable if one.key not in finished])
+            evaluations = self._run_rungs(affordable, finished)
+            finished.clear()
             if len(affordable) < len(generation):
                 return
-            self.controller.tell([finished.pop(one.key) for one in generation])
+            self.controller.tell([evaluations[one.key] for one in generation])
             self.store.commit_state(self._state())
+            self._prune(())
             self._generation_ended(generation[-1].generation)
 
-    def run_steady(self, told: int, pending: Sequence[Candidate]) -> None:
+    def run_steady(self, told: Sequence[Evaluation], pending: Sequence[Candidate]) -> None:
         """Keep all workers busy: ask for as many candidates as are free, tell each evaluation.
 
         The evaluation, the controller's state after it and the candidates in flight are stored in
-        one transaction.
+        one transaction. A candidate that goes on after a rung is submitted again at once.
 
         Args:
-            told: number of evaluations that the controller was told.
+            told: evaluations that the controller was told.
             pending: candidates that were in flight when the search stopped; they are evaluated
                 first.
         """
+        count = len(told)
         in_flight: dict[str, Candidate] = {}
-        self._submit(pending, in_flight)
-        while told < self.budget:
-            unasked = self.budget - told - len(in_flight)
+        seen = self._seen([*(one.candidate for one in told), *pending])
+        reached = {one.key: one.rung for rung in sorted(seen) for one in seen[rung]}
+        for candidate in pending:
+            self._submit(candidate, in_flight, reached.get(candidate.key, -1) + 1)
+        while count < self.budget:
+            unasked = self.budget - count - len(in_flight)
             free = min(self.executor.capacity - len(in_flight), unasked)
-            if free > 0:
-                self._submit(self.controller.ask(free), in_flight)
+            for candidate in self.controller.ask(free) if free > 0 else ():
+                self._submit(candidate, in_flight)
             if not in_flight:
                 return
-            evaluation = self.executor.collect()
+            evaluation = self._collect()
+            if self._goes_on(evaluation, seen):
+                self.store.add_score(evaluation)
+                self._submit(in_flight[evaluation.key], in_flight, evaluation.rung + 1)
+                continue
             del in_flight[evaluation.key]
             self.controller.tell([evaluation])
-            self.store.commit_state(self._state(in_flight.values()), [evaluation])
-            told += 1
+            scores = [evaluation] if self.stages.last_rung and evaluation.score else []
+            self.store.commit_state(self._state(in_flight.values()), [evaluation], scores)
+            self._prune(in_flight.values())
+            count += 1
             self._evaluated(evaluation)
-            if told % self.population_size == 0:
-                self._generation_ended(told // self.population_size - 1)
+            if count % self.population_size == 0:
+                self._generation_ended(count // self.population_size - 1)
 
-    def _execute(self, candidates: Sequence[Candidate]) -> dict[str, Evaluation]:
-        """Evaluate candidates, store each evaluation when it ends, and return them by key."""
-        for candidate in candidates:
-            self.executor.submit(candidate)
+    def score_front_again(self) -> None:
+        """Score the members of the front with fresh seeds, until no member lacks such scores.
+
+        Scores that are stored already are not evaluated again.
+        """
+        count, min_psnr = self.fresh_scores, self.constraints.min_psnr
+        while True:
+            stored = self.store.fresh_scores()
+            evaluations = self.store.evaluations()
+            _, missing = with_fresh_scores(evaluations, stored, count, min_psnr)
+            if not missing:
+                return
+            trainings = [
+                self.stages.repeated(member.candidate, repeat)
+                for member in missing
+                for repeat in range(1, count + 1)
+                if repeat not in stored.get(member.candidate.number, ())
+            ]
+            _log.info("scoring %d networks of the front again", len(missing))
+            for training in trainings:
+                self.executor.submit(training)
+            for _ in trainings:
+                ended = self.executor.collect()
+                self.store.add_score(_plain(ended), ended.candidate.plan.repeat)
+
+    def _run_rungs(
+        self, candidates: Sequence[Candidate], finished: dict[str, Evaluation]
+    ) -> dict[str, Evaluation]:
+        """Train candidates from rung to rung, the best of them to the end.
+
+        Each evaluation is stored when it is known to be the candidate's last.
+
+        Args:
+            candidates: the candidates.
+            finished: evaluations of candidates that were stored before the search was interrupted.
+
+        Returns:
+            The last evaluation of each candidate by key.
+        """
+        last, count = self.stages.last_rung, len(candidates)
+        known = self.store.rung_scores(untold=True) if last else {}
         evaluations: dict[str, Evaluation] = {}
-        for _ in candidates:
-            evaluation = self.executor.collect()
-            self.store.add(evaluation)
-            evaluations[evaluation.key] = evaluation
-            self._evaluated(evaluation)
+        for rung in range(last + 1):
+            ended = dict(self._known(candidates, rung, finished, known))
+            for candidate in candidates:
+                if candidate.key not in ended:
+                    self.executor.submit(self.stages.planned(candidate, rung))
+            for _ in range(len(candidates) - len(ended)):
+                evaluation = self._collect()
+                ended[evaluation.key] = evaluation
+                if evaluation.score and last:
+                    self.store.add_score(evaluation)
+                if rung == last or evaluation.score is None:
+                    self._finish(evaluation, finished)
+            evaluations |= ended
+            scored = [ended[one.key] for one in candidates if ended[one.key].score]
+            if rung < last:
+                places = self.stages.places(rung, count)
+                chosen = {one.key for one in survivors(scored, places, self.constraints)}
+                for evaluation in scored:
+                    if evaluation.key not in chosen:
+                        self._finish(evaluation, finished)
+                candidates = [one for one in candidates if one.key in chosen]
         return evaluations
 
-    def _submit(self, candidates: Sequence[Candidate], in_flight: dict[str, Candidate]) -> None:
+    def _known(
+        self,
+        candidates: Sequence[Candidate],
+        rung: int,
+        finished: dict[str, Evaluation],
+        known: dict[tuple[int, int], Score],
+    ) -> Iterator[tuple[str, Evaluation]]:
+        """Yield the evaluations at a rung that were stored before the search was interrupted."""
         for candidate in candidates:
-            self.executor.submit(candidate)
-            in_flight[candidate.key] = candidate
+            before = finished.get(candidate.key)
+            if before is not None and before.rung == rung:
+                yield candidate.key, before
+            elif score := known.get((candidate.number, rung)):
+                yield candidate.key, Evaluation(candidate, score, rung=rung)
+
+    def _finish(self, evaluation: Evaluation, finished: dict[str, Evaluation]) -> None:
+        """Store the last evaluation of a candidate and show it, unless that was done before."""
+        before = finished.get(evaluation.key)
+        if before is not None and before.rung == evaluation.rung:
+            return
+        self.store.add(evaluation)
+        self._evaluated(evaluation)
+
+    def _seen(self, candidates: Iterable[Candidate]) -> defaultdict[int, list[Evaluation]]:
+        """Return the evaluations that each rung but the last has seen."""
+        by_number = {one.number: one for one in candidates}
+        seen: defaultdict[int, list[Evaluation]] = defaultdict(list)
+        for (number, rung), score in self.store.rung_scores().items():
+            if rung < self.stages.last_rung:
+                seen[rung].append(Evaluation(by_number[number], score, rung=rung))
+        return seen
+
+    def _goes_on(self, evaluation: Evaluation, seen: dict[int, list[Evaluation]]) -> bool:
+        rung = evaluation.rung
+        if evaluation.score is None or rung == self.stages.last_rung:
+            return False
+        seen[rung].append(evaluation)
+        return goes_on(evaluation, seen[rung], self.stages.share(rung), self.constraints)
+
+    def _submit(self, candidate: Candidate, in_flight: dict[str, Candidate], rung: int = 0) -> None:
+        self.executor.submit(self.stages.planned(candidate, rung))
+        in_flight[candidate.key] = candidate
+
+    def _collect(self) -> Evaluation:
+        """Return the next evaluation that ends; its weights are written by now."""
+        ended = self.executor.collect()
+        evaluation = _plain(ended)
+        self.stages.save(evaluation)
+        return replace(evaluation, weights=None)
+
+    def _prune(self, in_flight: Iterable[Candidate]) -> None:
+        """Delete weights that neither the controller nor a candidate in flight needs."""
+        in_flight = list(in_flight)
+        needed = self.controller.parents() | {one.key for one in in_flight}
+        if self.stages.inherits:
+            children = in_flight
+            if self.fresh_scores:  # every candidate may be on the front, and be trained again
+                children = [*children, *(one.candidate for one in self.store.evaluations())]
+            needed |= {key for one in children for key in one.origin.parents[:1]}
+        self.stages.prune(needed)
 
     def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
         return {
@@ -169,3 +317,13 @@ class _Search:
     def _generation_ended(self, generation: int) -> None:
         for observer in self.observers:
             observer.generation_ended(generation)
+
+
+def _plain(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation with its rung, and with the candidate as the controller proposed it."""
+    candidate = evaluation.candidate
+    return replace(
+        evaluation,
+        candidate=replace(candidate, plan=TrainingPlan()),
+        rung=candidate.plan.rung,
+    )

@@ -39,6 +39,8 @@ from falsr_nas.evaluation.settings import (
     EvaluationContext,
     EvaluatorSettings,
     IncompleteTrainingSettings,
+    InheritanceSettings,
+    RungSettings,
 )
 from falsr_nas.execution.settings import (
     EXECUTORS,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
+    from falsr_nas.execution.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class SearchConfig(Settings):
         data: the images.
         execution: where evaluations run.
         tracking: Weights & Biases.
+        rungs: when candidates are compared during their training, and the worse ones stopped.
+        inheritance: whether children begin with the trained weights of their parents.
+        fresh_scores: how often the members of the front are trained again at the end, with other
+            seeds; the mean of these scores is reported. May be changed later, with the same
+            ``run_dir``, unless weights are inherited.
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
@@ -87,6 +95,9 @@ class SearchConfig(Settings):
     data: DataSettings = field(default_factory=PhotographsSettings)
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
+    rungs: RungSettings = field(default_factory=RungSettings)
+    inheritance: InheritanceSettings = field(default_factory=InheritanceSettings)
+    fresh_scores: int = 0
     mode: Mode = Mode.generational
     candidates: int = 64
     seed: int = 1
@@ -97,6 +108,13 @@ class SearchConfig(Settings):
             raise UserError(f"candidates is {self.candidates}: a search evaluates at least 1")
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must not be negative")
+        if self.fresh_scores < 0:
+            raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
+        if self.rungs.epochs and self.rungs.epochs[-1] >= self.training.epochs:
+            raise UserError(
+                f"rungs.epochs is {list(self.rungs.epochs)}, training.epochs"
+                f" {self.training.epochs}: all rungs but the last are before the training's end"
+            )
 
 
 SCHEMAS = Schemas(
@@ -115,7 +133,9 @@ SCHEMAS = Schemas(
 _log = logging.getLogger(__name__)
 
 CHANGEABLE = ("run_dir", "candidates", "execution", "tracking")
-"""Settings that may differ when a search is resumed: they do not change what it finds."""
+"""Settings that may differ when a search is resumed: they do not change what it finds.
+
+``fresh_scores`` is another one, unless weights are inherited."""
 
 
 def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
@@ -164,18 +184,21 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
 
 
 def identity(config: SearchConfig) -> dict[str, Any]:
-    """Return the settings that identify a search, by dotted names: all but the CHANGEABLE ones.
+    """Return the settings that identify a search, by dotted names: all that may not be changed.
 
     The names of config groups have the names of the chosen options.
     """
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
+    changeable = {*CHANGEABLE}
+    if config.inheritance.share is None:  # otherwise it decides which weights are kept
+        changeable.add("fresh_scores")
     options = {
         "controller": CONTROLLERS.name_of(config.controller),
         "evaluator": EVALUATORS.name_of(config.evaluator),
         "data": data_option(config.data),
     }
-    return options | flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
+    return options | flatten({key: value for key, value in plain.items() if key not in changeable})
 
 
 def build_controller(config: SearchConfig) -> Controller:
@@ -210,6 +233,7 @@ def _run(
 ) -> SearchResult:
     from rich.console import Console
 
+    from falsr_nas.archive.fresh import reported_evaluations
     from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
     from falsr_nas.archive.result import SearchResult
     from falsr_nas.loop import run_search
@@ -240,14 +264,26 @@ def _run(
             population_size=config.controller.population_size,
             mode=config.mode,
             policies=config.execution.failures,
+            constraints=config.constraints,
+            stages=_stages(config, folder, store),
+            fresh_scores=config.fresh_scores,
             observers=[monitor, report],
         )
         monitor.finish()
-    evaluations = store.evaluations()
+    evaluations = reported_evaluations(store, min_psnr)
     front = pareto_front(evaluations, min_psnr)
     volume = hypervolume(front, scale)
     failures = store.failures()
     return SearchResult(folder, tuple(front), tuple(evaluations), tuple(failures), volume)
+
+
+def _stages(config: SearchConfig, folder: Path, store: Store) -> Stages:
+    from falsr_nas.archive.store import wait_for_disk_space
+    from falsr_nas.archive.weights import WeightsFolder
+    from falsr_nas.execution.stages import Stages
+
+    weights = WeightsFolder(folder / "weights", on_full=wait_for_disk_space)
+    return Stages(store, weights, config.training.epochs, config.rungs, config.inheritance)
 
 
 def _command(config: SearchConfig) -> None:

@@ -173,13 +173,15 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
         genome = find_genome(config.genome)
         return [(_name(genome), genome)]
     from falsr_nas.archive.folders import STORE, search_in
+    from falsr_nas.archive.fresh import reported_evaluations
     from falsr_nas.archive.selection import select
     from falsr_nas.archive.store import Store
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
         min_psnr = store.config.get("constraints.min_psnr")
-        chosen = select(store.evaluations(), config.select, config.n, min_psnr)
+        evaluations = reported_evaluations(store, min_psnr)
+        chosen = select(evaluations, config.select, config.n, min_psnr)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
 
 

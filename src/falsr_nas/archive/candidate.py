@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
+
+if TYPE_CHECKING:
+    from falsr_nas.archive.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,28 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How an evaluation trains its candidate; by default once, for the whole length, from scratch.
+
+    Attributes:
+        epochs: epochs of each part of the training. Each part has its own optimiser and schedule
+            and continues from the weights of the part before. Empty for one part of the length
+            that the training's settings give.
+        rung: rung that the last part ends, counted from 0.
+        repeat: 0 for the score that the search uses; 1 and above for fresh scores, which have other
+            seeds.
+        start: weights to begin with, of this genome or of its parent; None for initial weights.
+        returns_weights: whether the evaluation returns the trained weights.
+    """
+
+    epochs: tuple[int, ...] = ()
+    rung: int = 0
+    repeat: int = 0
+    start: Weights | None = None
+    returns_weights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A genome that the controller proposes for evaluation.
 
@@ -36,6 +62,7 @@ class Candidate:
         origin: how it was created.
         generation: counted from 0; the initial population is generation 0.
         number: its position among all candidates of the search, counted from 0.
+        plan: how it is trained. Only executors and evaluators see another than the default.
     """
 
     genome: Genome
@@ -43,6 +70,7 @@ class Candidate:
     origin: Origin
     generation: int
     number: int
+    plan: TrainingPlan = TrainingPlan()
 
     @property
     def key(self) -> str:
@@ -124,11 +152,26 @@ class Score:
         mse: mean squared error of the luma over all images, in squared 8-bit levels; > 0.
         psnr: 10 log10(255^2 / mse), in dB.
         seconds: duration of the evaluation.
+        steps: optimiser steps behind the weights, including those of the ancestors from which they
+            were inherited; None where it is not known.
+        count: number of independent trainings of which this is the mean (:mod:`archive.fresh`).
+        deviation: standard deviation of their PSNR in dB; None for a single training.
     """
 
     mse: float
     psnr: float
     seconds: float
+    steps: int | None = None
+    count: int = 1
+    deviation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The outcome of an evaluation that also returns the trained weights."""
+
+    score: Score
+    weights: Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +182,15 @@ class Evaluation:
         candidate: the candidate.
         outcome: outcome of the last attempt.
         earlier: failures of the attempts before it.
+        rung: rung at which its training ended, counted from 0.
+        weights: the trained weights, on their way from the evaluator to the search; else None.
     """
 
     candidate: Candidate
     outcome: Score | Failure
     earlier: tuple[Failure, ...] = ()
+    rung: int = 0
+    weights: Weights | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -154,6 +201,12 @@ class Evaluation:
     def score(self) -> Score | None:
         """The score, or None if the evaluation failed."""
         return self.outcome if isinstance(self.outcome, Score) else None
+
+    def at(self, place: str) -> Evaluation:
+        """Return the evaluation with the name of its worker in the failure, if it failed."""
+        if isinstance(self.outcome, Score):
+            return self
+        return replace(self, outcome=replace(self.outcome, place=place))
 
     @property
     def attempts(self) -> int:

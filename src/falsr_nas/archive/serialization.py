@@ -45,7 +45,7 @@ def candidate_from_json(data: dict[str, Any]) -> Candidate:
 
 
 def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
-    """Return the row of an evaluation in the table ``evaluations``, without the column ``told``."""
+    """Return the row of an evaluation in the store's :data:`~falsr_nas.archive.store.COLUMNS`."""
     candidate, score, outcome = evaluation.candidate, evaluation.score, evaluation.outcome
     return (
         candidate.number,
@@ -59,6 +59,8 @@ def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
         json.dumps(candidate.origin.operators),
         json.dumps(candidate.origin.parents),
         candidate.origin.log_prob,
+        evaluation.rung,
+        score.steps if score else None,
     )
 
 
@@ -66,7 +68,7 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
     """Return the evaluation of a row of the table ``evaluations``.
 
     Args:
-        row: all columns.
+        row: the store's :data:`~falsr_nas.archive.store.COLUMNS`.
         failures: failures of all attempts in order; if the row has no score, the last one is the
             outcome.
     """
@@ -84,7 +86,8 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         operators,
         parents,
         log_prob,
-        _,
+        rung,
+        steps,
     ) = row
     origin = Origin(_operators(operators), tuple(json.loads(parents)), log_prob)
     candidate = Candidate(
@@ -96,9 +99,14 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
     )
     if kind is None:
         return Evaluation(
-            candidate, Score(float(mse), float(psnr), float(seconds)), tuple(failures)
+            candidate, score_of_row(mse, psnr, seconds, steps), tuple(failures), int(rung)
         )
-    return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
+    return Evaluation(candidate, failures[-1], tuple(failures[:-1]), int(rung))
+
+
+def score_of_row(mse: float, psnr: float, seconds: float, steps: int | None) -> Score:
+    """Return the score of these columns."""
+    return Score(float(mse), float(psnr), float(seconds), None if steps is None else int(steps))
 
 
 @lru_cache

@@ -19,13 +19,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from falsr_nas.archive.candidate import AttemptOutcome, Evaluation, FailedAttempt, Failure
-from falsr_nas.archive.serialization import evaluation_of_row, failure_of_row, row_of_evaluation
+from falsr_nas.archive.candidate import (
+    AttemptOutcome,
+    Evaluation,
+    FailedAttempt,
+    Failure,
+    Score,
+)
+from falsr_nas.archive.serialization import (
+    evaluation_of_row,
+    failure_of_row,
+    row_of_evaluation,
+    score_of_row,
+)
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -35,15 +46,34 @@ CREATE TABLE evaluations (
     params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
     mse REAL, psnr REAL, seconds REAL, failure TEXT,
     operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
-    told INTEGER NOT NULL DEFAULT 0
+    told INTEGER NOT NULL DEFAULT 0, rung INTEGER NOT NULL DEFAULT 0, steps INTEGER
 );
 CREATE INDEX untold ON evaluations (told) WHERE told = 0;
 CREATE TABLE failures (
     id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
     kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
     fate TEXT NOT NULL
-)
+);
+CREATE TABLE scores (
+    number INTEGER NOT NULL, rung INTEGER NOT NULL, repeat INTEGER NOT NULL,
+    mse REAL, psnr REAL, seconds REAL, steps INTEGER,
+    PRIMARY KEY (number, rung, repeat)
+) WITHOUT ROWID
 """
+
+_FROM_VERSION_2 = (
+    "ALTER TABLE evaluations ADD COLUMN rung INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE evaluations ADD COLUMN steps INTEGER",
+    _SCHEMA.rsplit(";", maxsplit=1)[-1],
+    f"UPDATE about SET value = '{SCHEMA_VERSION}' WHERE name = 'version'",
+)
+"""Statements that turn a file of version 2 into one of this version."""
+
+COLUMNS = (
+    "number, key, genome, generation, params, mult_adds, mse, psnr, seconds, failure, operators,"
+    " parents, log_prob, rung, steps"
+)
+"""Columns of an evaluation, in the order of rows."""
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -98,6 +128,7 @@ class Store:
     ) -> None:
         self.path = path
         self._on_full = on_full
+        self._version = SCHEMA_VERSION
         # Rows are parsed once: a large search reads all of them many times.
         self._parsed: dict[int, Evaluation] = {}
         existed = path.exists()
@@ -131,7 +162,8 @@ class Store:
             return
         with self._content_errors_translated():
             about = dict(self._db.execute("SELECT name, value FROM about"))
-            if about.get("version") != str(SCHEMA_VERSION):
+            self._version = int(about.get("version", 0))
+            if self._version not in (2, SCHEMA_VERSION):
                 raise StoreError(
                     f"{self.path}: made by another version of falsr_nas (format"
                     f" {about.get('version')}, this version reads {SCHEMA_VERSION})."
@@ -144,6 +176,11 @@ class Store:
                 f"{self.path.parent} holds a search with other settings: {differs}."
                 " Give the same settings, or another run_dir"
             )
+        if config is not None and self._version == 2:
+            with self._transaction():
+                for statement in _FROM_VERSION_2:
+                    self._db.execute(statement)
+            self._version = SCHEMA_VERSION
 
     @property
     def config(self) -> dict[str, Any]:
@@ -167,16 +204,32 @@ class Store:
             )
         )
 
-    def commit_state(self, state: dict[str, Any], evaluations: Iterable[Evaluation] = ()) -> None:
-        """Store the controller's state and these evaluations in one transaction.
+    def add_score(self, evaluation: Evaluation, repeat: int = 0) -> None:
+        """Store durably the score of a rung, or a fresh score.
+
+        Args:
+            evaluation: the candidate, its score (for a fresh score also a failure) and the rung.
+            repeat: 0 for the score that the search uses; 1 and above for fresh scores.
+        """
+        self._write(lambda: self._insert_score(evaluation, repeat))
+
+    def commit_state(
+        self,
+        state: dict[str, Any],
+        evaluations: Iterable[Evaluation] = (),
+        scores: Iterable[Evaluation] = (),
+    ) -> None:
+        """Store the controller's state, these evaluations and scores of rungs in one transaction.
 
         All evaluations stored so far are marked as told to the controller.
         """
-        told, text = list(evaluations), json.dumps(state)
+        told, of_rungs, text = list(evaluations), list(scores), json.dumps(state)
 
         def write() -> None:
             for evaluation in told:
                 self._insert(evaluation)
+            for evaluation in of_rungs:
+                self._insert_score(evaluation, 0)
             self._db.execute("UPDATE evaluations SET told = 1 WHERE told = 0")
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('state', ?)", (text,))
 
@@ -199,7 +252,10 @@ class Store:
             self._content_errors_translated(),
             _garbage_collection_off(),
         ):
-            rows = self._db.execute(f"SELECT * FROM evaluations {where} ORDER BY number").fetchall()
+            columns = COLUMNS if self._version > 2 else COLUMNS.replace("rung, steps", "0, NULL")
+            rows = self._db.execute(
+                f"SELECT {columns} FROM evaluations {where} ORDER BY number"
+            ).fetchall()
             # After the rows, so that their failures are complete while another process writes.
             failures = self._failures_by_number()
             return [
@@ -219,6 +275,40 @@ class Store:
                 failed, after = failure_of_row(*failure), AttemptOutcome(outcome)
                 found.append(FailedAttempt(number, key, attempt, failed, after))
             return found
+
+    def rung_scores(self, *, untold: bool = False) -> dict[tuple[int, int], Score]:
+        """Return the scores of rungs by number of the candidate and rung.
+
+        ``untold=True`` leaves out candidates whose evaluation the controller was told.
+        """
+        if self._version == 2:
+            return {}
+        told = "AND number NOT IN (SELECT number FROM evaluations WHERE told)" if untold else ""
+        with self._sqlite_errors_translated(), self._content_errors_translated():
+            rows = self._db.execute(
+                "SELECT number, rung, mse, psnr, seconds, steps FROM scores"
+                f" WHERE repeat = 0 {told} ORDER BY number, rung"
+            ).fetchall()
+            return {(number, rung): score_of_row(*score) for number, rung, *score in rows}
+
+    def fresh_scores(self) -> dict[int, dict[int, Score | None]]:
+        """Return the fresh scores by number of the candidate and repeat; None for failures."""
+        if self._version == 2:
+            return {}
+        found: dict[int, dict[int, Score | None]] = defaultdict(dict)
+        with self._sqlite_errors_translated(), self._content_errors_translated():
+            for number, repeat, *score in self._db.execute(
+                "SELECT number, repeat, mse, psnr, seconds, steps FROM scores"
+                " WHERE repeat > 0 ORDER BY number, repeat"
+            ).fetchall():
+                found[number][repeat] = None if score[0] is None else score_of_row(*score)
+        return dict(found)
+
+    def rung(self, key: str) -> int | None:
+        """Return the rung of the evaluation with this key, or None if there is none."""
+        with self._sqlite_errors_translated():
+            row = self._db.execute("SELECT rung FROM evaluations WHERE key = ?", (key,)).fetchone()
+            return None if row is None else int(row[0])
 
     def count(self) -> int:
         """Return the number of stored evaluations."""
@@ -245,12 +335,21 @@ class Store:
         self._parsed.pop(candidate.number, None)
         row = row_of_evaluation(evaluation)
         self._db.execute(
-            f"INSERT OR REPLACE INTO evaluations VALUES ({', '.join('?' * len(row))}, 0)", row
+            f"INSERT OR REPLACE INTO evaluations ({COLUMNS}) VALUES ({', '.join('?' * len(row))})",
+            row,
         )
         if isinstance(outcome, Failure):
             self._insert_failure(
                 candidate.number, candidate.key, outcome, AttemptOutcome.INFEASIBLE
             )
+
+    def _insert_score(self, evaluation: Evaluation, repeat: int) -> None:
+        score = evaluation.score
+        numbers = (score.mse, score.psnr, score.seconds, score.steps) if score else (None,) * 4
+        self._db.execute(
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (evaluation.candidate.number, evaluation.rung, repeat, *numbers),
+        )
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
         self._parsed[row[0]] = evaluation = evaluation_of_row(row, failures)

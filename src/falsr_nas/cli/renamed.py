@@ -26,6 +26,10 @@ ADDED: dict[str, Any] = {
     "training.expansion": None,
     "space.upsamplers": ["paper"],
     "space.scale": 2,
+    "rungs.epochs": [],
+    "rungs.keep": [],
+    "inheritance.share": None,
+    "fresh_scores": 0,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""
 

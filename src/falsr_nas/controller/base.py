@@ -54,6 +54,10 @@ class BaseController(ABC, Generic[S]):
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn from evaluations of proposed candidates."""
 
+    def parents(self) -> set[str]:
+        """Return no keys; subclasses that make children return those of their population."""
+        return set()
+
     def state(self) -> dict[str, Any]:
         """Return the state as JSON: the number of candidates and the state of ``rng``.
 

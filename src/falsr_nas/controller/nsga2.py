@@ -51,6 +51,10 @@ class NSGA2(BaseController[S]):
         new = individuals(evaluations, self.constraints)
         self.population = select(self.population + new, self.settings.population_size)
 
+    def parents(self) -> set[str]:
+        """Return the keys of the population."""
+        return {individual.evaluation.key for individual in self.population}
+
     def state(self) -> dict[str, Any]:
         """Return population, generator and the unused part of the initial design, as JSON."""
         return {

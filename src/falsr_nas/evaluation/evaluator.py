@@ -5,11 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import traceback
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
-from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Score,
+    Trained,
+    TrainingPlan,
+)
+from falsr_nas.archive.weights import Weights
 from falsr_nas.data.errors import DataError
 from falsr_nas.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "alloc_failed")
 """Words by which messages of torch, C++ and CUDA libraries report that memory ran out."""
@@ -30,20 +44,39 @@ class Evaluator(Protocol):
         """
         ...
 
-    def evaluate(self, candidate: Candidate) -> Score | Failure:
-        """Evaluate a candidate.
+    def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
+        """Evaluate a candidate, as its plan says.
 
         The outcome is the same in every process and on every call.
         """
         ...
 
 
-def evaluation_seed(run_seed: int, key: str) -> int:
-    """Return the seed of an evaluation, in 0..2**63-1.
+def evaluation_seed(run_seed: int, key: str, rung: int = 0, repeat: int = 0) -> int:
+    """Return the seed of a part of an evaluation, in 0..2**63-1.
 
-    It depends on the search's seed and the genome, not on the worker or the order.
+    It depends on the search's seed, the genome, the rung and the repeat, not on the worker or the
+    order.
     """
-    return int.from_bytes(hashlib.sha256(f"{run_seed}/{key}".encode()).digest()[:8]) >> 1
+    text = f"{run_seed}/{key}" + (f"/{rung}/{repeat}" if rung or repeat else "")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def weights_after(
+    plan: TrainingPlan, genome: str, tensors: Mapping[str, NDArray[np.float32]], steps: int
+) -> Weights:
+    """Return the weights of a training that followed a plan.
+
+    Args:
+        plan: the plan, with the weights that the training began with.
+        genome: text of the candidate's genome.
+        tensors: the trained weights.
+        steps: optimiser steps behind them.
+    """
+    start = plan.start
+    inherited = start is not None and start.genome != genome
+    born = 0 if start is None else start.steps if inherited else start.born
+    return Weights.of(genome, tensors, steps, born)
 
 
 def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
@@ -52,7 +85,10 @@ def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
     Only mistakes of the user are raised: they would make every candidate fail.
     """
     try:
-        return Evaluation(candidate, _checked(evaluator.evaluate(candidate)))
+        outcome = evaluator.evaluate(candidate)
+        if isinstance(outcome, Trained):
+            return Evaluation(candidate, _checked(outcome.score), weights=outcome.weights)
+        return Evaluation(candidate, _checked(outcome))
     except Exception as error:
         if isinstance(error, UserError) and not isinstance(error, DataError):
             raise

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score, Trained
+from falsr_nas.archive.weights import Weights
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
-from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.evaluator import evaluation_seed, weights_after
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
+from falsr_nas.networks.inheritance import inherit, tensors_of
+from falsr_nas.space.genome import Genome
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainingSettings
 from falsr_nas.training.trainer import plain_trainer, quiet_lightning
+
+_DIVERGED = Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
 
 
 class IncompleteTraining:
@@ -66,22 +72,42 @@ class IncompleteTraining:
         self.data.batches(torch.Generator(), 0, self.devices)
         limit_growth()
 
-    def evaluate(self, candidate: Candidate) -> Score | Failure:
-        """Train the candidate's network and validate it."""
+    def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
+        """Train the candidate's network as its plan says, and validate it."""
         try:
             return self._outcome(candidate)
         finally:
             free_memory()
 
-    def _outcome(self, candidate: Candidate) -> Score | Failure:
-        began = time.perf_counter()
-        module = self._train(candidate)
-        if module.diverged or math.isnan(module.psnr):
-            return Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
-        return Score(module.mse, module.psnr, time.perf_counter() - began)
+    def _outcome(self, candidate: Candidate) -> Score | Trained | Failure:
+        began, plan, weights = time.perf_counter(), candidate.plan, candidate.plan.start
+        parts = plan.epochs or (self.training.epochs,)
+        for rung, epochs in enumerate(parts, start=plan.rung - len(parts) + 1):
+            module = self._train(candidate, weights, epochs, rung, validate=rung == plan.rung)
+            if module.diverged:
+                return _DIVERGED
+            steps = (weights.steps if weights else 0) + epochs * self.training.steps_per_epoch
+            if rung < plan.rung or plan.returns_weights:
+                following = replace(plan, start=weights)
+                weights = weights_after(
+                    following, str(candidate.genome), tensors_of(module.trained), steps
+                )
+        if math.isnan(module.psnr):
+            return _DIVERGED
+        score = Score(module.mse, module.psnr, time.perf_counter() - began, steps)
+        return Trained(score, weights) if plan.returns_weights and weights else score
 
-    def _train(self, candidate: Candidate) -> SuperResolution:
-        training, seed = self.training, evaluation_seed(self.seed, candidate.key)
+    def _train(
+        self,
+        candidate: Candidate,
+        start: Weights | None,
+        epochs: int,
+        rung: int,
+        *,
+        validate: bool,
+    ) -> SuperResolution:
+        training = replace(self.training, epochs=epochs)
+        seed = evaluation_seed(self.seed, candidate.key, rung, candidate.plan.repeat)
         trainer = plain_trainer(
             max_epochs=training.epochs,
             accelerator="auto",
@@ -93,7 +119,8 @@ class IncompleteTraining:
             else SharedBatches(cluster_environment=LightningEnvironment()),
             limit_val_batches=0,
         )
-        common, settings = evaluation_seed(self.seed, "common"), self.settings
+        common = evaluation_seed(self.seed, "common", rung, candidate.plan.repeat)
+        settings = self.settings
         network = initialized_network(
             candidate.genome,
             training.initialization,
@@ -101,11 +128,14 @@ class IncompleteTraining:
             common if settings.common_weights else seed,
             shared=settings.common_weights,
         )
+        if start is not None:
+            tensors = {name: torch.from_numpy(array) for name, array in start.tensors().items()}
+            inherit(network, Genome.parse(start.genome), tensors)
         patches = common if settings.common_patches else seed
         module = SuperResolution(network, training, self.data, patches)
         with quiet_lightning():
             trainer.fit(module, datamodule=self.data)
-            if not module.diverged:
+            if validate and not module.diverged:
                 trainer.limit_val_batches = 1.0
                 trainer.validate(module, datamodule=self.data, verbose=False)
         return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from falsr_nas.cli.registry import Registry
@@ -18,6 +19,66 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class EvaluatorSettings(Settings, group="evaluator"):
     """Settings that every evaluator has: none so far."""
+
+
+@dataclass(frozen=True)
+class RungSettings:
+    """Successive halving: candidates are compared at rungs, and only the better ones train on.
+
+    Off where both are empty. The training between two rungs continues from the weights of the
+    first one, with a fresh optimiser and a schedule (warm-up and decay) of its own length. In a
+    generation, all candidates of a rung are compared with each other. In ``mode=steady``, each is
+    compared with those that the rung has seen so far, and none waits.
+
+    Attributes:
+        epochs: epochs from the beginning of the training to each rung but the last, ascending. The
+            last rung is at ``training.epochs``.
+        keep: for each of them, the share of a generation that trains on after it.
+    """
+
+    epochs: tuple[int, ...] = ()
+    keep: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", tuple(self.epochs))  # configs bring lists
+        object.__setattr__(self, "keep", tuple(self.keep))
+        if len(self.epochs) != len(self.keep):
+            raise UserError(
+                f"rungs.epochs is {list(self.epochs)}, rungs.keep {list(self.keep)}:"
+                " give as many of each, e.g. rungs.epochs=[2,5] rungs.keep=[0.5,0.25]"
+            )
+        if any(after <= before for before, after in pairwise((0, *self.epochs))):
+            raise UserError(f"rungs.epochs is {list(self.epochs)}: give ascending numbers from 1")
+        if any(not 0 < after < before for before, after in pairwise((1.0, *self.keep))):
+            raise UserError(
+                f"rungs.keep is {list(self.keep)}: give descending shares of a generation between"
+                " 0 and 1"
+            )
+
+
+@dataclass(frozen=True)
+class InheritanceSettings:
+    """Children begin with the trained weights of their first parent (:mod:`networks.inheritance`).
+
+    Scores are compared by a fixed budget since birth: every child is trained for the same number of
+    epochs after it has inherited its weights, however many steps its ancestors took. The report
+    shows these steps as the lineage's. What is not corrected: later candidates have older weights
+    and so better scores than equal networks of the initial population, and networks that are close
+    to their parents lose less when they inherit than those that differ much.
+
+    Attributes:
+        share: share of ``training.epochs``, and of ``rungs.epochs``, for which a child with
+            inherited weights is trained; null for no inheritance.
+    """
+
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share <= 1:
+            raise UserError(
+                f"inheritance.share is {self.share}: give a share of the training above 0, at most"
+                " 1, or null for no inheritance"
+            )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,11 @@ terms in dB, for a genome of n cells:
 - *links*: 0.8 (1 - ((s - 0.4) / 0.6)^2), s the share of links set: dense is not best (paper,
   VI-C2).
 - *noise*: normal, with the deviation of the settings, determined by seed and genome.
+- *training*: 3 (exp(-3) - exp(-3 s)), s the optimiser steps behind the weights as a share of a
+  whole training's: 0 after a whole training, negative after a shorter one.
+
+The weights that it returns are a single tensor with the number of steps, which is where it reads
+them.
 """
 
 from __future__ import annotations
@@ -26,12 +31,13 @@ import time
 
 import numpy as np
 
-from falsr_nas.archive.candidate import Candidate, Score
+from falsr_nas.archive.candidate import Candidate, Score, Trained
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.evaluator import evaluation_seed, weights_after
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
 from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
+from falsr_nas.training.settings import TrainingSettings
 
 BASE = 24.0
 OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
@@ -40,28 +46,38 @@ OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
 class SyntheticEvaluator:
     """Scores candidates by the formula above."""
 
-    def __init__(self, settings: SyntheticSettings, seed: int) -> None:
+    def __init__(
+        self, settings: SyntheticSettings, seed: int, training: TrainingSettings | None = None
+    ) -> None:
         self.settings = settings
         self.seed = seed
+        self.training = training or TrainingSettings()
 
     @classmethod
     def of(cls, settings: SyntheticSettings, context: EvaluationContext) -> SyntheticEvaluator:
         """Make the evaluator of a search."""
-        return cls(settings, context.seed)
+        return cls(settings, context.seed, context.training)
 
     def prepare(self) -> None:
         """Do nothing."""
 
-    def evaluate(self, candidate: Candidate) -> Score:
+    def evaluate(self, candidate: Candidate) -> Score | Trained:
         """Return the PSNR of the formula plus noise."""
-        began = time.perf_counter()
+        began, plan = time.perf_counter(), candidate.plan
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
-        noise = np.random.default_rng(evaluation_seed(self.seed, candidate.key)).normal(
-            scale=self.settings.noise
-        )
-        psnr = synthetic_psnr(candidate.genome) + float(noise)
-        return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
+        before = int(plan.start.tensors()["steps"][0]) if plan.start else 0
+        epochs = sum(plan.epochs or (self.training.epochs,))
+        steps = before + epochs * self.training.steps_per_epoch
+        seed = evaluation_seed(self.seed, candidate.key, plan.rung, plan.repeat)
+        noise = np.random.default_rng(seed).normal(scale=self.settings.noise)
+        missing = 3 * (math.exp(-3 * steps / self.training.steps) - math.exp(-3))
+        psnr = synthetic_psnr(candidate.genome) - missing + float(noise)
+        score = Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began, steps)
+        if not plan.returns_weights:
+            return score
+        tensors = {"steps": np.array([steps], dtype=np.float32)}
+        return Trained(score, weights_after(plan, str(candidate.genome), tensors, steps))
 
 
 def synthetic_psnr(genome: Genome) -> float:

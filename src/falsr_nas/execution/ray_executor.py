@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +28,7 @@ from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings, RaySettings
 
 LOCAL_OBJECT_STORE = 100 * 2**20
-"""Bytes of shared memory of a local Ray: only candidates and scores are sent."""
+"""Bytes of shared memory of a local Ray: candidates, scores and weights of a few MB are sent."""
 
 POLL_SECONDS = 2.0
 """Time between two checks of the cluster's nodes."""
@@ -259,12 +259,9 @@ class RayExecutor:
         match reply:
             case UserError() | SearchError():
                 raise reply
-            case Evaluation(candidate, outcome):
+            case Evaluation():
                 actor.candidate = None
-                return Evaluation(
-                    candidate,
-                    replace(outcome, place=actor.name) if isinstance(outcome, Failure) else outcome,
-                )
+                return reply.at(actor.name)
             case _:
                 actor.node, actor.ready, self._failed_starts = str(reply), True, 0
                 return None

@@ -37,7 +37,8 @@ class RetryingExecutor:
         self._executor = executor
         self._policies = policies
         self._record = record
-        self._failures: dict[str, tuple[Failure, ...]] = {}
+        # By key and repeat: fresh scores of a candidate are evaluated side by side.
+        self._failures: dict[tuple[str, int], tuple[Failure, ...]] = {}
         self._last_kind: FailureKind | None = None
         self._in_a_row = 0
 
@@ -59,7 +60,8 @@ class RetryingExecutor:
         """
         while True:
             evaluation = self._executor.collect()
-            failure, earlier = evaluation.outcome, self._failures.pop(evaluation.key, ())
+            failure, name = evaluation.outcome, (evaluation.key, evaluation.candidate.plan.repeat)
+            earlier = self._failures.pop(name, ())
             if isinstance(failure, Failure) and self._may_retry(failure, earlier):
                 self._retry(evaluation.candidate, (*earlier, failure))
                 continue
@@ -81,7 +83,7 @@ class RetryingExecutor:
                 candidate.number, candidate.key, len(failures), failures[-1], AttemptOutcome.RETRIED
             )
         )
-        self._failures[candidate.key] = failures
+        self._failures[candidate.key, candidate.plan.repeat] = failures
         self._executor.submit(candidate, avoid={failure.place for failure in failures})
 
     def _count(self, failure: Failure) -> None:

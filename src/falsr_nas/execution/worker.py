@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -133,12 +132,9 @@ class Worker:
                 raise message
             case Failure(kind, text, traceback):  # outside of an evaluation; the process ends
                 return self._fail(kind, text, traceback)
-            case Evaluation(candidate, outcome):
+            case Evaluation():
                 self.candidate = None
-                return Evaluation(
-                    candidate,
-                    replace(outcome, place=self.name) if isinstance(outcome, Failure) else outcome,
-                )
+                return message.at(self.name)
             case _:
                 self.ready = True
                 return None

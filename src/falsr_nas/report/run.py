@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.fresh import reported_evaluations
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.archive.store import Store
 from falsr_nas.space.search_space import SearchSpace
@@ -40,16 +41,16 @@ def read_run(folder: Path) -> Run:
         UserError: the folder has no search.
     """
     with Store(folder / "search.db") as store:
-        settings, evaluations = store.config, store.evaluations()
+        settings = store.config
+        min_psnr = settings.get("constraints.min_psnr")
+        evaluations = reported_evaluations(store, min_psnr)
     choices = {
         name.removeprefix("space."): value
         for name, value in settings.items()
         if name.startswith("space.")
     }
     scale = ObjectiveScale.of_space(SearchSpace(**choices))
-    return Run(
-        folder.resolve().name, evaluations, scale, settings.get("constraints.min_psnr"), settings
-    )
+    return Run(folder.resolve().name, evaluations, scale, min_psnr, settings)
 
 
 def with_distinct_names(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.fresh import reported_evaluations
 from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
 from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
@@ -79,7 +80,8 @@ class ReportWriter:
 
     def _write(self) -> None:
         name, store = self._folder.resolve().name, self._store
-        run = Run(name, store.evaluations(), self._scale, self._min_psnr, store.config)
+        evaluations = reported_evaluations(store, self._min_psnr)
+        run = Run(name, evaluations, self._scale, self._min_psnr, store.config)
         write_report(self._folder, run)
         if failures := store.failures():
             write_failures_csv(self._folder / "failures.csv", failures)

@@ -60,9 +60,14 @@ class SuperResolution(pl.LightningModule):
         self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
 
     @property
+    def trained(self) -> Network:
+        """The network with the weights that are validated: averaged ones, where there are any."""
+        return self.network if self.average is None else self.average
+
+    @property
     def upscaler(self) -> SuperResolver:
         """The trained network: luma (N, 1, H, W) -> (N, 1, 2H, 2W) in [0, 1], not clipped."""
-        return self._with_target(self.network if self.average is None else self.average)
+        return self._with_target(self.trained)
 
     @property
     def psnr(self) -> float:
