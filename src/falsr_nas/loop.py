@@ -165,7 +165,8 @@ class _Search:
                 return
             evaluation = self._collect()
             if self._goes_on(evaluation, seen):
-                self.store.add_score(evaluation)
+                # With the state, because the candidate may have been proposed after the last one.
+                self.store.commit_state(self._state(in_flight.values()), scores=[evaluation])
                 self._submit(in_flight[evaluation.key], in_flight, evaluation.rung + 1)
                 continue
             del in_flight[evaluation.key]
@@ -194,7 +195,7 @@ class _Search:
                 self.stages.repeated(member.candidate, repeat)
                 for member in missing
                 for repeat in range(1, count + 1)
-                if repeat not in stored.get(member.candidate.number, ())
+                if repeat not in stored.get(member.key, ())
             ]
             _log.info("scoring %d networks of the front again", len(missing))
             for training in trainings:
@@ -248,14 +249,14 @@ class _Search:
         candidates: Sequence[Candidate],
         rung: int,
         finished: dict[str, Evaluation],
-        known: dict[tuple[int, int], Score],
+        known: dict[tuple[str, int], Score],
     ) -> Iterator[tuple[str, Evaluation]]:
         """Yield the evaluations at a rung that were stored before the search was interrupted."""
         for candidate in candidates:
             before = finished.get(candidate.key)
             if before is not None and before.rung == rung:
                 yield candidate.key, before
-            elif score := known.get((candidate.number, rung)):
+            elif score := known.get((candidate.key, rung)):
                 yield candidate.key, Evaluation(candidate, score, rung=rung)
 
     def _finish(self, evaluation: Evaluation, finished: dict[str, Evaluation]) -> None:
@@ -268,11 +269,11 @@ class _Search:
 
     def _seen(self, candidates: Iterable[Candidate]) -> defaultdict[int, list[Evaluation]]:
         """Return the evaluations that each rung but the last has seen."""
-        by_number = {one.number: one for one in candidates}
+        by_key = {one.key: one for one in candidates}
         seen: defaultdict[int, list[Evaluation]] = defaultdict(list)
-        for (number, rung), score in self.store.rung_scores().items():
-            if rung < self.stages.last_rung:
-                seen[rung].append(Evaluation(by_number[number], score, rung=rung))
+        for (key, rung), score in self.store.rung_scores().items():
+            if rung < self.stages.last_rung and key in by_key:
+                seen[rung].append(Evaluation(by_key[key], score, rung=rung))
         return seen
 
     def _goes_on(self, evaluation: Evaluation, seen: dict[int, list[Evaluation]]) -> bool:

@@ -1,6 +1,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,68 @@ def test_a_file_of_version_0_1_is_read_and_written(tmp_path: Path) -> None:
         store.commit_state({})
     with Store(tmp_path / "search.db") as store:
         assert store.evaluations(told=True) == [first, evaluation(1)]
+
+
+def test_a_file_of_version_2_is_read_unchanged_and_extended_when_a_search_goes_on(
+    tmp_path: Path,
+) -> None:
+    first = evaluation(0)
+    candidate, cost = first.candidate, first.candidate.cost
+    with closing(sqlite3.connect(tmp_path / "search.db")) as old, old:
+        old.executescript(SCHEMA_OF_0_1)
+        about = {"version": "2", "config": json.dumps(CONFIG)}
+        old.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        row = (0, candidate.key, str(candidate.genome), 0, cost.params, cost.mult_adds)
+        row += (first.score.mse, first.score.psnr, first.score.seconds, None)
+        row += ('["crossover", "random"]', '["a", "b"]', None, 1)
+        old.execute(f"INSERT INTO evaluations VALUES ({', '.join('?' * len(row))})", row)
+
+    def tables() -> set[str]:
+        with closing(sqlite3.connect(tmp_path / "search.db")) as db:
+            return {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations() == [first]
+        assert store.rung_scores() == store.fresh_scores() == {}
+    assert "scores" not in tables()
+    rung = replace(evaluation(1), rung=1)
+    for _ in range(2):
+        with Store(tmp_path / "search.db", CONFIG) as store:
+            assert store.evaluations()[0] == first
+            assert store.rung(first.key) == 0
+            store.add(rung)
+            store.add_score(rung)
+    assert "scores" in tables()
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations() == [first, rung]
+        assert store.rung_scores() == {(rung.key, 1): rung.score}
+
+
+def test_scores_of_rungs_and_fresh_scores_are_kept_apart(tmp_path: Path) -> None:
+    one, other = evaluation(0), evaluation(1)
+    steps = replace(one, outcome=replace(one.score, steps=100))
+    last = replace(one, outcome=replace(one.score, psnr=29.0, steps=300), rung=2)
+    failed = evaluation(0, failed=True)
+    with Store(tmp_path / "search.db", CONFIG) as store:
+        store.add_score(steps)
+        store.add_score(last)
+        store.add_score(other)
+        store.add_score(replace(last, outcome=replace(one.score, psnr=28.0)), repeat=2)
+        store.add_score(replace(failed, rung=2), repeat=1)
+        assert store.rung_scores(untold=True) == store.rung_scores()
+        store.commit_state({}, [last], scores=[replace(other, rung=1)])
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations() == [last]
+        assert store.rung(one.key) == 2
+        assert store.rung(other.key) is None
+        assert store.rung_scores() == {
+            (one.key, 0): steps.score,
+            (one.key, 2): last.score,
+            (other.key, 0): other.score,
+            (other.key, 1): other.score,
+        }
+        assert set(store.rung_scores(untold=True)) == {(other.key, 0), (other.key, 1)}
+        assert store.fresh_scores() == {one.key: {1: None, 2: replace(one.score, psnr=28.0)}}
 
 
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Failure,
+    FailureKind,
+    Origin,
+    Score,
+    Trained,
+    TrainingPlan,
+)
+from falsr_nas.archive.weights import Weights
 from falsr_nas.data.settings import FolderSettings, PhotographsSettings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation import incomplete_training
@@ -35,7 +44,11 @@ def evaluator(
     return made
 
 
-def psnr(outcome: Score | Failure) -> float:
+def planned(one: Candidate, **plan: Any) -> Candidate:
+    return replace(one, plan=TrainingPlan(**plan))
+
+
+def psnr(outcome: Score | Trained | Failure) -> float:
     assert isinstance(outcome, Score), outcome
     assert outcome.psnr == pytest.approx(10 * np.log10(255**2 / outcome.mse))
     return outcome.psnr
@@ -94,6 +107,58 @@ def test_training_helps() -> None:
     trained = replace(SMALL, epochs=4, steps_per_epoch=50, decay=Decay.constant, ema=0.95)
     for seed in (1, 2, 3):
         assert psnr(evaluator(trained, seed).evaluate(candidate())) > before + 0.2
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_training_that_was_paused_is_the_one_that_was_not(ema: float | None) -> None:
+    """Part by part, with the weights sent to and fro, or all parts in one evaluation."""
+    made = evaluator(replace(SMALL, epochs=3, ema=ema))
+    whole = made.evaluate(planned(candidate(), epochs=(1, 1, 1), rung=2, returns_weights=True))
+    start, steps = None, []
+    for rung in range(3):
+        part = made.evaluate(
+            planned(candidate(), epochs=(1,), rung=rung, start=start, returns_weights=True)
+        )
+        assert isinstance(part, Trained)
+        start = Weights.read(part.weights.data)
+        steps.append(part.score.steps)
+    assert isinstance(whole, Trained)
+    assert part.score.mse == whole.score.mse
+    assert part.weights == whole.weights
+    assert steps == [5, 10, 15]
+    assert part.weights.born == 0
+
+
+def test_parts_and_repeats_have_other_seeds() -> None:
+    made = evaluator()
+    scores = [
+        psnr(
+            made.evaluate(planned(candidate(), epochs=epochs, rung=len(epochs) - 1, repeat=repeat))
+        )
+        for epochs, repeat in (((2,), 0), ((2,), 1), ((2,), 2), ((1, 1), 0), ((1, 1), 1))
+    ]
+    assert len(set(scores)) == 5
+    assert scores[0] == psnr(made.evaluate(candidate()))
+
+
+def test_a_child_begins_with_what_its_parent_learned() -> None:
+    made = evaluator(replace(SMALL, steps_per_epoch=40))
+    parent = made.evaluate(planned(candidate(), epochs=(4,), returns_weights=True))
+    assert isinstance(parent, Trained)
+    child = candidate("conv_f16_k3_b2_isskip conv_f32_k3_b1_noskip | 0->2 0->3")
+    scratch, inherited = (
+        made.evaluate(planned(child, epochs=(1,), start=start, returns_weights=True))
+        for start in (None, parent.weights)
+    )
+    assert isinstance(scratch, Trained)
+    assert isinstance(inherited, Trained)
+    assert inherited.score.psnr > scratch.score.psnr + 0.3
+    assert (inherited.score.steps, inherited.weights.steps, inherited.weights.born) == (
+        200,
+        200,
+        160,
+    )
+    assert (scratch.score.steps, scratch.weights.born) == (40, 0)
 
 
 def test_scaled_he_trains_deep_residual_networks_where_he_does_not() -> None:

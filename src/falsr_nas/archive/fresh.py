@@ -17,8 +17,8 @@ from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import mse_from_psnr
 
-FreshScores = Mapping[int, Mapping[int, Score | None]]
-"""Fresh scores by number of the candidate and repeat; None for trainings that failed."""
+FreshScores = Mapping[str, Mapping[int, Score | None]]
+"""Fresh scores by key of the candidate and repeat; None for trainings that failed."""
 
 
 def reported_evaluations(store: Store, min_psnr: float | None) -> list[Evaluation]:
@@ -53,12 +53,12 @@ def with_fresh_scores(
     while True:
         front = pareto_front(current.values(), min_psnr)
         new = [one for one in front if one.key not in seen]
-        missing = [one for one in new if len(fresh.get(one.candidate.number, {})) < count]
+        missing = [one for one in new if len(fresh.get(one.key, {})) < count]
         if not new or missing:
             return list(current.values()), missing
         for one in new:
             seen.add(one.key)
-            scores = [s for s in fresh.get(one.candidate.number, {}).values() if s is not None]
+            scores = [s for s in fresh.get(one.key, {}).values() if s is not None]
             if scores:
                 current[one.key] = replace(one, outcome=mean_score(scores))
 

@@ -45,7 +45,7 @@ def candidate_from_json(data: dict[str, Any]) -> Candidate:
 
 
 def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
-    """Return the row of an evaluation in the store's :data:`~falsr_nas.archive.store.COLUMNS`."""
+    """Return the row of an evaluation: :data:`~falsr_nas.archive.schema.COLUMNS`."""
     candidate, score, outcome = evaluation.candidate, evaluation.score, evaluation.outcome
     return (
         candidate.number,
@@ -68,7 +68,7 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
     """Return the evaluation of a row of the table ``evaluations``.
 
     Args:
-        row: the store's :data:`~falsr_nas.archive.store.COLUMNS`.
+        row: the columns of :data:`~falsr_nas.archive.schema.COLUMNS`.
         failures: failures of all attempts in order; if the row has no score, the last one is the
             outcome.
     """

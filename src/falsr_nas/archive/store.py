@@ -26,6 +26,7 @@ from falsr_nas.archive.candidate import (
     Failure,
     Score,
 )
+from falsr_nas.archive.schema import COLUMNS, FROM_VERSION_2, SCHEMA, SCHEMA_VERSION
 from falsr_nas.archive.serialization import (
     evaluation_of_row,
     failure_of_row,
@@ -35,45 +36,6 @@ from falsr_nas.archive.serialization import (
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
-
-SCHEMA_VERSION = 3
-
-_SCHEMA = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE evaluations (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, genome TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, failure TEXT,
-    operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
-    told INTEGER NOT NULL DEFAULT 0, rung INTEGER NOT NULL DEFAULT 0, steps INTEGER
-);
-CREATE INDEX untold ON evaluations (told) WHERE told = 0;
-CREATE TABLE failures (
-    id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
-    kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
-    fate TEXT NOT NULL
-);
-CREATE TABLE scores (
-    number INTEGER NOT NULL, rung INTEGER NOT NULL, repeat INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, steps INTEGER,
-    PRIMARY KEY (number, rung, repeat)
-) WITHOUT ROWID
-"""
-
-_FROM_VERSION_2 = (
-    "ALTER TABLE evaluations ADD COLUMN rung INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE evaluations ADD COLUMN steps INTEGER",
-    _SCHEMA.rsplit(";", maxsplit=1)[-1],
-    f"UPDATE about SET value = '{SCHEMA_VERSION}' WHERE name = 'version'",
-)
-"""Statements that turn a file of version 2 into one of this version."""
-
-COLUMNS = (
-    "number, key, genome, generation, params, mult_adds, mse, psnr, seconds, failure, operators,"
-    " parents, log_prob, rung, steps"
-)
-"""Columns of an evaluation, in the order of rows."""
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -155,7 +117,7 @@ class Store:
             if existed:
                 _log.warning("%s was empty: a new search begins in it", self.path)
             with self._transaction():
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
                 rows = [("version", str(SCHEMA_VERSION)), ("config", text)]
                 self._db.executemany("INSERT INTO about VALUES (?, ?)", rows)
@@ -178,7 +140,7 @@ class Store:
             )
         if config is not None and self._version == 2:
             with self._transaction():
-                for statement in _FROM_VERSION_2:
+                for statement in FROM_VERSION_2:
                     self._db.execute(statement)
             self._version = SCHEMA_VERSION
 
@@ -276,32 +238,32 @@ class Store:
                 found.append(FailedAttempt(number, key, attempt, failed, after))
             return found
 
-    def rung_scores(self, *, untold: bool = False) -> dict[tuple[int, int], Score]:
-        """Return the scores of rungs by number of the candidate and rung.
+    def rung_scores(self, *, untold: bool = False) -> dict[tuple[str, int], Score]:
+        """Return the scores of rungs by key of the candidate and rung.
 
         ``untold=True`` leaves out candidates whose evaluation the controller was told.
         """
         if self._version == 2:
             return {}
-        told = "AND number NOT IN (SELECT number FROM evaluations WHERE told)" if untold else ""
+        told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
         with self._sqlite_errors_translated(), self._content_errors_translated():
             rows = self._db.execute(
-                "SELECT number, rung, mse, psnr, seconds, steps FROM scores"
+                "SELECT key, rung, mse, psnr, seconds, steps FROM scores"
                 f" WHERE repeat = 0 {told} ORDER BY number, rung"
             ).fetchall()
-            return {(number, rung): score_of_row(*score) for number, rung, *score in rows}
+            return {(key, int(rung)): score_of_row(*score) for key, rung, *score in rows}
 
-    def fresh_scores(self) -> dict[int, dict[int, Score | None]]:
-        """Return the fresh scores by number of the candidate and repeat; None for failures."""
+    def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
+        """Return the fresh scores by key of the candidate and repeat; None for failures."""
         if self._version == 2:
             return {}
-        found: dict[int, dict[int, Score | None]] = defaultdict(dict)
+        found: dict[str, dict[int, Score | None]] = defaultdict(dict)
         with self._sqlite_errors_translated(), self._content_errors_translated():
-            for number, repeat, *score in self._db.execute(
-                "SELECT number, repeat, mse, psnr, seconds, steps FROM scores"
+            for key, repeat, *score in self._db.execute(
+                "SELECT key, repeat, mse, psnr, seconds, steps FROM scores"
                 " WHERE repeat > 0 ORDER BY number, repeat"
             ).fetchall():
-                found[number][repeat] = None if score[0] is None else score_of_row(*score)
+                found[key][int(repeat)] = None if score[0] is None else score_of_row(*score)
         return dict(found)
 
     def rung(self, key: str) -> int | None:
@@ -347,8 +309,8 @@ class Store:
         score = evaluation.score
         numbers = (score.mse, score.psnr, score.seconds, score.steps) if score else (None,) * 4
         self._db.execute(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (evaluation.candidate.number, evaluation.rung, repeat, *numbers),
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (evaluation.candidate.number, evaluation.key, evaluation.rung, repeat, *numbers),
         )
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:

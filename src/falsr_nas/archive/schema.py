@@ -1,0 +1,42 @@
+"""The tables of a search's store, and their change since an earlier version."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 3
+
+SCHEMA = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE evaluations (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, genome TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
+    mse REAL, psnr REAL, seconds REAL, failure TEXT,
+    operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
+    told INTEGER NOT NULL DEFAULT 0, rung INTEGER NOT NULL DEFAULT 0, steps INTEGER
+);
+CREATE INDEX untold ON evaluations (told) WHERE told = 0;
+CREATE TABLE failures (
+    id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
+    fate TEXT NOT NULL
+);
+CREATE TABLE scores (
+    number INTEGER NOT NULL, key TEXT NOT NULL, rung INTEGER NOT NULL, repeat INTEGER NOT NULL,
+    mse REAL, psnr REAL, seconds REAL, steps INTEGER,
+    PRIMARY KEY (key, rung, repeat)
+) WITHOUT ROWID
+"""
+
+FROM_VERSION_2 = (
+    "ALTER TABLE evaluations ADD COLUMN rung INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE evaluations ADD COLUMN steps INTEGER",
+    SCHEMA.rsplit(";", maxsplit=1)[-1],
+    f"UPDATE about SET value = '{SCHEMA_VERSION}' WHERE name = 'version'",
+)
+"""Statements that turn a file of version 2 into one of this version."""
+
+COLUMNS = (
+    "number, key, genome, generation, params, mult_adds, mse, psnr, seconds, failure, operators,"
+    " parents, log_prob, rung, steps"
+)
+"""Columns of an evaluation, in the order of rows."""
