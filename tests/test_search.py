@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,18 @@ def rows(run_dir: Path) -> list[tuple]:
             return []  # killed before the tables were made
 
 
+def scores(run_dir: Path) -> dict[tuple, tuple]:
+    """All evaluations, scores of rungs and fresh scores with their times."""
+    found: dict[tuple, tuple] = {(row[0],): row for row in rows(run_dir)}
+    if found or (run_dir / "search.db").exists():
+        with sqlite3.connect(run_dir / "search.db") as db, suppress(sqlite3.OperationalError):
+            for *name, psnr, seconds, steps in db.execute(
+                "SELECT key, rung, repeat, psnr, seconds, steps FROM scores"
+            ).fetchall():
+                found[tuple(name)] = (steps, *name, psnr, seconds)
+    return found
+
+
 def paint(folder: Path, count: int, side: int = 64) -> Path:
     folder.mkdir(parents=True)
     for i in range(count):
@@ -71,15 +84,41 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
     return folder
 
 
+LEVERS = {
+    "rungs": ("rungs.epochs=[2,4]", "rungs.keep=[0.5,0.25]"),
+    "inheritance": ("inheritance.share=0.5",),
+    "fresh": ("fresh_scores=2",),
+}
+LEVERS["all"] = tuple(setting for settings in LEVERS.values() for setting in settings)
+
+
 @every_backend
 @pytest.mark.parametrize(
-    ("controller", "rounds"),
-    [("nsga2", 4), pytest.param("hybrid", 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    ("controller", "levers", "rounds"),
+    [
+        ("nsga2", (), 4),
+        pytest.param("nsga2", LEVERS["all"], 3, id="all levers-3"),
+        pytest.param("hybrid", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        *(
+            pytest.param(
+                "nsga2",
+                LEVERS[lever],
+                30,
+                id=f"{lever}-30",
+                marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
+            )
+            for lever in LEVERS
+        ),
+    ],
 )
 def test_a_search_killed_again_and_again_ends_as_one_never_killed(
-    tmp_path: Path, backend: Backend, controller: str, rounds: int
+    tmp_path: Path, backend: Backend, controller: str, levers: tuple[str, ...], rounds: int
 ) -> None:
-    rng, candidates = random.Random(11), 9 * rounds + 20
+    # Fresh scores come at the end: some of the kills should land there.
+    rng, candidates = (
+        random.Random(11),
+        3 * rounds + 8 if "fresh_scores=2" in levers else 9 * rounds + 20,
+    )
     arguments = (
         "evaluator=synthetic",
         "evaluator.seconds=0.04",
@@ -88,10 +127,12 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
         f"candidates={candidates}",
         f"controller={controller}",
         "controller.population_size=8",
+        *levers,
     )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     succeeds(*arguments, f"run_dir={whole}")
-    finished: dict[int, tuple] = {}
+    finished: dict[tuple, tuple] = {}
+    killed = 0
     for _ in range(rounds):
         process = subprocess.Popen(
             command(*arguments, f"run_dir={broken}"),
@@ -99,25 +140,30 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
             stderr=subprocess.DEVNULL,
         )
         until = time.monotonic() + 120
-        before = len(rows(broken))
+        before = len(scores(broken))
         while (
-            len(rows(broken)) < before + rng.randint(1, 6)
+            len(scores(broken)) < before + rng.randint(1, 6)
             and process.poll() is None
             and time.monotonic() < until
         ):
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.08))
         process.kill()
-        assert process.wait() in (-signal.SIGKILL, 0)
-        for row in rows(broken):
-            assert finished.setdefault(row[0], row) == row, (
+        ended = process.wait()
+        assert ended in (-signal.SIGKILL, 0)
+        killed += ended != 0
+        for name, score in scores(broken).items():
+            assert finished.setdefault(name, score) == score, (
                 "a finished evaluation was repeated or lost"
             )
-    assert rounds < len(finished) < candidates, "the kills should land inside the search"
+    assert rounds < len(finished)
+    assert killed > 0.6 * rounds, "the kills should land inside the search"
     succeeds(*arguments, f"run_dir={broken}")
-    final = rows(broken)
-    assert [row[:3] for row in final] == [row[:3] for row in rows(whole)]
-    assert all(final[number] == row for number, row in finished.items())
+    final = scores(broken)
+    assert {name: row[:-1] for name, row in final.items()} == {
+        name: row[:-1] for name, row in scores(whole).items()
+    }
+    assert all(final[name] == row for name, row in finished.items())
     assert (broken / "pareto.csv").read_bytes() == (whole / "pareto.csv").read_bytes()
 
 

@@ -29,8 +29,9 @@ class SearchResult:
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
-        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input. Scores
-        of failed evaluations are None.
+        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input. ``scores``
+        is the number of trainings of which the PSNR is the mean, ``psnr_deviation`` their standard
+        deviation. Scores of failed evaluations are None.
         """
         on_front = {evaluation.key for evaluation in self.front}
         return [_row(evaluation, evaluation.key in on_front) for evaluation in self.evaluations]
@@ -49,6 +50,10 @@ def _row(evaluation: Evaluation, on_front: bool) -> dict[str, object]:
         "params": candidate.cost.params,
         "seconds": None if score is None else score.seconds,
         "operators": " ".join(candidate.origin.operators),
+        "psnr_deviation": None if score is None else score.deviation,
+        "scores": None if score is None else score.count,
+        "steps": None if score is None else score.steps,
+        "rung": evaluation.rung,
         "attempts": evaluation.attempts,
         "on_front": on_front,
     }

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_ABOUT = "falsr_nas"
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,8 +57,9 @@ class Weights:
         """Make weights of the tensors of a network."""
         import safetensors.numpy
 
-        about = {"genome": genome, "steps": str(steps), "born": str(born)}
-        metadata = {**about, "sha256": _digest(tensors)}
+        about = {"genome": genome, "steps": steps, "born": born, "sha256": _digest(tensors)}
+        # As a single entry: safetensors writes several in a random order.
+        metadata = {_ABOUT: json.dumps(about)}
         return cls(genome, steps, born, safetensors.numpy.save(dict(tensors), metadata))
 
     @classmethod
@@ -68,8 +71,8 @@ class Weights:
         """
         try:
             size = int.from_bytes(data[:8], "little")
-            about: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
-            found = cls(about["genome"], int(about["steps"]), int(about["born"]), data)
+            about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_ABOUT])
+            found = cls(str(about["genome"]), int(about["steps"]), int(about["born"]), data)
             if _digest(found.tensors()) != about["sha256"]:
                 raise ValueError("the checksum does not fit")
         except Exception as error:  # safetensors raises errors of its own

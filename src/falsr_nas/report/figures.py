@@ -60,7 +60,8 @@ def pareto_figure(
     """Plot PSNR against mult-adds and against parameters for all candidates and their front.
 
     The front is that of all three objectives, so in one panel some of its networks are dominated
-    by others; the line joins those that are best for their cost. Very bad candidates (beyond
+    by others; the line joins those that are best for their cost. Error bars show the standard
+    deviation where a PSNR is the mean of several trainings. Very bad candidates (beyond
     Tukey's outer fence) are outside of the panel, and their number is shown, so that they do not
     compress the rest.
 
@@ -76,14 +77,16 @@ def pareto_figure(
     figure = Figure(figsize=(10, 4.5), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, sharey=True)
     points = _points(scored(evaluations))
-    front = _points(pareto_front(evaluations, min_psnr))
+    members = pareto_front(evaluations, min_psnr)
+    front, deviations = _points(members), _deviations(members)
     _draw_panel(
         left,
         points[:, [0, 2]],
         front[:, [0, 2]],
+        deviations,
         "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)",
     )
-    _draw_panel(right, points[:, [1, 2]], front[:, [1, 2]], "parameters (K)")
+    _draw_panel(right, points[:, [1, 2]], front[:, [1, 2]], deviations, "parameters (K)")
     left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
     right.tick_params(left=False)
     peers = [PEERS[name] for name in SHOWN_PEERS]
@@ -133,10 +136,23 @@ def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.fl
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
+def _deviations(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the standard deviation of each PSNR in dB, (N,); 0 for single trainings."""
+    scores = [one.score for one in evaluations if one.score]
+    return np.array([score.deviation or 0.0 for score in scores], dtype=np.float64)
+
+
 def _draw_panel(
-    axes: Axes, points: np.ndarray[Any, Any], front: np.ndarray[Any, Any], label: str
+    axes: Axes,
+    points: np.ndarray[Any, Any],
+    front: np.ndarray[Any, Any],
+    deviations: np.ndarray[Any, Any],
+    label: str,
 ) -> None:
-    """Plot candidates and front, each an (N, 2) array of cost and PSNR."""
+    """Plot candidates and front, each an (N, 2) array of cost and PSNR.
+
+    The front has error bars where it has standard deviations.
+    """
     axes.set_xscale("log")
     axes.plot(
         *points.T,
@@ -157,6 +173,17 @@ def _draw_panel(
         alpha=0.65,
         zorder=3,
     )
+    if deviations.any():
+        axes.errorbar(
+            *front.T,
+            yerr=deviations,
+            fmt="none",
+            ecolor=_FRONT,
+            elinewidth=1,
+            capsize=2,
+            zorder=3.5,
+            label="standard deviation of its scores",
+        )
     axes.plot(
         *front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front"
     )

@@ -115,6 +115,13 @@ def _candidates(
             for row, e in enumerate(evaluations)
             if isinstance(e.outcome, Failure)
         },
+        "steps": [e.score.steps if e.score else None for e in evaluations],
+        "rung": {row: e.rung for row, e in enumerate(evaluations) if e.rung},
+        "scores": {
+            row: [e.score.count, None if (sd := e.score.deviation) is None else round(sd, 4)]
+            for row, e in enumerate(evaluations)
+            if e.score and e.score.count > 1
+        },
         "log_prob": {
             row: round(p, 3)
             for row, e in enumerate(evaluations)

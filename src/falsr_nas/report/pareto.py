@@ -13,8 +13,25 @@ from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
 from falsr_nas.files import write_atomically
 
-COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation")
-"""Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input."""
+COLUMNS = (
+    "key",
+    "genome",
+    "psnr",
+    "mse",
+    "mult_adds",
+    "params",
+    "generation",
+    "psnr_deviation",
+    "scores",
+    "steps",
+    "rung",
+)
+"""Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input.
+
+``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the mean,
+``scores`` their number, ``steps`` the optimiser steps behind the weights, those of ancestors
+included, and ``rung`` the rung at which the candidate's training ended in the search.
+"""
 
 
 def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
@@ -86,6 +103,10 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         "mult_adds": candidate.cost.mult_adds,
         "params": candidate.cost.params,
         "generation": candidate.generation,
+        "psnr_deviation": outcome.deviation,
+        "scores": outcome.count,
+        "steps": outcome.steps,
+        "rung": evaluation.rung,
     }
 
 

@@ -30,6 +30,7 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
         ValueError: an evaluation has no score.
     """
     shown = _evenly(front, most)
+    extra = _extra_columns(front)
     count = (
         f"{len(shown)} of its {len(front)} networks"
         if len(shown) < len(front)
@@ -43,12 +44,33 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("key", no_wrap=True, style="dim")
-    for column in ("PSNR\ndB", "mult-adds\nG", "params\nK", "links"):
+    for column in ("PSNR\ndB", "mult-adds\nG", "params\nK", "links", *extra):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("cells", ratio=1)
     for evaluation in shown:
-        table.add_row(*_cells_of_row(evaluation))
+        *numbers, cells = _cells_of_row(evaluation)
+        table.add_row(*numbers, *(_extra(evaluation, name) for name in extra), cells)
     return table
+
+
+def psnr_text(score: Score, digits: int = 2) -> str:
+    """Return the PSNR in dB, with its standard deviation if it is the mean of several trainings."""
+    deviation = "" if score.deviation is None else f" \u00b1 {score.deviation:.{digits}f}"
+    return f"{score.psnr:.{digits}f}{deviation}"
+
+
+def _extra_columns(front: Sequence[Evaluation]) -> list[str]:
+    """Return the columns that only some searches need: rungs, and steps that differ."""
+    rungs = len({one.rung for one in front}) > 1
+    steps = len({one.score.steps for one in front if one.score}) > 1
+    return ["rung"] * rungs + ["steps"] * steps
+
+
+def _extra(evaluation: Evaluation, column: str) -> str:
+    if column == "rung":
+        return str(evaluation.rung)
+    steps = evaluation.score.steps if evaluation.score else None
+    return "" if steps is None else f"{steps:,}"
 
 
 def compact(genome: Genome) -> str:
@@ -84,7 +106,7 @@ def _cells_of_row(evaluation: Evaluation) -> tuple[str, ...]:
     links = sum(map(len, candidate.genome.links))
     return (
         candidate.key,
-        f"{outcome.psnr:.2f}",
+        psnr_text(outcome),
         f"{candidate.cost.mult_adds / 1e9:.1f}",
         f"{candidate.cost.params / 1e3:.1f}",
         str(links),

@@ -44,7 +44,11 @@ function scores(run, row) {
     ["links", String(run.linkCount(row))],
   ];
   if (run.scored(row))
-    facts.unshift(["PSNR", `${c.psnr[row].toFixed(3)} dB`], ["MSE", significant(run.mse(row))]);
+    facts.unshift(["PSNR", run.psnrText(row, 3)], ["MSE", significant(run.mse(row))]);
+  if (c.scores[row]) facts.push(["scores", `mean of ${c.scores[row][0]} fresh trainings`]);
+  if (run.rungs > 1)
+    facts.push(["training ended at rung", `${(c.rung[row] ?? 0) + 1} of ${run.rungs}`]);
+  if (c.steps[row]) facts.push(["training steps", c.steps[row].toLocaleString("en")]);
   if (c.seconds[row]) facts.push(["evaluation time", `${significant(c.seconds[row])} s`]);
   if (c.log_prob[row] !== undefined) facts.push(["log probability", c.log_prob[row].toFixed(2)]);
   return element(

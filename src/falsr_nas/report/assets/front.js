@@ -82,7 +82,7 @@ class FrontChart {
           `${plural(below, "more candidate")} below`,
         ),
       );
-    for (const run of this.visible) svg.append(this.steps(run));
+    for (const run of this.visible) svg.append(this.steps(run), this.errorBars(run));
     this.marks = shape("g", { class: "marks" });
     svg.append(this.marks, ...this.frontPoints());
     this.listen(svg);
@@ -191,6 +191,19 @@ class FrontChart {
       d: path ? `${path}H${this.box.right}` : "",
       color: run.color,
     });
+  }
+
+  // The standard deviation of each PSNR of the front that is the mean of several trainings.
+  errorBars(run) {
+    let path = "";
+    for (const { run: owner, x, row } of this.points) {
+      if (owner !== run) continue;
+      const deviation = run.deviation(row);
+      if (!deviation || !run.onFront.has(row)) continue;
+      const [high, low] = [1, -1].map((sign) => this.y(run.c.psnr[row] + sign * deviation));
+      path += `M${x - 3} ${high}h6m-3 0V${low}m-3 0h6`;
+    }
+    return shape("path", { class: "deviations", d: path, color: run.color });
   }
 
   frontPoints() {
@@ -302,14 +315,14 @@ class FrontChart {
   }
 }
 
-const inWords = ({ c }, row) =>
-  `${c.psnr[row].toFixed(2)} dB, ${giga(c.mult_adds[row])} G mult-adds, ` +
-  `${kilo(c.params[row])} K parameters`;
+const inWords = (run, row) =>
+  `${run.psnrText(row, 2)}, ${giga(run.c.mult_adds[row])} G mult-adds, ` +
+  `${kilo(run.c.params[row])} K parameters`;
 
 // The lines of a candidate's tooltip.
 function describeCandidate(run, row, withRun) {
   const score = run.scored(row)
-    ? `${run.c.psnr[row].toFixed(3)} dB`
+    ? run.psnrText(row, 3)
     : `failed: ${run.failure(row)}`;
   const cells = element(
     "ol",
@@ -325,6 +338,6 @@ function describeCandidate(run, row, withRun) {
     (withRun ? `${run.name}, ` : "") +
       `generation ${run.c.generation[row]}, ${madeBy(run.operators(row))}`,
     cells,
-    plural(run.linkCount(row), "link"),
+    [plural(run.linkCount(row), "link"), ...run.training(row)].join(", "),
   ];
 }

@@ -31,6 +31,32 @@ class Run {
     return this.c.psnr[row] !== null;
   }
 
+  // The PSNR in dB, with its standard deviation if it is the mean of several trainings.
+  psnrText(row, digits) {
+    const deviation = this.deviation(row);
+    const text = this.c.psnr[row].toFixed(digits);
+    return deviation ? `${text} ± ${deviation.toFixed(digits)} dB` : `${text} dB`;
+  }
+
+  deviation(row) {
+    return this.c.scores[row]?.[1] ?? 0;
+  }
+
+  // The number of rungs; 1 where the search compared candidates only at the end.
+  get rungs() {
+    return (this.settings["rungs.epochs"] ?? []).length + 1;
+  }
+
+  // Where the training of a candidate ended, and the steps behind its weights.
+  training(row) {
+    const steps = this.c.steps[row];
+    return [
+      this.rungs > 1 ? `rung ${(this.c.rung[row] ?? 0) + 1} of ${this.rungs}` : null,
+      steps ? plural(steps, "step") : null,
+      this.c.scores[row] ? `mean of ${this.c.scores[row][0]} fresh trainings` : null,
+    ].filter(Boolean);
+  }
+
   // The kind of failure of a candidate without a score.
   failure(row) {
     return (this.c.failed[row] ?? "").replaceAll("_", " ");
