@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from falsr_nas.archive.candidate import Candidate, Evaluation, Score, TrainingPlan
+from falsr_nas.archive.candidate import (
+    AttemptOutcome,
+    Candidate,
+    Evaluation,
+    FailedAttempt,
+    Failure,
+    Score,
+    TrainingPlan,
+)
 from falsr_nas.archive.fresh import with_fresh_scores
 from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
 from falsr_nas.archive.store import Store
@@ -203,6 +211,11 @@ class _Search:
             for _ in trainings:
                 ended = self.executor.collect()
                 self.store.add_score(_plain(ended), ended.candidate.plan.repeat)
+                if isinstance(ended.outcome, Failure):
+                    number, last = ended.candidate.number, AttemptOutcome.INFEASIBLE
+                    self.store.add_failure(
+                        FailedAttempt(number, ended.key, ended.attempts, ended.outcome, last)
+                    )
 
     def _run_rungs(
         self, candidates: Sequence[Candidate], finished: dict[str, Evaluation]

@@ -120,7 +120,7 @@ class AttemptOutcome(StrEnum):
     RETRIED = "retried"
     """It is evaluated again."""
     INFEASIBLE = "infeasible"
-    """It was the last attempt: the candidate has no score."""
+    """It was the last attempt: the candidate has no score, or one fresh score less."""
     STOPPED = "stopped"
     """The search stops, and evaluates the candidate again when it is resumed."""
 

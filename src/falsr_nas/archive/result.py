@@ -29,9 +29,9 @@ class SearchResult:
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
-        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input. ``scores``
-        is the number of trainings of which the PSNR is the mean, ``psnr_deviation`` their standard
-        deviation. Scores of failed evaluations are None.
+        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input.
+        ``scores`` is the number of trainings of which the PSNR is the mean, ``psnr_deviation``
+        their standard deviation. Scores of failed evaluations are None.
         """
         on_front = {evaluation.key for evaluation in self.front}
         return [_row(evaluation, evaluation.key in on_front) for evaluation in self.evaluations]

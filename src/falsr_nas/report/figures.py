@@ -175,7 +175,8 @@ def _draw_panel(
     )
     if deviations.any():
         axes.errorbar(
-            *front.T,
+            front[:, 0],
+            front[:, 1],
             yerr=deviations,
             fmt="none",
             ecolor=_FRONT,

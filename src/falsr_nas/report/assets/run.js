@@ -42,16 +42,21 @@ class Run {
     return this.c.scores[row]?.[1] ?? 0;
   }
 
-  // The number of rungs; 1 where the search compared candidates only at the end.
-  get rungs() {
-    return (this.settings["rungs.epochs"] ?? []).length + 1;
+  // The last rung, counted from 0; 0 where the search compared candidates only at the end.
+  get lastRung() {
+    return (this.settings["rungs.epochs"] ?? []).length;
+  }
+
+  ending(row) {
+    const rung = this.c.rung[row] ?? 0;
+    return rung < this.lastRung ? `at rung ${rung} of 0\u2013${this.lastRung}` : "at the last rung";
   }
 
   // Where the training of a candidate ended, and the steps behind its weights.
   training(row) {
     const steps = this.c.steps[row];
     return [
-      this.rungs > 1 ? `rung ${(this.c.rung[row] ?? 0) + 1} of ${this.rungs}` : null,
+      this.lastRung ? `training ended ${this.ending(row)}` : null,
       steps ? plural(steps, "step") : null,
       this.c.scores[row] ? `mean of ${this.c.scores[row][0]} fresh trainings` : null,
     ].filter(Boolean);
