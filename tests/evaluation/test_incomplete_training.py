@@ -109,10 +109,14 @@ def test_training_helps() -> None:
         assert psnr(evaluator(trained, seed).evaluate(candidate())) > before + 0.2
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_a_training_that_was_paused_is_the_one_that_was_not(ema: float | None) -> None:
+@pytest.mark.parametrize(
+    "training",
+    [SMALL, replace(SMALL, ema=0.9), replace(SMALL, expansion=32)],
+    ids=["plain", "averaged", "expanded"],
+)
+def test_a_training_that_was_paused_is_the_one_that_was_not(training: TrainingSettings) -> None:
     """Part by part, with the weights sent to and fro, or all parts in one evaluation."""
-    made = evaluator(replace(SMALL, epochs=3, ema=ema))
+    made = evaluator(replace(training, epochs=3))
     whole = made.evaluate(planned(candidate(), epochs=(1, 1, 1), rung=2, returns_weights=True))
     start, steps = None, []
     for rung in range(3):

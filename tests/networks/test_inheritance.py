@@ -7,6 +7,7 @@ from torch import Tensor
 
 from falsr_nas.controller.mutation import exploration
 from falsr_nas.controller.settings import NSGA2Settings
+from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.inheritance import inherit, tensors_of
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
@@ -80,6 +81,24 @@ def test_additions_do_not_change_the_output(
     assert torch.allclose(output(network), output(parent), atol=1e-5), change
 
 
+@pytest.mark.parametrize("upsampler", ["subpixel_x2", "subpixel_x3", "progressive_x4"])
+def test_a_link_does_not_change_the_output_of_other_upsamplers(upsampler: str) -> None:
+    text = BASE.replace(" |", f" {upsampler} |")
+    parent = trained(Genome.parse(text), 2)
+    network = child(text.replace("1->4", "0,1,2->4"), parent)
+    assert torch.allclose(output(network), output(parent), atol=1e-5)
+
+
+def test_weights_of_expanded_convolutions_are_those_of_the_plain_network() -> None:
+    plain = trained(Genome.parse(BASE), 7)
+    expanded = trained(Genome.parse(BASE), 7)
+    expand(expanded, 64, seed=1)
+    mine, theirs = tensors_of(expanded), tensors_of(plain)
+    assert mine.keys() == theirs.keys()
+    assert all(np.allclose(mine[name], theirs[name], atol=1e-6) for name in mine)
+    assert torch.allclose(output(inherited(plain.genome, expanded)), output(plain), atol=1e-5)
+
+
 def test_joined_groups_do_not_change_the_output() -> None:
     grouped = trained(Genome.parse(BASE.replace("conv_f24", "groupConG4_f24")), 3)
     for operator in ("groupConG2", "conv"):
@@ -150,8 +169,9 @@ def test_any_two_networks_give_a_sensible_child(seed: int) -> None:
 
 def test_another_number_of_cells_and_another_stem(parent: Network) -> None:
     genome = parent.genome
-    wide = replace(genome, stem=48)
+    wide = replace(genome, ends=replace(genome.ends, stem=48))
+    other_end = replace(genome, ends=replace(genome.ends, upsampler="subpixel"))
     shorter = Genome.parse("conv_f16_k3_b2_isskip conv_f8_k3_b1_noskip | 0->3")
     longer = Genome.parse(BASE.replace(" |", " conv_f16_k3_b1_noskip |"))
-    for other in (wide, shorter, longer):
+    for other in (wide, other_end, shorter, longer):
         assert torch.isfinite(output(inherited(other, parent))).all()

@@ -9,7 +9,8 @@ or a larger kernel were added, or groups were joined.
 
 The output does change where something was taken away, where a residual was added, and where the
 channels of a grouped convolution fall into other groups. Weights that have no counterpart then keep
-their initial values. A cell of the other family (bottleneck or not) begins anew; its consumers keep
+their initial values, as do the last layers where the stem or the upsampler is another one: the
+output begins anew. A cell of the other family (bottleneck or not) begins anew; its consumers keep
 their weights by the position of the channels.
 """
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from falsr_nas.networks.cells import ConvCell, InvertedBottleneck, InvertedBottleneckCell
+from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 
@@ -35,10 +37,13 @@ _Channels = Tensor
 
 
 def tensors_of(network: Network) -> dict[str, NDArray[np.float32]]:
-    """Return the weights of a network by name, as float32 arrays."""
+    """Return the weights of a network by name, as float32 arrays.
+
+    Expanded convolutions are multiplied out: the weights are those of the plain network.
+    """
     return {
         name: tensor.detach().cpu().contiguous().numpy()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in merged_weights(network.state_dict()).items()
     }
 
 
@@ -64,9 +69,14 @@ def inherit(network: Network, parent: Genome, tensors: Mapping[str, Tensor]) -> 
             _inputs(child, target, parent, target),
         )
     last = _inputs(child, child.n + 1, parent, parent.n + 1)
-    _copy(network.merge, old.merge, last)
-    if child.stem == parent.stem:  # otherwise the sub-pixels are other channels
-        _copy(network.restore, old.restore, _common(network.restore.in_channels))
+    if network.merge is not None and old.merge is not None:
+        _copy(network.merge, old.merge, last)
+    if child.ends != parent.ends:
+        return  # the channels are shuffled into other sub-pixels
+    if network.widen is not None and old.widen is not None:
+        _copy(network.widen, old.widen, _common(old.widen.in_channels))
+    inputs = last if network.merge is None else _common(old.restore.in_channels)
+    _copy(network.restore, old.restore, inputs)
 
 
 def _inherit_cell(new: nn.Module, old: nn.Module, inputs: _Channels) -> None:
