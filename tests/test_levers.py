@@ -1,6 +1,7 @@
 """The search with rungs, inherited weights and fresh scores, interrupted and resumed."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from falsr_nas.archive.candidate import (
 from falsr_nas.archive.fresh import reported_evaluations
 from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.archive.store import Store
-from falsr_nas.archive.weights import Weights, WeightsFolder
+from falsr_nas.archive.weights import WeightsFolder
 from falsr_nas.controller.aging import AgingEvolution
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.halving import ranked
@@ -48,6 +49,12 @@ LEVERS = {
 }
 every_lever = pytest.mark.parametrize("levers", LEVERS.values(), ids=LEVERS)
 every_mode = pytest.mark.parametrize("mode", Mode)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power failures are not tested here, and hundreds of files are written."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 class RecordingEvaluator:
@@ -303,8 +310,3 @@ def test_a_rung_that_fails_gives_the_candidate_up(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             search(tmp_path / "broken", Diverging(dies_at=moment), rungs=RUNGS)
     assert found(search(tmp_path / "broken", Diverging(), rungs=RUNGS)) == found(once)
-
-
-def test_weights_of_another_process_are_not_needed_to_read_a_plan() -> None:
-    start = Weights.of("conv_f16_k3_b1_noskip |", {"steps": np.ones(1, np.float32)}, 1)
-    assert Weights.read(start.data) == start
