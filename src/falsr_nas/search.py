@@ -213,7 +213,8 @@ def build_evaluator(config: SearchConfig) -> Evaluator:
     """Build the evaluator of a search."""
     execution = config.execution
     devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
-    context = EvaluationContext(config.training, config.data, config.seed, devices)
+    scale = config.space.scale
+    context = EvaluationContext(config.training, config.data, config.seed, devices, scale)
     return EVALUATORS.build(config.evaluator, context)
 
 

@@ -30,6 +30,8 @@ from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from falsr_nas.benchmark.scoring import ModelScore
     from falsr_nas.data.datamodule import SuperResolutionData
     from falsr_nas.models.model_file import Model
@@ -54,6 +56,8 @@ class TrainConfig(Settings):
         benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
         sets: benchmark sets.
         seed: seed of weights and patches.
+        start_from: a model whose stem and cells the training starts with, e.g. of the same network
+            for x2 when it is trained for x4. Stem and cells must be those of the network.
     """
 
     run_dir: str | None = None
@@ -68,6 +72,7 @@ class TrainConfig(Settings):
     benchmark_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
     seed: int = 1
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
@@ -143,6 +148,7 @@ def train(
         batch_size=settings.batch_size,
         patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
+        scale=chosen[0][1].scale,  # all networks of a search have the same
     )
     data.setup()  # mistakes about the images are reported before anything else
     trained = []
@@ -217,6 +223,7 @@ def train_one(
         write_curve,
     )
 
+    start = None if config.start_from is None else start_weights(config.start_from, genome)
     recipe = recipe_of(config)
     keep_recipe(folder, recipe)
     model_path = folder / WEIGHTS
@@ -245,6 +252,7 @@ def train_one(
             seed=config.seed,
             folder=folder,
             on_point=on_point,
+            start=start,
         )
         write_curve(folder / "curve.csv", curve)
         provenance = {
@@ -279,12 +287,33 @@ def point_to_best(output: Path) -> Path:
     return draft.replace(link)
 
 
+def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
+    """Return the weights of stem and cells of a model, for a network of the same stem and cells.
+
+    Raises:
+        UserError: the model cannot be read, or its stem or its cells are others.
+    """
+    from falsr_nas.models.model_file import load_model
+    from falsr_nas.networks.network import BilinearResidual, Network, body_weights
+
+    network = load_model(Path(path).expanduser()).network
+    if isinstance(network, BilinearResidual):
+        network = network.network
+    if not isinstance(network, Network) or not network.genome.has_body_of(genome):
+        raise UserError(f"start_from: {path} has not the stem and the cells of {genome}")
+    return body_weights(network)
+
+
 def recipe_of(config: TrainConfig) -> dict[str, Any]:
-    """Return what identifies a training: recipe, images and seed, by dotted names."""
+    """Return what identifies a training, by dotted names.
+
+    This is the recipe, the images and the seed, and what it starts from, if anything.
+    """
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
-    return {"data": data_option(config.data)} | identity
+    start = {} if config.start_from is None else {"start_from": config.start_from}
+    return {"data": data_option(config.data)} | identity | start
 
 
 def score(config: TrainConfig, model: Model) -> ModelScore | None:
@@ -318,8 +347,8 @@ def _command(config: TrainConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    paths = ("run_dir", "select", "genome", "output", "benchmark_root", "data.val_dir", "data.root")
-    run_command("train", SCHEMAS, _command, free_text=paths)
+    paths = ("run_dir", "select", "genome", "output", "benchmark_root", "start_from")
+    run_command("train", SCHEMAS, _command, free_text=(*paths, "data.val_dir", "data.root"))
 
 
 if __name__ == "__main__":

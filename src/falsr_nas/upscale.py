@@ -1,6 +1,6 @@
 """``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``.
 
-Upscales photographs to twice their size.
+Upscales photographs by the scale of the model.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@ from falsr_nas.networks.baselines import BASELINES, Bicubic, bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
+
+CELLS = "conv_f8_k3_b2_isskip groupConG4_f8_k3_b1_noskip"
 
 
 def networks() -> dict[str, SuperResolver]:
@@ -31,6 +34,19 @@ def networks() -> dict[str, SuperResolver]:
     return {
         **found,
         "residual": BilinearResidual(found["random 0"]),
+        **{
+            name: BilinearResidual(
+                Network(Genome.parse(f"stem_f{stem} {CELLS} {name} | 0->2 0->3"))
+            )
+            for stem, name in (
+                (8, "subpixel_x2"),
+                (36, "paper_x3"),
+                (12, "subpixel_x3"),
+                (16, "paper_x4"),
+                (16, "progressive_x4"),
+                (12, "subpixel_x4"),
+            )
+        },
         **{name: build() for name, build in BASELINES.items()},
     }
 

@@ -34,7 +34,7 @@ def panels(figure: Figure) -> tuple[Axes, Axes]:
 
 def test_panels_show_every_scored_candidate_and_the_front(evaluations: list[Evaluation]) -> None:
     left, right = panels(pareto_figure(evaluations))
-    assert left.get_xlabel() == "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)"
+    assert left.get_xlabel() == "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)"
     assert right.get_xlabel() == "parameters (K)"
     assert left.get_ylabel() == "PSNR on the validation images (dB)"
     assert left.get_xscale() == right.get_xscale() == "log"

@@ -72,6 +72,14 @@ def test_ends_are_one_gene_of_all_pairs_that_fit() -> None:
         assert len(code[2]) == 1
 
 
+@pytest.mark.parametrize(("scale", "stem"), [(2, 32), (3, 36), (4, 32)])
+def test_stems_suit_the_scale_where_none_is_named(scale: int, stem: int) -> None:
+    space = SearchSpace(scale=scale)
+    assert space.stems == (stem,)
+    assert [str(ends.name) for ends in space.ends] == [f"paper_x{scale}"]
+    assert len(space.cells) == 192
+
+
 def test_ends_cannot_be_left_out_where_there_are_several() -> None:
     with pytest.raises(SpaceError, match="expected 1 indices of ends"):
         WITH_ENDS.genome([WITH_ENDS.cells[0]], [0])
@@ -137,7 +145,7 @@ def test_samples_are_uniform() -> None:
             {"upsamplers": ("paper", "subpixel"), "stems": (30, 32), "scale": 3},
             "cannot be shuffled",
         ),
-        ({"stems": ()}, "space.stems is empty"),
+        ({"scale": 5}, "space.scale is 5"),
     ],
 )
 def test_invalid_spaces_are_rejected(choices: dict, says: str) -> None:

@@ -29,7 +29,7 @@ class SearchResult:
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
-        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those of a 480x480 input.
+        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
         ``scores`` is the number of trainings of which the PSNR is the mean, ``psnr_deviation``
         their standard deviation. Scores of failed evaluations are None.
         """

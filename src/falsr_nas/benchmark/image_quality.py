@@ -1,8 +1,9 @@
-"""PSNR and SSIM of images, under the two scoring protocols for x2 super-resolution.
+"""PSNR and SSIM of images, under the two scoring protocols for super-resolution.
 
 Scores are comparable only under the same protocol, so each :class:`ProtocolScore` names its own.
-Both protocols compare the luma of YCbCr in studio range (16 to 235), leave out 2 pixels on each
-side, take 255 as the peak, and average over the images of a set. They differ in rounding:
+Both protocols compare the luma of YCbCr in studio range (16 to 235), leave out as many pixels on
+each side as the scale (2 at x2), take 255 as the peak, and average over the images of a set. They
+differ in rounding:
 
 - ``standard``: the output image is clipped and rounded to 8 bits; its luma is not rounded (EDSR,
   RCAN and most later work).
@@ -22,9 +23,6 @@ from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.levels import PEAK
 from falsr_nas.errors import UserError
 from falsr_nas.space.ends import SCALE
-
-SHAVE = SCALE
-"""Pixels that are left out on each side before scoring."""
 
 # In 8-bit levels. float32 turns 100 into 99.99999 on its way through [0, 1]; truncation must not
 # make 99 of it.
@@ -114,20 +112,30 @@ def quantise(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     return levels.to(torch.uint8)
 
 
-def scored_luma(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
-    """Luma that a protocol compares: 8-bit levels (N, 3, H, W) -> (N, 1, H - 4, W - 4)."""
-    y = luma(rgb)[..., SHAVE:-SHAVE, SHAVE:-SHAVE]
+def scored_luma(rgb: Tensor, protocol: ScoringProtocol, scale: int = SCALE) -> Tensor:
+    """Luma that a protocol compares: 8-bit levels (N, 3, H, W) -> (N, 1, H - 2s, W - 2s).
+
+    s is the scale.
+    """
+    y = shaved(luma(rgb), scale)
     return y.round() if protocol == ScoringProtocol.falsr else y
 
 
-def score(output: Tensor, target: Tensor, protocol: ScoringProtocol) -> list[ProtocolScore]:
+def shaved(image: Tensor, scale: int) -> Tensor:
+    """Leave out as many pixels on each side as the scale: (..., H, W) -> (..., H - 2s, W - 2s)."""
+    return image[..., scale:-scale, scale:-scale]
+
+
+def score(
+    output: Tensor, target: Tensor, protocol: ScoringProtocol, scale: int = SCALE
+) -> list[ProtocolScore]:
     """Score N images, given as 8-bit levels (N, 3, H, W) of any data type.
 
     Raises:
         UserError: the shapes differ, or the images are too small for SSIM.
     """
     check_comparable(output, target)
-    y, reference = scored_luma(output, protocol), scored_luma(target, protocol)
+    y, reference = (scored_luma(image, protocol, scale) for image in (output, target))
     pairs = zip(psnr(y, reference).tolist(), ssim(y, reference).tolist(), strict=True)
     return [ProtocolScore(p, s, protocol) for p, s in pairs]
 

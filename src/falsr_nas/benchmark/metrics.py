@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from falsr_nas.benchmark.image_quality import SHAVE, check_comparable, psnr, scored_luma, ssim
+from falsr_nas.benchmark.image_quality import check_comparable, psnr, scored_luma, shaved, ssim
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.levels import STUDIO_RANGE
+from falsr_nas.space.ends import SCALE
 
 
 class MeanOverImages(Metric):
@@ -58,18 +59,27 @@ class _ProtocolMetric(MeanOverImages):
 
     Args:
         protocol: how the luma is made from 8-bit levels (N, 3, H, W).
+        scale: pixels that are left out on each side.
         **kwargs: of :class:`torchmetrics.Metric`.
     """
 
     higher_is_better = True
 
-    def __init__(self, protocol: ScoringProtocol = ScoringProtocol.standard, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        protocol: ScoringProtocol = ScoringProtocol.standard,
+        scale: int = SCALE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.protocol = protocol
+        self.protocol, self.scale = protocol, scale
 
     def _luma(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         check_comparable(output, target)
-        return scored_luma(output, self.protocol), scored_luma(target, self.protocol)
+        return (
+            scored_luma(output, self.protocol, self.scale),
+            scored_luma(target, self.protocol, self.scale),
+        )
 
 
 class PSNR(_ProtocolMetric):
@@ -88,7 +98,8 @@ class SSIM(_ProtocolMetric):
     """Mean SSIM of images given as 8-bit levels (N, 3, H, W), under a protocol.
 
     Raises:
-        UserError: on update with images of different shapes, or of less than 15 x 15 pixels.
+        UserError: on update with images of different shapes, or of less than 11 x 11 pixels after
+            shaving.
     """
 
     def values(self, output: Tensor, target: Tensor) -> Tensor:
@@ -100,13 +111,21 @@ class LumaMSE(MeanOverImages):
     """Mean squared error, in 8-bit levels, of studio-range luma: what training is validated with.
 
     Planes are given in [0, 1]. The output is clipped, and the border is shaved as in scoring.
+
+    Args:
+        scale: pixels that are left out on each side.
+        **kwargs: of :class:`torchmetrics.Metric`.
     """
 
     higher_is_better = False
 
+    def __init__(self, scale: int = SCALE, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+
     def values(self, output: Tensor, target: Tensor) -> Tensor:
         """MSE per image: planes (N, 1, H, W) twice -> (N,)."""
-        error = (output.clamp(0, 1) - target)[..., SHAVE:-SHAVE, SHAVE:-SHAVE] * STUDIO_RANGE
+        error = shaved(output.clamp(0, 1) - target, self.scale) * STUDIO_RANGE
         return error.square().mean(dim=(1, 2, 3))
 
 

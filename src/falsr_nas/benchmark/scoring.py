@@ -15,7 +15,7 @@ from torch import Tensor
 
 from falsr_nas.benchmark.image_quality import ProtocolScore
 from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
-from falsr_nas.benchmark.peers import PEERS, Peer
+from falsr_nas.benchmark.peers import PEERS_BY_SCALE, Peer
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.errors import DataError
@@ -64,11 +64,12 @@ class ModelScore:
     Attributes:
         model: the model's name.
         params: number of parameters.
-        mult_adds: mult-adds at 480x480 low-resolution input.
+        mult_adds: mult-adds for 960x960 output.
         protocol: the scoring protocol of all scores.
         self_ensemble: whether outputs are averages over the eight flips and rotations.
         sets: scores by set, in the order in which the sets were given.
         published: the name under which the network was published, or None.
+        scale: upscaling factor of the model.
     """
 
     model: str
@@ -78,6 +79,7 @@ class ModelScore:
     self_ensemble: bool
     sets: tuple[SetScore, ...]
     published: str | None = None
+    scale: int = SCALE
 
 
 def benchmark_files(folder: Path) -> list[ImageFile]:
@@ -133,18 +135,19 @@ def score_model(
             small.
     """
     jobs = [(set_name, file) for set_name, files in sets.items() for file in files]
+    scale = model.network.scale
     workers = max(1, min(torch.get_num_threads(), len(jobs), MOST_IMAGES_AT_A_TIME))
 
     def measure(job: tuple[str, ImageFile]) -> _Measured:
         set_name, file = job
         name = file.hr.stem.removesuffix("_HR")
-        pair = load_pairs([file], min_side=LEAST_SIDE)[0]
+        pair = load_pairs([file], min_side=LEAST_SIDE, scale=scale)[0]
         output = super_resolve(
             model.network, pair.lr, protocol, memory_limit // workers, self_ensemble
         )
         if save_images is not None:
             _save(output, save_images / set_name / f"{name}_SR.png")
-        measured = _Measured(name, PSNR(protocol), SSIM(protocol))
+        measured = _Measured(name, PSNR(protocol, scale), SSIM(protocol, scale))
         for metric in (measured.psnr, measured.ssim):
             metric.update(output[None], pair.hr[None])
         return measured
@@ -164,6 +167,7 @@ def score_model(
         self_ensemble,
         tuple(_set_score(name, [done[file] for file in files]) for name, files in sets.items()),
         published_as(model.network),
+        scale,
     )
 
 
@@ -201,7 +205,7 @@ def to_json(result: ModelScore) -> dict[str, Any]:
         "model": result.model,
         "published": result.published,
         "protocol": str(result.protocol),
-        "scale": SCALE,
+        "scale": result.scale,
         "self_ensemble": result.self_ensemble,
         "params": result.params,
         "mult_adds": result.mult_adds,
@@ -220,14 +224,14 @@ def score_table(result: ModelScore) -> Table:
     table = Table(
         "model", "params K", "mult-adds G", *(f"{one.name}\nPSNR/SSIM" for one in result.sets)
     )
-    table.title = f"x{SCALE}, protocol {result.protocol}" + (
+    table.title = f"x{result.scale}, protocol {result.protocol}" + (
         ", self-ensemble" if result.self_ensemble else ""
     )
     scores = (f"{one.mean.psnr:.4f}/{one.mean.ssim:.5f}" for one in result.sets)
     table.add_row(
         result.model, f"{result.params / 1e3:.1f}", f"{result.mult_adds / 1e9:.2f}", *scores
     )
-    if peer := PEERS.get(result.published or ""):
+    if peer := PEERS_BY_SCALE[result.scale].get(result.published or ""):
         table.add_row(
             f"{peer.name}, published",
             f"{peer.params_k:g}",

@@ -14,7 +14,6 @@ from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.ends import SCALE
 
 
 def super_resolve(
@@ -24,12 +23,13 @@ def super_resolve(
     memory_limit: int = MEMORY_LIMIT,
     self_ensemble: bool = False,
 ) -> Tensor:
-    """Upscale an image under a protocol: 8-bit RGB (3, H, W) -> 8-bit RGB (3, 2H, 2W).
+    """Upscale an image under a protocol: 8-bit RGB (3, H, W) -> 8-bit RGB (3, sH, sW).
 
-    A luma network upscales the full-range Y of the image; the two chroma planes are interpolated.
-    Under ``standard`` this is bicubic interpolation of the planes. Under ``falsr`` it is what the
-    authors' script does: Pillow's bicubic interpolation of the 8-bit image, with an offset of half
-    a level (the script encodes chroma around 127.5 and decodes it around 128).
+    s is the network's scale. A luma network upscales the full-range Y of the image; the two chroma
+    planes are interpolated. Under ``standard`` this is bicubic interpolation of the planes. Under
+    ``falsr`` it is what the authors' script does: Pillow's bicubic interpolation of the 8-bit
+    image, with an offset of half a level (the script encodes chroma around 127.5 and decodes it
+    around 128).
 
     Args:
         network: a network on luma or on RGB, in evaluation mode.
@@ -47,14 +47,17 @@ def super_resolve(
     low = rgb_to_ypbpr(levels)
     high = upscale(network, low[:, :1], memory_limit, self_ensemble)
     if protocol == ScoringProtocol.falsr:
-        chroma = rgb_to_ypbpr(_pillow_bicubic(rgb).unsqueeze(0) / PEAK)[:, 1:] - 0.5 / PEAK
+        chroma = (
+            rgb_to_ypbpr(_pillow_bicubic(rgb, network.scale).unsqueeze(0) / PEAK)[:, 1:]
+            - 0.5 / PEAK
+        )
     else:
-        chroma = bicubic(low[:, 1:])
+        chroma = bicubic(low[:, 1:], network.scale)
     return quantise(PEAK * ypbpr_to_rgb(torch.cat([high, chroma], dim=1)), protocol)[0]
 
 
-def _pillow_bicubic(rgb: Tensor) -> Tensor:
-    """8-bit RGB (3, H, W) -> (3, 2H, 2W)."""
+def _pillow_bicubic(rgb: Tensor, scale: int) -> Tensor:
+    """8-bit RGB (3, H, W) -> (3, sH, sW)."""
     image = Image.fromarray(rgb.permute(1, 2, 0).numpy())
-    larger = image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.BICUBIC)
+    larger = image.resize((scale * image.width, scale * image.height), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(larger)).permute(2, 0, 1)

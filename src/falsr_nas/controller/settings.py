@@ -39,7 +39,7 @@ class Constraints(Settings, group="constraints"):
     """The limits of a search (paper, II).
 
     Attributes:
-        max_mult_adds: maximum mult-adds at 480x480 low-resolution input, in G, > 0; None for no
+        max_mult_adds: maximum mult-adds at 1280x720 output, in G, > 0; None for no
             limit. Networks above it are never trained, since mult-adds are known beforehand.
         min_psnr: minimum PSNR on the validation images, in dB; None for no limit. A network that
             meets it dominates every network that does not.

@@ -56,6 +56,7 @@ class SuperResolutionData(pl.LightningDataModule):
         steps_per_epoch: int,
         steps_per_call: int = 25,
         val_pixels: int = VAL_PIXELS,
+        scale: int = 2,
     ) -> None:
         """Store the settings; images are read by :meth:`setup`.
 
@@ -67,12 +68,13 @@ class SuperResolutionData(pl.LightningDataModule):
             steps_per_call: optimiser steps in one call of the training step; the last call of an
                 epoch may have fewer.
             val_pixels: LR pixels that a validation batch may hold.
+            scale: size of the HR images in LR images.
 
         Raises:
             DataError: a number is below 1.
         """
         super().__init__()
-        self.settings = settings
+        self.settings, self.scale = settings, scale
         self.batch_size, self.patch_size = batch_size, patch_size
         self.steps_per_epoch, self.steps_per_call, self.val_pixels = (
             steps_per_epoch,
@@ -93,12 +95,13 @@ class SuperResolutionData(pl.LightningDataModule):
         """
         if self._pools:
             return
-        files = find_images(self.settings)
+        files = find_images(self.settings, self.scale)
         # Validation images first, because errors in them are found sooner. They are scored without
         # patches, so their minimum size does not depend on the patch size.
-        val = load_pairs(files.val, MIN_CROP // 2, self.settings.val_crop, self.settings.on_error)
+        crop, on_error = self.settings.val_crop, self.settings.on_error
+        val = load_pairs(files.val, MIN_CROP // self.scale, crop, on_error, scale=self.scale)
         self._val_batches = ValidationSet.of(val).batches(self.val_pixels)
-        train = load_pairs(files.train, self.patch_size, on_error=self.settings.on_error)
+        train = load_pairs(files.train, self.patch_size, on_error=on_error, scale=self.scale)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 
     def pool(self, device: torch.device | str = "cpu") -> PatchPool:
@@ -145,7 +148,7 @@ class SuperResolutionData(pl.LightningDataModule):
         return Loader([self.steps_per_call] * calls + [rest] * bool(rest))
 
     def val_dataloader(self) -> Loader[tuple[Tensor, Tensor]]:
-        """Return the validation batches: LR luma (N, 1, h, w) and HR luma (N, 1, 2h, 2w).
+        """Return the validation batches: LR luma (N, 1, h, w) and HR luma (N, 1, sh, sw).
 
         Luma is float32 in [0, 1].
         """

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from falsr_nas.data.degradation import crop_even, downscale
+from falsr_nas.data.degradation import downscale, modcrop
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
 from falsr_nas.data.sources import ImageFile
 
 log = logging.getLogger(__name__)
+
+OTHER_FACTORS = (2, 3, 4, 8)
+"""Factors of the LR images that benchmark sets come with."""
 
 MAX_THREADS = 8  # that decode; Pillow releases the global interpreter lock
 
@@ -28,7 +31,7 @@ class Pair:
     Attributes:
         path: the HR file.
         lr: (3, h, w) uint8 RGB.
-        hr: (3, 2h, 2w) uint8 RGB.
+        hr: (3, sh, sw) uint8 RGB; s is the scale.
     """
 
     path: Path
@@ -37,19 +40,27 @@ class Pair:
 
 
 def load_pairs(
-    files: Sequence[ImageFile], min_side: int, crop: int = 0, on_error: str = "stop"
+    files: Sequence[ImageFile],
+    min_side: int,
+    crop: int = 0,
+    on_error: str = "stop",
+    *,
+    scale: int = 2,
 ) -> list[Pair]:
     """Decode images, in the order of ``files``.
 
-    LR images without a file are made by the degradation.
+    LR images without a file are made by the degradation, and so are those whose file is that of
+    another scale: benchmark sets have LR images for one scale only.
 
     Args:
         files: the files to read.
         min_side: LR pixels that each side must have, e.g. the patch size.
-        crop: HR side of the centre crop to keep, even; 0 keeps whole images. A shorter side is
-            kept whole.
+        crop: HR side of the centre crop to keep, rounded down to a multiple of ``scale``; 0 keeps
+            whole images. A shorter side is kept whole.
         on_error: ``skip`` leaves out images that cannot be used, with a warning that names them;
             ``stop`` raises.
+        scale: size of the HR images in LR images. Sides of HR images that are no multiples of it
+            lose their last rows or columns.
 
     Raises:
         DataError: an image cannot be used, or none is left.
@@ -57,7 +68,7 @@ def load_pairs(
     pairs = []
     for decoded in _decode(files):
         try:
-            pairs.append(_centre(_pair(*decoded, min_side), crop))
+            pairs.append(_centre(_pair(*decoded, min_side, scale), crop, scale))
         except DataError as error:
             if on_error != "skip":
                 raise
@@ -86,35 +97,47 @@ def _try(path: Path) -> Tensor | DataError:
 
 
 def _pair(
-    file: ImageFile, hr: Tensor | DataError, lr: Tensor | DataError | None, min_side: int
+    file: ImageFile,
+    hr: Tensor | DataError,
+    lr: Tensor | DataError | None,
+    min_side: int,
+    scale: int,
 ) -> Pair:
     if isinstance(hr, DataError):
         raise hr
     if isinstance(lr, DataError):
         raise lr
     height, width = hr.shape[1:]
-    if min(height, width) < 2 * min_side:
+    if min(height, width) < (least := scale * min_side):
         raise DataError(
-            f"image {file.hr} is {width}x{height}: it needs at least {2 * min_side}x{2 * min_side} "
+            f"image {file.hr} is {width}x{height}: it needs at least {least}x{least} "
             f"pixels ({min_side}x{min_side} at low resolution)"
         )
-    hr = crop_even(hr)
-    if lr is None:
-        return Pair(file.hr, downscale(hr), hr)
-    if (lr.shape[1] * 2, lr.shape[2] * 2) != tuple(hr.shape[1:]):
+    hr = modcrop(hr, scale)
+    if lr is None or any(
+        tuple(lr.shape[1:]) == (height // other, width // other)
+        for other in OTHER_FACTORS
+        if other != scale
+    ):
+        return Pair(file.hr, downscale(hr, scale), hr)
+    if (lr.shape[1] * scale, lr.shape[2] * scale) != tuple(hr.shape[1:]):
         raise DataError(
             f"image {file.lr} is {lr.shape[2]}x{lr.shape[1]}: "
-            f"it must be half of {file.hr}, which is {width}x{height}"
+            f"it must be {file.hr}, which is {width}x{height}, divided by {scale}"
         )
     return Pair(file.hr, lr, hr)
 
 
-def _centre(pair: Pair, crop: int) -> Pair:
+def _centre(pair: Pair, crop: int, scale: int) -> Pair:
     """Crop both images to their centre; copies, so that the whole images are freed."""
     if not crop:
         return pair
-    height, width = (min(crop // 2, side) for side in pair.lr.shape[1:])
+    height, width = (min(crop // scale, side) for side in pair.lr.shape[1:])
     top, left = (pair.lr.shape[1] - height) // 2, (pair.lr.shape[2] - width) // 2
     lr = pair.lr[:, top : top + height, left : left + width]
-    hr = pair.hr[:, 2 * top : 2 * (top + height), 2 * left : 2 * (left + width)]
+    rows, columns = (
+        slice(scale * start, scale * (start + length))
+        for start, length in ((top, height), (left, width))
+    )
+    hr = pair.hr[:, rows, columns]
     return Pair(pair.path, lr.clone(), hr.clone())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ class PatchPool:
 
         Args:
             lr: (P, 3) uint8, the LR pixels of all images.
-            hr: (4P, 3) uint8, the HR pixels, images in the same order.
+            hr: (s^2 P, 3) uint8, the HR pixels, images in the same order; s is the scale.
             geometry: (3, images) int64: each image's first LR pixel, its LR height, its LR width.
             min_side: the shortest LR side of all images.
         """
@@ -34,6 +36,7 @@ class PatchPool:
         self._luma = LUMA.to(lr.device)
         self._bits = torch.tensor([[1], [2], [4]], device=lr.device)
         self._min_side = min_side
+        self._scale = math.isqrt(len(hr) // len(lr))
 
     @classmethod
     def pack(cls, pairs: list[Pair]) -> PatchPool:
@@ -51,12 +54,13 @@ class PatchPool:
         ends = sizes.prod(1).cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends[:-1]])
         lr = torch.empty(int(ends[-1]), 3, dtype=torch.uint8)
-        hr = torch.empty(4 * len(lr), 3, dtype=torch.uint8)
+        density = pairs[0].hr[0].numel() // pairs[0].lr[0].numel()  # the scale squared
+        hr = torch.empty(density * len(lr), 3, dtype=torch.uint8)
         while pairs:
             pair = pairs.pop()
             start, end = int(starts[len(pairs)]), int(ends[len(pairs)])
             lr[start:end] = pair.lr.flatten(1).t()
-            hr[4 * start : 4 * end] = pair.hr.flatten(1).t()
+            hr[density * start : density * end] = pair.hr.flatten(1).t()
         return cls(lr, hr, torch.stack([starts, *sizes.unbind(1)]), int(sizes.min()))
 
     def __len__(self) -> int:
@@ -102,8 +106,8 @@ class PatchPool:
             patch_size: LR side p.
 
         Returns:
-            LR luma (N, 1, p, p) and HR luma (N, 1, 2p, 2p), float32 in [0, 1]; pixel (y, x)
-            of LR is at (2y, 2x) in HR.
+            LR luma (N, 1, p, p) and HR luma (N, 1, sp, sp), float32 in [0, 1]; s is the scale,
+            and pixel (y, x) of LR is at (sy, sx) in HR.
 
         Raises:
             DataError: an image is smaller than the patch, or ``patch_size`` is below 1.
@@ -121,11 +125,11 @@ class PatchPool:
             _pick(places[2], width - (patch_size - 1)),
         )
         lr = self._gather(self._lr, start + row * width + column, width, flips, patch_size)
-        # HR has twice as many rows of twice as many pixels: pixel (2y, 2x) of an image is at
+        # At x2, HR has twice as many rows of twice as many pixels: pixel (2y, 2x) of an image is at
         # 4yw + 2x.
-        hr = self._gather(
-            self._hr, 4 * (start + row * width) + 2 * column, 2 * width, flips, 2 * patch_size
-        )
+        s = self._scale
+        corner = s * s * (start + row * width) + s * column
+        hr = self._gather(self._hr, corner, s * width, flips, s * patch_size)
         return lr, hr
 
     def sample(

@@ -19,8 +19,8 @@ class DataSettings(Settings, group="data"):
         on_error: ``stop`` at the first image that cannot be used, or ``skip`` it with a warning
             that names it.
         val_crop: HR side, in pixels, of the centre crop of each validation image; even, at least
-            32; 0 for whole images. The default keeps validation a small part of a short training
-            (our choice; the paper scores whole images).
+            32, and rounded down to a multiple of the scale; 0 for whole images. The default keeps
+            validation a small part of a short training (our choice; the paper scores whole images).
 
     Raises:
         DataError: a value is out of its range.
@@ -78,8 +78,8 @@ class Div2kSettings(DataSettings):
 
     Attributes:
         root: folder with ``DIV2K_train_HR`` and ``DIV2K_valid_HR``. The official LR images are read
-            from ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2`` if these folders
-            exist, else LR images are made by the benchmarks' degradation.
+            from ``DIV2K_train_LR_bicubic/X2`` and ``DIV2K_valid_LR_bicubic/X2``, or X3 and X4, if
+            these folders exist, else LR images are made by the benchmarks' degradation.
     """
 
     root: str = "data/DIV2K"

@@ -39,8 +39,12 @@ class Split:
     val: tuple[ImageFile, ...]
 
 
-def find_images(settings: DataSettings) -> Split:
+def find_images(settings: DataSettings, scale: int = 2) -> Split:
     """Return the image files of a data source, in a fixed order.
+
+    Args:
+        settings: the data source.
+        scale: of the low-resolution images, where the source has them.
 
     Raises:
         DataError: a folder is missing or empty, an image is both in training and in validation, or
@@ -52,7 +56,7 @@ def find_images(settings: DataSettings) -> Split:
         case FolderSettings():
             return _folders(settings)
         case Div2kSettings():
-            return _div2k(Path(settings.root).expanduser())
+            return _div2k(Path(settings.root).expanduser(), scale)
     raise DataError(
         f"data: {type(settings).__name__} is no data source: choose photographs, folder or div2k"
     )
@@ -76,21 +80,21 @@ def _folders(settings: FolderSettings) -> Split:
     return Split(tuple(map(ImageFile, train)), tuple(map(ImageFile, val)))
 
 
-def _div2k(root: Path) -> Split:
+def _div2k(root: Path, scale: int) -> Split:
     missing = [name for name in ("DIV2K_train_HR", "DIV2K_valid_HR") if not (root / name).is_dir()]
     if missing:
         raise DataError(
             f"data.root: no {' and no '.join(missing)} in {root}: it must contain DIV2K_train_HR "
             "(0001.png ... 0800.png) and DIV2K_valid_HR (0801.png ... 0900.png) and, for the "
-            "official LR images, DIV2K_train_LR_bicubic/X2 (0001x2.png ...) and "
-            "DIV2K_valid_LR_bicubic/X2 (0801x2.png ...)"
+            f"official LR images, DIV2K_train_LR_bicubic/X{scale} (0001x{scale}.png ...) and "
+            f"DIV2K_valid_LR_bicubic/X{scale} (0801x{scale}.png ...)"
         )
-    return Split(_div2k_part(root, "train"), _div2k_part(root, "valid"))
+    return Split(_div2k_part(root, "train", scale), _div2k_part(root, "valid", scale))
 
 
-def _div2k_part(root: Path, part: str) -> tuple[ImageFile, ...]:
+def _div2k_part(root: Path, part: str, scale: int) -> tuple[ImageFile, ...]:
     hr = list_images(root / f"DIV2K_{part}_HR")
-    lr = root / f"DIV2K_{part}_LR_bicubic" / "X2"
+    lr = root / f"DIV2K_{part}_LR_bicubic" / f"X{scale}"
     if not lr.is_dir():
         return tuple(map(ImageFile, hr))
-    return tuple(ImageFile(path, lr / f"{path.stem}x2{path.suffix}") for path in hr)
+    return tuple(ImageFile(path, lr / f"{path.stem}x{scale}{path.suffix}") for path in hr)

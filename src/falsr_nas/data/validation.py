@@ -19,7 +19,7 @@ class ValidationSet:
     Attributes:
         names: file names, one per image.
         lr: (1, 1, h, w) per image.
-        hr: (1, 1, 2h, 2w) per image.
+        hr: (1, 1, sh, sw) per image; s is the scale.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class ValidationSet:
         return len(self.names)
 
     def batches(self, max_pixels: int) -> list[tuple[Tensor, Tensor]]:
-        """Return all images in batches of equal shape: (N, 1, h, w) and (N, 1, 2h, 2w).
+        """Return all images in batches of equal shape: (N, 1, h, w) and (N, 1, sh, sw).
 
         Args:
             max_pixels: LR pixels that a batch may hold; a larger image is a batch of its own.

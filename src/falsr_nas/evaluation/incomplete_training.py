@@ -41,6 +41,8 @@ class IncompleteTraining:
         data: DataSettings,
         seed: int,
         devices: int = 1,
+        *,
+        scale: int = 2,
     ) -> None:
         self.settings = settings
         self.training = training
@@ -51,6 +53,7 @@ class IncompleteTraining:
             batch_size=training.batch_size,
             patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
+            scale=scale,
         )
 
     @classmethod
@@ -58,7 +61,14 @@ class IncompleteTraining:
         cls, settings: IncompleteTrainingSettings, context: EvaluationContext
     ) -> IncompleteTraining:
         """Make the evaluator of a search."""
-        return cls(settings, context.training, context.data, context.seed, context.devices)
+        return cls(
+            settings,
+            context.training,
+            context.data,
+            context.seed,
+            context.devices,
+            scale=context.scale,
+        )
 
     def prepare(self) -> None:
         """Decode the images, once for all candidates.

@@ -90,12 +90,14 @@ class EvaluationContext:
         data: the images.
         seed: seed of the search.
         devices: devices, or processes, that evaluate each candidate together.
+        scale: upscaling factor of the candidates.
     """
 
     training: TrainingSettings
     data: DataSettings
     seed: int
     devices: int = 1
+    scale: int = 2
 
 
 EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")

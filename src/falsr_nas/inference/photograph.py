@@ -24,13 +24,12 @@ from falsr_nas.inference.tiling import forward, tile_bytes, tiles, work_footprin
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.ends import SCALE
 
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 _PROCESS_MEMORY = 400 * MIB  # Python, PyTorch, Pillow and a network's weights; measured
-# Numbers per low-resolution pixel of a tile to convert colours: planes at both sizes, as floats.
-_COLOUR_FLOATS = 100
+# Numbers per output pixel of a tile to convert colours: planes at both sizes, as floats.
+_COLOUR_FLOATS = 25
 _BICUBIC_MARGIN = 2
 # Minimum width of a tile in margins: smaller ones take more than four times the work; our choice.
 _MIN_TILE_MARGINS = 4
@@ -75,7 +74,7 @@ def upscale_photograph(
     self_ensemble: bool = False,
     on_tile: Callable[[float], None] = lambda share: None,
 ) -> Photograph:
-    """Upscale a photograph to twice its size, with the same channels and bits.
+    """Upscale a photograph by the network's scale, with the same channels and bits.
 
     Colours are those of :func:`falsr_nas.benchmark.super_resolve` under the ``standard`` protocol:
     a luma network upscales the full-range Y, and the chroma is interpolated. Alpha is interpolated,
@@ -94,20 +93,22 @@ def upscale_photograph(
     pixels = photograph.pixels
     height, width, channels = pixels.shape
     footprint = _footprint(network, photograph.alpha, self_ensemble)
-    pieces = tiles(footprint, height, width, _memory_for_tiles(footprint, photograph, memory))
-    output = np.empty((SCALE * height, SCALE * width, channels), pixels.dtype)
+    scale = network.scale
+    memory_for_tiles = _memory_for_tiles(footprint, photograph, memory, scale)
+    pieces = tiles(footprint, height, width, memory_for_tiles, scale)
+    output = np.empty((scale * height, scale * width, channels), pixels.dtype)
     with torch.inference_mode():
         for tile in pieces:
             upscaled = _upscale_tile(network, pixels[tile.source], self_ensemble)
             output[tile.target] = upscaled[tile.kept]
             rows, columns = tile.target
             area = (rows.stop - rows.start) * (columns.stop - columns.start)
-            on_tile(area / (SCALE**2 * height * width))
+            on_tile(area / (scale**2 * height * width))
     return replace(photograph, pixels=output)
 
 
 def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -> Pixels:
-    """Upscale the pixels of a tile: (h, w, channels) -> (2h, 2w, channels)."""
+    """Upscale the pixels of a tile: (h, w, channels) -> (sh, sw, channels)."""
     peak = np.iinfo(pixels.dtype).max
     levels = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / peak
     count = 3 if levels.shape[1] > 2 else 1
@@ -115,7 +116,8 @@ def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -
     if alpha.shape[1]:
         spread = _spread_colours(colours, alpha)
         output = torch.cat(
-            [_upscale_colours(network, spread, self_ensemble), bicubic(alpha)], dim=1
+            [_upscale_colours(network, spread, self_ensemble), bicubic(alpha, network.scale)],
+            dim=1,
         )
     else:
         output = _upscale_colours(network, colours, self_ensemble)
@@ -127,16 +129,15 @@ def _upscale_colours(network: SuperResolver, colours: Tensor, self_ensemble: boo
     """Upscale grey or RGB planes in [0, 1] with a luma or RGB network: (1, C, h, w), C of 1 or 3.
 
     Returns:
-        (1, C, 2h, 2w), not clipped.
+        (1, C, sh, sw), not clipped; s is the network's scale.
     """
     if colours.shape[1] == network.planes:
         return forward(network, colours, self_ensemble)
     if network.planes == 3:
         return rgb_to_ypbpr(forward(network, colours.expand(-1, 3, -1, -1), self_ensemble))[:, :1]
     planes = rgb_to_ypbpr(colours)
-    return ypbpr_to_rgb(
-        torch.cat([forward(network, planes[:, :1], self_ensemble), bicubic(planes[:, 1:])], dim=1)
-    )
+    luma = forward(network, planes[:, :1], self_ensemble)
+    return ypbpr_to_rgb(torch.cat([luma, bicubic(planes[:, 1:], network.scale)], dim=1))
 
 
 def _spread_colours(colours: Tensor, alpha: Tensor) -> Tensor:
@@ -165,19 +166,19 @@ def _footprint(network: SuperResolver, alpha: bool, self_ensemble: bool) -> Foot
     """Return the footprint of a tile of a photograph, conversion of colours included."""
     work = work_footprint(network, self_ensemble)
     margin = max(work.margin, _BICUBIC_MARGIN) + (_SPREAD if alpha else 0)
-    return Footprint(margin, work.floats + _COLOUR_FLOATS)
+    return Footprint(margin, work.floats + _COLOUR_FLOATS * network.scale**2)
 
 
-def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int) -> int:
+def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int, scale: int) -> int:
     """Return the bytes of ``memory`` that the process and the two images leave for tiles."""
     pixels = photograph.pixels
     height, width, channels = pixels.shape
-    result = SCALE**2 * pixels.nbytes
+    result = scale**2 * pixels.nbytes
     images = _PROCESS_MEMORY + pixels.nbytes + result
     side = min(_MIN_TILE_MARGINS * footprint.margin + 1, max(height, width))
     # To encode 8 bits, Pillow copies the image with 1 or 4 bytes per pixel.
     copied = (1 if channels == 1 else 4) if photograph.bits == 8 else 0
-    encoding = _PROCESS_MEMORY + result + SCALE**2 * height * width * copied
+    encoding = _PROCESS_MEMORY + result + scale**2 * height * width * copied
     needed = max(images + tile_bytes(footprint, side), encoding)
     if memory < needed:
         raise UserError(

@@ -77,7 +77,7 @@ def for_format(photograph: Photograph, name: str) -> Photograph:
     """Return a photograph without its alpha channel if the format has none and all is opaque.
 
     Args:
-        photograph: what will be upscaled to twice its size.
+        photograph: what will be upscaled.
         name: a format of :data:`~falsr_nas.data.formats.WRITTEN`.
 
     Raises:

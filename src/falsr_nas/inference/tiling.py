@@ -13,7 +13,6 @@ from falsr_nas.errors import UserError
 from falsr_nas.inference.memory import MIB
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.ends import SCALE
 
 MEMORY_LIMIT = 3072 * MIB
 """Default limit of the memory for a forward pass, in bytes."""
@@ -27,10 +26,10 @@ _FRAGMENTATION = 2.5
 def upscale(
     network: SuperResolver, x: Tensor, memory_limit: int = MEMORY_LIMIT, self_ensemble: bool = False
 ) -> Tensor:
-    """Upscale planes: (N, planes, H, W) in [0, 1] -> (N, planes, 2H, 2W), not clipped.
+    """Upscale planes: (N, planes, H, W) in [0, 1] -> (N, planes, sH, sW), not clipped.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode; s is its scale.
         x: one plane of luma or three of RGB, as the network expects.
         memory_limit: bytes that a forward pass may take. A larger image is upscaled in tiles that
             overlap by the network's margin, so that the result is the same.
@@ -42,12 +41,11 @@ def upscale(
     """
     height, width = x.shape[-2:]
     with torch.inference_mode():
-        pieces = tiles(
-            work_footprint(network, self_ensemble), height, width, memory_limit // x.shape[0]
-        )
+        footprint = work_footprint(network, self_ensemble)
+        pieces = tiles(footprint, height, width, memory_limit // x.shape[0], network.scale)
         if len(pieces) == 1:
             return forward(network, x, self_ensemble)
-        output = x.new_empty(*x.shape[:2], SCALE * height, SCALE * width)
+        output = x.new_empty(*x.shape[:2], network.scale * height, network.scale * width)
         for tile in pieces:
             output[..., *tile.target] = forward(network, x[..., *tile.source], self_ensemble)[
                 ..., *tile.kept
@@ -76,7 +74,7 @@ def work_footprint(network: SuperResolver, self_ensemble: bool) -> Footprint:
     footprint = network.footprint
     if not self_ensemble:
         return footprint
-    return replace(footprint, floats=footprint.floats + network.planes * (2 + 3 * SCALE**2))
+    return replace(footprint, floats=footprint.floats + network.planes * (2 + 3 * network.scale**2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,9 @@ class Tile:
     target: tuple[slice, slice]
 
 
-def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> list[Tile]:
+def tiles(
+    footprint: Footprint, height: int, width: int, memory_limit: int, scale: int = 2
+) -> list[Tile]:
     """Return the tiles of a low-resolution image; a single one if the whole image fits.
 
     Args:
@@ -103,6 +103,7 @@ def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> l
         height: of the image.
         width: of the image.
         memory_limit: bytes for a forward pass over a tile.
+        scale: of the network.
 
     Raises:
         UserError: ``memory_limit`` is too small for one pixel and its margins.
@@ -110,8 +111,8 @@ def tiles(footprint: Footprint, height: int, width: int, memory_limit: int) -> l
     rows, columns = tile_size(footprint, height, width, memory_limit)
     return [
         Tile(*zip(down, across, strict=True))
-        for down in _cuts(height, rows, footprint.margin)
-        for across in _cuts(width, columns, footprint.margin)
+        for down in _cuts(height, rows, footprint.margin, scale)
+        for across in _cuts(width, columns, footprint.margin, scale)
     ]
 
 
@@ -138,13 +139,13 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
     return rows, columns
 
 
-def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice]]:
+def _cuts(length: int, tile: int, margin: int, scale: int) -> list[tuple[slice, slice, slice]]:
     """Return source, kept and target of the tiles along one side, all at most ``tile`` long.
 
     All have the same size, so that the allocator reuses the same blocks and memory does not grow.
     """
     if tile >= length:
-        return [(slice(0, length), slice(0, SCALE * length), slice(0, SCALE * length))]
+        return [(slice(0, length), slice(0, scale * length), slice(0, scale * length))]
     # A tile keeps the pixels that are at least a margin away from its cut sides, and all pixels at
     # the border of the image, where the network pads as it does on the whole image.
     count = max(2, -(-(length - 2 * margin) // (tile - 2 * margin)))
@@ -154,8 +155,8 @@ def _cuts(length: int, tile: int, margin: int) -> list[tuple[slice, slice, slice
     return [
         (
             slice(start, start + size),
-            slice(SCALE * (left - start), SCALE * (right - start)),
-            slice(SCALE * left, SCALE * right),
+            slice(scale * (left - start), scale * (right - start)),
+            slice(scale * left, scale * right),
         )
         for start, (left, right) in zip(starts, pairwise(edges), strict=True)
     ]

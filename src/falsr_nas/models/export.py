@@ -1,7 +1,8 @@
 """Export of models to ONNX, PyTorch's exported programs and TorchScript.
 
 Exported models take ``input`` (N, C, H, W), float32 in [0, 1], of any N, H and W, and return
-``output`` (N, C, 2H, 2W). Each is read back, run and compared with PyTorch before it is written.
+``output`` (N, C, sH, sW), s being the scale. Each is read back, run and compared with PyTorch
+before it is written.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ ONNX files have metadata of their own."""
 _EXAMPLE_SIZE = (2, 13, 19)  # N, H, W; exporters take sizes of 0 and 1 for constants
 
 Runner = Callable[[Tensor], Tensor]
-"""An exported model that can be called: (N, C, H, W) -> (N, C, 2H, 2W)."""
+"""An exported model that can be called: (N, C, H, W) -> (N, C, sH, sW), s the scale."""
 
 
 class ExportError(UserError):
@@ -79,11 +80,11 @@ class RgbUpscaler(nn.Module):
         self.register_buffer("to_rgb", torch.tensor(YPBPR_TO_RGB)[..., None, None])
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> (N, 3, 2H, 2W) in [0, 1]."""
+        """(N, 3, H, W) in [0, 1] -> (N, 3, sH, sW) in [0, 1]."""
         if self.planes == 3:
             return self.network(rgb).clamp(0, 1)  # type: ignore[no-any-return]
-        luma = self.network(conv2d(rgb, self.to_luma))  # (N, 1, 2H, 2W)
-        chroma = bicubic(conv2d(rgb, self.to_chroma))  # (N, 2, 2H, 2W)
+        luma = self.network(conv2d(rgb, self.to_luma))  # (N, 1, sH, sW)
+        chroma = bicubic(conv2d(rgb, self.to_chroma), self.network.scale)  # (N, 2, sH, sW)
         return conv2d(torch.cat([luma, chroma], dim=1), self.to_rgb).clamp(0, 1)
 
 

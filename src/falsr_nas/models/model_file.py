@@ -23,13 +23,13 @@ from torch import Tensor
 from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
-from falsr_nas.networks.baselines import BASELINES, Bicubic, baseline_name
+from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cost import genome_cost
-from falsr_nas.space.ends import SCALE
+from falsr_nas.space.ends import SCALES
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Genome
 
@@ -131,13 +131,14 @@ def find_model(name: str) -> Model:
     """Return the model that a command's ``model`` setting names.
 
     Args:
-        name: path of a model file or of a model's folder; or ``bicubic``, which has no weights.
+        name: path of a model file or of a model's folder; or ``bicubic``, ``bicubic_x3`` or
+            ``bicubic_x4``, which have no weights.
 
     Raises:
         UserError: as :func:`load_model`.
     """
-    if name == "bicubic":
-        return Model(Bicubic(), name, {})
+    if name in BICUBIC:
+        return Model(BASELINES[name](), name, {})
     return load_model(Path(name).expanduser())
 
 
@@ -152,7 +153,7 @@ def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dic
     """
     return {
         **_architecture(network),
-        "scale": SCALE,
+        "scale": network.scale,
         "provenance": dict(provenance),
         "falsr_nas": __version__,
     }
@@ -173,7 +174,8 @@ def _load_folder(folder: Path) -> Model:
     if not (folder / WEIGHTS).is_file():
         raise ModelFileError(f"{folder}: not the folder of a model: it has no {WEIGHTS}")
     model = load_model(folder / WEIGHTS)
-    _check_config(folder / CONFIG, _architecture(model.network))
+    scale = {"scale": model.network.scale}
+    _check_config(folder / CONFIG, scale | _architecture(model.network))
     return replace(model, name=folder.resolve().name, path=folder)
 
 
@@ -189,7 +191,7 @@ def _check_config(path: Path, architecture: Mapping[str, Any]) -> None:
         config = None
     if not isinstance(config, dict):
         raise ModelFileError(f"{path}: not a JSON object")
-    for name, value in {"scale": SCALE, **architecture}.items():
+    for name, value in architecture.items():
         if config.get(name) != value:
             raise ModelFileError(f"{path}: its {name} differs from that of {WEIGHTS} beside it")
 
@@ -202,14 +204,21 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
             weights = {name: file.get_tensor(name).clone() for name in names}
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from None
-    if metadata.get("scale") != str(SCALE):
+    scale = metadata.get("scale")
+    if scale not in [str(known) for known in SCALES]:
         raise ModelFileError(
-            f"{path}: not a model of this project: its metadata has no scale {SCALE}"
+            f"{path}: not a model of this project: its metadata has no scale of 2, 3 or 4"
         )
     if "baseline" in metadata:
-        return _baseline(path, metadata["baseline"], weights), _provenance(metadata)
-    genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
-    return _genome_network(path, genome, target, weights), _provenance(metadata)
+        network = _baseline(path, metadata["baseline"], weights)
+    else:
+        genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
+        network = _genome_network(path, genome, target, weights)
+    if scale != str(network.scale):
+        raise ModelFileError(
+            f"{path}: its metadata has scale {scale}, but its network is for x{network.scale}"
+        )
+    return network, _provenance(metadata)
 
 
 def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:

@@ -1,13 +1,15 @@
-"""Published x2 networks as baselines: bicubic interpolation, SRCNN, FSRCNN, VDSR, CARN, CARN-M.
+"""Published networks as baselines: bicubic interpolation, SRCNN, FSRCNN, VDSR, CARN, CARN-M.
 
-All convolutions pad with zeros to keep the size, so that the output is exactly twice the input.
-Weights are not included. Published costs and scores are in :mod:`falsr_nas.benchmark.peers`. Where
-a network's parameters or mult-adds differ from those by more than 0.5%, its docstring says why.
+Bicubic interpolation is for any scale, the networks are for x2. All convolutions pad with zeros to
+keep the size, so that the output is exactly twice the input. Weights are not included. Published
+costs and scores are in :mod:`falsr_nas.benchmark.peers`. Where a network's parameters or mult-adds
+differ from those by more than 0.5%, its docstring says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -21,28 +23,32 @@ from falsr_nas.space.ends import SCALE
 _MEAN = (0.4488, 0.4371, 0.4040)  # mean RGB of DIV2K, which CARN subtracts
 
 
-def bicubic(x: Tensor) -> Tensor:
-    """Upscale by bicubic interpolation: (N, C, H, W) -> (N, C, 2H, 2W).
+def bicubic(x: Tensor, scale: int = SCALE) -> Tensor:
+    """Upscale by bicubic interpolation: (N, C, H, W) -> (N, C, sH, sW), s the scale.
 
     As in MATLAB: a = -0.5 (Keys, 1981), with the border replicated.
     """
     edge = 2  # taps on each side
     # PyTorch uses a = -0.5 only with antialiasing, which does not change the taps of upscaling.
     x = interpolate(
-        pad(x, (edge,) * 4, mode="replicate"), scale_factor=SCALE, mode="bicubic", antialias=True
+        pad(x, (edge,) * 4, mode="replicate"), scale_factor=scale, mode="bicubic", antialias=True
     )
-    return x[..., SCALE * edge : -SCALE * edge, SCALE * edge : -SCALE * edge]
+    return x[..., scale * edge : -scale * edge, scale * edge : -scale * edge]
 
 
 class Bicubic(SuperResolver):
     """Bicubic interpolation as a network without weights."""
 
     planes = 3
-    footprint = Footprint(margin=2, floats=24)
+
+    def __init__(self, scale: int = SCALE) -> None:
+        super().__init__()
+        self.scale = scale
+        self.footprint = Footprint(margin=2, floats=6 * scale**2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, 2H, 2W)."""
-        return bicubic(x)
+        """(N, 3, H, W) -> (N, 3, sH, sW)."""
+        return bicubic(x, self.scale)
 
 
 class SRCNN(SuperResolver):
@@ -212,15 +218,22 @@ class CARNM(CARN):
 
 BASELINES: dict[str, Callable[[], SuperResolver]] = {
     "bicubic": Bicubic,
+    "bicubic_x3": partial(Bicubic, 3),
+    "bicubic_x4": partial(Bicubic, 4),
     "SRCNN": SRCNN,
     "FSRCNN": FSRCNN,
     "VDSR": VDSR,
     "CARN-M": CARNM,
     "CARN": CARN,
 }
-"""Constructors of the baselines by their names in the literature."""
+"""Constructors of the baselines by their names in the literature; bicubic is for x2."""
+
+BICUBIC = ("bicubic", "bicubic_x3", "bicubic_x4")
+"""The baselines without weights."""
 
 
 def baseline_name(network: SuperResolver) -> str | None:
     """Return the name of a baseline, or None for any other network."""
+    if isinstance(network, Bicubic):
+        return BICUBIC[network.scale - SCALE]
     return next((name for name, build in BASELINES.items() if type(network) is build), None)

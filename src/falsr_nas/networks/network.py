@@ -99,6 +99,18 @@ class BilinearResidual(SuperResolver):
         )
 
 
+def body_weights(network: Network) -> dict[str, Tensor]:
+    """Return the weights of stem and cells by name.
+
+    They fit every network that differs in its upsampler and what this reads alone.
+    """
+    return {
+        name: weight
+        for name, weight in network.state_dict().items()
+        if name.startswith(("stem.", "cells."))
+    }
+
+
 def layer_seed(seed: int, name: str, shape: Sequence[int]) -> int:
     """Return a seed in 0..2**63-1 for the weights of a layer, from its name and their shape."""
     text = f"{seed}/{name}/{tuple(shape)}"

@@ -82,6 +82,7 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
             str(content["model"]),
             content["mult_adds"] / 1e9,
             float(content["sets"][benchmark]["psnr"]),
+            int(content["scale"]),
         )
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
@@ -112,10 +113,15 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     written = [page]
     write_page(page, runs)
     scores = (read_score(Path(path), config.benchmark) for path in config.scores)
-    models = [score for score in scores if score is not None]
-    fronts = {run.name: pareto_front(run.evaluations, run.min_psnr) for run in runs}
+    upscaling = runs[0].upscaling
+    models = [score for score in scores if score is not None and score.upscaling == upscaling]
+    fronts = {
+        run.name: pareto_front(run.evaluations, run.min_psnr)
+        for run in runs
+        if run.upscaling == upscaling
+    }
     written.append(page.with_name("figure5.png"))
-    write_figure(written[-1], peers_figure(config.benchmark, models, fronts))
+    write_figure(written[-1], peers_figure(config.benchmark, models, fronts, upscaling))
     for number, run in enumerate(runs, start=1):
         written.append(page.with_name("figure6.png" if len(runs) == 1 else f"figure6-{number}.png"))
         write_figure(written[-1], objectives_figure(run.evaluations, run.min_psnr))

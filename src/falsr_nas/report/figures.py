@@ -12,8 +12,9 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.objectives import pareto_front, scored
-from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
+from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.files import write_atomically
+from falsr_nas.space.ends import SCALE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +77,7 @@ def pareto_figure(
 
     figure = Figure(figsize=(10, 4.5), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, sharey=True)
+    scale = evaluations[0].candidate.genome.scale if evaluations else SCALE
     points = _points(scored(evaluations))
     members = pareto_front(evaluations, min_psnr)
     front, deviations = _points(members), _deviations(members)
@@ -84,12 +86,12 @@ def pareto_figure(
         points[:, [0, 2]],
         front[:, [0, 2]],
         deviations,
-        "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)",
+        "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)",
     )
     _draw_panel(right, points[:, [1, 2]], front[:, [1, 2]], deviations, "parameters (K)")
     left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
     right.tick_params(left=False)
-    peers = [PEERS[name] for name in SHOWN_PEERS]
+    peers = [peer for peer in shown_peers(scale) if benchmark is None or benchmark in peer.psnr]
     scores = [peer.psnr[benchmark] for peer in peers] if benchmark else []
     for axes, costs in (
         (left, [peer.mult_adds_g for peer in peers]),
@@ -108,7 +110,7 @@ def pareto_figure(
             )
         _mark_costs(
             axes,
-            dict(zip(SHOWN_PEERS, costs, strict=True)),
+            dict(zip([peer.name for peer in peers], costs, strict=True)),
             label=None if benchmark else "cost of published networks",
         )
     _limit_psnr(right, points[:, 2], front[:, 2], scores)

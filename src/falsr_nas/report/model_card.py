@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.cost import genome_cost, input_side
 from falsr_nas.space.genome import Genome
 
 if TYPE_CHECKING:
@@ -30,16 +30,18 @@ def model_card(
         scores: scores on benchmark sets; None if it was not scored.
     """
     cost, last = genome_cost(genome), curve[-1]
+    scale, side = genome.scale, input_side(genome.scale)
     best = max(curve, key=lambda point: point.psnr)
     sections = [
         f"# {name}",
-        f"An x2 super-resolution network of {cost.params:,} parameters and"
-        f" {cost.mult_adds / 1e9:.2f} G mult-adds at 480x480 input.",
+        f"An x{scale} super-resolution network of {cost.params:,} parameters and"
+        f" {cost.mult_adds / 1e9:.2f} G mult-adds at {side}x{side} input.",
         f"    {genome}",
         "## Scores",
         f"Validation: {last.psnr:.3f} dB after {last.step:,} steps and"
         f" {last.seconds / 60:.0f} minutes (highest: {best.psnr:.3f} dB at step {best.step:,})."
-        " This is the PSNR of the luma channel (studio range) with 2 pixels shaved. It compares"
+        " This is the PSNR of the luma channel (studio range) with"
+        f" {scale} pixels shaved. It compares"
         " networks on the same validation images and is not comparable with published results.",
         _benchmarks(scores),
         "## Training",

@@ -12,7 +12,7 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.archive.objectives import pareto_front
-from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
+from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
     END_TRAITS,
@@ -35,13 +35,10 @@ MOST_CHARACTERS = {"message": 400, "traceback": 8000}
 
 def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     """Return everything that the page shows of the searches, as values for JSON."""
+    scales = {run.upscaling for run in runs}
     peers = [
-        {
-            "name": name,
-            "mult_adds": PEERS[name].mult_adds_g * 1e9,
-            "params": PEERS[name].params_k * 1e3,
-        }
-        for name in SHOWN_PEERS
+        {"name": peer.name, "mult_adds": peer.mult_adds_g * 1e9, "params": peer.params_k * 1e3}
+        for peer in (shown_peers(scales.pop()) if len(scales) == 1 else ())
     ]
     return {"runs": [_run(run) for run in runs], "peers": peers}
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
-from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.files import write_atomically
 from falsr_nas.report.figures import label_decades
+from falsr_nas.space.ends import SCALE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ _FRONT = "#D55E00"
 
 OBJECTIVES = (
     "MSE on the validation images",
-    "mult-adds at 480\N{MULTIPLICATION SIGN}480 input (G)",
+    "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)",
     "parameters (K)",
 )
 _UNITS = np.array([1.0, 1e9, 1e3])
@@ -48,13 +49,15 @@ class Scored:
 
     Attributes:
         name: name of the model.
-        mult_adds_g: mult-adds in billions at 480x480 input.
+        mult_adds_g: mult-adds in billions at 1280x720 output.
         psnr: mean PSNR of the luma channel in dB.
+        upscaling: its upscaling factor.
     """
 
     name: str
     mult_adds_g: float
     psnr: float
+    upscaling: int = SCALE
 
 
 def write_figure(path: Path, figure: Figure) -> None:
@@ -72,6 +75,7 @@ def peers_figure(
     benchmark: str,
     models: Sequence[Scored] = (),
     fronts: Mapping[str, Sequence[Evaluation]] | None = None,
+    upscaling: int = SCALE,
 ) -> Figure:
     """Plot the paper's Figure 5: PSNR on a benchmark set against mult-adds.
 
@@ -83,12 +87,13 @@ def peers_figure(
         benchmark: name of the benchmark set, e.g. ``Set5``.
         models: our models, with their scores on this benchmark set.
         fronts: Pareto fronts by the names of their searches.
+        upscaling: factor of the models and the published networks.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 5.2), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    peers = [peer for peer in PEERS.values() if benchmark in peer.psnr]
+    peers = [peer for peer in PEERS_BY_SCALE[upscaling].values() if benchmark in peer.psnr]
     falsr = [
         Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark])
         for peer in peers

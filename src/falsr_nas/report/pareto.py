@@ -26,7 +26,7 @@ COLUMNS = (
     "steps",
     "rung",
 )
-"""Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 480x480 input.
+"""Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 1280x720 output.
 
 ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the mean,
 ``scores`` their number, ``steps`` the optimiser steps behind the weights, those of ancestors

@@ -12,6 +12,7 @@ from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.fresh import reported_evaluations
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.archive.store import Store
+from falsr_nas.space.ends import SCALE
 from falsr_nas.space.search_space import SearchSpace
 
 
@@ -32,6 +33,11 @@ class Run:
     scale: ObjectiveScale
     min_psnr: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def upscaling(self) -> int:
+        """Upscaling factor of its networks; 2 where there is none yet."""
+        return self.evaluations[0].candidate.genome.scale if self.evaluations else SCALE
 
 
 def read_run(folder: Path) -> Run:

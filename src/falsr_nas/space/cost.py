@@ -1,7 +1,7 @@
 """Parameters and mult-adds of a genome by formula, without building the network (paper, Table I).
 
-Mult-adds are those of the convolutions, without biases, for an output of 960x960 pixels, as many as
-1280x720 has: at x2 for 480x480 low-resolution input as in the paper, at x3 for 320x320, at x4 for
+Mult-adds are those of the convolutions, without biases, at 960x960 output, which has as many pixels
+as 1280x720: at x2 this is 480x480 low-resolution input as in the paper, at x3 320x320, at x4
 240x240. Parameters include biases.
 """
 

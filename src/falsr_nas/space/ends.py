@@ -21,6 +21,9 @@ SCALES = (2, 3, 4)
 STEM = 32
 """Channels of node 0 in the paper."""
 
+DEFAULT_STEMS = {2: STEM, 3: 36, 4: STEM}
+"""Channels of node 0 by scale where a space names none; x3 shuffles multiples of 9 channels."""
+
 SHUFFLES: dict[str, dict[int, tuple[int, ...]]] = {
     "paper": {2: (2,), 3: (3,), 4: (4,)},
     "progressive": {4: (2, 2)},

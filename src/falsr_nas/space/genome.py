@@ -222,6 +222,11 @@ class Genome:
         """Return the number of channels that a target 1..n+1 reads."""
         return sum(self.node_channels(node) for node in self.inputs(target))
 
+    def has_body_of(self, other: Genome) -> bool:
+        """Whether stem and cells are those of another genome; the upsamplers may differ."""
+        a, b = self.canonical(), other.canonical()
+        return (a.stem, a.cells, a.links[:-1]) == (b.stem, b.cells, b.links[:-1])
+
     def canonical(self) -> Genome:
         """Return the canonical form: genomes of the same network have the same one."""
         return replace(self, cells=tuple(cell.canonical() for cell in self.cells))

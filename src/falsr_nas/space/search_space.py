@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from falsr_nas.cli.settings import Settings
-from falsr_nas.space.ends import PAPER_ENDS, SCALE, STEM, Ends
+from falsr_nas.space.ends import DEFAULT_STEMS, PAPER_ENDS, SCALE, SCALES, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
 from falsr_nas.space.genome import Cell, Genome, Operator
 
@@ -33,7 +33,7 @@ class SearchSpace(Settings, group="space"):
         kernels: choices for the kernel size k, odd.
         residuals: choices for the in-cell residual connection: True, False or both.
         repeats: choices for the number of times b that a cell's operator is applied.
-        stems: choices for the channels of node 0.
+        stems: choices for the channels of node 0; none for 32 as in the paper, at x3 for 36.
         upsamplers: choices for the upsampler: names of :class:`~falsr_nas.space.ends.Ends`.
         scale: upscaling factor, 2..4.
 
@@ -48,11 +48,13 @@ class SearchSpace(Settings, group="space"):
     kernels: tuple[int, ...] = (1, 3)
     residuals: tuple[bool, ...] = (True, False)
     repeats: tuple[int, ...] = (1, 2, 4)
-    stems: tuple[int, ...] = (STEM,)
+    stems: tuple[int, ...] = ()
     upsamplers: tuple[str, ...] = (PAPER_ENDS.upsampler,)
     scale: int = SCALE
 
     def __post_init__(self) -> None:
+        if not self.stems and self.scale in DEFAULT_STEMS:
+            object.__setattr__(self, "stems", (DEFAULT_STEMS[self.scale],))
         for name in CHOICES:
             choices = tuple(getattr(self, name))
             if not choices:
@@ -62,6 +64,8 @@ class SearchSpace(Settings, group="space"):
             object.__setattr__(self, name, choices)  # configs bring lists
         if not 1 <= self.n <= 64:
             raise SpaceError(f"space.n is {self.n}: a network has 1 to 64 cells")
+        if self.scale not in SCALES:
+            raise SpaceError(f"space.scale is {self.scale}: choose 2, 3 or 4")
         try:
             # Where all groups divide all channel counts, they divide every concatenation too. It is
             # therefore enough to check each cell behind each stem.

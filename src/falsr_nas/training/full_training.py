@@ -7,7 +7,7 @@ import math
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.spawning import main_module_hidden
@@ -114,6 +115,7 @@ def train_fully(
     seed: int,
     folder: Path,
     on_point: OnPoint,
+    start: Mapping[str, Tensor] | None = None,
 ) -> list[CurvePoint]:
     """Train a network, continuing from ``last.ckpt`` in its folder.
 
@@ -127,6 +129,7 @@ def train_fully(
         seed: of weights and patches.
         folder: where ``last.ckpt`` lies.
         on_point: called at each validation.
+        start: weights by name that the training starts with; the others are initialized.
 
     Returns:
         The validation curve.
@@ -139,12 +142,9 @@ def train_fully(
     data.batches(
         torch.Generator(), 0, trainer_settings.devices
     )  # reports mistakes before any process is started
-    module = SuperResolution(
-        initialized_network(genome, settings.initialization, settings.zero_output, seed),
-        settings,
-        data,
-        seed,
-    )
+    network = initialized_network(genome, settings.initialization, settings.zero_output, seed)
+    network.load_state_dict(start or {}, strict=False)
+    module = SuperResolution(network, settings, data, seed)
     checkpoint = folder / "last.ckpt"
     last = checkpoint if checkpoint.exists() else None
     if last is not None:

@@ -55,7 +55,7 @@ class SuperResolution(pl.LightningModule):
         self._seed = seed
         self._resumed: dict[str, Any] | None = None
         # Every process validates all images, so there is nothing to sum over processes.
-        self._error = LumaMSE(sync_on_compute=False)
+        self._error = LumaMSE(network.scale, sync_on_compute=False)
         # With these a checkpoint can be read without this project's settings.
         self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
 
@@ -66,7 +66,7 @@ class SuperResolution(pl.LightningModule):
 
     @property
     def upscaler(self) -> SuperResolver:
-        """The trained network: luma (N, 1, H, W) -> (N, 1, 2H, 2W) in [0, 1], not clipped."""
+        """The trained network: luma (N, 1, H, W) -> (N, 1, sH, sW) in [0, 1], not clipped."""
         return self._with_target(self.trained)
 
     @property
@@ -139,7 +139,7 @@ class SuperResolution(pl.LightningModule):
             self.trainer.should_stop = True
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Add the errors of a batch of planes, low (N, 1, H, W) and high (N, 1, 2H, 2W)."""
+        """Add the errors of a batch of planes, low (N, 1, H, W) and high (N, 1, sH, sW)."""
         low, high = batch
         with exact_cudnn(allow_tf32=False):
             output = self.upscaler(low)

@@ -1,7 +1,7 @@
 // PSNR against cost: all candidates on a canvas, and the front as points for mouse and keyboard.
 
 const COSTS = {
-  mult_adds: { label: "mult-adds at 480×480 input (G)", unit: 1e9 },
+  mult_adds: { label: "mult-adds at 1280×720 output (G)", unit: 1e9 },
   params: { label: "parameters (K)", unit: 1e3 },
 };
 const GENERATION_COLORS = 8;
