@@ -96,7 +96,13 @@ PUBLISHED_BICUBIC = {
 }
 
 
-@pytest.mark.parametrize(("benchmark", "scale"), PUBLISHED_BICUBIC)
+@pytest.mark.parametrize(
+    ("benchmark", "scale"),
+    [
+        pytest.param(*key, marks=[pytest.mark.slow] if key[0] == "B100" else [])
+        for key in PUBLISHED_BICUBIC
+    ],
+)
 def test_bicubic_of_other_scales(benchmark: str, scale: int, data_root: Path) -> None:
     """LR images are made from the HR images; the LR images of the sets are for x2."""
     files = benchmark_files(data_root / "benchmark" / benchmark)

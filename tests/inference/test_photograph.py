@@ -35,6 +35,13 @@ def network() -> Network:
 NETWORKS: dict[str, SuperResolver] = {"luma": network(), "colour": Bicubic()}
 
 
+OF_ALL_SCALES: dict[str, SuperResolver] = {
+    **NETWORKS,
+    "luma x3": Network(Genome.parse("stem_f8 conv_f8_k3_b2_isskip subpixel_x3 | 0->2")).eval(),
+    "colour x4": Bicubic(4),
+}
+
+
 def noise(
     height: int, width: int, channels: int, dtype: type = np.uint8, seed: int = 0
 ) -> np.ndarray:
@@ -47,23 +54,23 @@ def upscaled(network: SuperResolver, pixels: np.ndarray, **options) -> np.ndarra
     return upscale_photograph(network, Photograph(pixels), **({"memory": PLENTY} | options)).pixels
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", OF_ALL_SCALES)
 @pytest.mark.parametrize("self_ensemble", [False, True])
 def test_colours_are_those_of_the_standard_protocol(kind: str, self_ensemble: bool) -> None:
     pixels = noise(23, 31, 3)
     expected = super_resolve(
-        NETWORKS[kind],
+        OF_ALL_SCALES[kind],
         torch.from_numpy(pixels).permute(2, 0, 1),
         ScoringProtocol.standard,
         self_ensemble=self_ensemble,
     )
     assert np.array_equal(
-        upscaled(NETWORKS[kind], pixels, self_ensemble=self_ensemble),
+        upscaled(OF_ALL_SCALES[kind], pixels, self_ensemble=self_ensemble),
         expected.permute(1, 2, 0).numpy(),
     )
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", OF_ALL_SCALES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiled_equals_whole(
@@ -72,13 +79,15 @@ def test_tiled_equals_whole(
     pixels = noise(150, 131, channels, dtype)
     if channels in (2, 4):
         pixels[40:90, 30:100, -1] = 0
-    expected = upscaled(NETWORKS[kind], pixels, self_ensemble=channels == 3)
+    expected = upscaled(OF_ALL_SCALES[kind], pixels, self_ensemble=channels == 3)
     monkeypatch.setattr(
         "falsr_nas.inference.photograph._memory_for_tiles",
         lambda footprint, *_: 10 * footprint.floats * 71**2,
     )
     shares: list[float] = []
-    output = upscaled(NETWORKS[kind], pixels, self_ensemble=channels == 3, on_tile=shares.append)
+    output = upscaled(
+        OF_ALL_SCALES[kind], pixels, self_ensemble=channels == 3, on_tile=shares.append
+    )
     assert output.dtype == dtype
     assert len(shares) >= 6
     assert sum(shares) == pytest.approx(1)
