@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "space": set(),
     "data": set(),
     "networks": {"space"},
-    "inference": {"data", "networks", "space"},
+    "inference": {"data", "networks"},
     "models": {"inference", "networks", "space"},
     "benchmark": {"data", "inference", "models", "networks", "space"},
     "archive": {"data", "space"},

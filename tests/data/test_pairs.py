@@ -33,9 +33,32 @@ def test_given_lr_is_read(tmp_path: Path, save_noise) -> None:
 def test_given_lr_of_another_size_is_refused(tmp_path: Path, save_noise) -> None:
     hr, lr = save_noise(tmp_path / "a.png", 40, 36), save_noise(tmp_path / "ax2.png", 20, 19)
     with pytest.raises(
-        DataError, match=r"ax2\.png is 20x19: it must be half of .*a\.png, which is 40x36"
+        DataError, match=r"ax2\.png is 20x19: it must be .*a\.png, which is 40x36, divided by 2"
     ):
         load_pairs([ImageFile(hr, lr)], min_side=8)
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+def test_lr_of_another_scale_is_made(scale: int, tmp_path: Path, save_noise) -> None:
+    hr = save_noise(tmp_path / "a.png", 41, 37)
+    lr = save_noise(tmp_path / "ax2.png", 20, 18, seed=1)
+    (pair,) = load_pairs([ImageFile(hr, lr)], min_side=8, scale=scale)
+    assert torch.equal(pair.hr, modcrop(read_image(hr), scale))
+    assert torch.equal(pair.lr, downscale(pair.hr, scale))
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+def test_crops_of_other_scales_are_aligned(scale: int, tmp_path: Path, save_noise) -> None:
+    path = save_noise(tmp_path / "a.png", 60, 48)
+    (whole,) = load_pairs([ImageFile(path)], 8, scale=scale)
+    (crop,) = load_pairs([ImageFile(path)], 8, crop=26, scale=scale)
+    side = 26 // scale
+    top, left = (whole.lr.shape[1] - side) // 2, (whole.lr.shape[2] - side) // 2
+    assert crop.lr.shape == (3, side, side)
+    assert torch.equal(crop.lr, whole.lr[:, top : top + side, left : left + side])
+    rows = slice(scale * top, scale * (top + side))
+    columns = slice(scale * left, scale * (left + side))
+    assert torch.equal(crop.hr, whole.hr[:, rows, columns])
 
 
 def test_images_are_in_order_with_any_number_of_threads(tmp_path: Path, save_noise) -> None:

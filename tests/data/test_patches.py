@@ -48,6 +48,20 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_patches_of_all_scales_are_aligned(scale: int) -> None:
+    """HR images repeat the pixels of LR, so HR patches repeat the pixels of LR patches."""
+    images = []
+    for i, shape in enumerate([(9, 13), (12, 8)]):
+        lr = torch.randint(0, 256, (3, *shape), dtype=torch.uint8, generator=generator(i))
+        hr = lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+        images.append(Pair(Path(f"{i}.png"), lr, hr))
+    lr_luma, hr_luma = PatchPool.pack(images).sample(200, 5, generator())
+    assert hr_luma.shape == (200, 1, 5 * scale, 5 * scale)
+    repeated = lr_luma.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    assert torch.equal(hr_luma, repeated)
+
+
 def test_patches_are_squares_of_the_same_image_and_symmetry() -> None:
     """HR coordinates are twice those of LR, and both are under the same symmetry."""
     lr_luma, hr_luma = PatchPool.pack(pairs()).sample(500, 5, generator())

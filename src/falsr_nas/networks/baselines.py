@@ -44,7 +44,7 @@ class Bicubic(SuperResolver):
     def __init__(self, scale: int = SCALE) -> None:
         super().__init__()
         self.scale = scale
-        self.footprint = Footprint(margin=2, floats=6 * scale**2)
+        self.footprint = Footprint(margin=2, floats=4 * scale**2 + 8)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, sH, sW)."""

@@ -53,7 +53,9 @@ class SearchSpace(Settings, group="space"):
     scale: int = SCALE
 
     def __post_init__(self) -> None:
-        if not self.stems and self.scale in DEFAULT_STEMS:
+        if self.scale not in SCALES:
+            raise SpaceError(f"space.scale is {self.scale}: choose 2, 3 or 4")
+        if not self.stems:
             object.__setattr__(self, "stems", (DEFAULT_STEMS[self.scale],))
         for name in CHOICES:
             choices = tuple(getattr(self, name))
@@ -64,8 +66,6 @@ class SearchSpace(Settings, group="space"):
             object.__setattr__(self, name, choices)  # configs bring lists
         if not 1 <= self.n <= 64:
             raise SpaceError(f"space.n is {self.n}: a network has 1 to 64 cells")
-        if self.scale not in SCALES:
-            raise SpaceError(f"space.scale is {self.scale}: choose 2, 3 or 4")
         try:
             # Where all groups divide all channel counts, they divide every concatenation too. It is
             # therefore enough to check each cell behind each stem.
