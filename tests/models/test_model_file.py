@@ -145,7 +145,8 @@ def saved(path: Path, *, metadata: dict[str, str] | None = None, **tensors: torc
         ({"stem.bias": torch.zeros(9)}, {}, r"'stem.bias' has shape \[9\]"),
         ({"stem.bias": torch.zeros(8, dtype=torch.int64)}, {}, "finite"),
         ({"stem.bias": torch.full((8,), torch.inf)}, {}, "finite"),
-        ({}, {"scale": "3"}, "scale 2"),
+        ({}, {"scale": "3"}, "has scale 3, but its network is for x2"),
+        ({}, {"scale": "5"}, "no scale of 2, 3 or 4"),
         ({}, {"genome": "{"}, "a genome in JSON"),
         ({}, {"genome": "[" * 100_000}, "a genome in JSON"),
         (
