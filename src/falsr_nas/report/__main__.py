@@ -82,7 +82,7 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
             str(content["model"]),
             content["mult_adds"] / 1e9,
             float(content["sets"][benchmark]["psnr"]),
-            int(content["scale"]),
+            int(content.get("scale", 2)),
         )
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
