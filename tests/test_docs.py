@@ -24,7 +24,16 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("train", "evaluate", "upscale", "export", "report", "cluster", "errors")
+        for name in (
+            "train",
+            "evaluate",
+            "upscale",
+            "video",
+            "export",
+            "report",
+            "cluster",
+            "errors",
+        )
     ),
 ]
 """In an order in which each finds what those before it have made."""
@@ -138,7 +147,11 @@ def test_every_command_of_the_pages_runs(workspace: Path) -> None:
         f"falsr_nas.{name}"
         for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
     }
-    for code in python_blocks(ROOT / "docs" / "export.md"):
+    for code in (
+        block
+        for name in ("export", "video")
+        for block in python_blocks(ROOT / "docs" / f"{name}.md")
+    ):
         subprocess.run([sys.executable, "-c", code], cwd=workspace, check=True, capture_output=True)
 
 

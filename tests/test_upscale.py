@@ -19,7 +19,8 @@ from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
 from falsr_nas.inference.jobs import find_jobs
-from falsr_nas.models.model_file import load_model, save_model
+from falsr_nas.models import model_file
+from falsr_nas.models.model_file import Model, load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import Outcome, UpscaleConfig
@@ -257,3 +258,43 @@ def test_settings() -> None:
     assert UpscaleConfig(model="m", input="i", output="o").memory_limit == 2048
     with pytest.raises(UserError):
         UpscaleConfig(model="m", input="i", output="o", quality=0)
+
+
+def test_an_image_of_a_large_folder_costs_as_much_as_one_of_a_small_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is loaded once, and the calls of functions grow by the same number per image."""
+    loads: list[str] = []
+
+    def find(name: str) -> Model:
+        loads.append(name)
+        return load_model(Path(name))
+
+    monkeypatch.setattr(model_file, "find_model", find)
+    content = noise(place / "small.png", 8, 8).read_bytes()
+
+    def calls(count: int) -> int:
+        folder = place / f"{count} images"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number:04}.png").write_bytes(content)
+        loads.clear()
+        config = UpscaleConfig(model="m.safetensors", input=str(folder), output=f"out{count}")
+        total = 0
+
+        def count_call(frame: object, event: str, argument: object) -> None:
+            nonlocal total
+            total += event in ("call", "c_call")
+
+        sys.setprofile(count_call)
+        try:
+            done = upscale.upscale(config)
+        finally:
+            sys.setprofile(None)
+        assert len(done) == count
+        assert loads == ["m.safetensors"]
+        return total
+
+    calls(2)  # the first run imports modules
+    few, more, most = calls(5), calls(15), calls(55)
+    assert (most - more) / 40 == pytest.approx((more - few) / 10, rel=0.05)

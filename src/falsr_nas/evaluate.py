@@ -25,7 +25,8 @@ class EvaluateConfig(Settings):
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's folder, or ``bicubic``.
+        model: a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a model's folder, or
+            ``bicubic``.
         data_root: the folder that holds the sets.
         sets: folders in ``data_root``, or absolute paths of folders. A set consists of HR/LR pairs,
             or of HR images alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
@@ -11,7 +12,16 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
-from falsr_nas.models.layout import Layout
+from falsr_nas.models.layout import Layout, Precision
+
+if TYPE_CHECKING:
+    from falsr_nas.benchmark.exported import Measured
+    from falsr_nas.data.sources import ImageFile
+    from falsr_nas.models.export import Exported
+    from falsr_nas.models.model_file import Model
+
+MOST_LOSS = 0.2
+"""dB that an int8 model may lose on the benchmark, unless it is forced; our choice."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +30,44 @@ class ExportConfig(Settings):
 
     Attributes:
         model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's folder, or ``bicubic``.
-        output: the file to write: ``.onnx``, ``.pt2`` (torch.export), ``.pt`` or ``.torchscript``.
+        output: the file to write: ``.onnx``, ``.param`` (ncnn, with a ``.bin`` beside it), ``.pt2``
+            (torch.export), ``.pt`` or ``.torchscript``.
         layout: RGB images, or the luma plane alone.
+        precision: fp32, or int8 (ONNX only).
+        calibration: folder of images from which int8 takes the ranges of values.
+        benchmark: folder of a benchmark set, on which the exported model is measured. int8 needs
+            it.
+        force: write an int8 model that is slower than fp32 or loses more than 0.2 dB, too.
+        threads: number of processor threads of the measurement, or None for all.
 
     Raises:
-        UserError: the layout is unknown.
+        UserError: a setting is unknown, or one is missing that int8 needs.
     """
 
     model: str = MISSING
     output: str = MISSING
     layout: Layout = Layout.rgb
+    precision: Precision = Precision.fp32
+    calibration: str | None = None
+    benchmark: str | None = None
+    force: bool = False
+    threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.layout not in set(Layout):
-            raise UserError(f"layout is {self.layout}: choose one of {', '.join(Layout)}")
-        object.__setattr__(self, "layout", Layout(self.layout))  # may be a plain str
+        for name, kind in (("layout", Layout), ("precision", Precision)):
+            value = getattr(self, name)
+            if value not in set(kind):
+                raise UserError(f"{name} is {value}: choose one of {', '.join(kind)}")
+            object.__setattr__(self, name, kind(value))  # may be a plain str
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads}: it must be at least 1")
+        if self.precision is Precision.fp32:
+            return
+        if Path(self.output).suffix != ".onnx":
+            raise UserError(f"precision is int8 and output is {self.output}: int8 is .onnx only")
+        for name, use in (("calibration", "to take ranges from"), ("benchmark", "to measure it")):
+            if getattr(self, name) is None:
+                raise UserError(f"precision is int8: give {name}=FOLDER of images {use}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +77,151 @@ class ExportedModel:
     Attributes:
         path: the file that was written.
         largest_difference: largest absolute difference between the outputs of the exported model
-            and PyTorch's, which are in [0, 1].
+            and PyTorch's, which are in [0, 1]; for int8 that of the fp32 model it was made from.
+        measured: PSNR and time of the exported model; None without a benchmark.
+        reference: those of fp32 ONNX for an int8 model, of PyTorch for the others.
+        kept: nodes of an int8 model that stayed in fp32.
     """
 
     path: Path
     largest_difference: float
+    measured: Measured | None = None
+    reference: Measured | None = None
+    kept: tuple[str, ...] = ()
+
+    @property
+    def psnr_lost(self) -> float | None:
+        """DB that the exported model loses on the benchmark; None without one."""
+        if self.measured is None or self.reference is None:
+            return None
+        return self.reference.psnr - self.measured.psnr
 
 
 def export(config: ExportConfig) -> ExportedModel:
-    """Export a model, compare it with PyTorch, and write it.
+    """Export a model, compare it with PyTorch, measure it and write it.
 
     Raises:
         UserError: the model cannot be read or exported, the exported model disagrees with PyTorch,
-            or the file cannot be written.
+            an int8 model is slower or loses more than 0.2 dB, or the file cannot be written.
     """
-    from falsr_nas.models.export import export_model
+    from falsr_nas.benchmark.scoring import benchmark_files
+    from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.models.export import convert_model
     from falsr_nas.models.model_file import find_model
 
-    target = Path(config.output).expanduser()
-    return ExportedModel(target, export_model(find_model(config.model), target, config.layout))
+    sets = {
+        name: None if folder is None else benchmark_files(Path(folder).expanduser())
+        for name, folder in (("calibration", config.calibration), ("benchmark", config.benchmark))
+    }
+    model = find_model(config.model)
+    with processor_threads(config.threads):
+        exported = convert_model(model, Path(config.output).expanduser(), config.layout)
+        if sets["calibration"] is not None and config.precision is Precision.int8:
+            scale = model.network.scale
+            return _export_int8(
+                config, exported, scale, sets["calibration"], sets["benchmark"] or []
+            )
+        if sets["benchmark"] is None:
+            exported.write()
+            return ExportedModel(exported.path, exported.difference)
+        reference, measured = _measured_with_pytorch(model, config, exported, sets["benchmark"])
+    exported.write()
+    return ExportedModel(exported.path, exported.difference, measured, reference)
+
+
+def _measured_with_pytorch(
+    model: Model, config: ExportConfig, exported: Exported, files: list[ImageFile]
+) -> tuple[Measured, Measured]:
+    import torch
+
+    from falsr_nas.benchmark.exported import measure
+    from falsr_nas.models.export import RgbUpscaler
+
+    module = model.network if config.layout is Layout.y else RgbUpscaler(model.network).eval()
+    with torch.inference_mode():
+        reference, measured = measure(
+            [module, exported.run], exported.planes, model.network.scale, files
+        )
+    return reference, measured
+
+
+def _export_int8(
+    config: ExportConfig,
+    exported: Exported,
+    scale: int,
+    calibration: list[ImageFile],
+    files: list[ImageFile],
+) -> ExportedModel:
+    """Quantise a converted model, measure both, and write it if it is good enough."""
+    from falsr_nas.benchmark.exported import calibration_patches, measure
+    from falsr_nas.files import write_atomically
+    from falsr_nas.models.export import from_onnx
+    from falsr_nas.models.int8 import quantise
+
+    patches = calibration_patches(calibration, exported.planes, scale)
+    int8 = quantise(exported.files[".onnx"], patches)
+    runs = [exported.run, from_onnx(int8.content)]
+    reference, measured = measure(runs, exported.planes, scale, files)
+    result = ExportedModel(exported.path, exported.difference, measured, reference, int8.kept)
+    problems = rejections(reference, measured)
+    if problems and not config.force:
+        raise UserError(
+            f"{exported.path} is not written: int8 {' and '.join(problems)}; force=true writes it"
+        )
+    write_atomically(exported.path, int8.content)
+    return result
+
+
+def rejections(reference: Measured, int8: Measured) -> list[str]:
+    """Return why an int8 model is not worth having; empty if it is."""
+    lost = reference.psnr - int8.psnr
+    problems = []
+    if lost > MOST_LOSS:
+        problems.append(f"loses {lost:.2f} dB (at most {MOST_LOSS} dB)")
+    if int8.milliseconds >= reference.milliseconds:
+        problems.append(
+            f"takes {int8.milliseconds:.0f} ms where fp32 takes {reference.milliseconds:.0f} ms"
+        )
+    return problems
 
 
 def _export_and_print(config: ExportConfig) -> None:
+    from falsr_nas.benchmark.exported import TIMED_SIZE
     from falsr_nas.models.export import CHECKED_SIZES, FORMATS
 
     exported = export(config)
+    runtime = FORMATS[exported.path.suffix].runtime
+    int8 = config.precision is Precision.int8
     sizes = ", ".join("x".join(map(str, size)) for size in CHECKED_SIZES)
     print(
-        f"{exported.path}: in {FORMATS[exported.path.suffix].runtime} at most"
+        f"{exported.path}: {'before int8 ' if int8 else ''}in {runtime} at most"
         f" {exported.largest_difference:.1e} from PyTorch (N x H x W of {sizes})"
+    )
+    if exported.measured is None or exported.reference is None or config.benchmark is None:
+        return
+    height, width = TIMED_SIZE
+    name = Path(config.benchmark).name
+    rows = (
+        (f"{runtime} fp32" if int8 else "PyTorch fp32", exported.reference),
+        (f"{runtime} {config.precision}", exported.measured),
+    )
+    for form, one in rows:
+        print(
+            f"{form}: {one.psnr:.3f} dB on {name}, {one.milliseconds:.0f} ms for {width}x{height}"
+        )
+    print(
+        f"lost: {exported.psnr_lost:.3f} dB"
+        + (f"; {len(exported.kept)} nodes stayed in fp32" if int8 else "")
     )
 
 
 def main() -> None:
     """Run the command."""
     run_command(
-        "export", Schemas(ExportConfig, {}), _export_and_print, free_text=("model", "output")
+        "export",
+        Schemas(ExportConfig, {}),
+        _export_and_print,
+        free_text=("model", "output", "calibration", "benchmark"),
     )
 
 

@@ -1,18 +1,19 @@
 """``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``.
 
-Upscales photographs by the scale of the model.
+Upscales photographs by the scale of the model, or the frames of a video from a pipe to a pipe.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from omegaconf import MISSING
 
@@ -27,14 +28,22 @@ if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
 
 
+PIPE = "-"
+"""``input`` and ``output`` for frames on standard input and output."""
+
+
 @dataclass(frozen=True)
 class UpscaleConfig(Settings):
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or ``bicubic``.
-        input: an image, a folder of images, or a pattern such as ``holiday/*.png``.
-        output: the file to write, or a folder, where each image keeps its name.
+        model: a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a model's folder, or
+            ``bicubic``.
+        input: an image, a folder of images, or a pattern such as ``holiday/*.png``; or
+            ``-`` for frames of raw RGB on standard input.
+        output: the file to write, or a folder, where each image keeps its name; or ``-`` for the
+            upscaled frames on standard output.
+        size: width and height of the frames, for example ``480x270``.
         format: extension of the files in the output folder, e.g. ``png``; None keeps each image's,
             or takes PNG for images of formats that are only read.
         recursive: read the subfolders of the input, too.
@@ -48,6 +57,7 @@ class UpscaleConfig(Settings):
     model: str = MISSING
     input: str = MISSING
     output: str = MISSING
+    size: str | None = None
     format: str | None = None
     recursive: bool = False
     quality: int = 95
@@ -63,6 +73,26 @@ class UpscaleConfig(Settings):
             raise UserError(f"memory_limit is {self.memory_limit}: it must be at least 1 MiB")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
+        if (self.input == PIPE) != (self.output == PIPE):
+            raise UserError("input=- and output=- go together: frames come and go through pipes")
+        if self.size is not None and self.input != PIPE:
+            raise UserError(f"size is {self.size}: only frames need it, with input=- output=-")
+        if self.input == PIPE:
+            self.frame_size()
+
+    def frame_size(self) -> tuple[int, int]:
+        """Return width and height of the frames.
+
+        Raises:
+            UserError: ``size`` is missing, or not two numbers of at least 1.
+        """
+        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.size or "")
+        if match is None:
+            given = "is missing" if self.size is None else f"is {self.size}"
+            raise UserError(
+                f"size {given}: give width and height of the frames, as in size=480x270"
+            )
+        return int(match[1]), int(match[2])
 
 
 class Outcome(StrEnum):
@@ -112,6 +142,8 @@ def upscale(
     Raises:
         UserError: the model cannot be read, an output is not possible, or a single image fails.
     """
+    if config.input == PIPE:
+        raise UserError("frames have no files: call upscale_frames")
     from falsr_nas.inference.threads import processor_threads
 
     with processor_threads(config.threads):
@@ -157,6 +189,39 @@ def _upscale(
     return tuple(found)
 
 
+def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) -> int:
+    """Upscale frames of raw RGB from one stream to another; the model is loaded once.
+
+    Args:
+        config: the model and ``size``; ``input`` and ``output`` are ``-``.
+        source: frames of 8-bit RGB without anything between them, as ffmpeg's ``rawvideo``.
+        target: gets frames of twice the size in the same form.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        UserError: the model cannot be read, or the source ends within a frame.
+    """
+    from falsr_nas.inference.frames import upscale_stream
+    from falsr_nas.inference.memory import MIB
+    from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.models.model_file import find_model
+
+    width, height = config.frame_size()
+    model = find_model(config.model)
+    with processor_threads(config.threads):
+        return upscale_stream(
+            model.network,
+            source,
+            target,
+            height=height,
+            width=width,
+            memory=config.memory_limit * MIB,
+            self_ensemble=config.self_ensemble,
+        )
+
+
 def _result(
     job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
 ) -> Photograph:
@@ -183,6 +248,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     # takes seconds of processor time for a small image on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
+    if config.input == PIPE:
+        _upscale_pipe(config)
+        return
     found = upscale(
         config,
         progress=True,
@@ -198,6 +266,13 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     if failed:
         images = len(found) - len(others)
         raise UserError(f"{failed} of {images} images could not be upscaled: see above")
+
+
+def _upscale_pipe(config: UpscaleConfig) -> None:
+    """Upscale from standard input to standard output; messages go to standard error."""
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as target:
+        count = upscale_frames(config, sys.stdin.buffer, target)
+    print(f"{count} frames upscaled", file=sys.stderr)
 
 
 def main() -> None:

@@ -23,19 +23,21 @@ from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.errors import UserError
 from falsr_nas.inference.tiling import upscale
 from falsr_nas.models import export as portable
+from falsr_nas.models import portable as shared
 from falsr_nas.models.export import (
     FORMATS,
     TOLERANCE,
-    ExportError,
+    BicubicConvolution,
     Format,
     RgbUpscaler,
-    Runner,
     export_model,
+    read_exported,
     to_torchscript,
 )
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, load_model, save_model
-from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.models.portable import ExportError, Files, Runner
+from falsr_nas.networks.baselines import BASELINES, bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import Genome
@@ -105,7 +107,7 @@ def test_every_network_in_every_format(
     name: str, suffix: str, exported: Callable[[str, str], Path]
 ) -> None:
     assert_agrees(
-        FORMATS[suffix].read(exported(name, suffix).read_bytes()),
+        read_exported(exported(name, suffix)),
         RgbUpscaler(network(name)),
         planes=3,
     )
@@ -117,7 +119,7 @@ def test_every_network_in_every_format(
 def test_luma_alone_is_the_network(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     export_model(model("all operators"), path, Layout.y)
-    run = FORMATS[suffix].read(path.read_bytes())
+    run = read_exported(path)
     assert_agrees(run, network("all operators"), planes=1)
     x = torch.rand(1, 1, 12, 15)
     torch.testing.assert_close(
@@ -133,7 +135,7 @@ def test_loaded_models_export(data_root: Path, tmp_path: Path) -> None:
     image = torch.randint(
         0, 256, (3, 21, 18), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
     )
-    output = FORMATS[".onnx"].read((tmp_path / "b.onnx").read_bytes())(image[None] / 255)
+    output = read_exported(tmp_path / "b.onnx")(image[None] / 255)
     expected = super_resolve(falsr.network, image, ScoringProtocol.standard)
     different = (quantise(255 * output, ScoringProtocol.standard)[0] != expected).float().mean()
     assert different < 0.001  # values next to a half level
@@ -153,6 +155,12 @@ def test_rgb_is_what_images_get() -> None:
         ).abs()
         assert difference.max() <= 1
         assert (difference > 0).float().mean() < 0.01
+
+
+def test_the_convolution_is_bicubic_interpolation() -> None:
+    for size in ((13, 17), (1, 1), (2, 5)):
+        x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(3))
+        torch.testing.assert_close(BicubicConvolution(3)(x), bicubic(x), rtol=0, atol=1e-6)
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -201,6 +209,21 @@ def test_files_hold_no_paths_of_this_machine(
         assert not any(str(place).encode() in content for content in contents)
 
 
+def test_onnx_files_are_in_the_form_that_chainner_loads(
+    exported: Callable[[str, str], Path],
+) -> None:
+    """It wants one RGB image in and out, and infers the scale from shapes at 16x16 pixels."""
+    content = onnx.load(exported("residual", ".onnx"))
+    (image,), (output,) = content.graph.input, content.graph.output
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    for dim, value in zip(image.type.tensor_type.shape.dim, (1, 3, 16, 16), strict=True):
+        dim.dim_value = value
+    for dim in output.type.tensor_type.shape.dim:
+        dim.Clear()
+    inferred = onnx.shape_inference.infer_shapes(content, strict_mode=True)
+    assert dims(inferred.graph.output) == {"output": [1, 3, 32, 32]}
+
+
 def test_onnx_files_use_plain_operators(exported: Callable[[str, str], Path]) -> None:
     """No five-dimensional transpose, and no antialiasing, which opset 18 introduced."""
     nodes = list(onnx.load(exported("residual", ".onnx")).graph.node)
@@ -209,14 +232,16 @@ def test_onnx_files_use_plain_operators(exported: Callable[[str, str], Path]) ->
         onnx.helper.get_node_attr_value(node, "mode")
         for node in nodes
         if node.op_type == "DepthToSpace"
-    ] == [b"DCR"]
+    ] == [b"DCR", b"CRD"]  # the network's; that of chroma
     resized = {
         onnx.helper.get_node_attr_value(node, "mode"): node
         for node in nodes
         if node.op_type == "Resize"
     }
-    assert set(resized) == {b"linear", b"cubic"}
-    assert onnx.helper.get_node_attr_value(resized[b"cubic"], "antialias") == 0
+    assert set(resized) == {b"linear"}  # chroma is interpolated by a convolution
+    nodes = list(onnx.load(exported("bicubic", ".onnx")).graph.node)
+    (cubic,) = (node for node in nodes if node.op_type == "Resize")
+    assert onnx.helper.get_node_attr_value(cubic, "antialias") == 0
 
 
 @pytest.mark.slow
@@ -254,8 +279,8 @@ def test_a_wrong_model_is_not_written(
         def forward(self, x: Tensor) -> Tensor:
             return self.right(x) * wrong  # type: ignore[no-any-return]
 
-    def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
-        return to_torchscript(Wrong(module), example, metadata)
+    def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> Files:
+        return {".pt": to_torchscript(Wrong(module), example, metadata)}
 
     monkeypatch.setitem(FORMATS, ".pt", Format("TorchScript", write, FORMATS[".pt"].read))
     path = tmp_path / "m.pt"
@@ -270,7 +295,9 @@ def test_a_wrong_model_is_not_written(
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"exported as \.onnx, \.pt2, \.pt, \.torchscript"):
+    with pytest.raises(
+        ExportError, match=r"exported as \.onnx, \.param, \.pt2, \.pt, \.torchscript"
+    ):
         export_model(model("bicubic"), tmp_path / "m.tflite")
     with pytest.raises(ExportError, match="bicubic works on RGB"):
         export_model(model("bicubic"), tmp_path / "m.pt", Layout.y)
@@ -279,11 +306,9 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import util
-
-    found = util.find_spec
+    found = shared.find_spec
     monkeypatch.setattr(
-        util, "find_spec", lambda name: None if name == "onnxruntime" else found(name)
+        shared, "find_spec", lambda name: None if name == "onnxruntime" else found(name)
     )
     with pytest.raises(ExportError, match=r"needs onnxruntime: pip install 'falsr-nas\[export\]'"):
         export_model(model("bicubic"), tmp_path / "m.onnx")
@@ -320,9 +345,7 @@ def test_the_command(
         assert found == code
         assert expected in captured.out + captured.err
         assert (captured.out + captured.err).count("\n") == 1
-    assert_agrees(
-        FORMATS[".onnx"].read((tmp_path / "a b.onnx").read_bytes()), network("chain"), planes=1
-    )
+    assert_agrees(read_exported(tmp_path / "a b.onnx"), network("chain"), planes=1)
 
 
 def test_export_returns_path_and_difference(
@@ -334,7 +357,7 @@ def test_export_returns_path_and_difference(
     exported = export.export(config)
     assert exported.path == Path("m.pt")
     assert 0 <= exported.largest_difference <= TOLERANCE
-    assert_agrees(FORMATS[".pt"].read(Path("m.pt").read_bytes()), network("chain"), planes=1)
+    assert_agrees(read_exported(Path("m.pt")), network("chain"), planes=1)
     assert capsys.readouterr() == ("", "")
     with pytest.raises(UserError, match="layout is yuv: choose one of rgb, y"):
         export.ExportConfig(model="m.safetensors", output="m.pt", layout="yuv")  # type: ignore[arg-type]

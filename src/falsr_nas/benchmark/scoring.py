@@ -29,7 +29,9 @@ from falsr_nas.models.model_file import Model
 from falsr_nas.networks.baselines import baseline_name
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.profile import network_cost
+from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.cost import Cost
 from falsr_nas.space.ends import SCALE
 from falsr_nas.space.lookup import published_name
 
@@ -63,8 +65,8 @@ class ModelScore:
 
     Attributes:
         model: the model's name.
-        params: number of parameters.
-        mult_adds: mult-adds for 960x960 output.
+        params: number of parameters, or None, as ``mult_adds``.
+        mult_adds: mult-adds for 960x960 output; None where the graph of an ONNX file does not tell.
         protocol: the scoring protocol of all scores.
         self_ensemble: whether outputs are averages over the eight flips and rotations.
         sets: scores by set, in the order in which the sets were given.
@@ -73,8 +75,8 @@ class ModelScore:
     """
 
     model: str
-    params: int
-    mult_adds: int
+    params: int | None
+    mult_adds: int | None
     protocol: ScoringProtocol
     self_ensemble: bool
     sets: tuple[SetScore, ...]
@@ -158,11 +160,11 @@ def score_model(
     for (_, file), measured in zip(jobs, side_by_side(measure, jobs, workers), strict=True):
         done[file] = measured
         on_image(measured.name)
-    cost = network_cost(model.network)
+    cost = model_cost(model.network)
     return ModelScore(
         model.name,
-        cost.params,
-        cost.mult_adds,
+        None if cost is None else cost.params,
+        None if cost is None else cost.mult_adds,
         protocol,
         self_ensemble,
         tuple(_set_score(name, [done[file] for file in files]) for name, files in sets.items()),
@@ -190,6 +192,11 @@ def _set_score(name: str, images: Sequence[_Measured]) -> SetScore:
 
 def _score(psnr: PSNR, ssim: SSIM) -> ProtocolScore:
     return ProtocolScore(float(psnr.compute()), float(ssim.compute()), psnr.protocol)
+
+
+def model_cost(network: SuperResolver) -> Cost | None:
+    """Return a network's parameters and mult-adds; None if they are not known."""
+    return network.cost if isinstance(network, RuntimeNetwork) else network_cost(network)
 
 
 def published_as(network: SuperResolver) -> str | None:
@@ -229,7 +236,10 @@ def score_table(result: ModelScore) -> Table:
     )
     scores = (f"{one.mean.psnr:.4f}/{one.mean.ssim:.5f}" for one in result.sets)
     table.add_row(
-        result.model, f"{result.params / 1e3:.1f}", f"{result.mult_adds / 1e9:.2f}", *scores
+        result.model,
+        "-" if result.params is None else f"{result.params / 1e3:.1f}",
+        "-" if result.mult_adds is None else f"{result.mult_adds / 1e9:.2f}",
+        *scores,
     )
     if peer := PEERS_BY_SCALE[result.scale].get(result.published or ""):
         table.add_row(

@@ -1,8 +1,8 @@
-"""Export of models to ONNX, PyTorch's exported programs and TorchScript.
+"""Export of models to ONNX, ncnn, PyTorch's exported programs and TorchScript.
 
 Exported models take ``input`` (N, C, H, W), float32 in [0, 1], of any N, H and W, and return
-``output`` (N, C, sH, sW), s being the scale. Each is read back, run and compared with PyTorch
-before it is written.
+``output`` (N, C, sH, sW), s being the scale; those for ncnn take one image at a time and call it
+``data``. Each is read back, run and compared with PyTorch before it is written.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from zipfile import ZipFile
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad, pixel_shuffle
 
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata
+from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
+from falsr_nas.models.portable import ExportError, Files, Runner, require
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
@@ -50,13 +52,40 @@ METADATA = "falsr_nas.json"
 ONNX files have metadata of their own."""
 
 _EXAMPLE_SIZE = (2, 13, 19)  # N, H, W; exporters take sizes of 0 and 1 for constants
-
-Runner = Callable[[Tensor], Tensor]
-"""An exported model that can be called: (N, C, H, W) -> (N, C, sH, sW), s the scale."""
+_BICUBIC_REACH = 2  # low-resolution pixels on each side
 
 
-class ExportError(UserError):
-    """A model that cannot be exported; the message names the reason."""
+class BicubicConvolution(nn.Module):
+    """Bicubic interpolation of planes as a convolution and a pixel shuffle.
+
+    The kernel is the response of :func:`falsr_nas.networks.baselines.bicubic` to one bright pixel,
+    so that both agree. Every runtime has these operators and runs them fast; onnxruntime 1.32 takes
+    longer for one bicubic ``Resize`` than for a small network.
+
+    Args:
+        planes: number of planes.
+        scale: upscaling factor s.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, planes: int, scale: int) -> None:
+        super().__init__()
+        self.planes, self.scale = planes, scale
+        size = 2 * _BICUBIC_REACH + 1
+        impulse = torch.zeros(1, 1, 2 * size - 1, 2 * size - 1)
+        impulse[..., size - 1, size - 1] = 1
+        response = bicubic(impulse, scale)
+        # Output pixel (i, j) of the low-resolution pixel (y, x), seen from the bright pixel.
+        phases = response.view(2 * size - 1, self.scale, 2 * size - 1, self.scale)
+        phases = phases.permute(1, 3, 0, 2).reshape(self.scale**2, 1, *impulse.shape[-2:])
+        seen = slice(size // 2, size // 2 + size)
+        self.register_buffer("kernel", phases[..., seen, seen].flip(-1, -2).repeat(planes, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, planes, H, W) -> (N, planes, sH, sW)."""
+        x = pad(x, (_BICUBIC_REACH,) * 4, mode="replicate")
+        return pixel_shuffle(conv2d(x, self.kernel, groups=self.planes), self.scale)
 
 
 class RgbUpscaler(nn.Module):
@@ -78,18 +107,52 @@ class RgbUpscaler(nn.Module):
         self.register_buffer("to_luma", torch.tensor(RGB_TO_YPBPR[:1])[..., None, None])
         self.register_buffer("to_chroma", torch.tensor(RGB_TO_YPBPR[1:])[..., None, None])
         self.register_buffer("to_rgb", torch.tensor(YPBPR_TO_RGB)[..., None, None])
+        self.chroma = BicubicConvolution(planes=2, scale=network.scale)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 3, sH, sW) in [0, 1]."""
         if self.planes == 3:
             return self.network(rgb).clamp(0, 1)  # type: ignore[no-any-return]
         luma = self.network(conv2d(rgb, self.to_luma))  # (N, 1, sH, sW)
-        chroma = bicubic(conv2d(rgb, self.to_chroma), self.network.scale)  # (N, 2, sH, sW)
+        chroma = self.chroma(conv2d(rgb, self.to_chroma))  # (N, 2, sH, sW)
         return conv2d(torch.cat([luma, chroma], dim=1), self.to_rgb).clamp(0, 1)
 
 
-def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float:
-    """Export a model, compare it with PyTorch, and write it.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model in another format, not yet written.
+
+    Attributes:
+        path: the file to write; ncnn's pair has the same name with ``.bin``.
+        files: the content of each file by its suffix.
+        run: runs the model in the format's runtime.
+        difference: largest absolute difference from PyTorch's output.
+        planes: 3 for RGB, 1 for luma alone.
+    """
+
+    path: Path
+    files: Files
+    run: Runner
+    difference: float
+    planes: int
+
+    @property
+    def runtime(self) -> str:
+        """Name of what runs the model."""
+        return FORMATS[self.path.suffix].runtime
+
+    def write(self) -> None:
+        """Write the files.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        for suffix, content in self.files.items():
+            write_atomically(self.path.with_suffix(suffix), content)
+
+
+def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Exported:
+    """Convert a model to another format and compare it with PyTorch.
 
     Args:
         model: the model to export.
@@ -97,33 +160,75 @@ def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float
         layout: the planes of input and output.
 
     Returns:
-        The largest absolute difference from PyTorch's output, at most :data:`TOLERANCE`.
+        The exported model, which differs from PyTorch by at most :data:`TOLERANCE`.
 
     Raises:
-        ExportError: no format has this suffix, packages are missing, the network has no luma plane,
-            or the exported model disagrees with PyTorch. Nothing is written then.
-        UserError: the file cannot be written.
+        ExportError: no format has this suffix, packages are missing, the network has no luma plane
+            or an operator that the format lacks, or the exported model disagrees with PyTorch.
     """
     form = FORMATS.get(path.suffix)
     if form is None:
         raise ExportError(f"{path}: models are exported as {', '.join(FORMATS)}")
+    if form.check_name is not None:
+        form.check_name(path, model.network.scale)
     if layout is Layout.y and model.network.planes == 3:
         raise ExportError(f"{model.name} works on RGB: it has no layout=y")
     metadata = {"layout": str(layout), **model_metadata(model.network, model.provenance)}
-    network = deepcopy(model.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    module, planes = (network, 1) if layout is Layout.y else (RgbUpscaler(network), 3)
+    module, planes = exported_module(model, layout)
     n, height, width = _EXAMPLE_SIZE
     # Not in inference mode: networks then run kernels of this processor, which no file can hold.
     with torch.no_grad(), _without_warnings():
-        content = form.write(module.eval(), torch.rand(n, planes, height, width), metadata)
-        difference = largest_difference(module, form.read(content), planes)
+        files = form.write(module, torch.rand(n, planes, height, width), metadata)
+        run = form.read(files)
+        difference = largest_difference(module, run, planes)
     if not difference <= TOLERANCE:  # NaN must fail too
         raise ExportError(
             f"{path} is not written: in {form.runtime} the model differs from PyTorch by"
             f" {difference:.1e}"
         )
-    write_atomically(path, content)
-    return difference
+    return Exported(path, files, run, difference, planes)
+
+
+def exported_module(model: Model, layout: Layout) -> tuple[nn.Module, int]:
+    """Return the module that is exported, in evaluation mode, and its number of planes."""
+    network = deepcopy(model.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    if layout is Layout.y:
+        return network, 1
+    return RgbUpscaler(network).eval(), 3
+
+
+def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float:
+    """Convert a model as :func:`convert_model` does, and write it.
+
+    Returns:
+        The largest absolute difference from PyTorch's output, at most :data:`TOLERANCE`.
+
+    Raises:
+        UserError: the model cannot be exported or the file not be written.
+    """
+    exported = convert_model(model, path, layout)
+    exported.write()
+    return exported.difference
+
+
+def read_exported(path: Path) -> Runner:
+    """Load the file of an exported model, of any of :data:`FORMATS`.
+
+    Raises:
+        UserError: the file is missing or has another suffix.
+    """
+    form = FORMATS.get(path.suffix)
+    if form is None:
+        raise ExportError(f"{path}: an exported model ends in {', '.join(FORMATS)}")
+    try:
+        return form.read(
+            {
+                suffix: path.with_suffix(suffix).read_bytes()
+                for suffix in form.suffixes or (path.suffix,)
+            }
+        )
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
 
 
 def largest_difference(module: nn.Module, exported: Runner, planes: int) -> float:
@@ -138,7 +243,7 @@ def largest_difference(module: nn.Module, exported: Runner, planes: int) -> floa
 
 def to_onnx(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
     """Export to ONNX with PyTorch's exporter that is based on torch.export."""
-    _require("onnx", "onnxscript", "onnxruntime")
+    require("exporting to ONNX", "export", "onnx", "onnxscript", "onnxruntime")
     import onnx_ir
     from onnx_ir.passes import common
 
@@ -264,20 +369,37 @@ class Format:
         runtime: name of what runs it.
         write: exports a module, given an example input and the metadata to store.
         read: loads what ``write`` returned.
+        suffixes: of the files, where they are several.
+        check_name: raises ExportError if programs that load the file would not accept its name
+            for a model of this scale.
     """
 
     runtime: str
-    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes]
-    read: Callable[[bytes], Runner]
+    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], Files]
+    read: Callable[[Files], Runner]
+    suffixes: tuple[str, ...] = ()
+    check_name: Callable[[Path, int], None] | None = None
 
 
-_TORCHSCRIPT = Format("TorchScript", to_torchscript, from_torchscript)
+def _single_file(
+    suffix: str,
+    runtime: str,
+    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes],
+    read: Callable[[bytes], Runner],
+) -> Format:
+    return Format(
+        runtime,
+        lambda module, example, metadata: {suffix: write(module, example, metadata)},
+        lambda files: read(files[suffix]),
+    )
+
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format("onnxruntime", to_onnx, from_onnx),
-    ".pt2": Format("torch.export", to_exported_program, from_exported_program),
-    ".pt": _TORCHSCRIPT,
-    ".torchscript": _TORCHSCRIPT,
+    ".onnx": _single_file(".onnx", "onnxruntime", to_onnx, from_onnx),
+    ".param": Format("ncnn", to_ncnn, from_ncnn, (".param", ".bin"), check_upscayl_name),
+    ".pt2": _single_file(".pt2", "torch.export", to_exported_program, from_exported_program),
+    ".pt": _single_file(".pt", "TorchScript", to_torchscript, from_torchscript),
+    ".torchscript": _single_file(".torchscript", "TorchScript", to_torchscript, from_torchscript),
 }
 """The formats by the suffix of the file."""
 
@@ -286,15 +408,6 @@ def _any_size() -> tuple[dict[int, Any]]:
     return (
         {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")},
     )
-
-
-def _require(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    if missing := [package for package in packages if find_spec(package) is None]:
-        raise ExportError(
-            f"exporting to ONNX needs {' and '.join(missing)}: pip install 'falsr-nas[export]'"
-        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Inputs and outputs of exported models.
+"""Inputs, outputs and numbers of exported models.
 
 This module does not import torch, so that commands can use it in their settings.
 """
@@ -16,3 +16,12 @@ class Layout(StrEnum):
     spaces and upscales chroma by bicubic interpolation."""
     y = "y"
     """The luma plane alone (JPEG's full range), not clipped: the network without anything else."""
+
+
+class Precision(StrEnum):
+    """The numbers that an exported model computes with."""
+
+    fp32 = "fp32"
+    """32-bit floats."""
+    int8 = "int8"
+    """8-bit integers where the network bears them, 32-bit floats elsewhere. ONNX only."""

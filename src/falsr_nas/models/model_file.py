@@ -2,8 +2,9 @@
 
 ``.safetensors`` is the project's own format: the weights and, in the file's metadata, the genome
 (or the name of a baseline), the scale and the origin of the weights. Lightning's ``.ckpt``, FALSR's
-frozen TensorFlow graphs (``.pb``), and folders with a ``model.safetensors``
-(:mod:`falsr_nas.models.pretrained`) can be loaded too. Loading never runs code from a file.
+frozen TensorFlow graphs (``.pb``), ONNX files of any origin (:mod:`falsr_nas.models.onnx_file`),
+and folders with a ``model.safetensors`` (:mod:`falsr_nas.models.pretrained`) can be loaded too.
+Loading never runs code from a file.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from torch import Tensor
 from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
+from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALES
@@ -100,7 +103,7 @@ def load_model(path: Path) -> Model:
     """Load a model from a file or a folder.
 
     Args:
-        path: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, or a folder as written by
+        path: a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, or a folder as written by
             :func:`falsr_nas.models.pretrained.save_pretrained`.
 
     Raises:
@@ -109,7 +112,12 @@ def load_model(path: Path) -> Model:
     """
     if path.is_dir():
         return _load_folder(path)
-    loaders = {".safetensors": _load_safetensors, ".ckpt": _load_checkpoint, ".pb": _load_graph}
+    loaders = {
+        ".safetensors": _load_safetensors,
+        ".ckpt": _load_checkpoint,
+        ".pb": _load_graph,
+        ".onnx": _load_onnx,
+    }
     loader = loaders.get(path.suffix)
     if loader is None:
         raise ModelFileError(f"{path}: a model file ends in {', '.join(loaders)}")
@@ -167,6 +175,11 @@ def _architecture(network: SuperResolver) -> dict[str, Any]:
         return {"genome": network.genome.to_json(), "target": target}
     if (name := baseline_name(network)) is not None:
         return {"baseline": name}
+    if isinstance(network, RuntimeNetwork):
+        raise ModelFileError(
+            "an ONNX file has no weights that could be saved in another format: it can be used as"
+            " the model of evaluate and upscale"
+        )
     raise ModelFileError(f"{type(network).__name__} is neither a genome's network nor a baseline")
 
 
@@ -258,6 +271,11 @@ def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     from falsr_nas.networks.tf_import import load_graph  # imports protobuf
 
     network = load_graph(path)
+    return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _load_onnx(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+    network = load_onnx(path)
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 

@@ -1,0 +1,232 @@
+"""8-bit ONNX models: static quantisation in the QDQ form, in mixed precision.
+
+Weights are signed, one scale per channel; activations are unsigned, one scale per tensor, from the
+smallest and largest value on the calibration images. Super-resolution is more sensitive than
+classification, because its output is the image itself: quantising all of FALSR-B loses 0.5 dB. So
+nodes stay in float32, those that lose most first, until the loss on the calibration images is
+small.
+
+Colour conversion and the interpolation of chroma stay in float32. Pixel shuffles are moved in 8
+bits by onnxruntime 1.21 and later.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from falsr_nas.inference.color import rgb_to_ypbpr
+from falsr_nas.models.export import from_onnx
+from falsr_nas.models.portable import ExportError, require
+
+if TYPE_CHECKING:
+    import onnx
+
+ALLOWED_LOSS = 0.15
+"""dB that quantisation may lose of :data:`REFERENCE_PSNR` by its noise on the calibration images.
+
+Our choice, below the 0.2 dB that an int8 model may lose on the images that it is measured on."""
+
+REFERENCE_PSNR = 38.0
+"""PSNR in dB of an easy image without quantisation, as those of Set5 at x2: there its noise shows
+most."""
+
+_MEASURED_IMAGES = 6  # of the calibration images, for the loss; our choice
+_STUDIO_RANGE = 219 / 255  # of the luma that is scored, as a share of the full range
+
+_QUANTISED = ("Conv", "Relu", "Add", "Concat", "DepthToSpace", "Resize")
+_FOLLOWS = ("Relu",)  # as the node before it
+_LUMA, _CHROMA = "to_luma", "to_chroma"  # weights of RgbUpscaler around a luma network
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Model:
+    """A quantised model.
+
+    Attributes:
+        content: of the ONNX file.
+        quantised: number of nodes in 8 bits.
+        kept: names of the nodes of the network that stay in float32, the most sensitive first.
+    """
+
+    content: bytes
+    quantised: int
+    kept: tuple[str, ...]
+
+
+def quantise(content: bytes, images: Sequence[Tensor], allowed: float = ALLOWED_LOSS) -> Int8Model:
+    """Quantise an ONNX model to 8 bits.
+
+    Args:
+        content: of a float32 ONNX file as :func:`falsr_nas.models.export.to_onnx` writes it.
+        images: calibration images as the model takes them, (1, planes, H, W) of one size.
+        allowed: dB that the noise of quantisation may take from :data:`REFERENCE_PSNR`.
+
+    Raises:
+        ExportError: packages are missing, or nothing can be quantised.
+    """
+    require("exporting to int8", "export", "onnx", "onnxruntime")
+    with tempfile.TemporaryDirectory() as folder, _without_logging():
+        return _Quantiser(content, images, Path(folder)).within(allowed)
+
+
+class _Quantiser:
+    """Quantised versions of one model, and what they lose."""
+
+    def __init__(self, content: bytes, images: Sequence[Tensor], folder: Path) -> None:
+        import onnx
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        self.metadata = onnx.load_model_from_string(content).metadata_props
+        (folder / "float.onnx").write_bytes(content)
+        quant_pre_process(
+            str(folder / "float.onnx"), str(folder / "ready.onnx"), skip_symbolic_shape=True
+        )
+        self.model = onnx.load(folder / "ready.onnx")
+        self.nodes = network_nodes(self.model)
+        self.ranges = self._ranges(folder, images)
+        self.images = images[:_MEASURED_IMAGES]
+        reference = from_onnx(content)
+        self.outputs = [_luma(reference(image)) for image in self.images]
+
+    def within(self, allowed: float) -> Int8Model:
+        """Return the model with the fewest nodes in float32 that loses at most ``allowed`` dB."""
+        content = self.build(())
+        if self.loss(content) <= allowed:
+            return self._result(content, ())
+        order = sorted(
+            self.nodes,
+            key=lambda name: self.loss(self.build([one for one in self.nodes if one != name])),
+            reverse=True,
+        )
+        low, high = 1, len(order)  # the number of nodes to keep is in low..high
+        while low < high:
+            middle = (low + high) // 2
+            if self.loss(self.build(order[:middle])) <= allowed:
+                high = middle
+            else:
+                low = middle + 1
+        if high == len(order):
+            raise ExportError(
+                f"every quantised layer loses more than {allowed:g} dB on the calibration images"
+            )
+        return self._result(self.build(order[:high]), tuple(order[:high]))
+
+    def build(self, kept: Sequence[str]) -> bytes:
+        """Return the model with all nodes quantised but ``kept`` and those around the network."""
+        import onnx
+        from onnxruntime.quantization import QuantType
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        others = {node.name for node in copy.graph.node if node.op_type not in _FOLLOWS}
+        quantizer = QDQQuantizer(
+            copy,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=self.ranges,
+            nodes_to_quantize=[],
+            nodes_to_exclude=sorted(others - set(self.nodes)) + list(kept),
+            op_types_to_quantize=list(_QUANTISED),
+            extra_options={},
+        )
+        quantizer.quantize_model()
+        result = quantizer.model.model
+        result.producer_name = self.model.producer_name
+        result.producer_version = self.model.producer_version
+        del result.metadata_props[:]
+        result.metadata_props.extend(self.metadata)
+        result.metadata_props.add(key="precision", value="int8")
+        return bytes(result.SerializeToString())
+
+    def loss(self, content: bytes) -> float:
+        """Return the dB that the noise of a quantised model takes from :data:`REFERENCE_PSNR`."""
+        run = from_onnx(content)
+        noise = [
+            (_luma(run(image)) - output).square().mean()
+            for image, output in zip(self.images, self.outputs, strict=True)
+        ]
+        scored = float(torch.stack(noise).mean()) * _STUDIO_RANGE**2
+        return 10 * math.log10(1 + scored * 10 ** (REFERENCE_PSNR / 10))
+
+    def _ranges(self, folder: Path, images: Sequence[Tensor]) -> Any:
+        """Return the smallest and largest value of every tensor on the calibration images."""
+        from onnxruntime.quantization.calibrate import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            create_calibrator,
+        )
+
+        class Reader(CalibrationDataReader):  # type: ignore[misc]
+            def __init__(self, images: Sequence[Tensor]) -> None:
+                self.images = iter(images)
+
+            def get_next(self) -> dict[str, Any] | None:
+                image = next(self.images, None)
+                return None if image is None else {"input": image.numpy()}
+
+        calibrator = create_calibrator(
+            folder / "ready.onnx",
+            None,
+            augmented_model_path=str(folder / "augmented.onnx"),
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        calibrator.collect_data(Reader(images))
+        return calibrator.compute_data()
+
+    def _result(self, content: bytes, kept: tuple[str, ...]) -> Int8Model:
+        return Int8Model(content, len(self.nodes) - len(kept), kept)
+
+
+def network_nodes(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the nodes that may be quantised: those of the network alone.
+
+    Around a luma network these are the nodes that depend on the luma and not on the chroma.
+    """
+    after_luma = _descendants(model, _LUMA)
+    inside = after_luma - _descendants(model, _CHROMA) if after_luma else None
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in _QUANTISED
+        and node.op_type not in _FOLLOWS
+        and (inside is None or node.name in inside)
+        and _LUMA not in node.input
+    ]
+
+
+def _descendants(model: onnx.ModelProto, weight: str) -> set[str]:
+    """Return the names of the nodes that depend on a weight."""
+    values, names = {weight}, set()
+    for node in model.graph.node:
+        if values & set(node.input):
+            values |= set(node.output)
+            names.add(node.name)
+    return names
+
+
+def _luma(image: Tensor) -> Tensor:
+    return rgb_to_ypbpr(image)[:, :1] if image.shape[1] == 3 else image
+
+
+@contextmanager
+def _without_logging() -> Iterator[None]:
+    """Silence onnxruntime's quantiser, which logs advice that is followed here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,207 @@
+"""ONNX files of any origin as networks, run by onnxruntime.
+
+A file has one input (N, 1 or 3, H, W), float32 in [0, 1] and of any height and width, and one
+output of 2, 3 or 4 times the size: full-range luma, or RGB. Parameters, mult-adds and the memory of
+a run are computed from the graph; the margin for tiles is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from falsr_nas.errors import UserError
+from falsr_nas.models.portable import Runner, require
+from falsr_nas.networks.footprint import Footprint
+from falsr_nas.networks.runtime_network import RuntimeNetwork, measured_margin
+from falsr_nas.space.cost import Cost, input_pixels
+from falsr_nas.space.ends import SCALES
+
+if TYPE_CHECKING:
+    import onnx
+
+_SIDE = 64  # of the image for which shapes are inferred
+_UNKNOWN_FLOATS = 2_000  # numbers per pixel where shapes cannot be inferred; our choice
+_TRIED = (20, 26)  # height and width of the image on which a file is tried
+
+
+_FARTHEST = 4.0  # from the grey of the tried image; networks without training may be off by one
+
+
+class OnnxFileError(UserError):
+    """An ONNX file that cannot be used; the message names the file and the reason."""
+
+
+def load_onnx(path: Path) -> RuntimeNetwork:
+    """Load an ONNX file as a network.
+
+    Raises:
+        UserError: packages are missing; or the file is damaged, keeps weights in other files, has
+            other inputs and outputs, takes images of one size only, or has another scale.
+        OSError: the file cannot be read.
+    """
+    require(f"reading {path.name}", "export", "onnx", "onnxruntime")
+    import onnx
+
+    content = path.read_bytes()
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's exceptions differ between its implementations
+        raise OnnxFileError(f"{path}: not an ONNX file, or cut short") from error
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
+        raise OnnxFileError(f"{path}: keeps weights in other files: save it as one file")
+    planes = _planes(path, model)
+    run = _session(path, content)
+    scale = _tried_scale(path, run, planes)
+    sizes = _sizes(model, planes)
+    floats = _live_floats(model, sizes) if sizes else None
+    footprint = Footprint(measured_margin(run, planes, scale), floats or _UNKNOWN_FLOATS)
+    return RuntimeNetwork(run, planes, scale, footprint, _cost(model, sizes, scale))
+
+
+def _planes(path: Path, model: onnx.ModelProto) -> int:
+    """Return the number of planes that the input names, or raise OnnxFileError."""
+    weights = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in weights]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise OnnxFileError(
+            f"{path}: has {len(inputs)} inputs and {len(model.graph.output)} outputs: expected one"
+            " image in and one image out"
+        )
+    tensor = inputs[0].type.tensor_type
+    dims = [dim.dim_value for dim in tensor.shape.dim]  # 0 for any
+    if tensor.elem_type != tensor_float() or len(dims) != 4 or dims[1] not in (1, 3):
+        raise OnnxFileError(
+            f"{path}: its input must be float32 (N, C, H, W) with C of 1 (luma) or 3 (RGB)"
+        )
+    if dims[2] or dims[3]:
+        raise OnnxFileError(
+            f"{path}: takes images of {dims[3] or 'any'}x{dims[2] or 'any'} pixels only: export it"
+            " with variable height and width"
+        )
+    return int(dims[1])
+
+
+def tensor_float() -> int:
+    """Return ONNX's number for float32."""
+    import onnx
+
+    return int(onnx.TensorProto.FLOAT)
+
+
+def _session(path: Path, content: bytes) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # no warnings on standard error
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no base class of their own
+        reason = " ".join(str(error).split())
+        raise OnnxFileError(f"{path}: onnxruntime does not load it: {reason}") from None
+    name = session.get_inputs()[0].name
+
+    def run(x: Tensor) -> Tensor:
+        try:
+            return torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise OnnxFileError(f"{path}: onnxruntime does not run it: {reason}") from None
+
+    return run
+
+
+def _tried_scale(path: Path, run: Runner, planes: int) -> int:
+    """Return the scale at which an image comes back, in the same range, or raise OnnxFileError."""
+    height, width = _TRIED
+    output = run(torch.full((1, planes, height, width), 0.5))
+    sizes: dict[tuple[int, ...], int] = {
+        (1, planes, scale * height, scale * width): scale for scale in SCALES
+    }
+    if (scale := sizes.get(tuple(output.shape))) is None:
+        raise OnnxFileError(
+            f"{path}: makes {tuple(output.shape)} of (1, {planes}, {height}, {width}): the scale"
+            f" must be one of {', '.join(map(str, SCALES))}"
+        )
+    margin = scale * min(height, width) // 4  # zero padding darkens the border
+    level = float(output[..., margin:-margin, margin:-margin].float().mean())
+    if not abs(level - 0.5) <= _FARTHEST:
+        raise OnnxFileError(
+            f"{path}: makes {level:.3g} of a grey of 0.5: its values must be in [0, 1], not 0..255"
+        )
+    return scale
+
+
+def _sizes(model: onnx.ModelProto, planes: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all values for a square image of :data:`_SIDE`, or nothing."""
+    import onnx
+    from onnx import shape_inference
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = {one.name: tuple(one.dims) for one in copy.graph.initializer}
+    (image,) = (one for one in copy.graph.input if one.name not in weights)
+    for dim, value in zip(image.type.tensor_type.shape.dim, (1, planes, _SIDE, _SIDE), strict=True):
+        dim.dim_value = value
+    del copy.graph.value_info[:]  # names of dimensions would hide the sizes
+    for one in copy.graph.output:
+        one.type.tensor_type.ClearField("shape")
+    try:
+        graph = shape_inference.infer_shapes(copy, data_prop=True).graph
+    except Exception:  # operators that it does not know, and others
+        return {}
+    found: dict[str, tuple[int, ...]] = dict(weights)
+    for one in (*graph.input, *graph.value_info, *graph.output):
+        dims = [dim.dim_value for dim in one.type.tensor_type.shape.dim]
+        if all(dims) and one.type.tensor_type.HasField("shape"):
+            found[one.name] = tuple(dims)
+    return found
+
+
+def _live_floats(model: onnx.ModelProto, sizes: dict[str, tuple[int, ...]]) -> int | None:
+    """Return the most numbers in memory at one time per input pixel, or None if not known."""
+    weights = {one.name for one in model.graph.initializer}
+    nodes = model.graph.node
+    last = {name: place for place, node in enumerate(nodes) for name in node.input}
+    live = {one.name for one in model.graph.input} - weights
+    most = 0
+    for place, node in enumerate(nodes):
+        live |= {name for name in node.output if name}
+        if not live <= sizes.keys():
+            return None
+        most = max(most, sum(math.prod(sizes[name]) for name in live))
+        live -= {name for name in live if last.get(name, len(nodes)) <= place}
+    return -(-most // _SIDE**2)
+
+
+def _cost(model: onnx.ModelProto, sizes: dict[str, tuple[int, ...]], scale: int) -> Cost | None:
+    """Return parameters, and mult-adds of convolutions and products, or None if not known."""
+    params = sum(
+        math.prod(one.dims) for one in model.graph.initializer if one.data_type == tensor_float()
+    )
+    mult_adds = 0
+    for node in model.graph.node:
+        count = _mult_adds(node, sizes)
+        if count is None:
+            return None
+        mult_adds += count
+    return Cost(params, mult_adds * input_pixels(scale) // _SIDE**2)
+
+
+def _mult_adds(node: Any, sizes: dict[str, tuple[int, ...]]) -> int | None:
+    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
+        return 0
+    names = (node.input[0], node.input[1], node.output[0])
+    if any(name not in sizes for name in names):
+        return None
+    source, weight, output = (sizes[name] for name in names)
+    if node.op_type == "Conv":  # weight: (outputs, inputs / groups, kernel)
+        return math.prod(output) * math.prod(weight[1:])
+    if node.op_type == "ConvTranspose":  # weight: (inputs, outputs / groups, kernel)
+        return math.prod(source) * math.prod(weight[1:])
+    return math.prod(output) * source[-1]

@@ -1,0 +1,32 @@
+"""What the formats of exported models share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from torch import Tensor
+
+from falsr_nas.errors import UserError
+
+Runner = Callable[[Tensor], Tensor]
+"""An exported model that can be called: (N, C, H, W) -> (N, C, sH, sW), s the scale."""
+
+Files = Mapping[str, bytes]
+"""The content of the files of an exported model by their suffixes."""
+
+
+class ExportError(UserError):
+    """A model that cannot be exported; the message names the reason."""
+
+
+def require(what: str, extra: str, *packages: str) -> None:
+    """Raise ExportError unless the packages are installed.
+
+    Args:
+        what: the purpose, at the beginning of the message.
+        extra: the extra of this project that installs the packages.
+        packages: names of modules.
+    """
+    if missing := [package for package in packages if find_spec(package) is None]:
+        raise ExportError(f"{what} needs {' and '.join(missing)}: pip install 'falsr-nas[{extra}]'")

@@ -1,0 +1,91 @@
+"""Networks that another runtime computes, such as ONNX files run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from falsr_nas.networks.footprint import Footprint
+from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.cost import Cost
+
+LARGEST_MARGIN = 48
+"""Largest margin, in low-resolution pixels, at which images are upscaled in tiles; our choice."""
+
+MARGIN_TOLERANCE = 1e-4
+"""Largest difference at the edges of tiles: a fortieth of an 8-bit level; our choice."""
+
+NO_TILES = 10**6
+"""Margin of networks that must see the whole image: larger than any image."""
+
+_CUTS = (0, 1, 2)  # further pixels at which a margin must hold: attention works on fixed windows
+
+
+class RuntimeNetwork(SuperResolver):
+    """A network that another runtime computes: (N, planes, H, W) -> (N, planes, sH, sW).
+
+    It has no weights that PyTorch could train, move or save.
+
+    Args:
+        run: computes the output.
+        planes: 1 for luma, 3 for RGB.
+        scale: upscaling factor s.
+        footprint: margin and memory.
+        cost: parameters and mult-adds, or None if they are not known.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Tensor], Tensor],
+        planes: int,
+        scale: int,
+        footprint: Footprint,
+        cost: Cost | None = None,
+    ) -> None:
+        super().__init__()
+        self._run = run
+        self.planes = planes
+        self.scale = scale
+        self.footprint = footprint
+        self.cost = cost
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, planes, H, W) in [0, 1] -> (N, planes, sH, sW), not clipped."""
+        return self._run(x.contiguous())
+
+
+def measured_margin(run: Callable[[Tensor], Tensor], planes: int, scale: int) -> int:
+    """Measure the margin that tiles need: an image and its centre, cut out, are both upscaled.
+
+    Returns:
+        The smallest margin at which the pixel in the centre differs by at most
+        :data:`MARGIN_TOLERANCE`; :data:`NO_TILES` if :data:`LARGEST_MARGIN` is not enough.
+    """
+    centre = LARGEST_MARGIN + max(_CUTS) + 1
+    side = 2 * centre + 1
+    image = torch.rand(1, planes, side, side, generator=torch.Generator().manual_seed(0))
+    place = slice(scale * centre, scale * (centre + 1))
+    wanted = run(image)[..., place, place]
+
+    def holds(margin: int) -> bool:
+        for cut in _CUTS:
+            before, after = margin + cut, margin  # not centred, so that windows do not fall alike
+            part = slice(centre - before, centre + after + 1)
+            kept = slice(scale * before, scale * (before + 1))
+            output = run(image[..., part, part].contiguous())[..., kept, kept]
+            if not (output - wanted).abs().max() <= MARGIN_TOLERANCE:
+                return False
+        return True
+
+    if not holds(LARGEST_MARGIN):
+        return NO_TILES
+    low, high = 0, LARGEST_MARGIN  # the smallest margin that holds is in low..high
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
