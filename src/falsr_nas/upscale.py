@@ -19,6 +19,7 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.console import closed_output_ends_quietly
 from falsr_nas.cli.settings import Settings
 from falsr_nas.errors import UserError
 
@@ -270,8 +271,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
 
 def _upscale_pipe(config: UpscaleConfig) -> None:
     """Upscale from standard input to standard output; messages go to standard error."""
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as target:
-        count = upscale_frames(config, sys.stdin.buffer, target)
+    with closed_output_ends_quietly():  # here, because Hydra prints a line about exceptions
+        count = upscale_frames(config, sys.stdin.buffer, sys.stdout.buffer)
     print(f"{count} frames upscaled", file=sys.stderr)
 
 

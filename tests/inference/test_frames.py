@@ -14,7 +14,6 @@ import torch
 
 from falsr_nas import upscale
 from falsr_nas.errors import UserError
-from falsr_nas.inference.frames import upscale_stream
 from falsr_nas.inference.memory import MIB
 from falsr_nas.inference.photograph import Photograph, upscale_photograph
 from falsr_nas.models.model_file import load_model, save_model
@@ -23,6 +22,7 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import UpscaleConfig, upscale_frames
 
 MEMORY = 2048 * MIB
+COMMAND = [sys.executable, "-m", "falsr_nas.upscale", "input=-", "output=-", "threads=1"]
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +76,20 @@ def test_a_frame_cut_short_is_named_and_those_before_are_written(model: Path) ->
     assert len(target.getvalue()) == 20 * 28 * 3
 
 
-def test_a_reader_that_ends_is_one_line(model: Path) -> None:
-    class Closed(io.BytesIO):
-        def write(self, content: object) -> int:
-            raise BrokenPipeError
-
-    network = load_model(model).network
-    with pytest.raises(UserError, match="ended after 0 frames"):
-        source = io.BytesIO(frames(1, 10, 14).tobytes())
-        upscale_stream(network, source, Closed(), height=10, width=14, memory=MEMORY)
+def test_a_reader_that_ends_ends_the_command_quietly(model: Path) -> None:
+    code = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"{' '.join(COMMAND)} model={model} size=480x270 < /dev/zero | head -c 9;"
+            " exit ${PIPESTATUS[0]}",
+        ],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert code.returncode == 141
+    assert code.stderr == b""
 
 
 @pytest.mark.parametrize(
@@ -106,9 +111,6 @@ def test_settings(settings: dict[str, str], expected: str) -> None:
 def test_frames_are_no_files(model: Path) -> None:
     with pytest.raises(UserError, match="call upscale_frames"):
         upscale.upscale(config(model))
-
-
-COMMAND = [sys.executable, "-m", "falsr_nas.upscale", "input=-", "output=-", "threads=1"]
 
 
 def resident(pid: int) -> int:

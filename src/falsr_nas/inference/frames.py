@@ -43,8 +43,8 @@ def upscale_stream(
         The number of frames.
 
     Raises:
-        UserError: the source ends within a frame, the reader of the target has gone, or ``memory``
-            is too small.
+        UserError: the source ends within a frame, or ``memory`` is too small.
+        BrokenPipeError: the reader of the target has ended.
     """
     size = height * width * _CHANNELS
     count = 0
@@ -56,13 +56,8 @@ def upscale_stream(
             )
         pixels = np.frombuffer(content, np.uint8).reshape(height, width, _CHANNELS)
         upscaled = upscale_photograph(network, Photograph(pixels), memory, self_ensemble)
-        try:
-            target.write(np.ascontiguousarray(upscaled.pixels).data)
-            target.flush()
-        except BrokenPipeError:
-            raise UserError(
-                f"the program that reads the output ended after {count} frames"
-            ) from None
+        target.write(np.ascontiguousarray(upscaled.pixels).data)
+        target.flush()
         count += 1
     return count
 
