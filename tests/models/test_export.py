@@ -157,10 +157,13 @@ def test_rgb_is_what_images_get() -> None:
         assert (difference > 0).float().mean() < 0.01
 
 
-def test_the_convolution_is_bicubic_interpolation() -> None:
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_convolution_is_bicubic_interpolation(scale: int) -> None:
     for size in ((13, 17), (1, 1), (2, 5)):
         x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(3))
-        torch.testing.assert_close(BicubicConvolution(3)(x), bicubic(x), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            BicubicConvolution(3, scale)(x), bicubic(x, scale), rtol=0, atol=2e-6
+        )
 
 
 def metadata(path: Path) -> dict[str, str]:

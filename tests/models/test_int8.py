@@ -57,7 +57,7 @@ def content(model: Model) -> bytes:
 @pytest.fixture(scope="module")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
     folder = photographs(tmp_path_factory.mktemp("images") / "calibration")
-    return calibration_patches(benchmark_files(folder), 3)
+    return calibration_patches(benchmark_files(folder), 3, 2)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +141,14 @@ def test_a_network_that_bears_no_8_bits_is_refused(
 def test_small_images_do_not_calibrate(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "small", side=100)
     with pytest.raises(DataError, match="128x128 pixels or more"):
-        calibration_patches(benchmark_files(folder), 3)
+        calibration_patches(benchmark_files(folder), 3, 2)
 
 
 def test_psnr_of_an_exported_model_is_that_of_evaluate(model: Model, tmp_path: Path) -> None:
     files = benchmark_files(photographs(tmp_path / "set", side=64))
     run = convert_model(model, Path("m.pt")).run
     wanted = score_model(model, {"set": files}, ScoringProtocol.standard).sets[0].mean.psnr
-    assert set_psnr(run, 3, files) == pytest.approx(wanted, abs=0.01)
+    assert set_psnr(run, 3, 2, files) == pytest.approx(wanted, abs=0.01)
 
 
 def test_what_is_rejected() -> None:
@@ -170,7 +170,7 @@ def test_only_force_writes_a_rejected_model(
     save_model(tmp_path / "m.safetensors", model.network, {})
     folder = photographs(tmp_path / "set")
 
-    def measure(runs: object, planes: int, files: object) -> list[Measured]:
+    def measure(runs: object, planes: int, scale: int, files: object) -> list[Measured]:
         return [Measured(37.0, 100.0), Measured(37.0 - lost, 200.0 if slow else 50.0)]
 
     monkeypatch.setattr(proof, "measure", measure)
