@@ -15,7 +15,8 @@ from types import FrameType
 from falsr_nas.cli.startup import SIGNALS
 from falsr_nas.errors import INTERRUPTED
 
-_RETRY_SECONDS = 0.02
+_RETRY_SECONDS = 0.001
+"""Shorter than what a command does between two imports, so that one of these times is met."""
 _SHOW_CURSOR = "\x1b[?25h"
 
 

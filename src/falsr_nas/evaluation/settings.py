@@ -22,7 +22,7 @@ class EvaluatorSettings(Settings, group="evaluator"):
 
 
 @dataclass(frozen=True)
-class RungSettings:
+class RungSettings(Settings, group="rungs"):
     """Successive halving: candidates are compared at rungs, and only the better ones train on.
 
     Off where both are empty. The training between two rungs continues from the weights of the
@@ -57,7 +57,7 @@ class RungSettings:
 
 
 @dataclass(frozen=True)
-class InheritanceSettings:
+class InheritanceSettings(Settings, group="inheritance"):
     """Children begin with the trained weights of their first parent (:mod:`networks.inheritance`).
 
     Scores are compared by a fixed budget since birth: every child is trained for the same number of
