@@ -53,6 +53,7 @@ from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from falsr_nas.archive.objectives import ObjectiveScale
     from falsr_nas.archive.result import SearchResult
     from falsr_nas.archive.store import Store
     from falsr_nas.controller.controller import Controller
@@ -84,6 +85,9 @@ class SearchConfig(Settings):
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
+        psnr_range: PSNR in dB at the worst and at the best end of the hypervolume's scale; None for
+            what the evaluator suggests. It is stored with the search, and searches compare by
+            hypervolume only where it is the same. No controller uses it, so it may be changed.
         run_dir: folder of all results.
     """
 
@@ -101,6 +105,7 @@ class SearchConfig(Settings):
     mode: Mode = Mode.generational
     candidates: int = 64
     seed: int = 1
+    psnr_range: tuple[float, float] | None = None
     run_dir: str = "outputs/search"
 
     def __post_init__(self) -> None:
@@ -110,6 +115,10 @@ class SearchConfig(Settings):
             raise UserError(f"seed is {self.seed}: it must not be negative")
         if self.fresh_scores < 0:
             raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
+        if self.psnr_range is not None and not self.psnr_range[0] < self.psnr_range[1]:
+            raise UserError(
+                f"psnr_range is {list(self.psnr_range)}: give the lower PSNR first, in dB, or null"
+            )
         if self.rungs.epochs and self.rungs.epochs[-1] >= self.training.epochs:
             raise UserError(
                 f"rungs.epochs is {list(self.rungs.epochs)}, training.epochs"
@@ -132,7 +141,7 @@ SCHEMAS = Schemas(
 
 _log = logging.getLogger(__name__)
 
-CHANGEABLE = ("run_dir", "candidates", "execution", "tracking")
+CHANGEABLE = ("run_dir", "candidates", "execution", "tracking", "psnr_range")
 """Settings that may differ when a search is resumed: they do not change what it finds.
 
 ``fresh_scores`` is another one, unless weights are inherited."""
@@ -211,11 +220,28 @@ def build_controller(config: SearchConfig) -> Controller:
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
     """Build the evaluator of a search."""
+    return EVALUATORS.build(config.evaluator, _context(config))
+
+
+def _context(config: SearchConfig) -> EvaluationContext:
     execution = config.execution
     devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
     scale = config.space.scale
-    context = EvaluationContext(config.training, config.data, config.seed, devices, scale)
-    return EVALUATORS.build(config.evaluator, context)
+    return EvaluationContext(config.training, config.data, config.seed, devices, scale)
+
+
+def objective_scale(config: SearchConfig, store: Store) -> ObjectiveScale:
+    """Return the scale of a search's hypervolume, whose PSNR range is stored with the search.
+
+    Without a range in ``config`` it is the stored one, at the start the evaluator's.
+    """
+    from falsr_nas.archive.objectives import ObjectiveScale
+
+    wanted, stored = config.psnr_range, store.psnr_range
+    psnr_range = wanted or stored or config.evaluator.psnr_range(_context(config))
+    if psnr_range != stored:
+        store.set_psnr_range(psnr_range)
+    return ObjectiveScale.of_space(config.space, config.constraints.max_mult_adds, psnr_range)
 
 
 def build_executor(config: SearchConfig) -> Executor:
@@ -235,14 +261,14 @@ def _run(
     from rich.console import Console
 
     from falsr_nas.archive.fresh import reported_evaluations
-    from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+    from falsr_nas.archive.objectives import hypervolume, pareto_front
     from falsr_nas.archive.result import SearchResult
     from falsr_nas.loop import run_search
     from falsr_nas.report.run_dir import ReportWriter
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.tracker import open_tracker
 
-    scale, min_psnr = ObjectiveScale.of_space(config.space), config.constraints.min_psnr
+    scale, min_psnr = objective_scale(config, store), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
     with (
         report,

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.data.levels import PEAK
-from falsr_nas.space.cost import Cost, genome_cost
+from falsr_nas.space.cost import LR_PIXELS, Cost, genome_cost
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
+
+WIDE_PSNR_RANGE = (20.0, 50.0)
+"""PSNR in dB of a scale where nothing better is known, and of searches of earlier versions."""
 
 REFERENCE = (1.0, 1.0, 1.0)
 """Reference point of every hypervolume: the worst corner of :class:`ObjectiveScale`'s unit cube."""
@@ -23,16 +26,16 @@ REFERENCE = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveScale:
-    """Fixed bounds that map objectives to the unit cube (0 best, 1 worst), to compare searches.
+    """Bounds that map objectives to the unit cube (0 best, 1 worst), to compare searches.
 
     Quality is linear in PSNR. Costs are on a log scale: the networks of a space span two orders of
     magnitude, and the paper's roulette (IV-E1) takes logarithms for the same reason. Values outside
     the bounds are clipped.
 
     Attributes:
-        lightest: fewest parameters and fewest mult-adds in the search space.
-        heaviest: most parameters and most mult-adds in the search space.
-        psnr: PSNR in dB at the worst and at the best end; 20 and 50 are our choice.
+        lightest: fewest parameters and fewest mult-adds of a network.
+        heaviest: most parameters and most mult-adds of a network.
+        psnr: PSNR in dB at the worst and at the best end; see ``psnr_range`` of a search.
 
     Raises:
         ValueError: a lower bound is not positive, or above its upper bound.
@@ -40,7 +43,7 @@ class ObjectiveScale:
 
     lightest: Cost
     heaviest: Cost
-    psnr: tuple[float, float] = (20.0, 50.0)
+    psnr: tuple[float, float] = WIDE_PSNR_RANGE
 
     def __post_init__(self) -> None:
         if (
@@ -55,9 +58,29 @@ class ObjectiveScale:
             raise ValueError(f"PSNR bounds {self.psnr} must ascend")
 
     @classmethod
-    def of_space(cls, space: SearchSpace) -> ObjectiveScale:
-        """Return the scale from the lightest to the heaviest network of a search space."""
-        return cls(genome_cost(lightest(space)), genome_cost(heaviest(space)))
+    def of_space(
+        cls,
+        space: SearchSpace,
+        max_mult_adds: float | None = None,
+        psnr: tuple[float, float] = WIDE_PSNR_RANGE,
+    ) -> ObjectiveScale:
+        """Return the scale from the lightest to the heaviest network that a search may propose.
+
+        Args:
+            space: the search space.
+            max_mult_adds: maximum mult-adds in G, or None for no limit.
+            psnr: PSNR in dB at the worst and at the best end.
+        """
+        least, most = genome_cost(lightest(space)), genome_cost(heaviest(space))
+        if max_mult_adds is not None:
+            # A weight is used at least once per low-resolution pixel, so that a limit on mult-adds
+            # is one on weights. (Biases are not counted: a few percent, clipped by ``unit``.)
+            limit = max_mult_adds * 1e9
+            most = Cost(
+                int(max(least.params, min(most.params, limit / LR_PIXELS))),
+                int(max(least.mult_adds, min(most.mult_adds, limit))),
+            )
+        return cls(least, most, psnr)
 
     def unit(self, objectives: FloatArray) -> FloatArray:
         """Map objectives (N, 3) of :func:`objective_matrix` to [0, 1]^3; all stay minimised."""

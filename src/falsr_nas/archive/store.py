@@ -151,6 +151,25 @@ class Store:
             row = self._db.execute("SELECT value FROM about WHERE name = 'config'").fetchone()
             return with_current_names(dict(json.loads(row[0])))
 
+    @property
+    def psnr_range(self) -> tuple[float, float] | None:
+        """PSNR in dB between which the hypervolume is measured; None where none was stored."""
+        with self._sqlite_errors_translated(), self._content_errors_translated():
+            row = self._db.execute("SELECT value FROM about WHERE name = 'psnr_range'").fetchone()
+            if row is None:
+                return None
+            worst, best = json.loads(row[0])
+            return float(worst), float(best)
+
+    def set_psnr_range(self, psnr_range: tuple[float, float]) -> None:
+        """Store the PSNR in dB between which the hypervolume is measured."""
+        text = json.dumps(psnr_range)
+
+        def write() -> None:
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('psnr_range', ?)", (text,))
+
+        self._write(write)
+
     def add(self, evaluation: Evaluation) -> None:
         """Store an evaluation durably; it replaces an earlier one with the same number.
 

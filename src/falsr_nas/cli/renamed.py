@@ -30,6 +30,11 @@ ADDED: dict[str, Any] = {
     "rungs.keep": [],
     "inheritance.share": None,
     "fresh_scores": 0,
+    "controller.screening": 1,
+    "controller.adaptive": False,
+    "controller.exploration.p_attribute": 0.0,
+    "controller.generations": 1,
+    "evaluator.landscape": None,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""
 

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvaluatorSettings(Settings, group="evaluator"):
-    """Settings that every evaluator has: none so far."""
-
-
-@dataclass(frozen=True)
 class RungSettings(Settings, group="rungs"):
     """Successive halving: candidates are compared at rungs, and only the better ones train on.
 
@@ -100,6 +95,24 @@ class EvaluationContext:
     scale: int = 2
 
 
+@dataclass(frozen=True)
+class EvaluatorSettings(Settings, group="evaluator"):
+    """Settings that every evaluator has: none so far."""
+
+    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
+        """Return the PSNR in dB between which searches with this evaluator are compared.
+
+        From what is worthless, as plain interpolation, to just above what networks of the space can
+        reach, so that quality and cost weigh alike in the hypervolume.
+        """
+        from falsr_nas.archive.objectives import WIDE_PSNR_RANGE
+
+        return WIDE_PSNR_RANGE
+
+
+REACHABLE = 4.0
+"""dB above bilinear interpolation that networks of the space can reach."""
+
 EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")
 """The options of the config group ``evaluator``.
 
@@ -132,20 +145,44 @@ class IncompleteTrainingSettings(EvaluatorSettings):
                 f"evaluator.threads is {self.threads}: it must be at least 1, or null for all"
             )
 
+    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
+        """Return the PSNR of bilinear interpolation on the validation images, and 4 dB more.
+
+        4 dB is our choice: the published FALSR-A is 2.6 (B100) to 4.3 dB (Set5) above bicubic
+        interpolation (README), which is about 1 dB above bilinear.
+
+        Raises:
+            DataError: images are missing or cannot be used.
+        """
+        from falsr_nas.training.interpolation import interpolation_psnr
+
+        worst = interpolation_psnr(context.data)
+        return worst, worst + REACHABLE
+
 
 @EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")
 @dataclass(frozen=True)
 class SyntheticSettings(EvaluatorSettings):
-    """Score each candidate by a formula, for tests and for comparing controllers.
+    """Score each candidate by a made-up landscape, for tests and for comparing controllers.
 
     Attributes:
+        landscape: seed of a random landscape; None for the landscape by a formula.
         noise: standard deviation of the PSNR in dB; the search's seed and the genome determine it.
         seconds: how long an evaluation sleeps.
     """
 
+    landscape: int | None = None
     noise: float = 0.05
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.noise < 0 or self.seconds < 0:
             raise UserError("evaluator.noise and evaluator.seconds cannot be negative")
+        if self.landscape is not None and self.landscape < 0:
+            raise UserError(
+                f"evaluator.landscape is {self.landscape}: give a number from 0, or null"
+            )
+
+    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
+        """Return the range of the landscape's PSNR over the paper's space."""
+        return (24.0, 37.0) if self.landscape is None else (26.0, 36.0)

@@ -1,8 +1,11 @@
-"""A synthetic landscape over the real search space, for tests and for comparing controllers.
+"""Synthetic landscapes over the real search space, for tests and for comparing controllers.
 
-Costs are the real ones. Quality is a made-up PSNR with what makes the real one difficult:
-diminishing returns of depth, cells that interact, links that help up to a point, and noise. Its
-terms in dB, for a genome of n cells:
+Costs are the real ones. Quality is made up, with what makes the real one difficult: diminishing
+returns of size, cells that matter by place, cells that interact, links that help up to a point, and
+noise. There is one landscape by a formula, below, and one for each integer, drawn at random, in
+:mod:`falsr_nas.evaluation.random_landscape`.
+
+The terms of the formula in dB, for a genome of n cells:
 
 - *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain. Super-resolution
   needs context.
@@ -34,6 +37,7 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Score, Trained
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed, weights_after
+from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
 from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
@@ -44,7 +48,7 @@ OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
 
 
 class SyntheticEvaluator:
-    """Scores candidates by the formula above."""
+    """Scores candidates by the formula above, or by a random landscape."""
 
     def __init__(
         self, settings: SyntheticSettings, seed: int, training: TrainingSettings | None = None
@@ -52,6 +56,12 @@ class SyntheticEvaluator:
         self.settings = settings
         self.seed = seed
         self.training = training or TrainingSettings()
+        self.psnr = (
+            synthetic_psnr
+            if settings.landscape is None
+            else RandomLandscape(settings.landscape).psnr
+        )
+        """Function of a genome: its PSNR in dB without noise."""
 
     @classmethod
     def of(cls, settings: SyntheticSettings, context: EvaluationContext) -> SyntheticEvaluator:
@@ -62,7 +72,7 @@ class SyntheticEvaluator:
         """Do nothing."""
 
     def evaluate(self, candidate: Candidate) -> Score | Trained:
-        """Return the PSNR of the formula plus noise."""
+        """Return the PSNR of the landscape plus noise."""
         began, plan = time.perf_counter(), candidate.plan
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
@@ -72,7 +82,7 @@ class SyntheticEvaluator:
         seed = evaluation_seed(self.seed, candidate.key, plan.rung, plan.repeat)
         noise = np.random.default_rng(seed).normal(scale=self.settings.noise)
         missing = 3 * (math.exp(-3 * steps / self.training.steps) - math.exp(-3))
-        psnr = synthetic_psnr(candidate.genome) - missing + float(noise)
+        psnr = self.psnr(candidate.genome) - missing + float(noise)
         score = Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began, steps)
         if not plan.returns_weights:
             return score

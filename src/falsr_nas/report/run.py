@@ -10,7 +10,7 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.fresh import reported_evaluations
-from falsr_nas.archive.objectives import ObjectiveScale
+from falsr_nas.archive.objectives import WIDE_PSNR_RANGE, ObjectiveScale
 from falsr_nas.archive.store import Store
 from falsr_nas.space.ends import SCALE
 from falsr_nas.space.search_space import SearchSpace
@@ -50,12 +50,14 @@ def read_run(folder: Path) -> Run:
         settings = store.config
         min_psnr = settings.get("constraints.min_psnr")
         evaluations = reported_evaluations(store, min_psnr)
+        psnr_range = store.psnr_range or WIDE_PSNR_RANGE
     choices = {
         name.removeprefix("space."): value
         for name, value in settings.items()
         if name.startswith("space.")
     }
-    scale = ObjectiveScale.of_space(SearchSpace(**choices))
+    limit = settings.get("constraints.max_mult_adds")
+    scale = ObjectiveScale.of_space(SearchSpace(**choices), limit, psnr_range)
     return Run(folder.resolve().name, evaluations, scale, min_psnr, settings)
 
 

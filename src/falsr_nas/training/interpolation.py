@@ -1,0 +1,31 @@
+"""The PSNR that plain interpolation has on the validation images."""
+
+from __future__ import annotations
+
+from torch.nn.functional import interpolate
+
+from falsr_nas.benchmark.metrics import LumaMSE
+from falsr_nas.data.levels import psnr_from_mse
+from falsr_nas.data.pairs import load_pairs
+from falsr_nas.data.settings import MIN_CROP, DataSettings
+from falsr_nas.data.sources import find_images
+from falsr_nas.data.validation import ValidationSet
+from falsr_nas.space.genome import SCALE
+
+
+def interpolation_psnr(data: DataSettings) -> float:
+    """Return the PSNR in dB of bilinear interpolation on the validation images.
+
+    It is measured as networks are, so it is the score of a network trained on the residual before
+    its first step.
+
+    Raises:
+        DataError: images are missing or cannot be used.
+    """
+    files = find_images(data).val
+    pairs = load_pairs(files, MIN_CROP // 2, data.val_crop, data.on_error)
+    error, images = LumaMSE(sync_on_compute=False), ValidationSet.of(pairs)
+    for low, high in zip(images.lr, images.hr, strict=True):
+        output = interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)
+        error.update(output, high)
+    return psnr_from_mse(float(error.compute()))
