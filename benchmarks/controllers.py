@@ -1,332 +1,335 @@
-"""Compare all controllers on the synthetic landscape.
+"""Compare controllers on random landscapes by the true hypervolume of the front that they report.
 
-    python benchmarks/controllers.py --seeds 20 --evaluations 2000 --jobs 2
+    python benchmarks/controllers.py --controllers nsga2 screening --seeds 20 --evaluations 512
 
-Writes hypervolume curves, evaluations to a target and Wilcoxon's test; with --time it measures ask
-and tell instead. Runs whose results are in the output folder are not repeated. The last line of
-standard output is one JSON object.
+Each seed has a landscape of its own (``evaluation/random_landscape.py``), with noise of 0.3 dB.
+After 256, 512, 1,024 and 2,048 evaluations, the networks of the front, by their scores with noise,
+are scored without noise: that front's hypervolume counts. Results are appended to ``runs.jsonl`` in
+the output folder; what is there is not run again. Prints a table, and writes it as
+``summary.json`` and ``hypervolume.png``. With --time, ask and tell are timed instead. The last line
+of standard output is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import logging
 import multiprocessing
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.stats import wilcoxon
 
-from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume
-from falsr_nas.controller.hybrid import Hybrid
-from falsr_nas.controller.reward import Reward
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.controller.base import BaseController
+from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     AgingSettings,
     Constraints,
     ControllerSettings,
-    Crossover,
+    ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
     OptunaSettings,
-    PolicySettings,
     PymooSettings,
     RandomSettings,
-    RewardKind,
-    RewardSettings,
 )
+from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 
 POPULATION = 64  # as in the paper
+MARKS = (256, 512, 1024, 2048)
+NOISE = 0.3
+PSNR_RANGE = (26.0, 36.0)
+SPACE = SearchSpace()
+
+PAPER = NSGA2Settings(POPULATION)
+ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
+ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
+SCREENING = replace(ADAPTIVE, screening=20)
 
 COMPARED: dict[str, ControllerSettings] = {
-    "random": RandomSettings(population_size=POPULATION),
-    "optuna": OptunaSettings(population_size=POPULATION),
-    "pymoo": PymooSettings(population_size=POPULATION),
-    "aging": AgingSettings(population_size=POPULATION),
-    "nsga2": NSGA2Settings(population_size=POPULATION),
-    "hybrid": HybridSettings(population_size=POPULATION),
+    "random": RandomSettings(POPULATION),
+    "optuna": OptunaSettings(POPULATION),
+    "pymoo": PymooSettings(POPULATION),
+    "aging": AgingSettings(POPULATION),
+    "nsga2": PAPER,
+    "nsga2-attribute": ATTRIBUTE,
+    "nsga2-adaptive": ADAPTIVE,
+    "hybrid": HybridSettings(POPULATION),
+    "screening": SCREENING,
+    "screening-plain": replace(PAPER, screening=20),
+    "screening-hybrid": HybridSettings(
+        POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True
+    ),
+    "optuna-our-start": OptunaSettings(POPULATION),
+    "pymoo-our-start": PymooSettings(POPULATION),
 }
+"""Controllers by name; those named ``-our-start`` begin with the initial population of nsga2."""
+
 REFERENCE = "nsga2"
-"""Baseline: the others are compared with it, paired by seed; its median result is the target."""
-
-Curves = dict[str, dict[int, dict[int, float]]]
-"""Hypervolume by controller, seed and evaluations."""
+"""The others are compared with it, paired by seed."""
 
 
-def evaluate(settings: ControllerSettings, seed: int, evaluations: int) -> dict[int, float]:
-    """Run a search; return the hypervolume by the number of evaluations after each generation."""
-    space = SearchSpace()
-    scale, evaluator = ObjectiveScale.of_space(space), SyntheticEvaluator(SyntheticSettings(), seed)
-    controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(seed))
-    told: list[Evaluation] = []
-    curve: dict[int, float] = {}
-    while len(told) < evaluations:
-        outcomes = [
-            Evaluation(candidate, evaluator.evaluate(candidate))
-            for candidate in controller.ask(settings.population_size)
-        ]
-        controller.tell(outcomes)
-        told = (told + outcomes)[:evaluations]
-        curve[len(told)] = hypervolume(told, scale)
-    return curve
+@dataclass(frozen=True)
+class Row:
+    """The state of a search after a number of evaluations.
+
+    Attributes:
+        controller: a key of :data:`COMPARED`.
+        seed: seed of the search and of its landscape.
+        evaluations: number of evaluations so far.
+        true: hypervolume of the reported front by quality without noise.
+        reported: hypervolume of the same front by its scores.
+        denoised: like ``true``, for the front chosen by the surrogate's scores without noise; None
+            where the controller has no surrogate.
+        seconds: processor time of ask and tell so far.
+    """
+
+    controller: str
+    seed: int
+    evaluations: int
+    true: float
+    reported: float
+    denoised: float | None
+    seconds: float
 
 
-def job(task: tuple[str, int, int]) -> tuple[str, int, dict[int, float]]:
+def rescored(evaluations: Sequence[Evaluation], psnr: Sequence[float]) -> list[Evaluation]:
+    return [
+        Evaluation(one.candidate, Score(mse_from_psnr(value), value, 0.0))
+        for one, value in zip(evaluations, psnr, strict=True)
+    ]
+
+
+class Race:
+    """One controller on one landscape."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name, self.seed = name, seed
+        self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
+        self.scale = ObjectiveScale.of_space(SPACE, None, PSNR_RANGE)
+        controller = CONTROLLERS.build(
+            COMPARED[name], SPACE, Constraints(), np.random.default_rng(seed)
+        )
+        assert isinstance(controller, BaseController)
+        self.controller = controller
+        self.told: list[Evaluation] = []
+        self.seconds = 0.0
+        if name.endswith("-our-start"):
+            first = self.evaluated(
+                NSGA2(PAPER, SPACE, Constraints(), np.random.default_rng(seed)).ask(POPULATION)
+            )
+            controller.admission.restore(POPULATION, [one.key for one in first])
+            controller.tell(first)
+            self.told += first
+
+    def run(self, evaluations: int) -> list[Row]:
+        rows: list[Row] = []
+        while len(self.told) < evaluations:
+            began = time.process_time()
+            candidates = self.controller.ask(POPULATION)
+            asked = time.process_time()
+            new = self.evaluated(candidates)
+            ready = time.process_time()
+            self.controller.tell(new)
+            self.seconds += asked - began + time.process_time() - ready
+            self.told += new
+            if len(self.told) in MARKS:
+                rows.append(self.row())
+        return rows
+
+    def evaluated(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+        return [Evaluation(one, self.evaluator.evaluate(one)) for one in candidates]
+
+    def row(self) -> Row:
+        front = pareto_front(self.told)
+        denoised = None
+        if self.controller.screening is not None:
+            corrected = rescored(self.told, list(self.controller.screening.denoised(self.told)))
+            denoised = self.true(pareto_front(corrected))
+        return Row(
+            self.name,
+            self.seed,
+            len(self.told),
+            self.true(front),
+            hypervolume(front, self.scale),
+            denoised,
+            round(self.seconds, 2),
+        )
+
+    def true(self, front: Sequence[Evaluation]) -> float:
+        psnr = [self.evaluator.psnr(one.candidate.genome) for one in front]
+        return hypervolume(rescored(front, psnr), self.scale)
+
+
+def job(task: tuple[str, int, int]) -> list[Row]:
     """Run the search of a controller, seed and number of evaluations, in a worker process."""
     name, seed, evaluations = task
     torch.set_num_threads(1)
-    return name, seed, evaluate(COMPARED[name], seed, evaluations)
+    logging.disable(logging.WARNING)
+    return Race(name, seed).run(evaluations)
 
 
-def read(path: Path) -> Curves:
-    curves: Curves = defaultdict(lambda: defaultdict(dict))
-    if path.exists():
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                curves[row["controller"]][int(row["seed"])][int(row["evaluations"])] = float(
-                    row["hypervolume"]
-                )
-    return curves
+def read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def write(path: Path, curves: Curves) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["controller", "seed", "evaluations", "hypervolume"])
-        for name in sorted(curves):
-            for seed in sorted(curves[name]):
-                writer.writerows(
-                    [name, seed, count, f"{value:.6f}"]
-                    for count, value in sorted(curves[name][seed].items())
-                )
+def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Return a row for each controller and mark: median and quartiles of the true hypervolume.
 
-
-def summary(curves: Curves, evaluations: int) -> dict[str, dict[str, float | int | None]]:
-    """Return the results of each controller, the one with the best median first.
-
-    The p-value is that of Wilcoxon's signed-rank test against the reference.
+    With, paired by seed, wins and p of Wilcoxon's signed-rank test against the reference after as
+    many evaluations, and after the most that the reference has.
     """
-    final = {
-        name: {seed: curve[evaluations] for seed, curve in runs.items()}
-        for name, runs in curves.items()
+    true: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        true[row.controller, row.evaluations][row.seed] = row.true
+    last = max(mark for name, mark in true if name == REFERENCE)
+    table: list[dict[str, object]] = []
+    for (name, mark), values in sorted(true.items(), key=lambda item: (item[0][1], item[0][0])):
+        low, middle, high = np.percentile(list(values.values()), [25, 50, 75])
+        group = [row for row in rows if (row.controller, row.evaluations) == (name, mark)]
+        corrected = [row.denoised for row in group if row.denoised is not None]
+        table.append(
+            {
+                "controller": name,
+                "evaluations": mark,
+                "seeds": len(values),
+                "median": round(float(middle), 4),
+                "quartiles": [round(float(low), 4), round(float(high), 4)],
+                "median_denoised": round(float(np.median(corrected)), 4) if corrected else None,
+                "seconds": round(float(np.median([row.seconds for row in group])), 1),
+                "against_reference": paired(values, true[REFERENCE, mark]),
+                f"against_reference_at_{last}": paired(values, true[REFERENCE, last]),
+            }
+        )
+    return table
+
+
+def paired(values: dict[int, float], others: dict[int, float]) -> dict[str, object] | None:
+    seeds = sorted({*values} & {*others})
+    difference = np.array([values[seed] - others[seed] for seed in seeds])
+    if not difference.any():
+        return None
+    return {
+        "seeds": len(seeds),
+        "wins": int((difference > 0).sum()),
+        "median_difference": round(float(np.median(difference)), 4),
+        "p": float(f"{wilcoxon(difference).pvalue:.2g}"),
     }
-    target = float(np.median(list(final[REFERENCE].values())))
-    table: dict[str, dict[str, float | int | None]] = {}
-    for name, runs in final.items():
-        values = list(runs.values())
-        low, middle, high = np.percentile(values, [25, 50, 75])
-        reached = [
-            next((n for n, v in sorted(curve.items()) if v >= target), None)
-            for curve in curves[name].values()
-        ]
-        median_count = np.median([np.inf if count is None else count for count in reached])
-        paired = [
-            (value, final[REFERENCE][seed])
-            for seed, value in runs.items()
-            if seed in final[REFERENCE]
-        ]
-        differences = np.array([a - b for a, b in paired])
-        table[name] = {
-            "seeds": len(values),
-            "median": round(float(middle), 4),
-            "quartile_1": round(float(low), 4),
-            "quartile_3": round(float(high), 4),
-            "reached_target": sum(count is not None for count in reached),
-            "median_evaluations_to_target": int(median_count)
-            if np.isfinite(median_count)
-            else None,
-            "wins": int((differences > 0).sum()),
-            "median_difference": round(float(np.median(differences)), 4),
-            "p_value": None if name == REFERENCE else float(wilcoxon(differences).pvalue),
-        }
-    return dict(sorted(table.items(), key=lambda item: -float(item[1]["median"] or 0)))
 
 
-def draw(path: Path, curves: Curves, order: list[str]) -> None:
+def draw(path: Path, rows: Sequence[Row]) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for name in order:
-        counts = sorted(next(iter(curves[name].values())))
-        values = np.array([[curve[count] for count in counts] for curve in curves[name].values()])
-        low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
-        (line,) = axes.plot(counts, middle, label=name)
-        axes.fill_between(counts, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+    for name in dict.fromkeys(row.controller for row in rows):
+        marks = sorted({row.evaluations for row in rows if row.controller == name})
+        quartiles = np.array(
+            [
+                np.percentile(
+                    [r.true for r in rows if (r.controller, r.evaluations) == (name, mark)],
+                    [25, 50, 75],
+                )
+                for mark in marks
+            ]
+        )
+        (line,) = axes.plot(marks, quartiles[:, 1], marker="o", label=name)
+        axes.fill_between(
+            marks, quartiles[:, 0], quartiles[:, 2], alpha=0.15, color=line.get_color()
+        )
     axes.set(
         xlabel="evaluations",
-        ylabel="hypervolume",
-        title="Synthetic landscape: median and quartiles",
+        ylabel="true hypervolume",
+        title="Random landscapes, noise 0.3 dB: median and quartiles",
+        xscale="log",
     )
-    axes.legend(loc="center right")
+    axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
+    axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def ask_tell_ms(name: str, evaluations: int = 10_000) -> float:
-    """Return the CPU time of ask and tell of a generation, in ms.
+def ask_tell_seconds(name: str, evaluations: int) -> float:
+    """Return the processor time of ask and tell of 64 candidates, in seconds.
 
-    It is the median of nine generations after ``evaluations`` evaluations.
+    It is the median of three generations after ``evaluations`` evaluations, which are uniform draws
+    that the controller is told at once.
     """
-    settings, space = COMPARED[name], SearchSpace()
-    evaluator = SyntheticEvaluator(SyntheticSettings(), 0)
-    controller = CONTROLLERS.build(settings, space, Constraints(), np.random.default_rng(0))
-    spent: list[float] = []
-    for _ in range(-(-evaluations // settings.population_size) + 9):
-        began = time.process_time()
-        candidates = controller.ask(settings.population_size)
-        asked = time.process_time()
-        outcomes = [
-            Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in candidates
+    race, rng = Race(name, 1), np.random.default_rng(0)
+    genomes = {one.key: one for one in (SPACE.sample(rng) for _ in range(evaluations))}
+    told = race.evaluated(
+        [
+            Candidate(one.canonical(), genome_cost(one), Origin(("sampled",)), i // POPULATION, i)
+            for i, one in enumerate(genomes.values())
         ]
-        ready = time.process_time()
-        controller.tell(outcomes)
-        spent.append(asked - began + time.process_time() - ready)
-    return round(1000 * float(np.median(spent[-9:])), 1)
-
-
-def operators(seeds: range, evaluations: int, rate: float) -> dict[str, dict[str, float]]:
-    """Compare the operators of the hybrid controller by the children that they create.
-
-    Children of the first quarter of the search do not count. Returns, for each last operator, the
-    share of children that joined the front and their mean ``rank`` reward. The entry ``cells`` has
-    the mean entropy of the policy's cells, and that of a uniform distribution, in nats.
-
-    Args:
-        seeds: seeds of the searches.
-        evaluations: evaluations of each search.
-        rate: learning rate of the policy.
-    """
-    space, settings = (
-        SearchSpace(),
-        HybridSettings(POPULATION, policy=PolicySettings(learning_rate=rate)),
     )
-    scale = ObjectiveScale.of_space(space)
-    rewards: dict[str, list[float]] = defaultdict(list)
-    entropies: list[float] = []
-    for seed in seeds:
-        evaluator, rank = (
-            SyntheticEvaluator(SyntheticSettings(), seed),
-            Reward(RewardSettings(RewardKind.rank), scale, Constraints()),
-        )
-        controller = Hybrid(settings, space, Constraints(), np.random.default_rng(seed))
-        while controller.admission.asked < evaluations:
-            outcomes = [
-                Evaluation(candidate, evaluator.evaluate(candidate))
-                for candidate in controller.ask(settings.population_size)
-            ]
-            controller.tell(outcomes)
-            for outcome, reward in zip(outcomes, rank(outcomes), strict=True):
-                if outcome.candidate.number >= evaluations // 4:
-                    rewards[outcome.candidate.origin.operators[-1]].append(reward)
-        probabilities = controller.reinforced.policy.cell_logits.detach().softmax(1).numpy()
-        entropies.append(float(-(probabilities * np.log(probabilities)).sum(1).mean()))
-    table = {
-        name: {
-            "children": len(values),
-            "joined_front": round(float(np.mean(np.array(values) >= 1)), 3),
-            "reward": round(float(np.mean(values)), 3),
-        }
-        for name, values in sorted(rewards.items())
-    }
-    return table | {
-        "cells": {
-            "entropy": round(float(np.mean(entropies)), 2),
-            "uniform": round(float(np.log(len(space.distinct_cells))), 2),
-        }
-    }
-
-
-def crossovers(seeds: range, evaluations: int) -> dict[str, object]:
-    """Compare the two crossovers of NSGA-II by the final hypervolume, paired by seed."""
-    final: dict[str, list[float]] = {}
-    for crossover in Crossover:
-        settings = NSGA2Settings(population_size=POPULATION, crossover=crossover)
-        final[crossover] = [evaluate(settings, seed, evaluations)[evaluations] for seed in seeds]
-    difference = np.array(final[Crossover.paper]) - np.array(final[Crossover.single_point])
-    return {
-        "median": {name: round(float(np.median(values)), 4) for name, values in final.items()},
-        "mean_difference": round(float(difference.mean()), 4),
-        "standard_error": round(float(difference.std(ddof=1) / len(difference) ** 0.5), 4),
-        "paper_wins": int((difference > 0).sum()),
-        "p": round(float(wilcoxon(difference).pvalue), 2),
-    }
+    race.controller.admission.restore(len(told), [one.key for one in told])
+    race.controller.tell(told)
+    race.told, race.seconds = told, 0.0
+    spent: list[float] = []
+    for _ in range(3):
+        before = race.seconds
+        race.run(len(race.told) + POPULATION)
+        spent.append(race.seconds - before)
+    return round(float(np.median(spent)), 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--evaluations", type=int, default=2000)
-    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--controllers", nargs="+", default=list(COMPARED), choices=list(COMPARED))
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--evaluations", type=int, default=2048)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
-    parser.add_argument(
-        "--time",
-        action="store_true",
-        help="only time ask and tell of hybrid and nsga2 after 10,000 evaluations",
-    )
-    parser.add_argument(
-        "--operators",
-        type=float,
-        metavar="RATE",
-        help="only compare the hybrid's operators at this learning rate of the policy",
-    )
-    parser.add_argument(
-        "--crossovers", action="store_true", help="only compare NSGA-II's two crossovers"
-    )
+    parser.add_argument("--time", action="store_true", help="only time ask and tell")
     options = parser.parse_args()
-    if options.crossovers:
-        seeds = range(3000, 3000 + options.seeds)
-        print(json.dumps(crossovers(seeds, options.evaluations)))
-        return
-    if options.operators is not None:
-        print(
-            json.dumps(
-                operators(range(2000, 2000 + options.seeds), options.evaluations, options.operators)
-            )
-        )
-        return
     if options.time:
-        print(
-            json.dumps({f"{name}_ask_tell_ms": ask_tell_ms(name) for name in ("nsga2", "hybrid")})
-        )
+        times = {
+            f"{name}_{count}": ask_tell_seconds(name, count)
+            for name in options.controllers
+            for count in (2_000, 10_000)
+        }
+        print(json.dumps(times))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "curves.csv"
-    curves = read(path)
-    wanted = [
+    path = options.out / "runs.jsonl"
+    done = {(row.controller, row.seed): row.evaluations for row in read(path)}
+    tasks = [
         (name, seed, options.evaluations)
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
         for name in options.controllers
-        for seed in range(1, options.seeds + 1)
+        if done.get((name, seed), 0) < options.evaluations
     ]
-    tasks = [task for task in wanted if task[2] not in curves[task[0]][task[1]]]
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for name, seed, curve in pool.imap_unordered(job, tasks):
-            curves[name][seed] = curve
-            write(path, curves)
-    seeds = range(1, options.seeds + 1)
-    curves = {
-        name: {seed: runs[seed] for seed in seeds if options.evaluations in runs[seed]}
-        for name, runs in curves.items()
-    }
-    if not curves.get(REFERENCE):
-        return
-    table = summary(curves, options.evaluations)
-    draw(options.out / "hypervolume.png", curves, list(table))
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool, path.open("a") as file:
+        for rows in pool.imap_unordered(job, tasks):
+            for row in rows:
+                if row.evaluations > done.get((row.controller, row.seed), 0):
+                    print(json.dumps(asdict(row)), file=file, flush=True)
+    rows = read(path)
+    table = summary(rows)
+    draw(options.out / "hypervolume.png", rows)
     (options.out / "summary.json").write_text(json.dumps(table, indent=2) + "\n")
-    for name, row in table.items():
-        print(f"{name:8}", "  ".join(f"{key} {value}" for key, value in row.items()))
+    for entry in table:
+        print("  ".join(f"{key} {value}" for key, value in entry.items()))
     print(json.dumps(table))
 
 

@@ -15,6 +15,7 @@ from falsr_nas.controller.settings import (
     Constraints,
     ControllerSettings,
     Crossover,
+    ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
     OptunaSettings,
@@ -55,7 +56,15 @@ EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
     pytest.param(NSGA2Settings, id="nsga2"),
     pytest.param(partial(NSGA2Settings, crossover=Crossover.paper), id="nsga2-paper-crossover"),
+    pytest.param(partial(NSGA2Settings, screening=4), id="nsga2-screening"),
+    pytest.param(
+        partial(NSGA2Settings, adaptive=True, exploration=ExplorationSettings(p_attribute=0.5)),
+        id="nsga2-adaptive",
+    ),
+    pytest.param(partial(HybridSettings, screening=3), id="hybrid-screening"),
+    pytest.param(partial(PymooSettings, screening=3), id="pymoo-screening", marks=needs["pymoo"]),
     pytest.param(AgingSettings, id="aging"),
+    pytest.param(partial(AgingSettings, screening=3), id="aging-screening"),
     pytest.param(RandomSettings, id="random"),
     pytest.param(PymooSettings, id="pymoo", marks=needs["pymoo"]),
 ]

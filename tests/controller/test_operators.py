@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from falsr_nas.controller.crossover import paper, single_point
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import (
+    attribute_mutation,
     cell_mult_adds,
     cell_params,
     exploration,
@@ -16,6 +17,7 @@ from falsr_nas.controller.mutation import (
     roulette,
     roulette_weights,
 )
+from falsr_nas.controller.operator_shares import LEAST, OperatorShares
 from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Cell, Genome
@@ -132,10 +134,12 @@ def test_exploration_probabilities_follow_the_paper() -> None:
     chances = {
         name: chance
         for name, (chance, _) in exploration(
-            ExplorationSettings(p_random=0.5, p_flops=0.7), PAPER
+            ExplorationSettings(p_attribute=0.2, p_random=0.5, p_flops=0.7), PAPER
         ).items()
     }
-    assert chances == pytest.approx({"random": 0.5, "roulette_flops": 0.2, "roulette_params": 0.3})
+    assert chances == pytest.approx(
+        {"attribute": 0.2, "random": 0.4, "roulette_flops": 0.16, "roulette_params": 0.24}
+    )
     with pytest.raises(UserError, match="at least p_random"):
         ExplorationSettings(p_random=0.5, p_flops=0.4)
 
@@ -194,3 +198,73 @@ def test_the_papers_crossover_takes_one_cell_and_one_nodes_links_of_the_second_p
         nodes |= changed
     assert cells == set(range(7))
     assert nodes == set(range(7))
+
+
+def attributes(cell: Cell) -> tuple[object, ...]:
+    return cell.operator, cell.channels, cell.kernel, cell.repeats, cell.residual
+
+
+@given(seeds)
+def test_the_mutation_of_attributes_changes_one_of_each_cell_that_it_changes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    genome = PAPER.sample(rng).canonical()
+    mutant = attribute_mutation(PAPER, p_cell=1.0, p_link=0.0)(genome, rng).genome
+    assert mutant in PAPER
+    assert mutant.links == genome.links
+    for old, new in zip(genome.cells, mutant.cells, strict=True):
+        assert new.canonical() != old
+        different = sum(
+            a != b for a, b in zip(attributes(old), attributes(new.canonical()), strict=True)
+        )
+        # One repeat has no residual: from there, repeats and residual change together.
+        assert different == 1 or {old.repeats, new.repeats} & {1}
+        assert different <= 2
+
+
+def test_the_mutation_of_attributes_reaches_every_cell() -> None:
+    rng = np.random.default_rng(3)
+    cell, seen = PAPER.distinct_cells[0], set()
+    mutate = attribute_mutation(PAPER, p_cell=1.0, p_link=0.0)
+    genome = PAPER.genome([cell] * 7, [0] * 28)
+    for _ in range(400):
+        genome = mutate(genome, rng).genome
+        seen |= {one.canonical() for one in genome.cells}
+    assert seen == set(PAPER.distinct_cells)
+
+
+def test_the_mutation_of_attributes_flips_a_link_where_cells_have_no_other_choice() -> None:
+    space = SearchSpace(
+        operators=("conv",), channels=(16,), kernels=(3,), repeats=(1,), residuals=(False,)
+    )
+    rng = np.random.default_rng(0)
+    genome = space.sample(rng)
+    mutants = [attribute_mutation(space)(genome, rng).genome for _ in range(20)]
+    assert {one.cells for one in mutants} == {genome.cells}
+    assert any(one.links != genome.links for one in mutants)
+
+
+def shares(adaptive: bool) -> OperatorShares:
+    settings = ExplorationSettings(p_attribute=0.25, p_random=0.5, p_flops=0.75)
+    return OperatorShares(exploration(settings, PAPER), adaptive)
+
+
+def test_shares_follow_the_mutation_whose_children_are_selected() -> None:
+    following, fixed, rng = shares(True), shares(False), np.random.default_rng(1)
+    chance = {"attribute": 0.5, "random": 0.2, "roulette_flops": 0.02, "roulette_params": 0.02}
+    start = dict(fixed.shares)
+    for _ in range(600):
+        for one in (following, fixed):
+            name, _mutate = one.pick(rng)
+            one.learn([(name, bool(rng.random() < chance[name]))])
+    assert fixed.shares == start
+    assert sum(following.shares.values()) == pytest.approx(1)
+    assert max(following.shares, key=following.shares.__getitem__) == "attribute"
+    assert following.shares["attribute"] > 0.7
+    assert min(following.shares.values()) > 0.9 * LEAST
+
+
+def test_shares_of_other_operators_do_not_change() -> None:
+    following = shares(True)
+    start = dict(following.shares)
+    following.learn([("initial", True), ("crossover", True), ("sampled", False)])
+    assert following.shares == start

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.errors import UserError
-from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 ATTEMPTS = 100
 """Number of draws from the controller, then of uniform draws, before the space is enumerated."""
+
+
+class Drawn(NamedTuple):
+    """A canonical genome that a controller has drawn, its cost, and how it was drawn."""
+
+    genome: Genome
+    cost: Cost
+    origin: Origin
 
 
 class Admission:
@@ -74,6 +83,30 @@ class Admission:
             candidates.append(candidate)
         return candidates
 
+    def pool(self, count: int, draw: Callable[[], tuple[Genome, Origin]]) -> list[Drawn]:
+        """Return up to ``count`` different draws that can be admitted, without admitting them.
+
+        It ends after ATTEMPTS draws in a row of which none can be, or is another one.
+        """
+        found: dict[str, Drawn] = {}
+        misses = 0
+        while len(found) < count and misses < ATTEMPTS:
+            genome, origin = draw()
+            cost = genome_cost(genome)
+            genome = genome.canonical()
+            misses += 1
+            if self._affordable(cost) and genome.key not in self._seen and genome.key not in found:
+                found[genome.key] = Drawn(genome, cost, origin)
+                misses = 0
+        return list(found.values())
+
+    def admit_drawn(self, drawn: Drawn) -> Candidate:
+        """Admit a network of :meth:`pool`."""
+        candidate = Candidate(*drawn, self.generation, self.asked)
+        self._seen.add(candidate.key)
+        self.asked += 1
+        return candidate
+
     def restore(self, asked: int, keys: Iterable[str]) -> None:
         """Continue after ``asked`` candidates with these keys."""
         self.asked, self._seen = asked, set(keys)
@@ -98,12 +131,10 @@ class Admission:
 
     def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
         cost = genome_cost(genome)
-        if self.limit is not None and cost.mult_adds > self.limit:
+        if not self._affordable(cost):
             return None
         genome = genome.canonical()
-        if genome.key in self._seen:
-            return None
-        candidate = Candidate(genome, cost, origin, self.generation, self.asked)
-        self._seen.add(genome.key)
-        self.asked += 1
-        return candidate
+        return None if genome.key in self._seen else self.admit_drawn(Drawn(genome, cost, origin))
+
+    def _affordable(self, cost: Cost) -> bool:
+        return self.limit is None or cost.mult_adds <= self.limit

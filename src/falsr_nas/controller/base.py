@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.controller.admission import Admission
+from falsr_nas.controller.admission import Admission, Drawn
+from falsr_nas.controller.individual import Individual
 from falsr_nas.controller.settings import Constraints, ControllerSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
+
+ROUNDS = 2
+"""Rounds of screening: each after the first varies the networks picked so far."""
+
+if TYPE_CHECKING:
+    from falsr_nas.controller.screening import Screening
 
 S = TypeVar("S", bound=ControllerSettings)
 
@@ -20,8 +28,9 @@ S = TypeVar("S", bound=ControllerSettings)
 class BaseController(ABC, Generic[S]):
     """Implements :class:`~falsr_nas.controller.controller.Controller`.
 
-    Subclasses define :meth:`draw` and :meth:`tell`, and extend :meth:`state` and :meth:`restore`
-    where they keep more than the generator of random numbers.
+    Subclasses define :meth:`draw` and :meth:`learn`, and extend :meth:`state` and :meth:`restore`
+    where they keep more than the generator of random numbers. With ``settings.screening`` above 1,
+    draws are screened by a surrogate (:mod:`falsr_nas.controller.screening`).
 
     Args:
         settings: settings of the controller.
@@ -41,18 +50,52 @@ class BaseController(ABC, Generic[S]):
         self.constraints = constraints
         self.rng = rng
         self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
+        self.screening: Screening | None = None
+        if settings.screening > 1:
+            from falsr_nas.controller.screening import Screening
+
+            self.screening = Screening(constraints, settings.population_size)
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where the space has no more."""
-        return self.admission.admit(count, self.draw, self.rng)
+        candidates = self._screened(count)
+        candidates += self.admission.admit(count - len(candidates), self.draw, self.rng)
+        if self.screening is not None:
+            self.screening.expect(candidates)
+        return candidates
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn from evaluations of proposed candidates."""
+        if self.screening is not None:
+            self.screening.learn(evaluations)
+        self.learn(evaluations)
 
     @abstractmethod
     def draw(self) -> tuple[Genome, Origin]:
         """Draw a genome, which may have been proposed before or exceed the mult-adds limit."""
 
+    def vary(self, genome: Genome, origin: Origin) -> tuple[Genome, Origin] | None:
+        """Draw a variation of a promising network that has not been evaluated.
+
+        Its origin is that of the network, with one more operator. None, as here, where the
+        controller has no operator for single networks.
+        """
+        return None
+
     @abstractmethod
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations of proposed candidates."""
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn from evaluations of proposed candidates, after the surrogate did."""
+
+    def individuals(self, evaluations: Sequence[Evaluation]) -> list[Individual]:
+        """Make individuals of the scored evaluations, with the surrogate's scores without noise."""
+        scored = [one for one in evaluations if one.score]
+        if self.screening is None:
+            return [Individual(one, self.constraints) for one in scored]
+        denoised = self.screening.denoised(scored)
+        return [
+            Individual(one, self.constraints, float(psnr))
+            for one, psnr in zip(scored, denoised, strict=True)
+        ]
 
     def parents(self) -> set[str]:
         """Return no keys; subclasses that make children return those of their population."""
@@ -63,11 +106,43 @@ class BaseController(ABC, Generic[S]):
 
         Subclasses add their own entries.
         """
-        return {"asked": self.admission.asked, "rng": self.rng.bit_generator.state}
+        state = {"asked": self.admission.asked, "rng": self.rng.bit_generator.state}
+        return state if self.screening is None else state | {"screening": self.screening.state()}
 
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
-        """Continue from :meth:`state`. Subclasses restore their own entries first."""
+        """Continue from :meth:`state`.
+
+        Subclasses restore their own entries after it if they need the surrogate, and before it if
+        they draw random numbers.
+        """
         self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
         self.rng.bit_generator.state = state["rng"]
+        if self.screening is not None:
+            self.screening.restore(state["screening"], told)
+
+    def _screened(self, count: int) -> list[Candidate]:
+        """Return the ``count`` most promising of many draws; none while draws are not screened."""
+        screening = self.screening
+        if screening is None or screening.surrogate is None or not screening.better:
+            return []
+        if self.admission.generation == 0:
+            return []
+        size = -(-count * self.settings.screening // ROUNDS)
+        pool: dict[str, Drawn] = {}
+        picked: list[Drawn] = []
+        for _ in range(ROUNDS):
+            drawn = self.admission.pool(size, partial(self._draw_near, picked))
+            pool |= {one.genome.key: one for one in drawn}
+            members = list(pool.values())
+            genomes, costs = [one.genome for one in members], [one.cost for one in members]
+            picked = [members[i] for i in screening.pick(genomes, costs, count)]
+        return [self.admission.admit_drawn(one) for one in picked]
+
+    def _draw_near(self, picked: list[Drawn]) -> tuple[Genome, Origin]:
+        """Vary one of the picked networks, where there are any and the controller can."""
+        if not picked:
+            return self.draw()
+        one = picked[int(self.rng.integers(len(picked)))]
+        return self.vary(one.genome, one.origin) or self.draw()

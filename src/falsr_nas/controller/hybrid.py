@@ -9,6 +9,7 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.archive.objectives import ObjectiveScale
+from falsr_nas.controller.mutation import Mutations
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
@@ -26,14 +27,18 @@ class Hybrid(NSGA2[HybridSettings]):
         constraints: Constraints,
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(settings, space, constraints, rng)
         reward = Reward(settings.reward, ObjectiveScale.of_space(space), constraints)
         self.reinforced = ReinforcedMutation(settings.policy, reward, space, rng.spawn(1)[0])
-        explore = 1 - settings.p_exploit
-        self.mutations = {
-            name: (explore * chance, mutate) for name, (chance, mutate) in self.mutations.items()
+        super().__init__(settings, space, constraints, rng)
+
+    def all_mutations(self) -> Mutations:
+        """Return the mutations by name: the exploring ones, and the policy's."""
+        explore, exploit = 1 - self.settings.p_exploit, self.settings.p_exploit
+        mutations = {
+            name: (explore * chance, mutate)
+            for name, (chance, mutate) in super().all_mutations().items()
         }
-        self.mutations["policy"] = (settings.p_exploit, self.reinforced.mutate)
+        return mutations | {"policy": (exploit, self.reinforced.mutate)}
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where the space has no more."""
@@ -41,10 +46,10 @@ class Hybrid(NSGA2[HybridSettings]):
         self.reinforced.asked(candidates)
         return candidates
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Train the policy, then update the population."""
         self.reinforced.learn(evaluations)
-        super().tell(evaluations)
+        super().learn(evaluations)
 
     def state(self) -> dict[str, Any]:
         """Return NSGA-II's state and the policy's, as JSON."""

@@ -16,23 +16,28 @@ from falsr_nas.controller.settings import Constraints
 from falsr_nas.space.genome import Genome
 
 
-def minimised(evaluation: Evaluation) -> tuple[float, float, float]:
+def minimised(evaluation: Evaluation, psnr: float | None = None) -> tuple[float, float, float]:
     """Return the minimised objectives: negative PSNR, log mult-adds and log parameters.
+
+    ``psnr`` is a PSNR in dB to use instead of the score.
 
     Logarithms change only the crowding distance, not domination: 1 G and 2 G are as far apart as
     100 G and 200 G (our choice).
     """
     score, cost = evaluation.score, evaluation.candidate.cost
     assert score is not None, "only scored candidates compete"
-    return -score.psnr, math.log(cost.mult_adds), math.log(cost.params)
+    return -(score.psnr if psnr is None else psnr), math.log(cost.mult_adds), math.log(cost.params)
 
 
-def violation(evaluation: Evaluation, constraints: Constraints) -> float:
-    """Return how far a scored evaluation is below the minimum PSNR, in dB; 0 if it meets it."""
+def violation(evaluation: Evaluation, constraints: Constraints, psnr: float | None = None) -> float:
+    """Return how far a scored evaluation is below the minimum PSNR, in dB; 0 if it meets it.
+
+    ``psnr`` is a PSNR in dB to use instead of the score.
+    """
     assert evaluation.score is not None, "only scored candidates compete"
     if constraints.min_psnr is None:
         return 0.0
-    return max(0.0, constraints.min_psnr - evaluation.score.psnr)
+    return max(0.0, constraints.min_psnr - (evaluation.score.psnr if psnr is None else psnr))
 
 
 class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
@@ -40,9 +45,11 @@ class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
 
     weights = (-1.0, -1.0, -1.0)
 
-    def __init__(self, evaluation: Evaluation, constraints: Constraints) -> None:
-        super().__init__(minimised(evaluation))
-        self.violation = violation(evaluation, constraints)
+    def __init__(
+        self, evaluation: Evaluation, constraints: Constraints, psnr: float | None = None
+    ) -> None:
+        super().__init__(minimised(evaluation, psnr))
+        self.violation = violation(evaluation, constraints, psnr)
 
     def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
         """Return whether this fitness dominates ``other`` (constrained domination)."""
@@ -54,15 +61,22 @@ class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
 class Individual:
     """A scored candidate in a population.
 
+    Args:
+        evaluation: the candidate and its score.
+        constraints: of the search.
+        psnr: PSNR in dB to compare it by instead of its score.
+
     Attributes:
         evaluation: the candidate and its score.
         fitness: its objectives; DEAP stores the crowding distance there.
         rank: index of its front among the population's fronts, 0 for the best.
     """
 
-    def __init__(self, evaluation: Evaluation, constraints: Constraints) -> None:
+    def __init__(
+        self, evaluation: Evaluation, constraints: Constraints, psnr: float | None = None
+    ) -> None:
         self.evaluation = evaluation
-        self.fitness = ConstrainedFitness(evaluation, constraints)
+        self.fitness = ConstrainedFitness(evaluation, constraints, psnr)
         self.rank = 0
 
     @property
@@ -74,11 +88,6 @@ class Individual:
     def preference(self) -> tuple[int, float]:
         """Sort key of NSGA-II: lower rank first, then larger crowding distance."""
         return self.rank, -self.fitness.crowding_dist
-
-
-def individuals(evaluations: Sequence[Evaluation], constraints: Constraints) -> list[Individual]:
-    """Make individuals of the evaluations that have a score."""
-    return [Individual(one, constraints) for one in evaluations if one.score]
 
 
 def select(population: list[Individual], size: int) -> list[Individual]:

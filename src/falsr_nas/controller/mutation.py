@@ -6,8 +6,9 @@ Each is a function of a genome and a random generator. The exploiting one, in
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -49,6 +50,19 @@ def random_mutation(
         p_cell: probability that a cell is redrawn, and that the ends are; None for 1/n.
         p_link: probability that a link is flipped; None for 1 / (n(n+1)/2).
     """
+
+    def redrawn(cell: Cell, rng: np.random.Generator) -> Cell:
+        return space.cells[int(rng.integers(len(space.cells)))]
+
+    return _mutation(space, p_cell, p_link, redrawn)
+
+
+def _mutation(
+    space: SearchSpace,
+    p_cell: float | None,
+    p_link: float | None,
+    redrawn: Callable[[Cell, np.random.Generator], Cell],
+) -> Mutate:
     p_cell = 1 / space.n if p_cell is None else p_cell
     p_link = 1 / space.bits if p_link is None else p_link
 
@@ -59,12 +73,47 @@ def random_mutation(
         if not genes.any():
             genes[rng.integers(len(genes))] = True
             redraw, flip, other_ends = np.split(genes, [space.n, space.n + space.bits])
-        cells, bits, _ = map(np.array, space.encode(genome))
-        cells[redraw] = rng.integers(len(space.cells), size=int(redraw.sum()))
+        bits = np.array(space.encode(genome)[1])
+        cells = [
+            redrawn(cell, rng) if change else cell
+            for cell, change in zip(genome.cells, redraw, strict=True)
+        ]
         ends = space.sample_ends(rng) if other_ends.any() else genome.ends
-        return Mutant(space.genome([space.cells[i] for i in cells], bits ^ flip, ends))
+        return Mutant(space.genome(cells, bits ^ flip, ends))
 
     return mutate
+
+
+def attribute_mutation(
+    space: SearchSpace, p_cell: float | None = None, p_link: float | None = None
+) -> Mutate:
+    """Return the mutation that changes one attribute of cells, redraws ends and flips links.
+
+    At least one gene is changed. Attributes are operator, channels, kernel, repeats and residual. Unlike random mutation, it
+    keeps most of what a cell is. All of it is our choice.
+
+    Args:
+        space: the search space.
+        p_cell: probability that a cell is changed, and that the ends are; None for 1/n.
+        p_link: probability that a link is flipped; None for 1 / (n(n+1)/2).
+    """
+    near = _near_cells(space)
+
+    def redrawn(cell: Cell, rng: np.random.Generator) -> Cell:
+        choices = near[cell.canonical()]
+        return choices[int(rng.integers(len(choices)))] if choices else cell
+
+    return _mutation(space, p_cell, p_link, redrawn)
+
+
+def _near_cells(space: SearchSpace) -> dict[Cell, list[Cell]]:
+    """Return for each distinct cell of a space the others that differ in one attribute."""
+    near: dict[Cell, dict[Cell, None]] = {cell: {} for cell in space.distinct_cells}
+    for a, b in itertools.permutations(space.cells, 2):
+        different = sum(getattr(a, one.name) != getattr(b, one.name) for one in fields(a))
+        if different == 1 and a.canonical() != b.canonical():
+            near[a.canonical()][b.canonical()] = None
+    return {cell: list(others) for cell, others in near.items()}
 
 
 def roulette_weights(space: SearchSpace, cost: Callable[[Cell], int]) -> np.ndarray:
@@ -101,16 +150,13 @@ def roulette(space: SearchSpace, cost: Callable[[Cell], int]) -> Mutate:
 
 def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
     """Return the exploring mutations by name, each with its probability."""
+    p_cell, p_link, rest = settings.p_cell, settings.p_link, 1 - settings.p_attribute
     return {
-        "random": (settings.p_random, random_mutation(space, settings.p_cell, settings.p_link)),
-        "roulette_flops": (settings.p_flops - settings.p_random, roulette(space, cell_mult_adds)),
-        "roulette_params": (1 - settings.p_flops, roulette(space, cell_params)),
+        "attribute": (settings.p_attribute, attribute_mutation(space, p_cell, p_link)),
+        "random": (rest * settings.p_random, random_mutation(space, p_cell, p_link)),
+        "roulette_flops": (
+            rest * (settings.p_flops - settings.p_random),
+            roulette(space, cell_mult_adds),
+        ),
+        "roulette_params": (rest * (1 - settings.p_flops), roulette(space, cell_params)),
     }
-
-
-def pick(mutations: Mutations, rng: np.random.Generator) -> tuple[str, Mutate]:
-    """Draw a mutation and its name (paper, IV-E: a categorical distribution)."""
-    names = list(mutations)
-    chances = np.array([mutations[name][0] for name in names])
-    name = names[int(rng.choice(len(names), p=chances / chances.sum()))]
-    return name, mutations[name][1]

@@ -14,9 +14,10 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.crossover import CROSSOVERS
-from falsr_nas.controller.individual import Individual, assess, individuals, select, tournament
+from falsr_nas.controller.individual import Individual, assess, select, tournament
 from falsr_nas.controller.initialization import InitialDesign
-from falsr_nas.controller.mutation import Mutations, exploration, pick
+from falsr_nas.controller.mutation import Mutations, exploration
+from falsr_nas.controller.operator_shares import OperatorShares
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -37,8 +38,12 @@ class NSGA2(BaseController[S]):
         super().__init__(settings, space, constraints, rng)
         self.initial = InitialDesign(settings.initial, space, rng)
         self.crossover = CROSSOVERS[settings.crossover]
-        self.mutations: Mutations = exploration(settings.exploration, space)
+        self.mutations = OperatorShares(self.all_mutations(), settings.adaptive)
         self.population: list[Individual] = []
+
+    def all_mutations(self) -> Mutations:
+        """Return the mutations by name, each with its probability at the start."""
+        return exploration(self.settings.exploration, self.space)
 
     def draw(self) -> tuple[Genome, Origin]:
         """Draw from the initial design in generation 0, otherwise make a child."""
@@ -46,32 +51,51 @@ class NSGA2(BaseController[S]):
             return self.initial.draw(self.rng), Origin(("initial",))
         return self._child()
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Keep the best of the population and the new evaluations (elitist truncation)."""
-        new = individuals(evaluations, self.constraints)
-        self.population = select(self.population + new, self.settings.population_size)
+    def vary(self, genome: Genome, origin: Origin) -> tuple[Genome, Origin]:
+        """Mutate a promising network once more."""
+        name, mutate = self.mutations.pick(self.rng)
+        mutant = mutate(genome, self.rng)
+        return mutant.genome, Origin((*origin.operators, name), origin.parents, mutant.log_prob)
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Keep the best of the population and the new evaluations (elitist truncation).
+
+        Where a surrogate corrects the scores, earlier candidates can return to the population.
+        """
+        size = self.settings.population_size
+        pool = [*(one.evaluation for one in self.population), *(e for e in evaluations if e.score)]
+        if self.screening is not None:
+            pool = self.screening.best(pool, size)
+        self.population = select(self.individuals(pool), size)
+        kept = {one.evaluation.key for one in self.population}
+        self.mutations.learn((e.candidate.origin.operators[-1], e.key in kept) for e in evaluations)
 
     def parents(self) -> set[str]:
         """Return the keys of the population."""
         return {individual.evaluation.key for individual in self.population}
 
     def state(self) -> dict[str, Any]:
-        """Return population, generator and the unused part of the initial design, as JSON."""
+        """Return population, generator, shares and the rest of the initial design, as JSON."""
         return {
             **super().state(),
             "population": [individual.evaluation.key for individual in self.population],
             "unused_cells": self.initial.unused,
+            "shares": self.mutations.shares,
+            "success": self.mutations.success,
         }
 
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
         """Continue from :meth:`state`."""
+        super().restore(state, told, pending)
         by_key = {evaluation.key: evaluation for evaluation in told}
-        self.population = [Individual(by_key[key], self.constraints) for key in state["population"]]
+        self.population = self.individuals([by_key[key] for key in state["population"]])
         assess(self.population)
         self.initial.unused = list(state["unused_cells"])
-        super().restore(state, told, pending)
+        # Searches of version 0.1 have no shares: theirs do not change.
+        self.mutations.shares = dict(state.get("shares", self.mutations.shares))
+        self.mutations.success = dict(state.get("success", self.mutations.success))
 
     def _child(self) -> tuple[Genome, Origin]:
         """Make one child: tournament, crossover, mutation (paper, IV-C to IV-E)."""
@@ -84,7 +108,7 @@ class NSGA2(BaseController[S]):
             genome = self.crossover(mother.genome, father.genome, self.rng)
             operators, parents = ("crossover",), (mother.evaluation.key, father.evaluation.key)
         if not crossed or self.rng.random() < self.settings.p_mutation:
-            name, mutate = pick(self.mutations, self.rng)
+            name, mutate = self.mutations.pick(self.rng)
             mutant = mutate(genome, self.rng)
             genome, operators, log_prob = mutant.genome, (*operators, name), mutant.log_prob
         return genome, Origin(operators, parents, log_prob)

@@ -69,7 +69,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
                 self._trials[admitted[0].key] = trial
         return candidates
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Tell the study; add networks that it did not propose itself."""
         for evaluation in evaluations:
             trial = self._trials.pop(evaluation.key, None)

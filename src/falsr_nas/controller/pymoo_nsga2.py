@@ -55,7 +55,7 @@ class PymooNSGA2(BaseController[PymooSettings]):
         self._proposals: deque[dict[str, Any]] = deque()
         self._algorithm = self._new_algorithm()
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Pass the scored evaluations to pymoo."""
         scored = [evaluation for evaluation in evaluations if evaluation.score]
         if scored:
@@ -76,7 +76,7 @@ class PymooNSGA2(BaseController[PymooSettings]):
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self._algorithm = self._new_algorithm()
-        self.tell([by_key[key] for key in state["population"]])
+        self.learn([by_key[key] for key in state["population"]])
         self._proposals = deque(self._parameters(row) for row in state["proposals"])
         super().restore(state, told, pending)
 

@@ -17,5 +17,5 @@ class RandomSearch(BaseController[RandomSettings]):
         """Draw a genome uniformly."""
         return self.space.sample(self.rng), Origin(("sampled",))
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Do nothing."""

@@ -81,23 +81,26 @@ class InitialSettings(Settings, group="controller.initial"):
 class ExplorationSettings(Settings, group="controller.exploration"):
     """The exploring mutations (paper, IV-E1). The paper does not give the probabilities.
 
-    With p ~ U(0, 1), the mutation is random for p < p_random, roulette wheel selection by FLOPs for
-    p < p_flops, and roulette wheel selection by parameters otherwise.
+    With probability p_attribute, the mutation changes single attributes of cells. Otherwise, with
+    p ~ U(0, 1), it is random for p < p_random, roulette wheel selection by FLOPs for p < p_flops,
+    and roulette wheel selection by parameters otherwise.
 
     Attributes:
+        p_attribute: probability of the mutation of single attributes (our choice; 0 in the paper).
         p_random: the paper's p_mr.
         p_flops: the paper's p_mf, at least p_random.
-        p_cell: probability that random mutation redraws a cell; None for 1/n (our choice).
-        p_link: probability that random mutation flips a link; None for 1 / (n(n+1)/2) (our choice).
+        p_cell: probability that one of the first two changes a cell; None for 1/n (our choice).
+        p_link: probability that they flip a link; None for 1 / (n(n+1)/2) (our choice).
     """
 
+    p_attribute: float = 0.0
     p_random: float = 0.6
     p_flops: float = 0.8
     p_cell: float | None = None
     p_link: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("p_random", "p_flops", "p_cell", "p_link"):
+        for name in ("p_attribute", "p_random", "p_flops", "p_cell", "p_link"):
             if (value := getattr(self, name)) is not None:
                 check_probability(f"controller.exploration.{name}", value)
         if self.p_flops < self.p_random:
@@ -113,11 +116,19 @@ class ControllerSettings(Settings, group="controller"):
 
     Attributes:
         population_size: number of candidates per generation, >= 2. The paper's is 64 (VI).
+        screening: networks drawn for each that is evaluated, >= 1; 1 evaluates all. A surrogate
+            picks among them, see :mod:`falsr_nas.controller.screening`.
     """
 
     population_size: int = 16
+    screening: int = 1
 
     def __post_init__(self) -> None:
+        if self.screening < 1:
+            raise UserError(
+                f"controller.screening is {self.screening}: give 1 to evaluate every network that"
+                " is drawn, or how many are drawn for each that is evaluated"
+            )
         if self.population_size < 2:
             raise UserError(
                 f"controller.population_size is {self.population_size}: it must be at least 2"
@@ -149,6 +160,8 @@ class NSGA2Settings(ControllerSettings):
         p_mutation: probability that a child of two parents is mutated (our choice). A child of one
             parent is always mutated.
         exploration: the exploring mutations.
+        adaptive: whether the shares of the mutations follow their success (our choice); see
+            :mod:`falsr_nas.controller.operator_shares`.
     """
 
     initial: InitialSettings = field(default_factory=InitialSettings)
@@ -156,6 +169,7 @@ class NSGA2Settings(ControllerSettings):
     p_crossover: float = 0.8
     p_mutation: float = 0.5
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -272,11 +286,14 @@ class AgingSettings(ControllerSettings):
     """Regularised evolution (Real et al., 2019): the oldest network is removed, not the worst.
 
     Attributes:
+        generations: generations of candidates in the queue, >= 1 (our choice; the original adds one
+            child at a time).
         sample: tournament size, >= 1: the number of networks of which the best becomes the parent.
         initial: links of the initial population.
         exploration: the mutations; by default random mutation alone, as in the original.
     """
 
+    generations: int = 4
     sample: int = 16
     initial: InitialSettings = field(default_factory=InitialSettings)
     exploration: ExplorationSettings = field(
@@ -285,8 +302,9 @@ class AgingSettings(ControllerSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sample < 1:
-            raise UserError(f"controller.sample is {self.sample}: it must be at least 1")
+        for name in ("generations", "sample"):
+            if (count := getattr(self, name)) < 1:
+                raise UserError(f"controller.{name} is {count}: it must be at least 1")
 
 
 @CONTROLLERS.register("random", "falsr_nas.controller.random_search:RandomSearch")

@@ -1,0 +1,332 @@
+"""Screening: of many drawn networks, evaluate those that a surrogate expects the most of.
+
+A controller draws several children for each that is evaluated. The surrogate
+(:mod:`falsr_nas.controller.surrogate`), refitted after each generation, predicts their PSNR. They
+are picked one after another by the expected gain of hypervolume over the front of all scores
+without noise and of those picked before. What the scores of those picked will tell of others is
+taken into account, which keeps a batch diverse.
+
+What it predicts is compared with the scores that follow. Where its rank correlation with them is
+below that of a prediction from costs alone, by more than chance explains, children are not screened
+until it is no longer.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import moocore
+import numpy as np
+
+from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.controller.settings import Constraints
+from falsr_nas.controller.surrogate import FloatArray, Surrogate, Variances, fit, fitted_variances
+from falsr_nas.space.cost import Cost
+from falsr_nas.space.genome import Genome
+
+FEWEST = 24
+"""Scores that the surrogate needs."""
+
+MOST = 1000
+"""Scores that the surrogate is fitted to: the later half, and evenly spaced ones before."""
+
+WINDOW = 128
+"""Predictions, the latest, by which the surrogate is compared with costs alone."""
+
+_NODES = ((-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6))
+"""Gauss-Hermite nodes, in standard deviations, and weights of an expectation."""
+
+_log = logging.getLogger(__name__)
+
+
+class Prediction(NamedTuple):
+    """What was predicted for a network, and what it scored, in dB.
+
+    Attributes:
+        surrogate: predicted by the surrogate.
+        costs: predicted from its costs alone.
+        psnr: its score.
+    """
+
+    surrogate: float
+    costs: float
+    psnr: float
+
+
+class Screening:
+    """Keeps the surrogate of a search, and picks candidates by it.
+
+    Args:
+        constraints: of the search; ``min_psnr`` is used.
+        every: number of new scores after which the surrogate's variances are fitted again.
+
+    Attributes:
+        surrogate: fitted to the scores so far; None while there are too few.
+        latest: predictions of the latest scored networks.
+    """
+
+    def __init__(self, constraints: Constraints, every: int) -> None:
+        self.surrogate: Surrogate | None = None
+        self.latest: deque[Prediction] = deque(maxlen=WINDOW)
+        self._min_psnr = constraints.min_psnr
+        self._every = every
+        self._archive: dict[int, Evaluation] = {}  # by number
+        self._fitted: list[Evaluation] = []  # those that the surrogate is fitted to
+        self._variances: Variances | None = None
+        self._variances_at = 0  # number of scores when the variances were fitted
+        # Of candidates whose scores are not known yet, by key: the two predictions of their PSNR,
+        # parameters and mult-adds.
+        self._expected: dict[str, tuple[float, float, int, int]] = {}
+        self._was_better = True
+
+    def correlations(self) -> tuple[float, float]:
+        """Return the rank correlations (Spearman) of the latest predictions with the scores.
+
+        The first is the surrogate's, the second that of costs alone; NaN where there are none.
+        """
+        rows = np.array(self.latest, dtype=np.float64).reshape(-1, 3)
+        return _spearman(rows[:, 0], rows[:, 2]), _spearman(rows[:, 1], rows[:, 2])
+
+    @property
+    def better(self) -> bool:
+        """Whether the surrogate predicts no worse than costs alone, as far as it is known.
+
+        It is worse if Fisher's z of its rank correlation is lower by two standard errors. A plain
+        comparison would be decided by chance: screened children are near the front, where costs
+        alone order them well.
+        """
+        if len(self.latest) < FEWEST:
+            return True
+        surrogate, costs = (np.arctanh(np.clip(one, -0.999, 0.999)) for one in self.correlations())
+        return not surrogate < costs - 2 / math.sqrt(len(self.latest) - 3)
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Compare scores with predictions, and fit the surrogate to all scores."""
+        for one in evaluations:
+            expected = self._expected.pop(one.key, None)
+            if one.score is None:
+                continue
+            self._archive[one.candidate.number] = one
+            if expected is not None:
+                self.latest.append(Prediction(*expected[:2], one.score.psnr))
+        self._fit()
+        self._report()
+
+    def denoised(self, evaluations: Sequence[Evaluation]) -> FloatArray:
+        """Return the estimated PSNR (N,) without noise of scored evaluations, in dB.
+
+        Without a surrogate these are the scores.
+        """
+        if self.surrogate is None or not evaluations:
+            return np.array([one.score.psnr for one in evaluations if one.score])
+        known = {
+            one.key: psnr for one, psnr in zip(self._fitted, self.surrogate.denoised, strict=True)
+        }
+        others = [one for one in evaluations if one.key not in known]
+        if others:
+            mean, _ = self.surrogate.predict(*_networks(one.candidate for one in others))
+            known |= {one.key: float(psnr) for one, psnr in zip(others, mean, strict=True)}
+        return np.array([known[one.key] for one in evaluations])
+
+    def best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
+        """Return about ``count`` of the best of these and of all that the surrogate is fitted to.
+
+        Networks are ranked by the fronts of the scores without noise; whole fronts are returned.
+        """
+        pool = list({one.key: one for one in (*self._fitted, *evaluations)}.values())
+        if len(pool) <= count:
+            return pool
+        psnr = self.denoised(pool)
+        missing = np.maximum(0, (self._min_psnr or -np.inf) - psnr)
+        ranks = moocore.pareto_rank(_objectives(psnr, [one.candidate.cost for one in pool]))
+        order = np.lexsort((ranks, missing))
+        last = order[count - 1]
+        chosen = (missing < missing[last]) | ((missing == missing[last]) & (ranks <= ranks[last]))
+        return [one for one, kept in zip(pool, chosen, strict=True) if kept]
+
+    def pick(self, genomes: Sequence[Genome], costs: Sequence[Cost], count: int) -> list[int]:
+        """Return the indices of ``count`` of these networks, the most promising first.
+
+        Args:
+            genomes: drawn networks.
+            costs: their costs.
+            count: number of networks to pick.
+        """
+        assert self.surrogate is not None
+        posterior = self.surrogate.posterior(genomes, costs)
+        mean, deviation = posterior.mean, posterior.deviation
+        gains = _Gains(self._fitted, self.surrogate.denoised, mean, costs, self._min_psnr)
+        for psnr, _, params, mult_adds in self._expected.values():
+            gains.add(psnr, Cost(params, mult_adds))
+
+        def gain(i: int) -> float:
+            return sum(w * gains.of(i, float(mean[i] + node * deviation[i])) for node, w in _NODES)
+
+        heap = [(-gain(i), i, 0) for i in range(len(genomes))]
+        heapq.heapify(heap)
+        picked: list[int] = []
+        # Gains fall while more networks are picked, so one that is still the largest after it is
+        # computed again is the largest of all.
+        while heap and len(picked) < count:
+            _, i, known = heapq.heappop(heap)
+            if known == len(picked):
+                picked.append(i)
+                gains.add(float(mean[i]), costs[i])
+                posterior.evaluate(i)
+                deviation = posterior.deviation
+            else:
+                heapq.heappush(heap, (-gain(i), i, len(picked)))
+        return picked
+
+    def expect(self, candidates: Sequence[Candidate]) -> None:
+        """Note the predictions for candidates, to compare them with the scores that follow."""
+        if self.surrogate is None or not candidates:
+            return
+        genomes, costs = _networks(candidates)
+        mean, _ = self.surrogate.predict(genomes, costs)
+        plain = _from_costs(self._fitted, costs)
+        for candidate, a, b in zip(candidates, mean, plain, strict=True):
+            cost = candidate.cost
+            self._expected[candidate.key] = float(a), float(b), cost.params, cost.mult_adds
+
+    def state(self) -> dict[str, Any]:
+        """Return as JSON what :meth:`restore` needs beside the evaluations."""
+        surrogate, costs = self.correlations()
+        return {
+            "variances": None
+            if self._variances is None
+            else [*self._variances.kernels, self._variances.noise],
+            "variances_at": self._variances_at,
+            "expected": self._expected,
+            "latest": [list(one) for one in self.latest],
+            "rank_correlation": None if math.isnan(surrogate) else surrogate,
+            "rank_correlation_of_costs": None if math.isnan(costs) else costs,
+            "active": self.better,
+        }
+
+    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+        """Continue from :meth:`state`, after these evaluations."""
+        self._archive = {one.candidate.number: one for one in told if one.score}
+        self._expected = {key: tuple(row) for key, row in state["expected"].items()}
+        self.latest = deque((Prediction(*row) for row in state["latest"]), maxlen=WINDOW)
+        self._variances_at, values = state["variances_at"], state["variances"]
+        self._variances = None if values is None else Variances(tuple(values[:-1]), values[-1])
+        self._was_better = self.better
+        self._fit()
+
+    def _fit(self) -> None:
+        scored = [self._archive[number] for number in sorted(self._archive)]
+        if len(scored) < FEWEST:
+            self.surrogate = None
+            return
+        self._fitted = _latest_and_spaced(scored, MOST)
+        genomes, costs = _networks(one.candidate for one in self._fitted)
+        psnr = np.array([one.score.psnr for one in self._fitted if one.score])
+        if self._variances is None or len(scored) >= self._variances_at + self._every:
+            self._variances, self._variances_at = (
+                fitted_variances(genomes, costs, psnr),
+                len(scored),
+            )
+        self.surrogate = fit(genomes, costs, psnr, self._variances)
+
+    def _report(self) -> None:
+        if self.better == self._was_better:
+            return
+        self._was_better = self.better
+        surrogate, costs = self.correlations()
+        _log.warning(
+            "the surrogate's rank correlation with the last %d scores is %.2f, that of costs alone"
+            " %.2f: children are %s",
+            len(self.latest),
+            surrogate,
+            costs,
+            "screened again" if self.better else "not screened for now",
+        )
+
+
+class _Gains:
+    """Gains of hypervolume over a front that grows, in units of the front's own range.
+
+    The worst PSNR is a tenth of the front's range below the front, or the minimum PSNR. Only the
+    worst corner matters for the order of gains, not the units.
+    """
+
+    def __init__(
+        self,
+        evaluations: Sequence[Evaluation],
+        psnr: FloatArray,
+        expected: FloatArray,
+        costs: Sequence[Cost],
+        min_psnr: float | None,
+    ) -> None:
+        points = _objectives(psnr, [one.candidate.cost for one in evaluations])
+        points = points[moocore.is_nondominated(points)]
+        high, low = -points[:, 0].min(), -points[:, 0].max()
+        worst = low - 0.1 * max(high - low, 1e-3)
+        if min_psnr is not None:
+            worst = max(worst, min_psnr)
+        self._new = _objectives(expected, costs)
+        self._worst = np.vstack([points, self._new]).max(axis=0) + 1e-6
+        self._worst[0] = -worst
+        self._front = np.minimum(points, self._worst)
+
+    def of(self, i: int, psnr: float) -> float:
+        """Return the gain of the i-th of the networks whose costs were given, at this PSNR."""
+        point = self._new[i].copy()
+        point[0] = -psnr
+        if -psnr >= self._worst[0] or (self._front <= point).all(axis=1).any():
+            return 0.0
+        covered = moocore.hypervolume(np.maximum(self._front, point), ref=self._worst)
+        return float(np.prod(self._worst - point) - covered)
+
+    def add(self, psnr: float, cost: Cost) -> None:
+        """Add a network to the front."""
+        point = _objectives(np.array([psnr]), [cost])
+        self._front = np.vstack([self._front, np.minimum(point, self._worst)])
+
+
+def _objectives(psnr: FloatArray, costs: Sequence[Cost]) -> FloatArray:
+    """Return negative PSNR, log mult-adds and log parameters, all minimised: (N, 3)."""
+    logs = np.log([(cost.mult_adds, cost.params) for cost in costs]).reshape(-1, 2)
+    return np.column_stack([-psnr, logs])
+
+
+def _networks(candidates: Any) -> tuple[list[Genome], list[Cost]]:
+    pairs = [(one.genome, one.cost) for one in candidates]
+    return [genome for genome, _ in pairs], [cost for _, cost in pairs]
+
+
+def _latest_and_spaced(scored: list[Evaluation], most: int) -> list[Evaluation]:
+    """Return at most ``most``: the latest half, and evenly spaced ones of those before."""
+    if len(scored) <= most:
+        return scored
+    before, latest = scored[: -most // 2], scored[-most // 2 :]
+    rows = np.linspace(0, len(before) - 1, most - len(latest)).round().astype(int)
+    return [*(before[i] for i in rows), *latest]
+
+
+def _from_costs(evaluations: Sequence[Evaluation], costs: Sequence[Cost]) -> FloatArray:
+    """Predict PSNR (N,) from costs alone: least squares on quadratic terms of their logarithms."""
+    psnr = np.array([one.score.psnr for one in evaluations if one.score])
+    terms = _quadratic([one.candidate.cost for one in evaluations])
+    weights, *_ = np.linalg.lstsq(terms, psnr, rcond=None)
+    return np.asarray(_quadratic(costs) @ weights)
+
+
+def _quadratic(costs: Sequence[Cost]) -> FloatArray:
+    logs = np.log([(cost.params / 1e5, cost.mult_adds / 1e10) for cost in costs]).reshape(-1, 2)
+    a, b = logs.T
+    return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
+
+
+def _spearman(a: FloatArray, b: FloatArray) -> float:
+    """Return the rank correlation; NaN where there are fewer than two different values."""
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    ranks = np.array([np.argsort(np.argsort(one, kind="stable")) for one in (a, b)], dtype=float)
+    return float(np.corrcoef(ranks)[0, 1])
