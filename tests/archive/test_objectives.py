@@ -211,3 +211,20 @@ def test_summary() -> None:
         0.0,
         0,
     )
+
+
+@pytest.mark.parametrize("limit", [2.0, 12.0, 60.0])
+def test_scale_ends_at_the_mult_adds_limit(limit: float) -> None:
+    scale, whole = ObjectiveScale.of_space(SPACE, limit), ObjectiveScale.of_space(SPACE)
+    assert scale.lightest == whole.lightest
+    assert scale.heaviest.mult_adds == pytest.approx(limit * 1e9)
+    rng = np.random.default_rng(1)
+    costs = [genome_cost(SPACE.sample(rng)) for _ in range(4000)]
+    params = [cost.params for cost in costs if cost.mult_adds <= limit * 1e9]
+    # Weights alone are bounded by the limit; biases are a few percent more.
+    assert max(params, default=0) <= 1.1 * scale.heaviest.params
+    assert scale.heaviest.params < whole.heaviest.params
+
+
+def test_scale_of_a_limit_that_nothing_reaches_is_that_of_the_space() -> None:
+    assert ObjectiveScale.of_space(SPACE, 1e6) == ObjectiveScale.of_space(SPACE)

@@ -277,3 +277,12 @@ def test_a_damaged_schema_is_reported_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b"CREATE TABLE evaluations", b"CREATE \x80ABLE evaluations"))
     with pytest.raises(StoreError, match=r"search\.db: [^\n]+$"):
         Store(path)
+
+
+def test_the_psnr_range_is_stored(tmp_path: Path) -> None:
+    with Store(tmp_path / "search.db", CONFIG) as store:
+        assert store.psnr_range is None
+        store.set_psnr_range((27.25, 31.5))
+        store.set_psnr_range((27.5, 31.5))
+    with Store(tmp_path / "search.db") as store:
+        assert store.psnr_range == (27.5, 31.5)

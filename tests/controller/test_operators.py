@@ -25,6 +25,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()
 WITH_ENDS = SearchSpace(n=3, channels=(8, 12), stems=(4, 8), upsamplers=("paper", "subpixel"))
+CHANGE_CELLS = attribute_mutation(PAPER, p_cell=1.0, p_link=0.0)
 seeds = st.integers(0, 2**32)
 
 
@@ -208,7 +209,7 @@ def attributes(cell: Cell) -> tuple[object, ...]:
 def test_the_mutation_of_attributes_changes_one_of_each_cell_that_it_changes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     genome = PAPER.sample(rng).canonical()
-    mutant = attribute_mutation(PAPER, p_cell=1.0, p_link=0.0)(genome, rng).genome
+    mutant = CHANGE_CELLS(genome, rng).genome
     assert mutant in PAPER
     assert mutant.links == genome.links
     for old, new in zip(genome.cells, mutant.cells, strict=True):
@@ -224,10 +225,9 @@ def test_the_mutation_of_attributes_changes_one_of_each_cell_that_it_changes(see
 def test_the_mutation_of_attributes_reaches_every_cell() -> None:
     rng = np.random.default_rng(3)
     cell, seen = PAPER.distinct_cells[0], set()
-    mutate = attribute_mutation(PAPER, p_cell=1.0, p_link=0.0)
     genome = PAPER.genome([cell] * 7, [0] * 28)
     for _ in range(400):
-        genome = mutate(genome, rng).genome
+        genome = CHANGE_CELLS(genome, rng).genome
         seen |= {one.canonical() for one in genome.cells}
     assert seen == set(PAPER.distinct_cells)
 
@@ -268,3 +268,10 @@ def test_shares_of_other_operators_do_not_change() -> None:
     start = dict(following.shares)
     following.learn([("initial", True), ("crossover", True), ("sampled", False)])
     assert following.shares == start
+
+
+def test_the_mutation_of_attributes_draws_every_pair_of_ends() -> None:
+    rng = np.random.default_rng(4)
+    mutate, genome = attribute_mutation(WITH_ENDS), WITH_ENDS.sample(rng)
+    drawn = {mutate(genome, rng).genome.ends for _ in range(100)}
+    assert drawn == set(WITH_ENDS.ends)

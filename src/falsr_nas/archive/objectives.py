@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.data.levels import PEAK
-from falsr_nas.space.cost import LR_PIXELS, Cost, genome_cost
+from falsr_nas.space.cost import Cost, genome_cost, input_pixels
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
 
@@ -77,7 +77,7 @@ class ObjectiveScale:
             # is one on weights. (Biases are not counted: a few percent, clipped by ``unit``.)
             limit = max_mult_adds * 1e9
             most = Cost(
-                int(max(least.params, min(most.params, limit / LR_PIXELS))),
+                int(max(least.params, min(most.params, limit / input_pixels(space.scale)))),
                 int(max(least.mult_adds, min(most.mult_adds, limit))),
             )
         return cls(least, most, psnr)

@@ -6,7 +6,7 @@ Each is a function of a genome and a random generator. The exploiting one, in
 
 from __future__ import annotations
 
-import itertools
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
@@ -89,8 +89,8 @@ def attribute_mutation(
 ) -> Mutate:
     """Return the mutation that changes one attribute of cells, redraws ends and flips links.
 
-    At least one gene is changed. Attributes are operator, channels, kernel, repeats and residual. Unlike random mutation, it
-    keeps most of what a cell is. All of it is our choice.
+    At least one gene is changed. Attributes are operator, channels, kernel, repeats and residual.
+    Unlike random mutation, it keeps most of what a cell is. All of it is our choice.
 
     Args:
         space: the search space.
@@ -108,11 +108,15 @@ def attribute_mutation(
 
 def _near_cells(space: SearchSpace) -> dict[Cell, list[Cell]]:
     """Return for each distinct cell of a space the others that differ in one attribute."""
+    alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)  # but for one attribute
+    for cell in space.cells:
+        values = [getattr(cell, field.name) for field in fields(cell)]
+        for i in range(len(values)):
+            alike[i, *values[:i], *values[i + 1 :]].append(cell.canonical())
     near: dict[Cell, dict[Cell, None]] = {cell: {} for cell in space.distinct_cells}
-    for a, b in itertools.permutations(space.cells, 2):
-        different = sum(getattr(a, one.name) != getattr(b, one.name) for one in fields(a))
-        if different == 1 and a.canonical() != b.canonical():
-            near[a.canonical()][b.canonical()] = None
+    for group in alike.values():
+        for cell in group:
+            near[cell] |= {other: None for other in group if other != cell}
     return {cell: list(others) for cell, others in near.items()}
 
 

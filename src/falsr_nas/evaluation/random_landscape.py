@@ -66,6 +66,8 @@ class RandomLandscape:
 
     def _cells(self, genome: Genome) -> float:
         total = self._effect(0.1, "stem", genome.stem)
+        if genome.ends.upsampler != "paper":  # effects of upsamplers are relative to the paper's
+            total += self._effect(0.1, "upsampler", genome.ends.upsampler)
         for place, cell in enumerate(genome.cells):
             for name, value in self._attributes(cell):
                 total += self._effect(0.05, name, value)

@@ -10,7 +10,6 @@ from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.settings import MIN_CROP, DataSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import ValidationSet
-from falsr_nas.space.genome import SCALE
 
 
 def interpolation_psnr(data: DataSettings) -> float:
@@ -26,6 +25,6 @@ def interpolation_psnr(data: DataSettings) -> float:
     pairs = load_pairs(files, MIN_CROP // 2, data.val_crop, data.on_error)
     error, images = LumaMSE(sync_on_compute=False), ValidationSet.of(pairs)
     for low, high in zip(images.lr, images.hr, strict=True):
-        output = interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)
+        output = interpolate(low, high.shape[-2:], mode="bilinear", align_corners=False)
         error.update(output, high)
     return psnr_from_mse(float(error.compute()))
