@@ -41,6 +41,7 @@ from falsr_nas.controller.settings import (
     OptunaSettings,
     PymooSettings,
     RandomSettings,
+    ScreeningSettings,
 )
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -57,7 +58,6 @@ SPACE = SearchSpace()
 PAPER = NSGA2Settings(POPULATION)
 ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
 ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
-SCREENING = replace(ADAPTIVE, screening=20)
 
 COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(POPULATION),
@@ -68,7 +68,7 @@ COMPARED: dict[str, ControllerSettings] = {
     "nsga2-attribute": ATTRIBUTE,
     "nsga2-adaptive": ADAPTIVE,
     "hybrid": HybridSettings(POPULATION),
-    "screening": SCREENING,
+    "screening": ScreeningSettings(POPULATION),
     "screening-plain": replace(PAPER, screening=20),
     "screening-hybrid": HybridSettings(
         POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True

@@ -12,11 +12,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from falsr_nas.archive.objectives import hypervolume
+from falsr_nas.archive.store import Store
 from falsr_nas.cli.config import config_path
 from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
+from falsr_nas.report.run import read_run
 from falsr_nas.search import SCHEMAS as SEARCH_SCHEMAS
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.train import SCHEMAS as TRAIN_SCHEMAS
@@ -44,6 +47,23 @@ def test_a_search_returns_front_evaluations_and_rows(
     assert capfd.readouterr() == ("", ""), "the library prints nothing"
     again = search(replace(SMALL, run_dir=str(tmp_path)))
     assert again == result, "the same call resumes, and has nothing left to do"
+
+
+def test_the_scale_of_a_search_is_stored_and_can_be_changed(tmp_path: Path) -> None:
+    config = replace(SMALL, run_dir=str(tmp_path))
+    first = search(config)
+    with Store(tmp_path / "search.db") as store:
+        assert store.psnr_range == (24.0, 37.0), "the synthetic landscape's"
+    narrow = search(replace(config, psnr_range=(26.0, 34.0)))
+    assert narrow.evaluations == first.evaluations
+    assert narrow.hypervolume != first.hypervolume
+    assert search(config).hypervolume == narrow.hypervolume, "null keeps what is stored"
+    run = read_run(tmp_path)
+    assert run.scale.psnr == (26.0, 34.0)
+    assert run.scale.heaviest.mult_adds == pytest.approx(60e9), "the search's limit"
+    assert hypervolume(narrow.front, run.scale) == narrow.hypervolume
+    with pytest.raises(UserError, match="psnr_range is"):
+        replace(SMALL, psnr_range=(34.0, 26.0))
 
 
 def test_a_search_can_run_in_another_thread(tmp_path: Path) -> None:

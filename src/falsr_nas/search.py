@@ -25,7 +25,7 @@ from falsr_nas.controller.settings import (
     Constraints,
     ControllerSettings,
     Mode,
-    NSGA2Settings,
+    ScreeningSettings,
 )
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
@@ -93,7 +93,7 @@ class SearchConfig(Settings):
 
     space: SearchSpace = field(default_factory=SearchSpace)
     constraints: Constraints = field(default_factory=lambda: Constraints(max_mult_adds=60.0))
-    controller: ControllerSettings = field(default_factory=NSGA2Settings)
+    controller: ControllerSettings = field(default_factory=ScreeningSettings)
     evaluator: EvaluatorSettings = field(default_factory=IncompleteTrainingSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     data: DataSettings = field(default_factory=PhotographsSettings)
@@ -115,10 +115,13 @@ class SearchConfig(Settings):
             raise UserError(f"seed is {self.seed}: it must not be negative")
         if self.fresh_scores < 0:
             raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
-        if self.psnr_range is not None and not self.psnr_range[0] < self.psnr_range[1]:
-            raise UserError(
-                f"psnr_range is {list(self.psnr_range)}: give the lower PSNR first, in dB, or null"
-            )
+        if self.psnr_range is not None:
+            object.__setattr__(self, "psnr_range", tuple(self.psnr_range))  # configs bring lists
+            if not self.psnr_range[0] < self.psnr_range[1]:
+                raise UserError(
+                    f"psnr_range is {list(self.psnr_range)}: give the lower PSNR first, in dB,"
+                    " or null"
+                )
         if self.rungs.epochs and self.rungs.epochs[-1] >= self.training.epochs:
             raise UserError(
                 f"rungs.epochs is {list(self.rungs.epochs)}, training.epochs"

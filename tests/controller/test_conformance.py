@@ -21,6 +21,7 @@ from falsr_nas.controller.settings import (
     OptunaSettings,
     PymooSettings,
     RandomSettings,
+    ScreeningSettings,
 )
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -56,7 +57,7 @@ EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
     pytest.param(NSGA2Settings, id="nsga2"),
     pytest.param(partial(NSGA2Settings, crossover=Crossover.paper), id="nsga2-paper-crossover"),
-    pytest.param(partial(NSGA2Settings, screening=4), id="nsga2-screening"),
+    pytest.param(ScreeningSettings, id="screening"),
     pytest.param(
         partial(NSGA2Settings, adaptive=True, exploration=ExplorationSettings(p_attribute=0.5)),
         id="nsga2-adaptive",

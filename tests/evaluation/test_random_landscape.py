@@ -61,7 +61,7 @@ def test_places_neighbours_and_links_matter() -> None:
 
 
 def test_a_space_with_other_choices_has_a_landscape() -> None:
-    other = SearchSpace(n=3, operators=("groupConG8",), channels=(8, 24), stem=8)
+    other = SearchSpace(n=3, operators=("groupConG8",), channels=(8, 24), stems=(8,))
     rng = np.random.default_rng(1)
     psnr = [RandomLandscape(3).psnr(other.sample(rng)) for _ in range(20)]
     assert np.isfinite(psnr).all()

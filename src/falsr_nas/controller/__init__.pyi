@@ -8,3 +8,4 @@ from .settings import NSGA2Settings as NSGA2Settings
 from .settings import OptunaSettings as OptunaSettings
 from .settings import PymooSettings as PymooSettings
 from .settings import RandomSettings as RandomSettings
+from .settings import ScreeningSettings as ScreeningSettings

@@ -177,6 +177,18 @@ class NSGA2Settings(ControllerSettings):
         check_probability("controller.p_mutation", self.p_mutation)
 
 
+@CONTROLLERS.register("screening", "falsr_nas.controller.nsga2:NSGA2")
+@dataclass(frozen=True)
+class ScreeningSettings(NSGA2Settings):
+    """NSGA-II whose children are screened by a surrogate, with other defaults (our choices)."""
+
+    screening: int = 20
+    exploration: ExplorationSettings = field(
+        default_factory=lambda: ExplorationSettings(p_attribute=0.5)
+    )
+    adaptive: bool = True
+
+
 class RewardKind(StrEnum):
     """How candidates are rewarded (our choices): see :mod:`falsr_nas.controller.reward`."""
 
