@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "archive": {"data", "space"},
     "controller": {"archive", "space"},
     "training": {"benchmark", "data", "networks", "space"},
-    "evaluation": {"archive", "data", "networks", "space", "training"},
+    "evaluation": {"archive", "controller", "data", "networks", "space", "training"},
     "execution": {"archive", "evaluation"},
     "tracking": {"archive"},
     "report": {"archive", "benchmark", "space"},

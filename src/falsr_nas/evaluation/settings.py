@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falsr_nas.cli.registry import Registry
@@ -156,7 +157,7 @@ class IncompleteTrainingSettings(EvaluatorSettings):
         """
         from falsr_nas.training.interpolation import interpolation_psnr
 
-        worst = interpolation_psnr(context.data)
+        worst = interpolation_psnr(context.data, context.scale)
         return worst, worst + REACHABLE
 
 
@@ -186,3 +187,27 @@ class SyntheticSettings(EvaluatorSettings):
     def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
         """Return the range of the landscape's PSNR over the paper's space."""
         return (24.0, 37.0) if self.landscape is None else (26.0, 36.0)
+
+
+@EVALUATORS.register("landscape", "falsr_nas.evaluation.landscape:LandscapeEvaluator.of")
+@dataclass(frozen=True)
+class LandscapeSettings(EvaluatorSettings):
+    """Score each candidate by a model of real trainings; see ``experiments/landscape``.
+
+    Attributes:
+        path: CSV of the trainings, with columns ``genome`` and ``psnr``.
+        noise: standard deviation of the PSNR in dB; None for that of the trainings.
+    """
+
+    path: str = ""
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and self.noise < 0:
+            raise UserError(f"evaluator.noise is {self.noise}: it cannot be negative")
+
+    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
+        """Return the PSNR of the worst network of the landscape, and 0.5 dB above the best."""
+        from falsr_nas.evaluation.landscape import psnr_range
+
+        return psnr_range(Path(self.path))

@@ -12,7 +12,7 @@ from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import ValidationSet
 
 
-def interpolation_psnr(data: DataSettings) -> float:
+def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
     """Return the PSNR in dB of bilinear interpolation on the validation images.
 
     It is measured as networks are, so it is the score of a network trained on the residual before
@@ -21,8 +21,8 @@ def interpolation_psnr(data: DataSettings) -> float:
     Raises:
         DataError: images are missing or cannot be used.
     """
-    files = find_images(data).val
-    pairs = load_pairs(files, MIN_CROP // 2, data.val_crop, data.on_error)
+    files = find_images(data, scale).val
+    pairs = load_pairs(files, MIN_CROP // scale, data.val_crop, data.on_error, scale=scale)
     error, images = LumaMSE(sync_on_compute=False), ValidationSet.of(pairs)
     for low, high in zip(images.lr, images.hr, strict=True):
         output = interpolate(low, high.shape[-2:], mode="bilinear", align_corners=False)

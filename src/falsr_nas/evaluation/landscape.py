@@ -1,0 +1,130 @@
+"""A landscape of real trainings: a surrogate fitted to scores in a file, with their noise.
+
+A search with it takes seconds and needs no images, as with NAS-Bench-301 (Zela et al., 2022). The
+file is a CSV with a header and one row per training; ``experiments/landscape`` makes it. Of its
+columns, ``genome`` (as in ``pareto.csv``) and ``psnr`` (dB) are read. Rows of one genome that was
+trained with several seeds tell the noise best.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from falsr_nas.archive.candidate import Candidate, Score
+from falsr_nas.controller.surrogate import Surrogate, fit
+from falsr_nas.data.levels import mse_from_psnr
+from falsr_nas.errors import UserError
+from falsr_nas.evaluation.evaluator import evaluation_seed
+from falsr_nas.evaluation.settings import EvaluationContext, LandscapeSettings
+from falsr_nas.space.cost import Cost, genome_cost
+from falsr_nas.space.genome import Genome
+
+FEWEST = 20
+"""Trainings that a landscape needs."""
+
+
+class LandscapeEvaluator:
+    """Scores candidates by the surrogate of a file of trainings.
+
+    Args:
+        settings: the file and the noise.
+        seed: with the genome, determines the noise.
+    """
+
+    def __init__(self, settings: LandscapeSettings, seed: int) -> None:
+        self.settings = settings
+        self.seed = seed
+
+    @classmethod
+    def of(cls, settings: LandscapeSettings, context: EvaluationContext) -> LandscapeEvaluator:
+        """Make the evaluator of a search."""
+        return cls(settings, context.seed)
+
+    @cached_property
+    def surrogate(self) -> Surrogate:
+        """The surrogate, fitted at the first use."""
+        genomes, psnr = read_trainings(Path(self.settings.path))
+        return fit(genomes, [genome_cost(genome) for genome in genomes], psnr)
+
+    def prepare(self) -> None:
+        """Read the file and fit the surrogate.
+
+        Raises:
+            UserError: the file cannot be used.
+        """
+        assert self.surrogate
+
+    def psnr(self, genome: Genome, cost: Cost) -> float:
+        """Return the PSNR without noise in dB."""
+        mean, _ = self.surrogate.predict([genome], [cost])
+        return float(mean[0])
+
+    def evaluate(self, candidate: Candidate) -> Score:
+        """Return the PSNR that the surrogate expects, plus noise."""
+        began = time.perf_counter()
+        noise = self.surrogate.noise if self.settings.noise is None else self.settings.noise
+        rng = np.random.default_rng(evaluation_seed(self.seed, candidate.key))
+        psnr = self.psnr(candidate.genome, candidate.cost) + float(rng.normal(scale=noise))
+        return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
+
+
+def psnr_range(path: Path) -> tuple[float, float]:
+    """Return the PSNR in dB from the worst network of a landscape to just above the best.
+
+    Both are scores without noise; 0.5 dB above the best is our choice.
+    """
+    denoised = LandscapeEvaluator(LandscapeSettings(str(path)), 0).surrogate.denoised
+    return float(denoised.min()), float(denoised.max()) + 0.5
+
+
+def read_trainings(path: Path) -> tuple[list[Genome], list[float]]:
+    """Read genomes and PSNR in dB from a CSV of trainings.
+
+    Raises:
+        UserError: the file is missing, a column or a value in it is, or it has too few rows.
+    """
+    if not path.is_file():
+        raise UserError(f"evaluator.path is {path}: give a CSV of trainings")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"evaluator.path is {path}: not a CSV of trainings that can be read ({error})"
+        ) from None
+    if len(rows) < FEWEST:
+        raise UserError(f"{path} has {len(rows)} trainings: a landscape needs {FEWEST}")
+    if missing := {"genome", "psnr"} - {*rows[0]}:
+        raise UserError(f"{path} has no column {sorted(missing)[0]!r}")
+    genomes = [_parsed(row["genome"] or "", line, path) for line, row in enumerate(rows, start=2)]
+    _check_sizes(genomes, path)
+    return genomes, [_number(row["psnr"], line, path) for line, row in enumerate(rows, start=2)]
+
+
+def _parsed(text: str, line: int, path: Path) -> Genome:
+    try:
+        return Genome.parse(text)
+    except UserError as error:
+        raise UserError(f"{path}, line {line}: {error}") from None
+
+
+def _number(text: str | None, line: int, path: Path) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{path}, line {line}: {text!r} is not a PSNR in dB")
+    return value
+
+
+def _check_sizes(genomes: Sequence[Genome], path: Path) -> None:
+    if len(sizes := {genome.n for genome in genomes}) > 1:
+        raise UserError(f"{path}: its genomes have {sorted(sizes)} cells, but must all have equal")
