@@ -67,6 +67,7 @@ def test_arguments_are_renamed_with_a_notice(capsys: pytest.CaptureFixture[str])
 def test_a_command_of_version_0_1_runs_and_its_run_folder_is_resumed(tmp_path: Path) -> None:
     arguments = (
         "tracking=none",
+        "controller=nsga2",  # the default of version 0.1
         "controller.population=4",
         "space.stem=16",
         f"run_dir={tmp_path}",
