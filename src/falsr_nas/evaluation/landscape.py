@@ -127,4 +127,6 @@ def _number(text: str | None, line: int, path: Path) -> float:
 
 def _check_sizes(genomes: Sequence[Genome], path: Path) -> None:
     if len(sizes := {genome.n for genome in genomes}) > 1:
-        raise UserError(f"{path}: its genomes have {sorted(sizes)} cells, but must all have equal")
+        raise UserError(
+            f"{path}: its genomes have {sorted(sizes)} cells; all must have the same number"
+        )
