@@ -239,6 +239,13 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    seeds = set.intersection(
+        *(
+            {row.seed for row in rows if row.controller == name}
+            for name in {r.controller for r in rows}
+        )
+    )
+    rows = [row for row in rows if row.seed in seeds]  # so that medians are of the same landscapes
     for name in dict.fromkeys(row.controller for row in rows):
         marks = sorted({row.evaluations for row in rows if row.controller == name})
         quartiles = np.array(
@@ -257,10 +264,11 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     axes.set(
         xlabel="evaluations",
         ylabel="true hypervolume",
-        title="Random landscapes, noise 0.3 dB: median and quartiles",
+        title=f"{len(seeds)} random landscapes, noise 0.3 dB: median and quartiles",
         xscale="log",
     )
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
+    axes.minorticks_off()
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
