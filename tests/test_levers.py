@@ -241,10 +241,10 @@ def test_without_waiting_about_as_many_go_on(tmp_path: Path) -> None:
     assert 10 <= reached[2] < reached[1]
 
 
-@pytest.mark.parametrize("make", [nsga2, aging])
+@pytest.mark.parametrize(("make", "parents"), [(nsga2, 8), (aging, 32)])
 @every_mode
 def test_children_begin_with_the_weights_of_their_first_parent(
-    tmp_path: Path, mode: Mode, make: Callable[[np.random.Generator], Controller]
+    tmp_path: Path, mode: Mode, make: Callable[[np.random.Generator], Controller], parents: int
 ) -> None:
     evaluator = RecordingEvaluator()
     evaluations = search(tmp_path, evaluator, mode=mode, inheritance=INHERITANCE, make=make)
@@ -264,7 +264,7 @@ def test_children_begin_with_the_weights_of_their_first_parent(
         assert steps == parent.score.steps + 40
     assert children == 32
     kept = len(list((tmp_path / "weights").iterdir()))
-    assert kept <= 8 + 1, "the folder holds what may become a parent"
+    assert kept <= parents + 1, "the folder holds what may become a parent"
 
 
 def test_weights_are_written_only_where_a_lever_needs_them(tmp_path: Path) -> None:

@@ -494,6 +494,7 @@ def test_a_paper_sized_search_costs_little_beside_its_trainings(tmp_path: Path) 
     arguments = (
         *SYNTHETIC,
         "candidates=10000",
+        "controller=nsga2",
         "controller.population_size=64",
         "constraints.max_mult_adds=250",
         f"run_dir={tmp_path}",

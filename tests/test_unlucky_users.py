@@ -330,7 +330,7 @@ def test_another_option_of_a_group_is_named(tmp_path: Path) -> None:
     run_dir = searched(tmp_path)
     line = refused(*SEARCH, f"run_dir={run_dir}", "controller=random", folder=tmp_path)
     assert line.endswith(
-        "run holds a search with other settings: controller is nsga2 there and random here."
+        "run holds a search with other settings: controller is screening there and random here."
         " Give the same settings, or another run_dir"
     )
     line = refused(*SEARCH, f"run_dir={run_dir}", "data=div2k", "seed=2", folder=tmp_path)

@@ -4,7 +4,7 @@ from deap import tools
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.controller.halving import crowding_distances, goes_on, ranked, survivors
-from falsr_nas.controller.individual import Individual, assess, individuals
+from falsr_nas.controller.individual import Individual, assess
 from falsr_nas.controller.settings import Constraints
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.space.cost import genome_cost
@@ -35,7 +35,7 @@ def test_the_order_is_that_of_nsga2(seed: int, min_psnr: float | None) -> None:
     """DEAP's sorting, under constrained domination, is the reference."""
     constraints = Constraints(max_mult_adds=None, min_psnr=min_psnr)
     given = evaluations(40, seed)
-    reference = preference(individuals(given, constraints))
+    reference = preference([Individual(one, constraints) for one in given])
     order = [reference[one.key][0] for one in ranked(given, constraints)]
     assert order == sorted(order)
     for rank in set(order):
@@ -48,7 +48,7 @@ def test_the_order_is_that_of_nsga2(seed: int, min_psnr: float | None) -> None:
 
 
 def test_crowding_distances_are_deaps() -> None:
-    given = individuals(evaluations(30, 3), FREE)
+    given = [Individual(one, FREE) for one in evaluations(30, 3)]
     front = tools.sortNondominated(given, len(given))[0]
     tools.emo.assignCrowdingDist(front)
     points = -np.array([one.fitness.wvalues for one in front])
