@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.data.levels import PEAK
+from falsr_nas.data.levels import PEAK, STUDIO_RANGE
 from falsr_nas.errors import UserError
 from falsr_nas.space.ends import SCALE
 
@@ -110,6 +110,21 @@ def quantise(rgb: Tensor, protocol: ScoringProtocol) -> Tensor:
     rgb = rgb.clamp(0, PEAK)
     levels = rgb.round() if protocol == ScoringProtocol.standard else (rgb + _FLOAT_ERROR).floor()
     return levels.to(torch.uint8)
+
+
+def luma_mse(output: Tensor, target: Tensor, scale: int = SCALE) -> Tensor:
+    """Return the mean squared error of luma planes in squared 8-bit levels, studio range: (N,).
+
+    This is what training is validated with.
+
+    Args:
+        output: (N, 1, H, W), clipped to [0, 1].
+        target: (N, 1, H, W) in [0, 1].
+        scale: pixels that are left out on each side.
+    """
+    error = shaved(output.clamp(0, 1) - target, scale) * STUDIO_RANGE
+    mse: Tensor = error.square().mean(dim=(1, 2, 3))
+    return mse
 
 
 def scored_luma(rgb: Tensor, protocol: ScoringProtocol, scale: int = SCALE) -> Tensor:

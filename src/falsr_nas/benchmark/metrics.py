@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from falsr_nas.benchmark.image_quality import check_comparable, psnr, scored_luma, shaved, ssim
+from falsr_nas.benchmark.image_quality import check_comparable, luma_mse, psnr, scored_luma, ssim
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.data.levels import STUDIO_RANGE
 from falsr_nas.space.ends import SCALE
 
 
@@ -125,8 +124,7 @@ class LumaMSE(MeanOverImages):
 
     def values(self, output: Tensor, target: Tensor) -> Tensor:
         """MSE per image: planes (N, 1, H, W) twice -> (N,)."""
-        error = shaved(output.clamp(0, 1) - target, self.scale) * STUDIO_RANGE
-        return error.square().mean(dim=(1, 2, 3))
+        return luma_mse(output, target, self.scale)
 
 
 MetricType = TypeVar("MetricType", bound=MeanOverImages)
