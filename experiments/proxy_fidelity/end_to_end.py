@@ -50,6 +50,7 @@ TRAININGS = {
         "training.epochs=10",
         "training.learning_rate=1e-3",
         "training.expansion=null",
+        "training.initialization=he",
         "evaluator.common_patches=false",
         "evaluator.common_weights=false",
     ),

@@ -50,6 +50,8 @@ PLAIN = TrainingSettings(
     learning_rate=1e-3,
     warmup=20,
     decay=Decay.linear,
+    initialization=Initialization.he,
+    expansion=None,
 )
 """The previous ``training=short``, but for its 500 steps."""
 

@@ -67,7 +67,11 @@ def test_arguments_are_renamed_with_a_notice(capsys: pytest.CaptureFixture[str])
 def test_a_command_of_version_0_1_runs_and_its_run_folder_is_resumed(tmp_path: Path) -> None:
     arguments = (
         "tracking=none",
-        "controller=nsga2",  # the default of version 0.1
+        # The defaults of version 0.1:
+        "controller=nsga2",
+        "training.rate=1e-3",
+        "training.initialization=he",
+        "training.expansion=null",
         "controller.population=4",
         "space.stem=16",
         f"run_dir={tmp_path}",

@@ -137,7 +137,7 @@ class IncompleteTrainingSettings(EvaluatorSettings):
     """
 
     threads: int | None = 1
-    common_patches: bool = False
+    common_patches: bool = True
     common_weights: bool = False
 
     def __post_init__(self) -> None:

@@ -98,16 +98,16 @@ class TrainingSettings(Settings, group="training"):
     steps_per_epoch: int = 50
     batch_size: int = 4
     patch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warmup: int = 20
     decay: Decay = Decay.linear
     betas: tuple[float, float] = (0.9, 0.999)
     ema: float | None = None
     target: Target = Target.residual
-    initialization: Initialization = Initialization.he
+    initialization: Initialization = Initialization.identity
     zero_output: bool = True
     precision: Precision = Precision.auto
-    expansion: int | None = None
+    expansion: int | None = 64
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size"):
@@ -149,7 +149,9 @@ MODERN = TrainingSettings(
     warmup=200,
     decay=Decay.cosine,
     ema=0.999,
+    learning_rate=1e-3,
     initialization=Initialization.scaled_he,
+    expansion=None,
 )
 """The full training of ``training=modern``; ``conf/training/modern.yaml`` gives the reasons."""
 
