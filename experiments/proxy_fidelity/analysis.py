@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
+from falsr_nas.controller.surrogate import fit
+from falsr_nas.space.cost import Cost
+from falsr_nas.space.genome import Genome
+
 Array = NDArray[np.float64]
 
 RESAMPLES = 2000
@@ -30,8 +34,10 @@ class Trainings:
         self.rows = [row for row in rows if row["set"] == group]
         self.count = 1 + max(row["number"] for row in self.rows)
         costs = {row["number"]: (row["params"], row["mult_adds"]) for row in self.rows}
-        logs = np.log([costs[number] for number in range(self.count)])
-        self.params, self.mult_adds = logs.T
+        genomes = {row["number"]: row["genome"] for row in self.rows}
+        self.costs = [Cost(*costs[number]) for number in range(self.count)]
+        self.genomes = [Genome.parse(genomes[number]) for number in range(self.count)]
+        self.params, self.mult_adds = np.log([costs[number] for number in range(self.count)]).T
 
     def recipes(self) -> list[str]:
         """Return the recipes with at least one complete seed, in the order of the file."""
@@ -98,6 +104,11 @@ def with_size(psnr: Array, params: Array) -> Array:
     return (psnr - psnr.mean()) / psnr.std() + (params - params.mean()) / params.std()
 
 
+def denoised(psnr: Array, trainings: Trainings) -> Array:
+    """Return the scores that the controllers' surrogate estimates without noise."""
+    return np.asarray(fit(trainings.genomes, trainings.costs, psnr).denoised)
+
+
 def spread(seeds: Sequence[Array]) -> tuple[float, float]:
     """Return the deviation within a network over seeds, and that of all networks' means, in dB."""
     stacked = np.stack(seeds)
@@ -116,17 +127,20 @@ def table(trainings: Trainings, group: str) -> str:
     lines = [
         f"### Set `{group}`, {trainings.count} networks\n",
         "| recipe | seconds | mean dB | deviation within / between | two seeds' tau "
-        "| tau with the reference | recall | regret, dB | tau at equal cost |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| tau with the reference | with size | by the surrogate | mean of the seeds | recall "
+        "| regret, dB | tau at equal cost |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     references = list(trainings.seeds("reference").values())
     truth = np.mean(references, axis=0) if references else None
     lines += [_line(trainings, recipe, truth) for recipe in trainings.recipes()]
     if truth is not None:
         for name, size in (("parameters", trainings.params), ("mult-adds", trainings.mult_adds)):
-            fit = f"{tau(size, truth):.2f} {_range(tau, size, truth)}"
+            order = f"{tau(size, truth):.2f} {_range(tau, size, truth)}"
             found, lost = recall(size, truth), regret(size, truth)
-            lines.append(f"| {name}, no training | 0 | | | | {fit} | {found:.2f} | {lost:.3f} | |")
+            lines.append(
+                f"| {name}, no training | 0 | | | | {order} | | | | {found:.2f} | {lost:.3f} | |"
+            )
     return "\n".join(lines)
 
 
@@ -141,7 +155,7 @@ def _line(trainings: Trainings, recipe: str, truth: Array | None) -> str:
     else:
         cells += ["", ""]
     if truth is None or recipe == "reference":
-        cells += [""] * 4
+        cells += [""] * 7
     else:
         cells += _against(seeds, truth, trainings)
     return f"| {' | '.join(cells)} |"
@@ -151,11 +165,15 @@ def _against(seeds: Sequence[Array], truth: Array, trainings: Trainings) -> list
     """Compare each seed, and their mean, with the truth."""
     costs = trainings.mult_adds
     fits = ", ".join(f"{tau(one, truth):.2f}" for one in seeds)
+    clean = ", ".join(f"{tau(denoised(one, trainings), truth):.2f}" for one in seeds)
     sized = ", ".join(f"{tau(with_size(one, trainings.params), truth):.2f}" for one in seeds)
     mean = np.mean(seeds, axis=0)
     level = equal_cost(truth, costs)
     return [
-        f"{fits} {_range(tau, seeds[0], truth)}; with size {sized}; mean {tau(mean, truth):.2f}",
+        f"{fits} {_range(tau, seeds[0], truth)}",
+        sized,
+        clean,
+        f"{tau(mean, truth):.2f}" if len(seeds) > 1 else "",
         ", ".join(f"{recall(one, truth):.2f}" for one in seeds),
         ", ".join(f"{regret(one, truth):.3f}" for one in seeds),
         ", ".join(f"{tau(equal_cost(one, costs), level):.2f}" for one in seeds),
