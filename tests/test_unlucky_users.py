@@ -71,9 +71,9 @@ def succeeds(module: str, *arguments: str, folder: Path) -> subprocess.Completed
     return done
 
 
-def noise(path: Path, **options) -> Path:
+def noise(path: Path, size: tuple[int, int] = (20, 24), **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, **options)
     return path
 
@@ -270,7 +270,7 @@ def test_a_signal_while_a_search_starts_stops_it_quietly(
 
 @pytest.mark.parametrize("module", ["torch", "torch.nn.functional", "PIL.Image"])
 def test_a_signal_while_upscale_starts_stops_it_quietly(tmp_path: Path, module: str) -> None:
-    noise(tmp_path / "a.png")
+    noise(tmp_path / "a.png", size=(400, 600))  # a small one is done before the imports are
     command = ("falsr_nas.upscale", "model=bicubic", "input=a.png", "output=o.png")
     done = signalled_while_importing(tmp_path, module, signal.SIGINT, *command)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

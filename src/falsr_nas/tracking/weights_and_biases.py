@@ -49,6 +49,7 @@ class _WandbRun:
         self._run_dir = run_dir
         self._config = config
         self._run: wandb.Run | None = None
+        self._given_up = False
 
     def __enter__(self) -> Self:
         try:
@@ -104,9 +105,12 @@ class _WandbRun:
 
     def _give_up(self, error: Exception) -> None:
         """Continue without W&B, and stop its service, so that it reports nothing at exit."""
+        run, self._run = self._run, None
+        if self._given_up:  # by another thread, whose call failed at the same time
+            return
+        self._given_up = True
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         _log.warning("W&B failed; continuing without tracking: %s", first)
-        run, self._run = self._run, None
         if run is None:
             return
         try:
