@@ -158,7 +158,7 @@ def test_other_ends_are_shown(tab: Page, tmp_path: Path) -> None:
             Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number),
             Score(20.0, 25.0 + number, 1.0),
         )
-        for number, genome in enumerate(space.sample(rng) for _ in range(12))
+        for number, genome in enumerate(space.sample(rng) for _ in range(24))
     ]
     run = Run("ends", made, ObjectiveScale.of_space(space))
     shown(tab, tmp_path, run)
