@@ -85,27 +85,24 @@ def checkpoint_time(folder: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
+def searched(tmp_path: Path) -> Path:
     run_dir = tmp_path / "search"
-    synthetic = (
+    settings = (
         "evaluator=synthetic",
         "execution=inline",
         "tracking=none",
         "candidates=16",
         "controller.population_size=8",
+        "constraints.max_mult_adds=12",
+        f"run_dir={run_dir}",
     )
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "falsr_nas.search",
-            *synthetic,
-            "constraints.max_mult_adds=12",
-            f"run_dir={run_dir}",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    command = [sys.executable, "-m", "falsr_nas.search", *settings]
+    subprocess.run(command, check=True, capture_output=True)
+    return run_dir
+
+
+def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
+    run_dir = searched(tmp_path)
     brief = (
         f"run_dir={run_dir}",
         "select=crowding",
@@ -140,6 +137,36 @@ def test_the_best_of_a_search_are_trained_once(tmp_path: Path) -> None:
     before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in folders]
     assert succeeds(*brief).stderr.count("is trained already") == 2
     assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in folders]
+
+
+def test_rungs_stop_the_worse_networks_and_change_nothing_in_the_others(tmp_path: Path) -> None:
+    recipe = (f"run_dir={searched(tmp_path)}", "select=psnr", "n=4", "training.epochs=6")
+    recipe = (*recipe, "trainer.validate_every=2")
+    succeeds(*recipe, f"output={tmp_path / 'all'}")
+    rungs = ("rungs.epochs=[2,4]", "rungs.keep=[0.5,0.25]")
+    told = succeeds(*recipe, *rungs, f"output={tmp_path / 'rungs'}").stdout
+    curves = {
+        path.parent.name: psnr(path)
+        for path in (tmp_path / "all").glob("*/curve.csv")
+        if path.parent.name != "best"  # a link
+    }
+    assert len(curves) == 4
+    two = sorted(curves, key=lambda name: -curves[name][0])[:2]
+    best = max(two, key=lambda name: curves[name][1])
+    finished = {path.parent.resolve() for path in (tmp_path / "rungs").glob("*/model.safetensors")}
+    trained = tmp_path / "rungs" / best
+    assert finished == {trained} == {(tmp_path / "rungs" / "best").resolve()}
+    for name, tensor in weights(tmp_path / "all" / best).items():
+        assert torch.equal(tensor, weights(trained)[name]), name
+    assert psnr(trained / "curve.csv") == curves[best]
+    assert told.count("epoch 2, is trained on") == told.count("epoch 2, is not trained on") == 2
+    assert told.count("epoch 4, is not trained on") == 1
+    again = succeeds(*recipe, *rungs, f"output={tmp_path / 'rungs'}")
+    assert "is trained already" in again.stderr
+
+
+def psnr(curve: Path) -> list[float]:
+    return [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 RESAMPLES = 2000
 """Bootstrap samples of the networks."""
 
+DEFAULT = "constant rate and average"
+"""The recipe of ``training=short``."""
+
 TAKEN = 0.5
 """Share of the networks that a search keeps: its better half by the proxy."""
 
@@ -31,6 +34,7 @@ class Trainings:
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], group: str) -> None:
+        self.group = group
         self.rows = [row for row in rows if row["set"] == group]
         self.count = 1 + max(row["number"] for row in self.rows)
         costs = {row["number"]: (row["params"], row["mult_adds"]) for row in self.rows}
@@ -44,12 +48,18 @@ class Trainings:
         names = dict.fromkeys(row["recipe"] for row in self.rows)
         return [name for name in names if self.seeds(name)]
 
-    def seeds(self, recipe: str) -> dict[int, Array]:
-        """Return the final PSNR (networks,) of each complete seed of a recipe."""
+    def seeds(self, recipe: str, sixths: int = 6) -> dict[int, Array]:
+        """Return the PSNR (networks,) of each complete seed of a recipe.
+
+        Args:
+            recipe: its name.
+            sixths: after how many sixths of the training. Trainings of fewer validations have only
+                the last one.
+        """
         found: dict[int, dict[int, float]] = {}
         for row in self.rows:
             if row["recipe"] == recipe:
-                psnr = list(row["psnr"].values())[-1]
+                psnr = list(row["psnr"].values())[sixths - 1 if sixths < 6 else -1]
                 found.setdefault(row["seed"], {})[row["number"]] = psnr
         return {
             seed: np.array([psnr[number] for number in range(self.count)])
@@ -118,14 +128,58 @@ def spread(seeds: Sequence[Array]) -> tuple[float, float]:
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the tables of all sets, in Markdown."""
-    groups = dict.fromkeys(row["set"] for row in rows)
-    return "\n\n".join(table(Trainings(rows, group), group) for group in groups)
+    groups = [Trainings(rows, group) for group in dict.fromkeys(row["set"] for row in rows)]
+    parts = [part for one in groups for part in (table(one), lengths(one)) if part]
+    return "\n\n".join(parts)
 
 
-def table(trainings: Trainings, group: str) -> str:
+def lengths(trainings: Trainings) -> str:
+    """Return how the default recipe ranks networks after each sixth, where it was trained."""
+    seeds, references = trainings.seeds(DEFAULT), trainings.seeds("reference")
+    if not seeds or not references:
+        return ""
+    truth = np.mean(list(references.values()), axis=0)
+    lines = [
+        f"### Rungs of *{DEFAULT}*, set `{trainings.group}`\n",
+        "| share of the training | two seeds' tau | tau with its own end | tau with the reference "
+        "| recall |",
+        "|---|---|---|---|---|",
+    ]
+    for sixths in range(1, 7):
+        now = trainings.seeds(DEFAULT, sixths)
+        pairs = [tau(a, b) for i, a in enumerate(now.values()) for b in list(now.values())[:i]]
+        own = [tau(one, seeds[seed]) for seed, one in now.items()]
+        cells = [
+            f"{sixths}/6",
+            f"{np.mean(pairs):.2f}" if pairs else "",
+            _list(own),
+            _list(tau(one, truth) for one in now.values()),
+            _list(recall(one, truth) for one in now.values()),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    for seed, end in seeds.items():
+        rungs = [trainings.seeds(DEFAULT, sixths)[seed] for sixths in (2, 4)]
+        halved = halving(rungs, end)
+        lines.append(
+            f"\nSeed {seed}: halving after 2/6 and 4/6 takes 58% of the steps; the best of its"
+            f" survivors is {truth.max() - truth[halved]:.3f} dB below the best network, that of"
+            f" all {regret(end, truth):.3f}."
+        )
+    return "\n".join(lines)
+
+
+def halving(rungs: Sequence[Array], end: Array) -> int:
+    """Return the best network at the end of those that are in the better half at each rung."""
+    left = np.arange(len(end))
+    for psnr in rungs:
+        left = left[np.argsort(-psnr[left])[: len(left) // 2]]
+    return int(left[np.argmax(end[left])])
+
+
+def table(trainings: Trainings) -> str:
     """Return the table of one set."""
     lines = [
-        f"### Set `{group}`, {trainings.count} networks\n",
+        f"### Set `{trainings.group}`, {trainings.count} networks\n",
         "| recipe | seconds | mean dB | deviation within / between | two seeds' tau "
         "| tau with the reference | with size | by the surrogate | mean of the seeds | recall "
         "| regret, dB | tau at equal cost |",
@@ -164,9 +218,9 @@ def _line(trainings: Trainings, recipe: str, truth: Array | None) -> str:
 def _against(seeds: Sequence[Array], truth: Array, trainings: Trainings) -> list[str]:
     """Compare each seed, and their mean, with the truth."""
     costs = trainings.mult_adds
-    fits = ", ".join(f"{tau(one, truth):.2f}" for one in seeds)
-    clean = ", ".join(f"{tau(denoised(one, trainings), truth):.2f}" for one in seeds)
-    sized = ", ".join(f"{tau(with_size(one, trainings.params), truth):.2f}" for one in seeds)
+    fits = _list(tau(one, truth) for one in seeds)
+    clean = _list(tau(denoised(one, trainings), truth) for one in seeds)
+    sized = _list(tau(with_size(one, trainings.params), truth) for one in seeds)
     mean = np.mean(seeds, axis=0)
     level = equal_cost(truth, costs)
     return [
@@ -174,10 +228,14 @@ def _against(seeds: Sequence[Array], truth: Array, trainings: Trainings) -> list
         sized,
         clean,
         f"{tau(mean, truth):.2f}" if len(seeds) > 1 else "",
-        ", ".join(f"{recall(one, truth):.2f}" for one in seeds),
+        _list(recall(one, truth) for one in seeds),
         ", ".join(f"{regret(one, truth):.3f}" for one in seeds),
-        ", ".join(f"{tau(equal_cost(one, costs), level):.2f}" for one in seeds),
+        _list(tau(equal_cost(one, costs), level) for one in seeds),
     ]
+
+
+def _list(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def _range(statistic: Callable[[Array, Array], float], a: Array, b: Array) -> str:

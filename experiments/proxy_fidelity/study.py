@@ -50,12 +50,14 @@ PLAIN = TrainingSettings(
     learning_rate=1e-3,
     warmup=20,
     decay=Decay.linear,
+    ema=None,
     initialization=Initialization.he,
     expansion=None,
 )
 """The previous ``training=short``, but for its 500 steps."""
 
 EXPANDED = replace(PLAIN, learning_rate=5e-4, expansion=64, initialization=Initialization.identity)
+AVERAGED = replace(EXPANDED, decay=Decay.constant, ema=0.99)
 HE = replace(EXPANDED, initialization=Initialization.he)
 LONG = {"epochs": 5, "steps_per_epoch": 800, "decay": Decay.cosine, "ema": 0.999}
 REFERENCE = replace(EXPANDED, **LONG)
@@ -89,12 +91,11 @@ RECIPES = {
     "plain, common patches": Recipe(
         replace(PLAIN, initialization=Initialization.identity), patches=True
     ),
-    "constant rate and average": Recipe(
-        replace(EXPANDED, decay=Decay.constant, ema=0.99), patches=True
-    ),
-    "expanded, 240 steps": Recipe(replace(EXPANDED, epochs=3), patches=True),
-    "expanded, 960 steps": Recipe(replace(EXPANDED, epochs=12), patches=True),
-    "expanded, rate 1e-3": Recipe(replace(EXPANDED, learning_rate=1e-3), patches=True),
+    "constant rate and average": Recipe(AVERAGED, patches=True),
+    "average, common weights": Recipe(AVERAGED, patches=True, weights=True),
+    "average, rate 1e-3": Recipe(replace(AVERAGED, learning_rate=1e-3), patches=True),
+    "average, 240 steps": Recipe(replace(AVERAGED, epochs=3), patches=True),
+    "average, 960 steps": Recipe(replace(AVERAGED, epochs=12), patches=True),
 }
 """By name. Where nothing else is said, the initialization is ``identity``."""
 
@@ -115,19 +116,21 @@ PLAN: tuple[tuple[str, str, int], ...] = (
     ("near", "constant rate and average", 2),
     ("near", "expanded, common patches and weights", 1),
     ("near", "expanded, common patches and weights", 2),
+    ("near", "average, rate 1e-3", 1),
+    ("near", "average, rate 1e-3", 2),
+    ("near", "average, common weights", 1),
+    ("near", "average, common weights", 2),
     ("near", "reference", 12),
-    ("near", "expanded, rate 1e-3", 1),
-    ("near", "expanded, rate 1e-3", 2),
-    ("wide", "expanded, common patches", 1),
-    ("wide", "expanded, common patches", 2),
+    ("wide", "constant rate and average", 1),
+    ("wide", "constant rate and average", 2),
     ("wide", "reference", 11),
     ("wide", "plain, He", 1),
     ("wide", "plain, He", 2),
     ("near", "reference", 13),
-    ("near", "expanded, 960 steps", 1),
-    ("near", "expanded, 960 steps", 2),
-    ("near", "expanded, 240 steps", 1),
-    ("near", "expanded, 240 steps", 2),
+    ("near", "average, 240 steps", 1),
+    ("near", "average, 240 steps", 2),
+    ("near", "average, 960 steps", 1),
+    ("near", "average, 960 steps", 2),
     ("wide", "reference", 12),
 )
 """Set, recipe and seed of each series of trainings, the most informative first."""

@@ -122,11 +122,7 @@ class SearchConfig(Settings):
                     f"psnr_range is {list(self.psnr_range)}: give the lower PSNR first, in dB,"
                     " or null"
                 )
-        if self.rungs.epochs and self.rungs.epochs[-1] >= self.training.epochs:
-            raise UserError(
-                f"rungs.epochs is {list(self.rungs.epochs)}, training.epochs"
-                f" {self.training.epochs}: all rungs but the last are before the training's end"
-            )
+        self.rungs.check_before(self.training.epochs)
 
 
 SCHEMAS = Schemas(

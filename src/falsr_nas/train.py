@@ -6,8 +6,8 @@ The same command resumes a training.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from falsr_nas.data.settings import (
     data_option,
 )
 from falsr_nas.errors import UserError
+from falsr_nas.evaluation.settings import RungSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
 from falsr_nas.tracking.settings import TrackingSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
     from falsr_nas.data.datamodule import SuperResolutionData
     from falsr_nas.models.model_file import Model
+    from falsr_nas.tracking.tracker import TrainingTracker
     from falsr_nas.training.full_training import CurvePoint
 
 
@@ -51,6 +53,8 @@ class TrainConfig(Settings):
             ``run_dir``, or ``outputs/trained``.
         training: the recipe.
         trainer: devices, and how often to validate.
+        rungs: epochs at which the networks are compared by validation PSNR, and the shares of them
+            that are trained on. It is one training all the same, with one schedule.
         data: the images.
         tracking: Weights & Biases.
         benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
@@ -67,6 +71,7 @@ class TrainConfig(Settings):
     output: str | None = None
     training: TrainingSettings = MODERN
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    rungs: RungSettings = field(default_factory=RungSettings)
     data: DataSettings = field(default_factory=PhotographsSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     benchmark_root: str | None = None
@@ -81,6 +86,7 @@ class TrainConfig(Settings):
             raise UserError(f"n is {self.n}: it must be at least 1")
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must not be negative")
+        self.rungs.check_before(self.training.epochs)
         object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
 
 
@@ -124,10 +130,12 @@ def train(
 ) -> tuple[TrainedModel, ...]:
     """Train the chosen networks one after the other; those that are finished are not trained again.
 
+    With ``rungs``, all are trained to the first rung, the best of them to the next, and so on.
+
     Args:
         config: the settings.
         progress: whether to show the progress on standard error.
-        report: called with a line about each trained model.
+        report: called with a line about each trained model, and about each network at a rung.
 
     Returns:
         The trained models by ascending mult-adds. The link ``best`` in the output folder points to
@@ -154,12 +162,16 @@ def train(
     trained = []
     try:
         with interruptible():
+            counts = config.rungs.counts(len(chosen))
+            for epochs, count in zip(config.rungs.epochs, counts, strict=True):
+                chosen = best_at_rung(
+                    config, chosen, data, epochs, count, progress=progress, report=report
+                )
             for place, (name, genome) in enumerate(chosen, start=1):
                 if progress:
                     print(f"{place} of {len(chosen)}: {name}", file=sys.stderr)
-                folder = output / name
                 one = train_one(
-                    config, name, genome, data, folder, progress=progress, report=report
+                    config, name, genome, data, output / name, progress=progress, report=report
                 )
                 trained.append(one)
             link = point_to_best(output)
@@ -200,6 +212,43 @@ def output_folder(config: TrainConfig) -> Path:
     return Path("outputs/trained")
 
 
+def best_at_rung(
+    config: TrainConfig,
+    networks: list[tuple[str, Genome]],
+    data: SuperResolutionData,
+    epochs: int,
+    count: int,
+    *,
+    progress: bool,
+    report: Report,
+) -> list[tuple[str, Genome]]:
+    """Train networks to a rung and return those of the highest validation PSNR, in their order.
+
+    Args:
+        config: the settings.
+        networks: names and genomes.
+        data: the images.
+        epochs: from the start to the rung.
+        count: how many are returned.
+        progress: whether to show the progress on standard error.
+        report: called with a line about each network.
+    """
+    from falsr_nas.training.full_training import psnr_at
+
+    output, step = output_folder(config), epochs * config.training.steps_per_epoch
+    psnr = {}
+    for place, (name, genome) in enumerate(networks, start=1):
+        if progress:
+            print(f"to epoch {epochs}, {place} of {len(networks)}: {name}", file=sys.stderr)
+        with _training(config, genome, data, output / name, progress=progress) as (_, run):
+            psnr[name] = psnr_at(run(epochs), step)
+    best = sorted(psnr, key=lambda name: -psnr[name])[:count]
+    for name, value in psnr.items():
+        then = "is trained on" if name in best else "is not trained on"
+        report(f"{output / name}: {value:.3f} dB at epoch {epochs}, {then}")
+    return [(name, genome) for name, genome in networks if name in best]
+
+
 def train_one(
     config: TrainConfig,
     name: str,
@@ -214,16 +263,8 @@ def train_one(
     from falsr_nas.models.model_file import WEIGHTS, Model, load_model
     from falsr_nas.models.pretrained import save_pretrained
     from falsr_nas.report.model_card import model_card
-    from falsr_nas.tracking.progress import TrainingProgress
-    from falsr_nas.tracking.tracker import open_training_tracker
-    from falsr_nas.training.full_training import (
-        keep_recipe,
-        stored_curve,
-        train_fully,
-        write_curve,
-    )
+    from falsr_nas.training.full_training import keep_recipe, stored_curve, write_curve
 
-    start = None if config.start_from is None else start_weights(config.start_from, genome)
     recipe = recipe_of(config)
     keep_recipe(folder, recipe)
     model_path = folder / WEIGHTS
@@ -231,29 +272,8 @@ def train_one(
         if progress:
             print(f"{folder} is trained already", file=sys.stderr)
         return TrainedModel(name, genome, folder, tuple(stored_curve(folder / "last.ckpt")))
-    tracking = config.tracking
-    if config.run_dir is not None and tracking.group is None:
-        tracking = replace(tracking, group=folder.parent.parent.name)
-    with (
-        open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
-        TrainingProgress() if progress else nullcontext() as shown,
-    ):
-
-        def on_point(point: CurvePoint, steps: int) -> None:
-            if shown is not None:
-                shown.show(point.step, steps, point.psnr, point.seconds)
-            tracker.validated(point.psnr, point.step)
-
-        curve = train_fully(
-            genome,
-            config.training,
-            data,
-            trainer_settings=config.trainer,
-            seed=config.seed,
-            folder=folder,
-            on_point=on_point,
-            start=start,
-        )
+    with _training(config, genome, data, folder, progress=progress) as (tracker, run):
+        curve = run(config.training.epochs)
         write_curve(folder / "curve.csv", curve)
         provenance = {
             "recipe": "recipe.json",
@@ -267,6 +287,48 @@ def train_one(
         tracker.trained(model_path, folder.name, provenance)
     report(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
     return TrainedModel(name, genome, folder, tuple(curve), scored)
+
+
+@contextmanager
+def _training(
+    config: TrainConfig, genome: Genome, data: SuperResolutionData, folder: Path, *, progress: bool
+) -> Iterator[tuple[TrainingTracker, Callable[[int], list[CurvePoint]]]]:
+    """Give a tracker, and a function that trains to an epoch and returns the curve so far."""
+    from falsr_nas.tracking.progress import TrainingProgress
+    from falsr_nas.tracking.tracker import open_training_tracker
+    from falsr_nas.training.full_training import keep_recipe, train_fully
+
+    recipe = recipe_of(config)
+    keep_recipe(folder, recipe)
+    start = None if config.start_from is None else start_weights(config.start_from, genome)
+    tracking = config.tracking
+    if config.run_dir is not None and tracking.group is None:
+        tracking = replace(tracking, group=folder.parent.parent.name)
+    with (
+        open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
+        TrainingProgress() if progress else nullcontext() as shown,
+    ):
+
+        def on_point(point: CurvePoint, steps: int) -> None:
+            if shown is not None:
+                shown.show(point.step, steps, point.psnr, point.seconds)
+            tracker.validated(point.psnr, point.step)
+
+        def run(epochs: int) -> list[CurvePoint]:
+            return train_fully(
+                genome,
+                config.training,
+                data,
+                trainer_settings=config.trainer,
+                seed=config.seed,
+                folder=folder,
+                on_point=on_point,
+                start=start,
+                epochs=epochs,
+                rungs=config.rungs.epochs,
+            )
+
+        yield tracker, run
 
 
 def point_to_best(output: Path) -> Path:

@@ -51,6 +51,18 @@ class RungSettings(Settings, group="rungs"):
                 " 0 and 1"
             )
 
+    def check_before(self, epochs: int) -> None:
+        """Raise UserError unless all rungs come before the end of a training of these epochs."""
+        if self.epochs and self.epochs[-1] >= epochs:
+            raise UserError(
+                f"rungs.epochs is {list(self.epochs)}, training.epochs"
+                f" {epochs}: all rungs but the last are before the training's end"
+            )
+
+    def counts(self, count: int) -> list[int]:
+        """Return how many of ``count`` candidates are trained on after each rung, at least 1."""
+        return [max(1, round(share * count)) for share in self.keep]
+
 
 @dataclass(frozen=True)
 class InheritanceSettings(Settings, group="inheritance"):

@@ -54,7 +54,7 @@ class Stages:
 
     def places(self, rung: int, count: int) -> int:
         """Return how many of the ``count`` candidates of a generation go on after a rung."""
-        return max(1, round(self._rungs.keep[rung] * count))
+        return self._rungs.counts(count)[rung]
 
     def share(self, rung: int) -> float:
         """Return the share of the candidates at a rung that go on after it."""

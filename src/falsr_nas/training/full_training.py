@@ -116,10 +116,12 @@ def train_fully(
     folder: Path,
     on_point: OnPoint,
     start: Mapping[str, Tensor] | None = None,
+    epochs: int | None = None,
+    rungs: Sequence[int] = (),
 ) -> list[CurvePoint]:
     """Train a network, continuing from ``last.ckpt`` in its folder.
 
-    The final checkpoint is that of a training that was never stopped.
+    The final checkpoint is that of a training that was never stopped, here or at a rung.
 
     Args:
         genome: the network.
@@ -130,14 +132,17 @@ def train_fully(
         folder: where ``last.ckpt`` lies.
         on_point: called at each validation.
         start: weights by name that the training starts with; the others are initialized.
+        epochs: how far to train, one of ``rungs``; None for the whole recipe.
+        rungs: epochs that are validated beside those of ``trainer_settings``.
 
     Returns:
-        The validation curve.
+        The validation curve, which is longer where the network was trained further before.
 
     Raises:
         UserError: the loss became NaN or infinite, a batch cannot be shared by the devices, or
             ``last.ckpt`` is not a checkpoint of this training.
     """
+    epochs = settings.epochs if epochs is None else epochs
     make_folder(folder)
     data.batches(
         torch.Generator(), 0, trainer_settings.devices
@@ -149,12 +154,14 @@ def train_fully(
     last = checkpoint if checkpoint.exists() else None
     if last is not None:
         check_resumable(last, module)
-    every = math.gcd(
-        settings.epochs, trainer_settings.validate_every
-    )  # so that the last epoch is validated
+        done = stored_curve(last)
+        if done and done[-1].step >= epochs * settings.steps_per_epoch:
+            return done
+    # So that the last epoch is validated, and that of each rung.
+    every = math.gcd(settings.epochs, trainer_settings.validate_every, *rungs)
     with _heard_across_processes(on_point, trainer_settings.devices) as told:
         trainer = plain_trainer(
-            max_epochs=settings.epochs,
+            max_epochs=epochs,
             check_val_every_n_epoch=every,
             accelerator=trainer_settings.accelerator,
             devices=trainer_settings.devices,
@@ -167,13 +174,18 @@ def train_fully(
         with quiet_lightning(), main_module_hidden():  # several devices mean several processes
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     curve = stored_curve(checkpoint)
-    if not curve or curve[-1].step < settings.steps:
+    if not curve or curve[-1].step < epochs * settings.steps_per_epoch:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
         raise UserError(
             f"{folder}: the loss became NaN or infinite {since}: use a lower"
             " training.learning_rate or a longer warm-up, and another output"
         )
     return curve
+
+
+def psnr_at(curve: Sequence[CurvePoint], step: int) -> float:
+    """Return the PSNR in dB that a curve has at a step, which was validated."""
+    return next(point.psnr for point in curve if point.step == step)
 
 
 def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:

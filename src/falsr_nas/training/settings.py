@@ -83,7 +83,8 @@ class TrainingSettings(Settings, group="training"):
         decay: decay of the learning rate after the warm-up.
         betas: Adam's decay rates.
         ema: decay of the exponential moving average of the weights, which is then validated and
-            kept, e.g. 0.999; it averages over about 1 / (1 - ema) steps. Null for no average.
+            kept, e.g. 0.999; it averages over about 1 / (1 - ema) steps, or the latest ninth of all
+            steps if that is fewer. Null for no average.
         target: what the output is compared with.
         initialization: initial weights.
         zero_output: whether the last convolution begins at zero, so that the untrained output is 0:
@@ -100,9 +101,9 @@ class TrainingSettings(Settings, group="training"):
     patch_size: int = 16
     learning_rate: float = 5e-4
     warmup: int = 20
-    decay: Decay = Decay.linear
+    decay: Decay = Decay.constant
     betas: tuple[float, float] = (0.9, 0.999)
-    ema: float | None = None
+    ema: float | None = 0.99
     target: Target = Target.residual
     initialization: Initialization = Initialization.identity
     zero_output: bool = True
