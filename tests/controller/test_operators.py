@@ -117,7 +117,7 @@ def test_the_initial_design_draws_the_ends_uniformly() -> None:
 def test_the_roulette_keeps_links_and_draws_lighter_cells_by_their_weights(cell_cost) -> None:
     rng = np.random.default_rng(3)
     weights = roulette_weights(PAPER, cell_cost)
-    costs = np.array([cell_cost(cell) for cell in PAPER.cells])
+    costs = np.array([cell_cost(cell, cell.channels) for cell in PAPER.cells])
     assert weights.sum() == pytest.approx(1)
     assert (np.diff(weights[np.argsort(costs, kind="stable")]) <= 1e-15).all()
     assert weights[0] / weights[1] == pytest.approx(np.log(costs[1]) / np.log(costs[0]))
@@ -169,7 +169,7 @@ def test_initial_links_are_random_dense_or_none_as_set() -> None:
 def test_the_roulette_is_finite_where_a_cell_costs_one_mult_add(cell_cost) -> None:
     space = SearchSpace(operators=("conv",), channels=(1, 4), kernels=(1, 3), stems=(4,))
     weights = roulette_weights(space, cell_cost)
-    costs = np.array([cell_cost(cell) for cell in space.cells])
+    costs = np.array([cell_cost(cell, cell.channels) for cell in space.cells])
     assert np.isfinite(weights).all()
     assert weights.sum() == pytest.approx(1)
     assert (np.diff(weights[np.argsort(costs, kind="stable")]) <= 1e-15).all()

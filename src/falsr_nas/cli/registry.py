@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,10 +10,13 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from falsr_nas import plugins
 from falsr_nas.errors import UserError
 
 SettingsType = TypeVar("SettingsType")
 Built = TypeVar("Built")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Registry(Generic[SettingsType, Built]):
     def __init__(self, group: str) -> None:
         self.group = group
         self._options: dict[str, Option[SettingsType, Built]] = {}
+        self._schemas: dict[str, type[SettingsType]] = {}
 
     def register(
         self, name: str, factory: str | Callable[..., Built], extra: str | None = None
@@ -50,21 +55,30 @@ class Registry(Generic[SettingsType, Built]):
         """Decorate a settings dataclass to add an option; arguments as of :class:`Option`.
 
         Raises:
-            ValueError: the name is taken.
+            UserError: the name is taken, or cannot be used.
         """
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name!r} cannot be the name of a {self.group}: give lower case letters, digits"
+                " and _, such as my_own"
+            )
 
         def add(settings: type[SettingsType]) -> type[SettingsType]:
             if name in self._options:
-                raise ValueError(f"{self.group}={name} is registered already")
+                taken = plugins.owner(self.group, name)
+                by = "" if taken is None else f" by the plug-in {taken.name}"
+                raise UserError(f"{self.group}={name} is registered already{by}")
             self._options[name] = Option(name, settings, factory, extra)
+            self._schemas[name] = settings
+            plugins.registered(self.group, name, lambda: self._remove(name))
             return settings
 
         return add
 
     @property
     def schemas(self) -> Mapping[str, type[SettingsType]]:
-        """The settings dataclass of each option by name."""
-        return MappingProxyType({name: one.settings for name, one in self._options.items()})
+        """The settings dataclass of each option by name, also of those registered later."""
+        return MappingProxyType(self._schemas)
 
     def name_of(self, settings: SettingsType) -> str:
         """The option that these settings are for. Raises TypeError where none is registered."""
@@ -79,7 +93,7 @@ class Registry(Generic[SettingsType, Built]):
         """
         option = self._option(settings)
         try:
-            return _resolve(option.factory)(settings, *arguments)
+            return resolve(option.factory)(settings, *arguments)
         except ModuleNotFoundError as error:
             if option.extra is None:
                 raise
@@ -88,6 +102,9 @@ class Registry(Generic[SettingsType, Built]):
                 f" pip install 'falsr-nas[{option.extra}]'"
             ) from None
 
+    def _remove(self, name: str) -> None:
+        del self._options[name], self._schemas[name]
+
     def _option(self, settings: SettingsType) -> Option[SettingsType, Built]:
         for option in self._options.values():
             if type(settings) is option.settings:
@@ -95,7 +112,13 @@ class Registry(Generic[SettingsType, Built]):
         raise TypeError(f"no {self.group} is registered for {type(settings).__name__}")
 
 
-def _resolve(factory: str | Callable[..., Built]) -> Callable[..., Built]:
+def resolve(factory: str | Callable[..., Built]) -> Callable[..., Built]:
+    """Return what a factory's place ``"module:name"`` stands for; a factory is returned as it is.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: the module has no such name.
+    """
     if not isinstance(factory, str):
         return factory
     module, _, name = factory.partition(":")

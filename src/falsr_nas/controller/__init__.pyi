@@ -1,3 +1,4 @@
+from .base import BaseController as BaseController
 from .controller import Controller as Controller
 from .settings import CONTROLLERS as CONTROLLERS
 from .settings import AgingSettings as AgingSettings

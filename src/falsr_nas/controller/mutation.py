@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from falsr_nas.controller.settings import ExplorationSettings
-from falsr_nas.space.cost import cell_convs
+from falsr_nas.space.cost import cell_mult_adds, cell_params
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
 
@@ -120,28 +120,18 @@ def _near_cells(space: SearchSpace) -> dict[Cell, list[Cell]]:
     return {cell: list(others) for cell, others in near.items()}
 
 
-def roulette_weights(space: SearchSpace, cost: Callable[[Cell], int]) -> np.ndarray:
+def roulette_weights(space: SearchSpace, cost: Callable[[Cell, int], int]) -> np.ndarray:
     """Return the probabilities (|S|,) of the space's cells, proportional to 1 / ln(cost).
 
-    The paper takes the logarithm of FLOPs and parameters (IV-E1). The inverse, by which lighter
-    cells are likelier, is our choice. Costs below 2 count as 2, so that every probability is
-    finite; the paper's space has no such cell.
+    Cells read as many channels as they make. The paper takes the logarithm of FLOPs and parameters
+    (IV-E1). The inverse, by which lighter cells are likelier, is our choice. Costs below 2 count as
+    2, so that every probability is finite; the paper's space has no such cell.
     """
-    weights = 1 / np.log(np.maximum([cost(cell) for cell in space.cells], 2))
+    weights = 1 / np.log(np.maximum([cost(cell, cell.channels) for cell in space.cells], 2))
     return np.asarray(weights / weights.sum())
 
 
-def cell_mult_adds(cell: Cell) -> int:
-    """Return the mult-adds per low-resolution pixel of a cell with equal input and output width."""
-    return sum(conv.mult_adds for conv in cell_convs(cell, cell.channels))
-
-
-def cell_params(cell: Cell) -> int:
-    """Return the number of parameters of a cell with equal input and output width."""
-    return sum(conv.params for conv in cell_convs(cell, cell.channels))
-
-
-def roulette(space: SearchSpace, cost: Callable[[Cell], int]) -> Mutate:
+def roulette(space: SearchSpace, cost: Callable[[Cell, int], int]) -> Mutate:
     """Return the mutation that draws all n cells from the roulette wheel and keeps the links."""
     weights = roulette_weights(space, cost)
 

@@ -10,8 +10,8 @@ The terms of the formula in dB, for a genome of n cells:
 - *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain. Super-resolution
   needs context.
 - *capacity*: 0.9 ln(1 + params / 20,000): more width and depth, with diminishing returns.
-- *operators*: the mean over cells of a bonus (conv 0.3, grouped 0.15, inverted bottleneck 0), plus
-  0.25 for an effective residual.
+- *operators*: the mean over cells of a bonus (conv 0.3, grouped 0.15, inverted bottleneck 0,
+  others 0.2), plus 0.25 for an effective residual.
 - *interaction of neighbours*: 0.4 times the share of adjacent cells that differ in operator or
   kernel (paper, VI-C1: diverse cells).
 - *bottlenecks*: -0.35 for each cell narrower than half of both its neighbours, unless a link jumps
@@ -45,6 +45,8 @@ from falsr_nas.training.settings import TrainingSettings
 
 BASE = 24.0
 OPERATOR_BONUS = {"conv": 0.3, "groupCon": 0.15, "invertBotCon": 0.0}
+OTHER_BONUS = 0.2
+"""Bonus of the operators of plug-ins."""
 
 
 class SyntheticEvaluator:
@@ -97,7 +99,12 @@ def synthetic_psnr(genome: Genome) -> float:
     reach = 4 * (1 - math.exp(-depth / 12))
     capacity = 0.9 * math.log1p(genome_cost(genome).params / 20_000)
     operators = float(
-        np.mean([OPERATOR_BONUS[cell.operator.kind] + 0.25 * cell.has_residual for cell in cells])
+        np.mean(
+            [
+                OPERATOR_BONUS.get(cell.operator.kind, OTHER_BONUS) + 0.25 * cell.has_residual
+                for cell in cells
+            ]
+        )
     )
     changes = [
         (a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)

@@ -1,14 +1,26 @@
-"""The cells of the micro search space as modules (paper, III-A)."""
+"""The cells of the micro search space as modules (paper, III-A).
+
+The module of a cell may be any module (N, inputs, H, W) -> (N, f, H, W). Training treats all
+convolutions in it alike, except for what these attributes say, which a cell's module and the
+modules in it may have:
+
+- ``ends_branch``: names of convolutions that end a residual branch. They begin at zero where the
+  initialization is of He's kind, and are not expanded.
+- ``not_expanded``: names of other convolutions that are not expanded (``training.expansion``).
+- ``scale_down(factor)``: makes the initial weights of a cell smaller, for ``scaled_he``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from falsr_nas.cli.registry import resolve
 from falsr_nas.space.genome import Cell
+from falsr_nas.space.operators import OPERATORS
 
 
 def conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Conv2d:
@@ -71,6 +83,11 @@ class ConvCell(nn.Module):
             x = conv_relu(layer, x)
         return first + x if self.residual else x
 
+    def scale_down(self, factor: float) -> None:
+        """Make the residual branch small, for initial weights."""
+        if self.residual:
+            _weight(self.layers[-1]).mul_(factor)
+
 
 class InvertedBottleneck(nn.Module):
     """An inverted bottleneck: x + project(depthwise(expand(x))).
@@ -82,6 +99,9 @@ class InvertedBottleneck(nn.Module):
         expansion: channels between ``expand`` and ``project``, as a multiple of ``width``.
         kernel: size of the kernels of ``expand`` and ``project``.
     """
+
+    ends_branch = ("project",)
+    not_expanded = ("depthwise",)
 
     def __init__(self, width: int, expansion: int, kernel: int) -> None:
         super().__init__()
@@ -125,12 +145,29 @@ class InvertedBottleneckCell(nn.Module):
             x = block(x)
         return first + x if self.residual else x
 
+    def scale_down(self, factor: float) -> None:
+        """Keep the output as large as those of other cells, for initial weights."""
+        # No ReLU follows the entry, and the residual doubles what it gives.
+        self.entry.weight.mul_(0.5**0.5 * (0.5 if self.residual else 1.0))
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    assert isinstance(layer, nn.Conv2d)
+    return layer.weight
+
 
 def build_cell(cell: Cell, inputs: int) -> nn.Module:
-    """Return the module of a cell with ``inputs`` input channels."""
-    if cell.operator.kind == "invertBotCon":
-        return InvertedBottleneckCell(cell, inputs)
-    return ConvCell(cell, inputs)
+    """Return the module of a cell with ``inputs`` input channels, as its operator builds it."""
+    return resolve(OPERATORS[cell.operator.kind].module)(cell, inputs)
+
+
+def layers_named(module: nn.Module, attribute: str) -> Iterator[nn.Conv2d]:
+    """Yield the convolutions in a module that ``ends_branch`` or ``not_expanded`` names."""
+    for part in module.modules():
+        for name in getattr(part, attribute, ()):
+            layer = part.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d), f"{attribute} names {name}, no convolution"
+            yield layer
 
 
 def concatenate(nodes: Mapping[int, Tensor], picked: tuple[int, ...]) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from falsr_nas.networks.cells import InvertedBottleneck
+from falsr_nas.networks.cells import layers_named
 from falsr_nas.networks.network import Network, layer_seed
 
 GAIN = 0.25
@@ -82,8 +82,9 @@ def merged_kernel(base: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
 def expand(network: Network, width: int, seed: int) -> None:
     """Expand the convolutions of a network in place; its output does not change.
 
-    The stem, the last convolution, and the depthwise and last convolutions of bottlenecks stay as
-    they are: they are small, or begin at zero. The global random generator is not changed.
+    The stem, the last convolution, and the convolutions that cells name (the depthwise and last
+    ones of bottlenecks) stay as they are: they are small, or begin at zero. The global random
+    generator is not changed.
 
     Args:
         network: a plain network, on the CPU.
@@ -91,9 +92,7 @@ def expand(network: Network, width: int, seed: int) -> None:
         seed: of the initial matrices. They are the same for layers of the same name and shape.
     """
     plain: set[nn.Module] = {network.stem, network.restore}
-    for module in network.modules():
-        if isinstance(module, InvertedBottleneck):
-            plain |= {module.depthwise, module.project}
+    plain |= {*layers_named(network, "not_expanded"), *layers_named(network, "ends_branch")}
     with torch.random.fork_rng(devices=[]):
         for name, layer in list(network.named_modules()):
             if isinstance(layer, nn.Conv2d) and layer not in plain:

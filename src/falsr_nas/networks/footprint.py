@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from falsr_nas.space.ends import Ends
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.operators import OPERATORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ def footprint(genome: Genome) -> Footprint:
     for target, (cell, done) in enumerate(
         zip(genome.cells, released(genome), strict=True), start=1
     ):
-        reach.append(max(reach[node] for node in genome.inputs(target)) + _reach(cell))
-        floats = max(floats, held + _joined(genome, target) + _cell_floats(cell))
+        kind = OPERATORS[cell.operator.kind]
+        reach.append(max(reach[node] for node in genome.inputs(target)) + kind.cell_reach(cell))
+        floats = max(floats, held + _joined(genome, target) + kind.cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
     margin = max(reach[node] for node in genome.inputs(last)) + _upsampler_reach(genome.ends)
@@ -74,26 +76,3 @@ def _upsampler_floats(ends: Ends, joined: int) -> tuple[int, ...]:
 def _joined(genome: Genome, target: int) -> int:
     """Channels of a target's concatenated input, or 0: a single node is not copied."""
     return genome.in_channels(target) if len(genome.inputs(target)) > 1 else 0
-
-
-def _reach(cell: Cell) -> int:
-    """How far away an input pixel of a cell can be to affect an output pixel."""
-    if cell.operator.kind == "invertBotCon":
-        return cell.repeats * (2 * (cell.kernel // 2) + 1)  # expand, depthwise 3 x 3, project
-    return cell.repeats * (cell.kernel // 2)
-
-
-def _cell_floats(cell: Cell) -> int:
-    """The most numbers per pixel in memory while a cell runs, without its input."""
-    width = cell.channels
-    if cell.operator.kind == "invertBotCon":
-        inner = width * cell.operator.factor
-        first = width if cell.repeats > 1 else 0
-        depthwise = width + 2 * inner  # the block's input; the layer's input and output
-        project = 3 * width + inner  # the block's input, the layer's input and output, their sum
-        return first + max(depthwise, project)
-    if cell.repeats == 1:
-        return width
-    # Input and output of a layer; the output of the first one too, where it is kept for the sum or
-    # is still in memory.
-    return (3 if cell.repeats > 2 or cell.residual else 2) * width

@@ -10,8 +10,9 @@ or a larger kernel were added, or groups were joined.
 The output does change where something was taken away, where a residual was added, and where the
 channels of a grouped convolution fall into other groups. Weights that have no counterpart then keep
 their initial values, as do the last layers where the stem or the upsampler is another one: the
-output begins anew. A cell of the other family (bottleneck or not) begins anew; its consumers keep
-their weights by the position of the channels.
+output begins anew. A cell with another kind of module (bottleneck or not, for example) begins anew;
+its consumers keep their weights by the position of the channels. In cells of plug-ins, layers
+correspond by their names.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from falsr_nas.networks.cells import ConvCell, InvertedBottleneck, InvertedBottleneckCell
+from falsr_nas.networks.cells import (
+    ConvCell,
+    InvertedBottleneck,
+    InvertedBottleneckCell,
+    layers_named,
+)
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
@@ -82,8 +88,10 @@ def inherit(network: Network, parent: Genome, tensors: Mapping[str, Tensor]) -> 
 def _inherit_cell(new: nn.Module, old: nn.Module, inputs: _Channels) -> None:
     if isinstance(new, ConvCell) and isinstance(old, ConvCell):
         _inherit_convs(new, old, inputs)
-    if isinstance(new, InvertedBottleneckCell) and isinstance(old, InvertedBottleneckCell):
+    elif isinstance(new, InvertedBottleneckCell) and isinstance(old, InvertedBottleneckCell):
         _inherit_bottlenecks(new, old, inputs)
+    elif type(new) is type(old):
+        _inherit_by_name(new, old, inputs)
 
 
 def _inherit_convs(new: ConvCell, old: ConvCell, inputs: _Channels) -> None:
@@ -113,6 +121,35 @@ def _inherit_bottlenecks(
     for block in blocks[len(before) :]:
         nn.init.zeros_(block.project.weight)
         nn.init.zeros_(_bias(block.project))
+
+
+def _inherit_by_name(new: nn.Module, old: nn.Module, inputs: _Channels) -> None:
+    """Copy what two cells of a plug-in have under the same name; the first layer reads the input.
+
+    Other weights than those of convolutions are copied where they have the same shape. Residual
+    branches that are new begin at zero, all else keeps its initial weights.
+    """
+    before = dict(old.named_modules())
+    convs = [name for name, layer in new.named_modules() if isinstance(layer, nn.Conv2d)]
+    for name, layer in new.named_modules():
+        source = before.get(name)
+        if not isinstance(layer, nn.Conv2d):
+            _copy_same_shapes(layer, source)
+        elif isinstance(source, nn.Conv2d):
+            read = _common(layer.in_channels, source.in_channels)
+            _copy(layer, source, inputs if name == convs[0] else read)
+    names = {layer: name for name, layer in new.named_modules()}
+    for layer in layers_named(new, "ends_branch"):
+        if names[layer] not in before:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(_bias(layer))
+
+
+def _copy_same_shapes(new: nn.Module, old: nn.Module | None) -> None:
+    for name, weight in new.named_parameters(recurse=False):
+        other = getattr(old, name, None)
+        if isinstance(other, Tensor) and other.shape == weight.shape:
+            weight.copy_(other)
 
 
 def _inputs(child: Genome, target: int, parent: Genome, parent_target: int) -> _Channels:

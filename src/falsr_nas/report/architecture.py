@@ -9,29 +9,17 @@ possible link instead; its script fills in the labels and removes the links that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from falsr_nas.space.ends import PAPER_ENDS, Ends
 from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.operators import OPERATORS
 
 _BOX, _HEIGHT, _PITCH = 264, 32, 54
 _LEFT, _TOP = 58, 10
 _REACH = (40, 150)
 """Distance from the blocks to the control points of the shortest and of the longest arc."""
-
-STYLE = """
-.architecture {
-  --ink: #22262b; --quiet: #6b7280; --box: #f6f7f9;
-  --conv: #0072b2; --groupCon: #009e73; --invertBotCon: #c25700;
-}
-@media (prefers-color-scheme: dark) {
-  .architecture {
-    --ink: #e8eaed; --quiet: #9aa1ab; --box: #24282e;
-    --conv: #56b4e9; --groupCon: #2fc79a; --invertBotCon: #f0964b;
-  }
-}
-""".strip()
-"""Colours of a standalone drawing, light or dark by the reader's preference."""
 
 SHAPES = """
 .architecture text {
@@ -39,31 +27,59 @@ SHAPES = """
 }
 .architecture .number { font-size: 10.5px; fill: var(--quiet); text-anchor: end; }
 .architecture rect { fill: var(--box); stroke: var(--quiet); stroke-width: 1; }
-.architecture .mark { stroke: none; fill: var(--quiet); }
 .architecture path { fill: none; stroke: var(--quiet); stroke-width: 1.3; }
 .architecture .head { fill: var(--quiet); stroke: none; }
 .architecture .link path { stroke: var(--ink); }
 .architecture .link .head { fill: var(--ink); stroke: none; }
 .architecture .global { stroke-dasharray: 4 3; }
-.architecture .conv rect { stroke: var(--conv); } .architecture .conv .mark { fill: var(--conv); }
-.architecture .groupCon rect { stroke: var(--groupCon); }
-.architecture .groupCon .mark { fill: var(--groupCon); }
-.architecture .invertBotCon rect { stroke: var(--invertBotCon); }
-.architecture .invertBotCon .mark { fill: var(--invertBotCon); }
-.architecture .block .mark { stroke: none; }
+.architecture .block rect { stroke: var(--operator, var(--quiet)); }
+.architecture .block .mark { fill: var(--operator, var(--quiet)); stroke: none; }
 """.strip()
 """Fonts and lines of a drawing, without its colours."""
+
+
+def operator_colors(names: Iterable[str]) -> str:
+    """Return the style of a page's drawings: a variable ``--operator-NAME`` for each operator.
+
+    The group of a block has the class ``operator-NAME``.
+    """
+    colors = {name: OPERATORS.colors(name) for name in names}
+    variables = "".join(
+        f" --operator-{name}: light-dark({light}, {dark});"
+        for name, (light, dark) in colors.items()
+    )
+    rules = [f".operator-{name} {{ --operator: var(--operator-{name}); }}" for name in colors]
+    return "\n".join([f":root {{{variables} }}", *rules])
+
+
+def _standalone_style(names: Iterable[str]) -> str:
+    """Return the colours of a drawing by itself, light or dark by the reader's preference."""
+    colors = {name: OPERATORS.colors(name) for name in names}
+    light, dark = (
+        "\n".join(
+            f".operator-{name} {{ --operator: {pair[mode]}; }}" for name, pair in colors.items()
+        )
+        for mode in (0, 1)
+    )
+    return (
+        ".architecture { --ink: #22262b; --quiet: #6b7280; --box: #f6f7f9; }\n"
+        f"{light}\n"
+        "@media (prefers-color-scheme: dark) {\n"
+        ".architecture { --ink: #e8eaed; --quiet: #9aa1ab; --box: #24282e; }\n"
+        f"{dark}\n}}"
+    )
 
 
 def architecture_svg(genome: Genome) -> str:
     """Draw a network as an SVG document that is readable on light and dark backgrounds."""
     links = {(node, target) for target, nodes in enumerate(genome.links, start=2) for node in nodes}
+    style = _standalone_style(sorted({cell.operator.kind for cell in genome.cells}))
     return _svg(
         genome.n,
         genome.cells,
         links,
         genome.ends,
-        head=f"<title>{escape(str(genome))}</title><style>\n{STYLE}\n{SHAPES}\n</style>",
+        head=f"<title>{escape(str(genome))}</title><style>\n{style}\n{SHAPES}\n</style>",
     )
 
 
@@ -71,8 +87,8 @@ def blank_drawing(n: int) -> str:
     """Draw a template of ``n`` cells as SVG, without names and with all possible links.
 
     Block i is the group ``[data-node="i"]`` with a text ``.name`` and a loop ``.residual``. The
-    link from node i to target j is the group ``[data-link="i-j"]``. The page adds the kind of a
-    block's operator to its group as a class, and sets the colours. Blocks 0 and n+1 have the names
+    link from node i to target j is the group ``[data-link="i-j"]``. The page adds the class of a
+    block's operator to its group, and sets the colours. Blocks 0 and n+1 have the names
     of the paper's ends. The global skip is the group ``.global-skip``.
     """
     return _svg(
@@ -132,7 +148,7 @@ def _cell(node: int, cell: Cell | None) -> str:
         node,
         cell.name.replace("_", " "),
         str(node),
-        cell.operator.kind,
+        f"operator-{cell.operator.kind}",
         _loop(node) if cell.has_residual else "",
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from falsr_nas.files import write_atomically
-from falsr_nas.report.architecture import SHAPES, blank_drawing
+from falsr_nas.report.architecture import SHAPES, blank_drawing, operator_colors
 from falsr_nas.report.page_data import page_data
 from falsr_nas.report.run import Run
 
@@ -48,7 +48,7 @@ def page(runs: Sequence[Run]) -> str:
             f"default-src 'none'; script-src 'sha256-{digest}';"
             " style-src 'unsafe-inline'; img-src data:"
         ),
-        style=f"{_asset('page.css')}\n{SHAPES}",
+        style=f"{operator_colors(data['operators'])}\n{_asset('page.css')}\n{SHAPES}",
         drawings=drawings,
         data=text,
         script=script,

@@ -25,6 +25,7 @@ from falsr_nas.report.history import (
 )
 from falsr_nas.report.run import Run
 from falsr_nas.space.ends import PAPER_ENDS, Ends
+from falsr_nas.space.operators import OPERATORS
 
 MOST_FAILURES = 200
 """Largest number of distinct failures in a page; of the others only the number is given."""
@@ -40,7 +41,15 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
         {"name": peer.name, "mult_adds": peer.mult_adds_g * 1e9, "params": peer.params_k * 1e3}
         for peer in (shown_peers(scales.pop()) if len(scales) == 1 else ())
     ]
-    return {"runs": [_run(run) for run in runs], "peers": peers}
+    used = {
+        cell.operator.kind
+        for run in runs
+        for evaluation in run.evaluations
+        for cell in evaluation.candidate.genome.cells
+    }
+    # Their prefix in short notation, in the order in which they were registered.
+    operators = {name: kind.prefix for name, kind in OPERATORS.items() if name in used}
+    return {"runs": [_run(run) for run in runs], "peers": peers, "operators": operators}
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.operators import OPERATORS
 
 LEGEND = (
     "cells: C conv, G2/G4 grouped, E2 inverted bottleneck;"
@@ -91,11 +92,7 @@ def compact(genome: Genome) -> str:
 
 
 def _compact_cell(cell: Cell) -> str:
-    operator = {
-        "conv": "C",
-        "groupCon": f"G{cell.operator.factor}-",
-        "invertBotCon": f"E{cell.operator.factor}-",
-    }[cell.operator.kind]
+    operator = OPERATORS[cell.operator.kind].short_name(cell.operator.factor)
     return f"{operator}{cell.channels}k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
 
 

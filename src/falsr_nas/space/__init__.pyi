@@ -6,7 +6,12 @@ from .errors import SpaceError as SpaceError
 from .genome import Cell as Cell
 from .genome import Genome as Genome
 from .genome import Operator as Operator
+from .layers import Conv as Conv
+from .layers import Extra as Extra
 from .lookup import find_genome as find_genome
 from .lookup import published_name as published_name
+from .operator_kind import WHOLE_IMAGE as WHOLE_IMAGE
+from .operator_kind import OperatorKind as OperatorKind
+from .operators import OPERATORS as OPERATORS
 from .published import PUBLISHED as PUBLISHED
 from .search_space import SearchSpace as SearchSpace

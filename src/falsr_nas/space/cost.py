@@ -1,18 +1,21 @@
 """Parameters and mult-adds of a genome by formula, without building the network (paper, Table I).
 
-Mult-adds are those of the convolutions, without biases, at 960x960 output, which has as many pixels
+Mult-adds are those of the convolutions (and of products of matrices, which operators of plug-ins
+may have), without biases, at 960x960 output, which has as many pixels
 as 1280x720: at x2 this is 480x480 low-resolution input as in the paper, at x3 320x320, at x4
 240x240. Parameters include biases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.layers import Conv, Extra
+from falsr_nas.space.operators import OPERATORS
 
 OUTPUT_SIDE = 960
 """Side of the square output for which mult-adds are given."""
@@ -28,34 +31,6 @@ def input_pixels(scale: int) -> int:
     return input_side(scale) ** 2
 
 
-class Conv(NamedTuple):
-    """One convolution.
-
-    Attributes:
-        inputs: input channels.
-        outputs: output channels.
-        kernel: side of the square kernel.
-        groups: groups of channels.
-        density: output pixels per low-resolution pixel: 4 after a shuffle by 2, before any 1.
-    """
-
-    inputs: int
-    outputs: int
-    kernel: int
-    groups: int = 1
-    density: int = 1
-
-    @property
-    def params(self) -> int:
-        """Number of weights and biases."""
-        return self.outputs * (self.inputs // self.groups * self.kernel**2 + 1)
-
-    @property
-    def mult_adds(self) -> int:
-        """Multiply-add operations per low-resolution pixel."""
-        return self.density * self.outputs * (self.inputs // self.groups) * self.kernel**2
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Cost of a network: its parameters, and its mult-adds for 960x960 output."""
@@ -64,19 +39,27 @@ class Cost:
     mult_adds: int
 
 
-def cell_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
-    """Yield the convolutions of a cell with ``inputs`` input channels in execution order."""
-    width, kernel = cell.channels, cell.kernel
-    if cell.operator.kind == "invertBotCon":
-        inner = width * cell.operator.factor
-        yield Conv(inputs, width, 1)
-        for _ in range(cell.repeats):
-            yield Conv(width, inner, kernel)
-            yield Conv(inner, inner, 3, groups=inner)
-            yield Conv(inner, width, kernel)
-        return
-    for repeat in range(cell.repeats):
-        yield Conv(width if repeat else inputs, width, kernel, cell.operator.groups)
+def cell_convs(cell: Cell, inputs: int) -> Iterable[Conv]:
+    """Return the convolutions of a cell with ``inputs`` input channels in execution order."""
+    return OPERATORS[cell.operator.kind].convs(cell, inputs)
+
+
+def cell_extra(cell: Cell, inputs: int) -> Extra:
+    """Return what a cell has beside convolutions: nothing, for the paper's operators."""
+    extra = OPERATORS[cell.operator.kind].extra
+    return Extra() if extra is None else extra(cell, inputs)
+
+
+def cell_mult_adds(cell: Cell, inputs: int) -> int:
+    """Return the mult-adds of a cell per low-resolution pixel."""
+    convs = sum(conv.mult_adds for conv in cell_convs(cell, inputs))
+    return convs + cell_extra(cell, inputs).mult_adds
+
+
+def cell_params(cell: Cell, inputs: int) -> int:
+    """Return the number of parameters of a cell."""
+    convs = sum(conv.params for conv in cell_convs(cell, inputs))
+    return convs + cell_extra(cell, inputs).params
 
 
 def stem_conv(ends: Ends) -> Conv:
@@ -104,24 +87,34 @@ class Part(NamedTuple):
         block: name of the part.
         reads: nodes that it reads.
         convs: its convolutions in execution order.
+        extra: what it has beside them.
     """
 
     target: int
     block: str
     reads: tuple[int, ...]
     convs: tuple[Conv, ...]
+    extra: Extra = Extra()
+
+    @property
+    def params(self) -> int:
+        """Number of parameters."""
+        return sum(conv.params for conv in self.convs) + self.extra.params
+
+    @property
+    def mult_adds(self) -> int:
+        """Multiply-add operations per low-resolution pixel."""
+        return sum(conv.mult_adds for conv in self.convs) + self.extra.mult_adds
 
 
 def parts(genome: Genome) -> Iterator[Part]:
     """Yield the parts of a network from the stem to the upsampler."""
     yield Part(0, f"stem_f{genome.stem}", (), (stem_conv(genome.ends),))
     for target, cell in enumerate(genome.cells, start=1):
-        yield Part(
-            target,
-            cell.name,
-            genome.inputs(target),
-            tuple(cell_convs(cell, genome.in_channels(target))),
-        )
+        inputs = genome.in_channels(target)
+        layers = tuple(cell_convs(cell, inputs))
+        extra = cell_extra(cell, inputs)
+        yield Part(target, cell.name, genome.inputs(target), layers, extra)
     end = genome.n + 1
     layers = tuple(upsampler_convs(genome.ends, genome.in_channels(end)))
     yield Part(end, genome.ends.label, genome.inputs(end), layers)
@@ -134,8 +127,8 @@ def convs(genome: Genome) -> Iterator[Conv]:
 
 def genome_cost(genome: Genome) -> Cost:
     """Return the number of parameters and mult-adds of a network."""
-    layers = list(convs(genome))
+    everything = list(parts(genome))
     return Cost(
-        sum(conv.params for conv in layers),
-        input_pixels(genome.scale) * sum(conv.mult_adds for conv in layers),
+        sum(part.params for part in everything),
+        input_pixels(genome.scale) * sum(part.mult_adds for part in everything),
     )

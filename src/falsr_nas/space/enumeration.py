@@ -9,15 +9,16 @@ import itertools
 from collections.abc import Iterator
 from functools import cache, partial
 
-from falsr_nas.space.cost import cell_convs, genome_cost, input_pixels, stem_conv, upsampler_convs
+from falsr_nas.space.cost import (
+    cell_mult_adds,
+    genome_cost,
+    input_pixels,
+    stem_conv,
+    upsampler_convs,
+)
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
-
-
-def _cell_mult_adds(cell: Cell, inputs: int) -> int:
-    """Return the mult-adds of a cell per low-resolution pixel."""
-    return sum(conv.mult_adds for conv in cell_convs(cell, inputs))
 
 
 def _end_mult_adds(ends: Ends, inputs: int) -> int:
@@ -43,7 +44,7 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
 
 def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genome]:
     """Yield the networks with these ends of at most ``budget`` mult-adds per pixel."""
-    cells = sorted(space.distinct_cells, key=lambda cell: _cell_mult_adds(cell, cell.channels))
+    cells = sorted(space.distinct_cells, key=lambda cell: cell_mult_adds(cell, cell.channels))
 
     @cache
     def cheapest_rest(placed: int, inputs: int) -> int:
@@ -54,7 +55,7 @@ def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genom
         if placed == space.n:
             return _end_mult_adds(ends, inputs)
         return min(
-            _cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
+            cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
             for cell in cells
         )
 
@@ -65,7 +66,7 @@ def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genom
             yield chain, spent + _end_mult_adds(ends, inputs)
             return
         for cell in cells:
-            mult_adds = spent + _cell_mult_adds(cell, inputs)
+            mult_adds = spent + cell_mult_adds(cell, inputs)
             if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= budget:
                 yield from chains((*chain, cell), cell.channels, mult_adds)
 
@@ -82,10 +83,12 @@ def _link_up(
     for node, target in space.link_places:
         width = bare.node_channels(node)
         if target > space.n:
-            first = next(upsampler_convs(ends, width))
-        else:
-            first = next(cell_convs(chain[target - 1], width))
-        mult_adds.append(first.mult_adds)
+            mult_adds.append(next(upsampler_convs(ends, width)).mult_adds)
+            continue
+        # The mult-adds of every operator are linear in the channels that it reads.
+        cell, before = chain[target - 1], bare.in_channels(target)
+        added = cell_mult_adds(cell, before + width) - cell_mult_adds(cell, before)
+        mult_adds.append(added)
     least = sorted(mult_adds)
     for count in range(space.bits + 1):
         if sum(least[:count]) > budget:
@@ -111,7 +114,7 @@ def _lightest(space: SearchSpace, ends: Ends) -> Genome:
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
             for cell in space.distinct_cells:
-                mult_adds = spent + _cell_mult_adds(cell, inputs)
+                mult_adds = spent + cell_mult_adds(cell, inputs)
                 if cell.channels not in options or mult_adds < options[cell.channels][0]:
                     options[cell.channels] = (mult_adds, (*chain, cell))
         best = options
@@ -134,7 +137,7 @@ def _heaviest(space: SearchSpace, ends: Ends) -> Genome:
     width = max(space.channels)
     wide = [cell for cell in space.distinct_cells if cell.channels == width]
     chain = [
-        max(wide, key=partial(_cell_mult_adds, inputs=ends.stem + width * placed))
+        max(wide, key=partial(cell_mult_adds, inputs=ends.stem + width * placed))
         for placed in range(space.n)
     ]
     return space.genome(chain, [1] * space.bits, ends)

@@ -14,72 +14,63 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from falsr_nas.space.ends import MOST_CHANNELS, PAPER_ENDS, STEM, UPSAMPLER, Ends
 from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.operators import OPERATORS
 
 # Upper bounds for genomes from untrusted input. They are far above any practical network, and low
 # enough that no text can make us allocate terabytes.
-_MOST = {"cells": 64, "channels": MOST_CHANNELS, "kernel": 15, "repeats": 32, "factor": 64}
+_MOST = {"cells": 64, "channels": MOST_CHANNELS, "kernel": 15, "repeats": 32}
 
-_OPERATOR = re.compile(r"conv|groupConG(\d{1,4})|invertBotConE(\d{1,4})")
+_OPERATOR = re.compile(r"([A-Za-z]+?)(?:([A-Z])(\d{1,4}))?")
 _CELL = re.compile(r"([A-Za-z]+(?:[A-Z]\d{1,4})?)_f(\d{1,6})_k(\d{1,4})_b(\d{1,4})_(isskip|noskip)")
 _LINK = re.compile(r"(\d{1,3}(?:,\d{1,3})*)->(\d{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The operator of a cell: ``conv``, ``groupConG<groups>`` or ``invertBotConE<expansion>``.
+    """The operator of a cell: ``conv``, ``groupConG<groups>``, or another of :data:`OPERATORS`.
 
     Attributes:
-        kind: the family of the operator.
-        factor: groups of a grouped convolution (>= 2), expansion ratio of an inverted bottleneck
-            (>= 1), or 1 for ``conv``.
+        kind: name in :data:`~falsr_nas.space.operators.OPERATORS`.
+        factor: the number in the operator's name, e.g. groups or the expansion ratio; 1 where it
+            has none.
     """
 
-    kind: Literal["conv", "groupCon", "invertBotCon"]
+    kind: str
     factor: int = 1
 
     @classmethod
     def parse(cls, name: str) -> Operator:
-        """Parse the paper's name of an operator, such as ``groupConG4``.
+        """Parse the name of an operator, such as ``groupConG4``.
 
         Raises:
             GenomeError: the name is not an operator's.
         """
         match = _OPERATOR.fullmatch(name)
-        if match is None:
-            raise GenomeError(
-                f"unknown operator {name!r}:"
-                " expected conv, groupConG<groups> or invertBotConE<expansion>"
-            )
-        groups, expansion = match.groups()
-        if groups is not None:
-            if not 2 <= int(groups) <= _MOST["factor"]:
-                raise GenomeError(f"operator {name!r}: groups must be in 2..{_MOST['factor']}")
-            return cls("groupCon", int(groups))
-        if expansion is not None:
-            if not 1 <= int(expansion) <= _MOST["factor"]:
-                raise GenomeError(
-                    f"operator {name!r}: the expansion must be in 1..{_MOST['factor']}"
-                )
-            return cls("invertBotCon", int(expansion))
-        return cls("conv")
+        kind, letter, factor = match.groups() if match else (name, None, None)
+        if kind not in OPERATORS or OPERATORS[kind].letter != (letter or ""):
+            raise GenomeError(OPERATORS.unknown(name))
+        if factor is None:
+            return cls(kind)
+        least, most = OPERATORS[kind].factors
+        if not least <= int(factor) <= most:
+            of = OPERATORS[kind].factor_name
+            raise GenomeError(f"operator {name!r}: {of} must be in {least}..{most}")
+        return cls(kind, int(factor))
 
     @property
     def name(self) -> str:
-        """The paper's name of this operator."""
-        return {
-            "conv": "conv",
-            "groupCon": f"groupConG{self.factor}",
-            "invertBotCon": f"invertBotConE{self.factor}",
-        }[self.kind]
+        """The name of this operator in genomes; the paper's for the paper's operators."""
+        letter = OPERATORS[self.kind].letter
+        return f"{self.kind}{letter}{self.factor}" if letter else self.kind
 
     @property
     def groups(self) -> int:
-        """Groups of the cell's k x k convolutions: 1 except for grouped convolutions."""
-        return self.factor if self.kind == "groupCon" else 1
+        """Number that must divide the channels of a cell and its input: 1 for most operators."""
+        return self.factor if OPERATORS[self.kind].divides else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +175,12 @@ class Genome:
                 _check_link(target, nodes)
         widths = [self.stem, *[cell.channels for cell in self.cells]]
         for target, cell in enumerate(self.cells, start=1):
-            if cell.operator.kind != "groupCon":
+            if cell.operator.groups == 1:
                 continue
             channels = widths[target - 1] + (
                 sum([widths[node] for node in self.links[target - 2]]) if target > 1 else 0
             )
-            if channels % cell.operator.factor:
+            if channels % cell.operator.groups:
                 raise GenomeError(
                     f"cell {target} ({cell.name}):"
                     f" its groups do not divide its {channels} input channels"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from falsr_nas.networks.cells import ConvCell, InvertedBottleneck, InvertedBottleneckCell
+from falsr_nas.networks.cells import layers_named
 from falsr_nas.networks.network import Network, layer_seed
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
@@ -46,9 +46,8 @@ def initialized_network(
                     torch.manual_seed(layer_seed(seed, name, layer.weight.shape))
                 _initialize(layer, initialization, redraw=shared)
         if initialization in (Initialization.he, Initialization.scaled_he, Initialization.identity):
-            for block in network.modules():
-                if isinstance(block, InvertedBottleneck):
-                    nn.init.zeros_(block.project.weight)
+            for layer in layers_named(network, "ends_branch"):
+                nn.init.zeros_(layer.weight)
     if initialization is Initialization.scaled_he:
         _scale_down(network)
     if zero_output:
@@ -62,13 +61,8 @@ def _scale_down(network: Network) -> None:
     with torch.no_grad():
         network.stem.weight.mul_(SCALE)
         for cell in network.cells:
-            if isinstance(cell, ConvCell) and cell.residual:
-                last = cell.layers[-1]
-                assert isinstance(last, nn.Conv2d)
-                last.weight.mul_(SCALE)
-            if isinstance(cell, InvertedBottleneckCell):
-                # No ReLU follows the entry, and the residual doubles what it gives.
-                cell.entry.weight.mul_(0.5**0.5 * (0.5 if cell.residual else 1.0))
+            if (scale_down := getattr(cell, "scale_down", None)) is not None:
+                scale_down(SCALE)
 
 
 def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:

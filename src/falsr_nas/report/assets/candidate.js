@@ -79,7 +79,7 @@ function draw(run, row) {
   if (!ends.skip) svg.querySelector(".global-skip").remove();
   run.cells(row).forEach((cell, i) => {
     const block = svg.querySelector(`[data-node="${i + 1}"]`);
-    block.classList.add(kindOf(cell));
+    block.classList.add(`operator-${kindOf(cell)}`);
     block.querySelector(".name").textContent = shortName(cell);
     const residual = /_b([2-9]|\d\d+)_isskip$/.test(cell); // it has no effect with one repeat
     if (!residual) block.querySelector(".residual").remove();

@@ -98,7 +98,7 @@ function traitColors(trait, values) {
   const kinds = values.map((name) => kindOf(`${name}_`));
   return kinds.map((kind, i) =>
     mixed(
-      kind,
+      `operator-${kind}`,
       Math.max(25, 100 - 40 * kinds.slice(i + 1).filter((other) => other === kind).length),
       "page",
     ),

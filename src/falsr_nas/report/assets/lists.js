@@ -96,7 +96,7 @@ function compactCells(cells) {
   for (const cell of cells) {
     const [operator, f, k, b, skip] = cell.split("_"),
       factor = /\d+$/.exec(operator)?.[0] ?? "";
-    const short = { conv: "C", groupCon: `G${factor}-`, invertBotCon: `E${factor}-` }[kindOf(cell)];
+    const short = DATA.operators[kindOf(cell)] + (factor && `${factor}-`); // C, G4-
     const name = `${short}${f.slice(1)}${k}${b}${skip === "isskip" ? "+" : ""}`;
     if (runs.length && runs[runs.length - 1][0] === name) runs[runs.length - 1][1] += 1;
     else runs.push([name, 1]);

@@ -1,0 +1,115 @@
+"""The operators that genomes may have: the paper's, and those that plug-ins register."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from falsr_nas import plugins
+from falsr_nas.errors import UserError
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.operator_kind import OperatorKind
+from falsr_nas.space.paper_operators import PAPER_OPERATORS
+
+if TYPE_CHECKING:
+    from falsr_nas.space.genome import Genome
+
+GROUP = "operator"
+"""What operators are registered as in :mod:`falsr_nas.plugins`."""
+
+PALETTE = (
+    ("#a8457f", "#e18cbb"),
+    ("#7a6a00", "#e0cf3c"),
+    ("#4b4b9b", "#a3a3f5"),
+    ("#00737a", "#4fc4cc"),
+    ("#8a3b12", "#d99a72"),
+)
+"""Colours of operators that name none, on a light and on a dark background."""
+
+_NAME = re.compile(r"[a-z][A-Za-z]{0,31}")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_LABEL = re.compile(r"[A-Za-z]{0,8}")
+
+
+class Operators(Mapping[str, OperatorKind]):
+    """Operators by name, in the order in which they were registered."""
+
+    def __init__(self, kinds: Iterable[OperatorKind] = ()) -> None:
+        self._kinds: dict[str, OperatorKind] = {}
+        for kind in kinds:
+            self.register(kind)
+
+    def register(self, kind: OperatorKind) -> OperatorKind:
+        """Add an operator, and return it.
+
+        Raises:
+            UserError: its name is taken, or its name, letter, label or colours cannot be used.
+        """
+        _check(kind)
+        if kind.name in self._kinds:
+            raise UserError(f"operator {kind.name} is registered already{self._owner(kind.name)}")
+        self._kinds[kind.name] = kind
+        plugins.registered(GROUP, kind.name, lambda: self._kinds.pop(kind.name))
+        return kind
+
+    def __getitem__(self, name: str) -> OperatorKind:
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise GenomeError(self.unknown(name)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def colors(self, name: str) -> tuple[str, str]:
+        """Return the colours of an operator on a light and on a dark background."""
+        if (colors := self[name].colors) is not None:
+            return colors
+        without = sorted(one.name for one in self._kinds.values() if one.colors is None)
+        return PALETTE[without.index(name) % len(PALETTE)]
+
+    def unknown(self, name: str) -> str:
+        """Return the message for a name that is no operator's."""
+        forms = ", ".join(kind.form for kind in self._kinds.values())
+        return f"unknown operator {name!r}: expected {forms}, or one of a plug-in (plugins=[...])"
+
+    def _owner(self, name: str) -> str:
+        owner = plugins.owner(GROUP, name)
+        return "" if owner is None else f" by the plug-in {owner.name}"
+
+
+def _check(kind: OperatorKind) -> None:
+    name = kind.name
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot be the name of an operator: give at most 32 letters, the first one"
+            " lower case, such as bsconv"
+        )
+    if not re.fullmatch(r"[A-Z]?", kind.letter):
+        raise UserError(f"operator {name}: its letter is {kind.letter!r}: give one upper case one")
+    if not 1 <= kind.factors[0] <= kind.factors[1] <= 9999:
+        raise UserError(f"operator {name}: its factors are {kind.factors}: give a range in 1..9999")
+    if not _LABEL.fullmatch(kind.label):
+        raise UserError(f"operator {name}: its label is {kind.label!r}: give at most 8 letters")
+    if kind.colors is not None and not (
+        len(kind.colors) == 2 and all(map(_COLOR.fullmatch, kind.colors))
+    ):
+        raise UserError(f"operator {name}: its colors are {kind.colors}: give two such as #0072b2")
+
+
+OPERATORS = Operators(PAPER_OPERATORS)
+"""The operators that genomes may have."""
+
+
+def from_plugins(genomes: Iterable[Genome]) -> dict[str, str]:
+    """Return the plug-ins that genomes need, with the SHA-256 of each by its name."""
+    names = {cell.operator.kind for genome in genomes for cell in genome.cells}
+    owners = (plugins.owner(GROUP, name) for name in sorted(names))
+    return {owner.name: owner.sha256 for owner in owners if owner is not None}
