@@ -10,14 +10,15 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
+from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
 
 
 @dataclass(frozen=True)
-class ConvertConfig(Settings):
+class ConvertConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -43,6 +44,7 @@ def convert(config: ConvertConfig) -> Model:
     from falsr_nas.models.model_file import load_model, save_model
     from falsr_nas.models.pretrained import save_pretrained
 
+    load_plugins(config.plugins)
     target = Path(config.output).expanduser()
     model = load_model(Path(config.input).expanduser())
     if str(config.output).endswith("/") or not target.suffix or target.is_dir():

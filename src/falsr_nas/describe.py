@@ -14,8 +14,9 @@ from omegaconf import MISSING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.errors import UserError
+from falsr_nas.plugins import load_plugins
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
@@ -27,7 +28,7 @@ FORMATS = ("table", "json", "svg")
 
 
 @dataclass(frozen=True)
-class DescribeConfig(Settings):
+class DescribeConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -111,6 +112,7 @@ def describe(config: DescribeConfig) -> Description:
     Raises:
         UserError: there is no such network.
     """
+    load_plugins(config.plugins)
     genome = find_genome(config.genome)
     counted = None
     if config.check:

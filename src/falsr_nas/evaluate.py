@@ -13,15 +13,16 @@ from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.errors import UserError
+from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(Settings):
+class EvaluateConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -87,6 +88,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
     """
     from falsr_nas.inference.threads import processor_threads
 
+    load_plugins(config.plugins)
     with processor_threads(config.threads):
         return _evaluate(config, progress)
 

@@ -10,9 +10,10 @@ from omegaconf import MISSING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.errors import UserError
 from falsr_nas.models.layout import Layout, Precision
+from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.exported import Measured
@@ -25,7 +26,7 @@ MOST_LOSS = 0.2
 
 
 @dataclass(frozen=True)
-class ExportConfig(Settings):
+class ExportConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -109,6 +110,7 @@ def export(config: ExportConfig) -> ExportedModel:
     from falsr_nas.models.export import convert_model
     from falsr_nas.models.model_file import find_model
 
+    load_plugins(config.plugins)
     sets = {
         name: None if folder is None else benchmark_files(Path(folder).expanduser())
         for name, folder in (("calibration", config.calibration), ("benchmark", config.benchmark))

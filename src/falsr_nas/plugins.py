@@ -19,9 +19,13 @@ from pathlib import Path
 from types import ModuleType
 
 from falsr_nas.errors import UserError
+from falsr_nas.files import write_atomically
 
 ENTRY_POINTS = "falsr_nas.plugins"
 """Group of the entry points of installed plug-ins."""
+
+SETTING = "plugins"
+"""Name of the setting that names plug-ins, and the first part of the names of their hashes."""
 
 MODULE = "falsr_nas_plugin_{}"
 """Name of the module that a file becomes."""
@@ -62,17 +66,19 @@ _loaded: dict[str, _Loaded] = {}
 _loading: list[_Loaded] = []
 
 
-def load_plugins(names: Iterable[str]) -> tuple[Plugin, ...]:
+def load_plugins(names: str | Path | Iterable[str | Path]) -> tuple[Plugin, ...]:
     """Load plug-ins that are not loaded yet; a file that has changed is loaded again.
 
     Args:
-        names: paths of Python files, which end in ``.py``, or names of installed plug-ins.
+        names: paths of Python files, which end in ``.py``, or names of installed plug-ins; or one.
 
     Raises:
         UserError: there is no such file or entry point, two files have the same name, or a plug-in
             fails to load; the message names the file and the line.
     """
-    found = tuple(_find(name) for name in names)
+    if isinstance(names, str | Path):
+        names = [str(names)]
+    found = tuple(_find(str(name)) for name in names)
     by_name = {plugin.name: plugin for plugin in found}
     for plugin in found:
         if by_name[plugin.name] != plugin:
@@ -133,6 +139,18 @@ def unload(name: str) -> None:
     sys.modules.pop(MODULE.format(name), None)
 
 
+def keep_sources(folder: Path, plugins: Iterable[Plugin]) -> None:
+    """Write copies of plug-ins in files into ``folder/plugins``, for later use by the user.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    for plugin in plugins:
+        if plugin.source is not None:
+            path = folder / SETTING / f"{plugin.name}.py"
+            write_atomically(path, plugin.source.encode())
+
+
 def warn_of_changes(needed: Mapping[str, str], where: str) -> None:
     """Log a warning for each loaded plug-in that is not the one that something was made with.
 
@@ -152,15 +170,43 @@ def warn_of_changes(needed: Mapping[str, str], where: str) -> None:
             )
 
 
+def plugin_settings(plugins: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings by which plug-ins identify a search or a training, by dotted names.
+
+    Args:
+        plugins: SHA-256 by name.
+    """
+    return {f"{SETTING}.{name}": sha256 for name, sha256 in sorted(plugins.items())}
+
+
+def plugins_of_settings(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return the SHA-256 of plug-ins by name from settings by dotted names."""
+    start = f"{SETTING}."
+    return {
+        name.removeprefix(start): str(value)
+        for name, value in settings.items()
+        if name.startswith(start)
+    }
+
+
+def name_of(given: str) -> str:
+    """Return the name of the plug-in that a setting names by its path or by its name."""
+    return Path(given).stem if _is_path(given) else given
+
+
 def missing(needed: Iterable[str]) -> list[str]:
     """Return those of the plug-ins, by name, that are not loaded."""
     return [name for name in needed if name not in _loaded]
 
 
 def _find(name: str) -> Plugin:
-    if name.endswith(".py") or "/" in name or "\\" in name:
+    if _is_path(name):
         return _read(Path(name).expanduser())
     return _installed(name)
+
+
+def _is_path(given: str) -> bool:
+    return given.endswith(".py") or "/" in given or "\\" in given
 
 
 def _read(path: Path) -> Plugin:

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.config import Schemas, flatten
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     Constraints,
@@ -45,9 +45,21 @@ from falsr_nas.evaluation.settings import (
 from falsr_nas.execution.settings import (
     EXECUTORS,
     ExecutionSettings,
+    InlineSettings,
     ProcessesSettings,
     WorkersSettings,
 )
+from falsr_nas.plugins import (
+    Plugin,
+    keep_sources,
+    load_plugins,
+    loaded_plugins,
+    name_of,
+    owner,
+    plugin_settings,
+)
+from falsr_nas.space.operators import GROUP as OPERATOR
+from falsr_nas.space.operators import other_cells
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import TrainingSettings
@@ -63,7 +75,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SearchConfig(Settings):
+class SearchConfig(CommandSettings):
     """Settings of a search.
 
     The defaults are those of the command, except for ``run_dir`` and ``tracking``.
@@ -89,6 +101,8 @@ class SearchConfig(Settings):
             what the evaluator suggests. It is stored with the search, and searches compare by
             hypervolume only where it is the same. No controller uses it, so it may be changed.
         run_dir: folder of all results.
+        plugins: with operators, evaluators and controllers of others. A search is resumed with
+            plug-ins of the same content; copies of those in files are kept in ``run_dir/plugins``.
     """
 
     space: SearchSpace = field(default_factory=SearchSpace)
@@ -140,8 +154,10 @@ SCHEMAS = Schemas(
 
 _log = logging.getLogger(__name__)
 
-CHANGEABLE = ("run_dir", "candidates", "execution", "tracking", "psnr_range")
+CHANGEABLE = ("run_dir", "candidates", "execution", "tracking", "psnr_range", "plugins")
 """Settings that may differ when a search is resumed: they do not change what it finds.
+
+Of the plug-ins, the content counts, not where they are.
 
 ``fresh_scores`` is another one, unless weights are inherited."""
 
@@ -168,6 +184,8 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     from falsr_nas.cli.lock import exclusive
     from falsr_nas.files import write_atomically
 
+    load_plugins(config.plugins)
+    _check_operators(config)
     folder = Path(config.run_dir).expanduser()
     try:
         with exclusive(folder), interruptible():
@@ -179,6 +197,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             ):
                 settings = OmegaConf.to_yaml(OmegaConf.structured(config))
                 write_atomically(folder / "config.yaml", settings.encode())
+                keep_sources(folder, plugins_of(config))
                 if (stored := store.count()) > config.candidates:
                     _log.warning(
                         "%s already holds %d candidates, more than candidates=%d: nothing to do",
@@ -206,7 +225,20 @@ def identity(config: SearchConfig) -> dict[str, Any]:
         "evaluator": EVALUATORS.name_of(config.evaluator),
         "data": data_option(config.data),
     }
-    return options | flatten({key: value for key, value in plain.items() if key not in changeable})
+    kept = flatten({key: value for key, value in plain.items() if key not in changeable})
+    plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
+    return options | kept | plugin_settings(plugins)
+
+
+def plugins_of(config: SearchConfig) -> list[Plugin]:
+    """Return the plug-ins of a search: those that it names, and those whose parts it uses."""
+    used = [
+        owner("controller", CONTROLLERS.name_of(config.controller)),
+        owner("evaluator", EVALUATORS.name_of(config.evaluator)),
+        *(owner(OPERATOR, name) for name in {cell.operator.kind for cell in config.space.cells}),
+    ]
+    named = {name_of(given) for given in config.plugins}
+    return [one for one in loaded_plugins() if one.name in named or one in used]
 
 
 def build_controller(config: SearchConfig) -> Controller:
@@ -220,6 +252,21 @@ def build_controller(config: SearchConfig) -> Controller:
 def build_evaluator(config: SearchConfig) -> Evaluator:
     """Build the evaluator of a search."""
     return EVALUATORS.build(config.evaluator, _context(config))
+
+
+def _check_operators(config: SearchConfig) -> None:
+    """Raise UserError where operators are not what they declare, or workers cannot have them."""
+    cells = other_cells(config.space.distinct_cells)
+    for name in {cell.operator.kind for cell in cells}:
+        if owner(OPERATOR, name) is None and not isinstance(config.execution, InlineSettings):
+            raise UserError(
+                f"operator {name} is registered by no plug-in, so worker processes do not have it:"
+                " move it to a file and give plugins=[FILE.py], or use execution=inline"
+            )
+    if cells:
+        from falsr_nas.networks.operator_check import check_operators
+
+        check_operators(cells)
 
 
 def _context(config: SearchConfig) -> EvaluationContext:

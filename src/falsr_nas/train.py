@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas, flatten
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
     DataSettings,
@@ -25,8 +25,10 @@ from falsr_nas.data.settings import (
 )
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import RungSettings
+from falsr_nas.plugins import load_plugins, plugin_settings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
+from falsr_nas.space.operators import from_plugins, other_cells
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainConfig(Settings):
+class TrainConfig(CommandSettings):
     """Settings of full trainings. The defaults are those of the command, but for ``tracking``.
 
     Attributes:
@@ -148,7 +150,12 @@ def train(
     from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.data.datamodule import SuperResolutionData
 
+    load_plugins(config.plugins)
     chosen = choose(config)
+    if cells := other_cells(cell for _, genome in chosen for cell in genome.cells):
+        from falsr_nas.networks.operator_check import check_operators
+
+        check_operators(cells)
     output = output_folder(config)
     settings = config.training
     data = SuperResolutionData(
@@ -265,7 +272,7 @@ def train_one(
     from falsr_nas.report.model_card import model_card
     from falsr_nas.training.full_training import keep_recipe, stored_curve, write_curve
 
-    recipe = recipe_of(config)
+    recipe = recipe_of(config, genome)
     keep_recipe(folder, recipe)
     model_path = folder / WEIGHTS
     if model_path.exists():
@@ -366,16 +373,18 @@ def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
     return body_weights(network)
 
 
-def recipe_of(config: TrainConfig) -> dict[str, Any]:
-    """Return what identifies a training, by dotted names.
+def recipe_of(config: TrainConfig, genome: Genome) -> dict[str, Any]:
+    """Return what identifies the training of a network beside its genome, by dotted names.
 
-    This is the recipe, the images and the seed, and what it starts from, if anything.
+    This is the recipe, the images and the seed, what it starts from, if anything, and the plug-ins
+    of its operators.
     """
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
     identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
     start = {} if config.start_from is None else {"start_from": config.start_from}
-    return {"data": data_option(config.data)} | identity | start
+    plugins = plugin_settings(from_plugins([genome]))
+    return {"data": data_option(config.data)} | identity | start | plugins
 
 
 def score(config: TrainConfig, model: Model) -> ModelScore | None:

@@ -20,8 +20,9 @@ from omegaconf import MISSING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.errors import UserError
+from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.inference.jobs import Job
@@ -34,7 +35,7 @@ PIPE = "-"
 
 
 @dataclass(frozen=True)
-class UpscaleConfig(Settings):
+class UpscaleConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -147,6 +148,7 @@ def upscale(
         raise UserError("frames have no files: call upscale_frames")
     from falsr_nas.inference.threads import processor_threads
 
+    load_plugins(config.plugins)
     with processor_threads(config.threads):
         return _upscale(config, progress, on_failure)
 
@@ -209,6 +211,7 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
 
+    load_plugins(config.plugins)
     width, height = config.frame_size()
     model = find_model(config.model)
     with processor_threads(config.threads):

@@ -36,6 +36,7 @@ from falsr_nas.archive.serialization import (
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
+from falsr_nas.plugins import missing, plugins_of_settings, warn_of_changes
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -134,15 +135,29 @@ class Store:
             stored = dict(json.loads(about["config"]))
             differs = "" if text is None else differences(stored, json.loads(text))
         if differs:
+            kept = self.path.parent / "plugins"
             raise StoreError(
                 f"{self.path.parent} holds a search with other settings: {differs}."
                 " Give the same settings, or another run_dir"
+                + (f" ({kept} has its plug-ins)" if "the plug-in" in differs else "")
             )
+        if config is None:
+            self._check_plugins(plugins_of_settings(stored))
         if config is not None and self._version == 2:
             with self._transaction():
                 for statement in FROM_VERSION_2:
                     self._db.execute(statement)
             self._version = SCHEMA_VERSION
+
+    def _check_plugins(self, needed: dict[str, str]) -> None:
+        """Check that the plug-ins are loaded whose operators the genomes may have."""
+        folder = self.path.parent
+        if absent := missing(needed):
+            raise StoreError(
+                f"{folder} holds a search with the plug-in {absent[0]}:"
+                f" give plugins=[{folder / 'plugins' / absent[0]}.py], or where else it is"
+            )
+        warn_of_changes(needed, str(folder))
 
     @property
     def config(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 from typing import Any, NoReturn
@@ -24,6 +24,10 @@ from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.cli.renamed import NOW_LISTS, RENAMED
 from falsr_nas.errors import INTERRUPTED, USER_ERROR, UserError
 from falsr_nas.files import no_folder
+from falsr_nas.plugins import SETTING, load_plugins
+
+PLUGGABLE = ("controller", "evaluator")
+"""Config groups to which plug-ins may add options."""
 
 MULTIRUN = ("-m", "--multirun")
 """The options that make a command a sweep."""
@@ -46,9 +50,11 @@ def run_command(
     """
     # Exceptions come to us instead of being printed by Hydra.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    schemas.register(name)
     with closed_output_ends_quietly():
         sys.argv[1:] = _arguments(sys.argv[1:], free_text)
+        with _mistakes_explained(schemas):
+            load_plugins(_named_plugins(sys.argv[1:]))  # they have options of config groups
+        schemas.register(name)
         if {"-h", "--help"} & set(sys.argv):
             with _mistakes_explained(schemas):
                 _print_help(name, schemas)
@@ -85,6 +91,7 @@ class _Job:
         try:
             if unknown := unknown_keys(config):
                 raise UserError(_no_setting(unknown[0], self._schemas))
+            load_plugins(config.plugins)  # those that a config names, or a job of a sweep
             settings = OmegaConf.to_object(config)
             self.began = True
             with interruptible():
@@ -104,6 +111,19 @@ def _mistakes_explained(schemas: Schemas) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, UserError) as error:
         fail(_explain(error, schemas))
+
+
+def _named_plugins(arguments: Sequence[str]) -> list[str]:
+    """Return the plug-ins that the command line names, before Hydra composes the config."""
+    typed = [one for one in arguments if one.lstrip("+").startswith(f"{SETTING}=")]
+    if not typed:  # the parser takes a tenth of a second to load
+        return []
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with suppress(HydraException):  # Hydra will report it
+        values = [override.value() for override in OverridesParser.create().parse_overrides(typed)]
+        return [str(name) for value in values if isinstance(value, list) for name in value]
+    return []
 
 
 def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
@@ -201,6 +221,8 @@ def _explain(error: Exception, schemas: Schemas) -> str:
     ):
         options = [option for option in (match[3] or "").split() if not option.endswith("_schema")]
         choose = f": choose one of {', '.join(options)}" if options else ""
+        if (match[2] or "") in PLUGGABLE:
+            choose += ", or give the plug-in that has it (plugins=[...])"
         return f"there is no {match[1]!r}{choose}"
     if match := re.search(r"Could not override '([^']+)'\.?\s*No match in the defaults list", text):
         return f"there is no config group {match[1]!r}"

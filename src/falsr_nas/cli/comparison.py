@@ -30,12 +30,23 @@ def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
         f"{group} is {found.get(group)} there and {current.get(group)} here" for group in other
     ]
     shown += [
-        f"{name} is {found.get(name)!r} there and {current.get(name)!r} here"
+        _plugin_difference(name.removeprefix("plugins."), found.get(name), current.get(name))
+        if name.startswith("plugins.")
+        else f"{name} is {found.get(name)!r} there and {current.get(name)!r} here"
         for name in sorted(names)
         if name.partition(".")[0] not in other
     ]
     more = f", and {len(shown) - MAX_SHOWN} more" if len(shown) > MAX_SHOWN else ""
     return "; ".join(shown[:MAX_SHOWN]) + more
+
+
+def _plugin_difference(name: str, there: str | None, here: str | None) -> str:
+    """Describe how a plug-in differs, by its SHA-256; None where it is not used."""
+    if here is None:
+        return f"the plug-in {name} is missing here (plugins=[...])"
+    if there is None:
+        return f"the plug-in {name} is not used there"
+    return f"the plug-in {name} has changed ({there[:12]} there, {here[:12]} here)"
 
 
 def _with_options(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from falsr_nas import plugins
+
 
 def config_path() -> str:
     """Return where the configs are: in the installed package, or the checkout's ``conf/``."""
@@ -25,14 +27,16 @@ def config_folder() -> Path:
     return packaged if packaged.is_dir() else Path(config_path())
 
 
-def options_of_groups(groups: Iterable[str]) -> str:
+def options_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
     """List the options of config groups and their subgroups for ``--help``, one group per line."""
     folder, lines = config_folder(), []
     for group in sorted(groups):
         for place in sorted(
             [folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]
         ):
-            options = " | ".join(sorted(path.stem for path in place.glob("*.yaml")))
+            own = [path.stem for path in place.glob("*.yaml")]
+            others = [name for name in groups[group] if plugins.owner(place.name, name)]
+            options = " | ".join([*sorted(own), *sorted(others)])
             lines.append(f"{place.relative_to(folder)}: {options}")
     return "\n".join(lines)
 
@@ -102,6 +106,8 @@ class Schemas:
         for group, options in self.groups.items():
             for option, settings in options.items():
                 store.store(group=group, name=f"{option}_schema", node=schema(settings))
+                if plugins.owner(group, option):  # it has no YAML file
+                    store.store(group=group, name=option, node=schema(settings))
 
     def keys(self) -> set[str]:
         """Return every dotted key that any option has."""

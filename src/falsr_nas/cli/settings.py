@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -44,12 +44,25 @@ class Settings:
         check_finite(self)
 
 
+@dataclass(frozen=True)
+class CommandSettings(Settings):
+    """Base of the settings of the commands.
+
+    Attributes:
+        plugins: Python files or installed plug-ins whose operators, evaluators and controllers the
+            command can use (:mod:`falsr_nas.plugins`). From Python, load those whose settings or
+            search spaces you make yourself before you make them, by ``load_plugins``.
+    """
+
+    plugins: tuple[str, ...] = field(default=(), kw_only=True)
+
+
 def check_finite(settings: Settings) -> None:
     """Raise UserError if a number of the settings, or of a list in them, is NaN or infinite."""
-    for field in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, field.name)
-        if not all(math.isfinite(one) for one in _floats(value)):
-            name = f"{settings._group}.{field.name}".lstrip(".")
+    for one in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, one.name)
+        if not all(map(math.isfinite, _floats(value))):
+            name = f"{settings._group}.{one.name}".lstrip(".")
             shown = list(value) if isinstance(value, tuple) else value
             raise UserError(f"{name} is {shown}: give a finite number")
 

@@ -1,4 +1,4 @@
-"""Pickling of evaluators for worker processes."""
+"""Pickling of evaluators for worker processes, with the plug-ins that they need."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from falsr_nas.errors import UserError
 from falsr_nas.execution.executor import MakeEvaluator
+from falsr_nas.plugins import load_sent, loaded_plugins
 
 
 def pickled(make_evaluator: MakeEvaluator) -> bytes:
@@ -19,7 +20,19 @@ def pickled(make_evaluator: MakeEvaluator) -> bytes:
     """
     buffer = io.BytesIO()
     _Pickler(buffer).dump(make_evaluator)
-    return buffer.getvalue()
+    return pickle.dumps((loaded_plugins(), buffer.getvalue()))
+
+
+def unpickled(content: bytes) -> MakeEvaluator:
+    """Return the function that builds an evaluator, after loading the plug-ins of its process.
+
+    Raises:
+        UserError: a plug-in cannot be loaded.
+    """
+    plugins, make_evaluator = pickle.loads(content)
+    load_sent(plugins)
+    made: MakeEvaluator = pickle.loads(make_evaluator)
+    return made
 
 
 class _Pickler(pickle.Pickler):

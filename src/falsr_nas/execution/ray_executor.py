@@ -6,7 +6,6 @@ import itertools
 import logging
 import math
 import os
-import pickle
 import queue
 import signal
 import socket
@@ -23,7 +22,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
-from falsr_nas.execution.pickling import pickled
+from falsr_nas.execution.pickling import pickled, unpickled
 from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings, RaySettings
 
@@ -339,23 +338,25 @@ class WorkerActor:
             os.chdir(folder)  # relative paths start there
         if not on_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._executor = ProcessesExecutor(settings, pickle.loads(make_evaluator))
-        self._started = False
+        self._settings, self._make_evaluator = settings, make_evaluator
+        self._executor: ProcessesExecutor | None = None
 
     def start(self) -> str | UserError | SearchError:
         """Prepare the worker if it is not prepared yet; return the id of its node."""
         import ray
 
         try:
-            if not self._started:
-                self._executor.__enter__()
+            if self._executor is None:
+                # Here, not at construction: a mistake about a plug-in is returned, not raised.
+                executor = ProcessesExecutor(self._settings, unpickled(self._make_evaluator))
+                self._executor = executor.__enter__()
         except (UserError, SearchError) as error:
             return error
-        self._started = True
         return ray.get_runtime_context().get_node_id()
 
     def evaluate(self, candidate: Candidate) -> Evaluation | UserError | SearchError:
         """Evaluate a candidate; also return an evaluation if the worker dies."""
+        assert self._executor is not None, "evaluate follows start"
         try:
             self._executor.submit(candidate)
             return self._executor.collect()

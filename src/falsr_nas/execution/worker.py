@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import time
@@ -19,8 +18,8 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.cli.spawning import main_module_hidden
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import attempt, failure_of
-from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.memory import resident_memory
+from falsr_nas.execution.pickling import unpickled
 
 READY = "ready"
 
@@ -174,8 +173,7 @@ def worker_main(
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.update(environment)  # before torch is imported
     try:
-        make: MakeEvaluator = pickle.loads(make_evaluator)
-        evaluator = make()
+        evaluator = unpickled(make_evaluator)()
         evaluator.prepare()
         connection.send(READY)
         while True:

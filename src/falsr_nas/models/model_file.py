@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,10 +32,12 @@ from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.plugins import missing, warn_of_changes
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALES
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Genome
+from falsr_nas.space.operators import from_plugins
 
 WEIGHTS = "model.safetensors"
 """Name of the model file in a model's folder."""
@@ -153,14 +156,17 @@ def find_model(name: str) -> Model:
 def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
     """Return what a model file stores beside the weights, as JSON values.
 
-    These are the genome and its training target, or the name of the baseline; the scale, the
-    provenance, and the version of this package.
+    These are the genome and its training target, or the name of the baseline; the plug-ins of
+    its operators by name, with their SHA-256, if there are any; the scale, the provenance, and the
+    version of this package.
 
     Raises:
         ModelFileError: the network is neither the network of a genome nor a baseline.
     """
+    plugins = _plugins(network)
     return {
         **_architecture(network),
+        **({"plugins": plugins} if plugins else {}),
         "scale": network.scale,
         "provenance": dict(provenance),
         "falsr_nas": __version__,
@@ -226,7 +232,8 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         network = _baseline(path, metadata["baseline"], weights)
     else:
         genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
-        network = _genome_network(path, genome, target, weights)
+        needed = _json(metadata.get("plugins", "{}"))
+        network = _genome_network(path, genome, target, weights, needed)
     if scale != str(network.scale):
         raise ModelFileError(
             f"{path}: its metadata has scale {scale}, but its network is for x{network.scale}"
@@ -249,7 +256,11 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
     network = _genome_network(
-        path, settings.get("genome"), settings.get("target", "image"), weights
+        path,
+        settings.get("genome"),
+        settings.get("target", "image"),
+        weights,
+        settings.get("plugins"),
     )
     return network, {"source": path.name}
 
@@ -280,21 +291,53 @@ def _load_onnx(path: Path) -> tuple[SuperResolver, dict[str, str]]:
 
 
 def _genome_network(
-    path: Path, genome: object, target: object, weights: Mapping[str, Tensor]
+    path: Path, genome: object, target: object, weights: Mapping[str, Tensor], plugins: object
 ) -> SuperResolver:
+    needed = _named_plugins(plugins)
     try:
         parsed = Genome.from_json(genome)
     except GenomeError as error:
+        if absent := missing(needed):
+            raise ModelFileError(
+                f"{path}: needs the plug-in {absent[0]} (SHA-256 {needed[absent[0]][:12]}...):"
+                f" give plugins=[{absent[0]}.py]"
+            ) from None
         raise ModelFileError(f"{path}: {error}") from None
+    warn_of_changes(needed, str(path))
     # Strides of zero let a small file hold tensors of any shape: compare with the file's size.
     if genome_cost(parsed).params > path.stat().st_size:
         raise ModelFileError(f"{path}: its genome has more weights than the file can hold")
     with torch.device("meta"):  # allocates nothing before the weights are known to fit the genome
         network = Network(parsed)
     _load_weights(path, network, weights)
+    if any(buffer.is_meta for buffer in network.buffers()):  # constants that are not stored
+        filled = Network(parsed)
+        filled.load_state_dict(network.state_dict())
+        network = filled
     if target not in ("image", "residual"):
         raise ModelFileError(f"{path}: its target is {target!r}, expected image or residual")
     return BilinearResidual(network) if target == "residual" else network
+
+
+def _plugins(network: SuperResolver) -> dict[str, str]:
+    """Return the plug-ins of a network's operators by name, with their SHA-256."""
+    if isinstance(network, BilinearResidual):
+        network = network.network
+    return from_plugins([network.genome]) if isinstance(network, Network) else {}
+
+
+def _named_plugins(content: object) -> dict[str, str]:
+    """Return the plug-ins that a file names; it is not trusted, and nothing is loaded by it."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {
+        name: sha256
+        for name, sha256 in content.items()
+        if isinstance(name, str)
+        and re.fullmatch(r"\w[\w-]{0,63}", name)
+        and isinstance(sha256, str)
+        and re.fullmatch(r"[0-9a-f]{64}", sha256)
+    }
 
 
 def _baseline(path: Path, name: str, weights: Mapping[str, Tensor]) -> SuperResolver:

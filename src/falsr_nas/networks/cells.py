@@ -4,8 +4,8 @@ The module of a cell may be any module (N, inputs, H, W) -> (N, f, H, W). Traini
 convolutions in it alike, except for what these attributes say, which a cell's module and the
 modules in it may have:
 
-- ``ends_branch``: names of convolutions that end a residual branch. They begin at zero where the
-  initialization is of He's kind, and are not expanded.
+- ``begins_at_zero``: names of convolutions that begin at zero where the initialization is of He's
+  kind, e.g. the last one of a residual branch. They are not expanded.
 - ``not_expanded``: names of other convolutions that are not expanded (``training.expansion``).
 - ``scale_down(factor)``: makes the initial weights of a cell smaller, for ``scaled_he``.
 """
@@ -100,7 +100,7 @@ class InvertedBottleneck(nn.Module):
         kernel: size of the kernels of ``expand`` and ``project``.
     """
 
-    ends_branch = ("project",)
+    begins_at_zero = ("project",)
     not_expanded = ("depthwise",)
 
     def __init__(self, width: int, expansion: int, kernel: int) -> None:
@@ -162,7 +162,7 @@ def build_cell(cell: Cell, inputs: int) -> nn.Module:
 
 
 def layers_named(module: nn.Module, attribute: str) -> Iterator[nn.Conv2d]:
-    """Yield the convolutions in a module that ``ends_branch`` or ``not_expanded`` names."""
+    """Yield the convolutions in a module that ``begins_at_zero`` or ``not_expanded`` names."""
     for part in module.modules():
         for name in getattr(part, attribute, ()):
             layer = part.get_submodule(name)

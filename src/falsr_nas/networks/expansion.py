@@ -92,7 +92,7 @@ def expand(network: Network, width: int, seed: int) -> None:
         seed: of the initial matrices. They are the same for layers of the same name and shape.
     """
     plain: set[nn.Module] = {network.stem, network.restore}
-    plain |= {*layers_named(network, "not_expanded"), *layers_named(network, "ends_branch")}
+    plain |= {*layers_named(network, "not_expanded"), *layers_named(network, "begins_at_zero")}
     with torch.random.fork_rng(devices=[]):
         for name, layer in list(network.named_modules()):
             if isinstance(layer, nn.Conv2d) and layer not in plain:

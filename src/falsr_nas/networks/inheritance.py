@@ -139,7 +139,7 @@ def _inherit_by_name(new: nn.Module, old: nn.Module, inputs: _Channels) -> None:
             read = _common(layer.in_channels, source.in_channels)
             _copy(layer, source, inputs if name == convs[0] else read)
     names = {layer: name for name, layer in new.named_modules()}
-    for layer in layers_named(new, "ends_branch"):
+    for layer in layers_named(new, "begins_at_zero"):
         if names[layer] not in before:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(_bias(layer))

@@ -17,15 +17,16 @@ from falsr_nas.archive.folders import searches_in
 from falsr_nas.benchmark.peers import BENCHMARKS
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import Settings
+from falsr_nas.cli.settings import CommandSettings
 from falsr_nas.errors import UserError
+from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.report.paper_figures import Scored
 
 
 @dataclass(frozen=True)
-class ReportConfig(Settings):
+class ReportConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
@@ -106,6 +107,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
     from falsr_nas.report.run import read_run, with_distinct_names
 
+    load_plugins(config.plugins)
     folders = find_searches(config.run_dirs)
     runs = with_distinct_names([read_run(folder) for folder in folders], folders)
     place = folders[0] if len(folders) == 1 else Path()

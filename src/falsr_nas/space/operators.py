@@ -13,7 +13,7 @@ from falsr_nas.space.operator_kind import OperatorKind
 from falsr_nas.space.paper_operators import PAPER_OPERATORS
 
 if TYPE_CHECKING:
-    from falsr_nas.space.genome import Genome
+    from falsr_nas.space.genome import Cell, Genome
 
 GROUP = "operator"
 """What operators are registered as in :mod:`falsr_nas.plugins`."""
@@ -106,6 +106,12 @@ def _check(kind: OperatorKind) -> None:
 
 OPERATORS = Operators(PAPER_OPERATORS)
 """The operators that genomes may have."""
+
+
+def other_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells whose operators are not the paper's."""
+    papers = {kind.name for kind in PAPER_OPERATORS}
+    return [cell for cell in cells if cell.operator.kind not in papers]
 
 
 def from_plugins(genomes: Iterable[Genome]) -> dict[str, str]:

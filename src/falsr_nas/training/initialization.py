@@ -46,7 +46,7 @@ def initialized_network(
                     torch.manual_seed(layer_seed(seed, name, layer.weight.shape))
                 _initialize(layer, initialization, redraw=shared)
         if initialization in (Initialization.he, Initialization.scaled_he, Initialization.identity):
-            for layer in layers_named(network, "ends_branch"):
+            for layer in layers_named(network, "begins_at_zero"):
                 nn.init.zeros_(layer.weight)
     if initialization is Initialization.scaled_he:
         _scale_down(network)
