@@ -5,9 +5,9 @@ Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention" (PAN, 2020
 the end of a cell, where it takes f^2 of the (1 + b k^2) f^2 mult-adds per pixel: 3 % of four 3x3
 convolutions. The f products themselves are not counted, like all that is element-wise.
 
-Attention over channels (SE, ECA) costs less, but reads the mean of the whole image. Then photographs
-cannot be upscaled in tiles, and the means of training patches are not those of photographs. Pixel
-attention is as local as the convolutions around it.
+Attention over channels (SE, ECA) costs less, but reads the mean of the whole image. Photographs
+could then not be upscaled in tiles, and the means of training patches are not those of photographs.
+Pixel attention is as local as the convolutions around it.
 
 The 1x1 convolution begins at zero, so that the gate is 1 at first, and the cell a plain ``conv``.
 

@@ -36,7 +36,10 @@ from falsr_nas.archive.serialization import (
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
-from falsr_nas.plugins import missing, plugins_of_settings, warn_of_changes
+from falsr_nas.plugins import missing, owner, plugins_of_settings, warn_of_changes
+from falsr_nas.space.errors import GenomeError
+from falsr_nas.space.genome import Operator
+from falsr_nas.space.operators import GROUP
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -142,22 +145,33 @@ class Store:
                 + (f" ({kept} has its plug-ins)" if "the plug-in" in differs else "")
             )
         if config is None:
-            self._check_plugins(plugins_of_settings(stored))
+            self._check_plugins(plugins_of_settings(stored), stored.get("space.operators", ()))
         if config is not None and self._version == 2:
             with self._transaction():
                 for statement in FROM_VERSION_2:
                     self._db.execute(statement)
             self._version = SCHEMA_VERSION
 
-    def _check_plugins(self, needed: dict[str, str]) -> None:
-        """Check that the plug-ins are loaded whose operators the genomes may have."""
+    def _check_plugins(self, needed: dict[str, str], operators: Iterable[str]) -> None:
+        """Check that those plug-ins are loaded without which the genomes cannot be read.
+
+        Args:
+            needed: SHA-256 of the search's plug-ins by name.
+            operators: of the search space.
+        """
         folder = self.path.parent
-        if absent := missing(needed):
-            raise StoreError(
-                f"{folder} holds a search with the plug-in {absent[0]}:"
-                f" give plugins=[{folder / 'plugins' / absent[0]}.py], or where else it is"
-            )
-        warn_of_changes(needed, str(folder))
+        try:
+            owners = [owner(GROUP, Operator.parse(name).kind) for name in operators]
+        except GenomeError as error:
+            if absent := missing(needed):
+                given = ", ".join(f"{folder / 'plugins' / name}.py" for name in absent)
+                raise StoreError(
+                    f"{folder} holds a search with the plug-in {', '.join(absent)}:"
+                    f" give plugins=[{given}], or where else it is"
+                ) from error
+            return  # reading a genome says what is wrong
+        used = {one.name for one in owners if one is not None}
+        warn_of_changes({name: needed[name] for name in used & needed.keys()}, str(folder))
 
     @property
     def config(self) -> dict[str, Any]:

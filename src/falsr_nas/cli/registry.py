@@ -59,7 +59,7 @@ class Registry(Generic[SettingsType, Built]):
         """
         if not _NAME.fullmatch(name):
             raise UserError(
-                f"{name!r} cannot be the name of a {self.group}: give lower case letters, digits"
+                f"{name!r} cannot be an option of {self.group}: give lower case letters, digits"
                 " and _, such as my_own"
             )
 

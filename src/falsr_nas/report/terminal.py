@@ -11,10 +11,10 @@ from rich.table import Table
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Cell, Genome
-from falsr_nas.space.operators import OPERATORS
+from falsr_nas.space.operators import OPERATORS, other_cells
 
 LEGEND = (
-    "cells: C conv, G2/G4 grouped, E2 inverted bottleneck;"
+    "cells: C conv, G2/G4 grouped, E2 inverted bottleneck{others};"
     " channels, k kernel, b repeats, + residual; S stem and last the upsampler, unless the paper's"
 )
 
@@ -39,7 +39,7 @@ def front_table(front: Sequence[Evaluation], most: int = 20) -> Table:
     )
     table = Table(
         title=f"Pareto front, {count}",
-        caption=LEGEND,
+        caption=LEGEND.format(others=_others(shown)),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -89,6 +89,13 @@ def compact(genome: Genome) -> str:
     ]
     cells = [name if count == 1 else f"{name} x{count}" for name, count in runs]
     return " ".join([*stem, *cells, *upsampler])
+
+
+def _others(front: Sequence[Evaluation]) -> str:
+    """Explain the short names of operators that are not the paper's."""
+    cells = other_cells(cell for one in front for cell in one.candidate.genome.cells)
+    kinds = [OPERATORS[name] for name in dict.fromkeys(cell.operator.kind for cell in cells)]
+    return "".join(f", {kind.label} {kind.name}" for kind in kinds if kind.label)
 
 
 def _compact_cell(cell: Cell) -> str:
