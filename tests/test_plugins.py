@@ -448,6 +448,8 @@ def test_our_plugins_are_searched_trained_and_reported(tmp_path: Path) -> None:
     for name in names:
         plugin = "bsconv" if name == "bsconv" else "pixel_attention"
         assert f'"plugins.{plugin}"' in (trained.folder / "recipe.json").read_text()
+        assert (trained.folder / "plugins" / f"{plugin}.py").is_file()
+        assert f"{trained.name}/plugins/{plugin}.py" in (trained.folder / "README.md").read_text()
     for path in (trained.folder, trained.folder / "last.ckpt"):
         network = load_model(path).network
         assert getattr(network, "network", network).genome == trained.genome

@@ -25,7 +25,7 @@ from falsr_nas.data.settings import (
 )
 from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import RungSettings
-from falsr_nas.plugins import load_plugins, plugin_settings
+from falsr_nas.plugins import keep_sources, load_plugins, loaded_plugins, plugin_settings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
 from falsr_nas.space.operators import from_plugins, other_cells
@@ -274,6 +274,8 @@ def train_one(
 
     recipe = recipe_of(config, genome)
     keep_recipe(folder, recipe)
+    needed = from_plugins([genome])
+    keep_sources(folder, [one for one in loaded_plugins() if one.name in needed])
     model_path = folder / WEIGHTS
     if model_path.exists():
         if progress:

@@ -91,7 +91,8 @@ class _Job:
         try:
             if unknown := unknown_keys(config):
                 raise UserError(_no_setting(unknown[0], self._schemas))
-            load_plugins(config.plugins)  # those that a config names, or a job of a sweep
+            if SETTING in config:
+                load_plugins(config[SETTING])  # those that a config names, or a job of a sweep
             settings = OmegaConf.to_object(config)
             self.began = True
             with interruptible():

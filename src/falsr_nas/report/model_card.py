@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from falsr_nas.plugins import SETTING, loaded_plugins, plugins_of_settings
 from falsr_nas.space.cost import genome_cost, input_side
 from falsr_nas.space.genome import Genome
 
@@ -32,6 +33,7 @@ def model_card(
     cost, last = genome_cost(genome), curve[-1]
     scale, side = genome.scale, input_side(genome.scale)
     best = max(curve, key=lambda point: point.psnr)
+    model = f"model={name}{_plugins(name, recipe)}"
     sections = [
         f"# {name}",
         f"An x{scale} super-resolution network of {cost.params:,} parameters and"
@@ -54,10 +56,21 @@ def model_card(
         ),
         "## Use",
         "Run in the parent folder of this one:",
-        f"    python -m falsr_nas.upscale model={name} input=photograph.jpg output=larger.png\n"
-        f"    python -m falsr_nas.evaluate model={name} data_root=benchmark 'sets=[Set5]'",
+        f"    python -m falsr_nas.upscale {model} input=photograph.jpg output=larger.png\n"
+        f"    python -m falsr_nas.evaluate {model} data_root=benchmark 'sets=[Set5]'",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _plugins(name: str, recipe: Mapping[str, Any]) -> str:
+    """Return the setting that names the plug-ins of the network's operators, if there are any."""
+    needed = plugins_of_settings(recipe)
+    given = [
+        one.name if one.source is None else f"{name}/{SETTING}/{one.name}.py"
+        for one in loaded_plugins()
+        if one.name in needed
+    ]
+    return f" '{SETTING}=[{','.join(given)}]'" if given else ""
 
 
 def _benchmarks(scores: ModelScore | None) -> str:
