@@ -307,7 +307,7 @@ def _training(
     from falsr_nas.tracking.tracker import open_training_tracker
     from falsr_nas.training.full_training import keep_recipe, train_fully
 
-    recipe = recipe_of(config)
+    recipe = recipe_of(config, genome)
     keep_recipe(folder, recipe)
     start = None if config.start_from is None else start_weights(config.start_from, genome)
     tracking = config.tracking
