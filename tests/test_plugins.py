@@ -186,9 +186,11 @@ def test_an_installed_plugin_is_found_by_its_entry_point(
         "[falsr_nas.plugins]\ntheirs = their_cells\n"
     )
     code = (
-        "from falsr_nas.plugins import load_plugins\n"
-        "from falsr_nas.evaluation import EVALUATORS\n"
+        "from falsr_nas.plugins import load_plugins, owner\n"
         "(plugin,) = load_plugins('theirs')\n"
+        "from falsr_nas.evaluation import EVALUATORS\n"
+        "assert owner('evaluator', 'synthetic') is None, 'the plug-in only imported it'\n"
+        "assert owner('evaluator', 'links') == plugin\n"
         "print('links' in EVALUATORS.schemas, plugin.sha256)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}

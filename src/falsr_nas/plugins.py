@@ -120,7 +120,7 @@ def owner(group: str, name: str) -> Plugin | None:
 
 
 def registered(group: str, name: str, undo: Callable[[], object]) -> None:
-    """Note that a name was registered, e.g. by a plug-in that is being loaded.
+    """Note that a name, none of ours, was registered: by the plug-in that is being loaded, if any.
 
     Args:
         group: what was registered, e.g. ``operator``.

@@ -70,7 +70,10 @@ class Registry(Generic[SettingsType, Built]):
                 raise UserError(f"{self.group}={name} is registered already{by}")
             self._options[name] = Option(name, settings, factory, extra)
             self._schemas[name] = settings
-            plugins.registered(self.group, name, lambda: self._remove(name))
+            if not settings.__module__.startswith(
+                "falsr_nas."
+            ):  # ours may be imported by a plug-in
+                plugins.registered(self.group, name, lambda: self._remove(name))
             return settings
 
         return add

@@ -36,9 +36,7 @@ class Operators(Mapping[str, OperatorKind]):
     """Operators by name, in the order in which they were registered."""
 
     def __init__(self, kinds: Iterable[OperatorKind] = ()) -> None:
-        self._kinds: dict[str, OperatorKind] = {}
-        for kind in kinds:
-            self.register(kind)
+        self._kinds = {kind.name: kind for kind in kinds}
 
     def register(self, kind: OperatorKind) -> OperatorKind:
         """Add an operator, and return it.
