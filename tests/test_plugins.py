@@ -267,6 +267,14 @@ WRONG = {
         "yield Conv(inputs, cell.channels, cell.kernel)",
         "yield Conv(inputs, inputs, cell.kernel)",
     ),
+    "its layers cannot be listed: NameError: name 'width'": (
+        "yield Conv(inputs, cell.channels, cell.kernel)",
+        "yield Conv(inputs, width, cell.kernel)",
+    ),
+    "its layers are (3,): give one Conv or more": (
+        "yield Conv(inputs, cell.channels, cell.kernel)",
+        "yield cell.kernel",
+    ),
     "has a state 'count' of torch.int64": (
         "super().__init__()",
         "super().__init__()\n        self.register_buffer('count', __import__('torch').tensor(1))",

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from falsr_nas import plugins
 from falsr_nas.errors import UserError
 from falsr_nas.networks.cells import build_cell
-from falsr_nas.space.cost import cell_mult_adds, cell_params
+from falsr_nas.space.cost import cell_convs, cell_extra, cell_mult_adds, cell_params
 from falsr_nas.space.genome import Cell
+from falsr_nas.space.layers import Conv
 from falsr_nas.space.operators import GROUP, OPERATORS
 
 SIDE = 240
@@ -38,7 +39,8 @@ def check_operators(cells: Iterable[Cell]) -> None:
             parameters or mult-adds, or a wider receptive field than its operator declares.
     """
     for cell in _extremes(cells):
-        # Twice: the mult-adds of a cell must be linear in the channels that it reads.
+        _check_layers(cell)
+        # space/enumeration.py adds up what links cost.
         counts = [cell_mult_adds(cell, factor * cell.channels) for factor in (1, 2, 3)]
         if counts[2] - counts[1] != counts[1] - counts[0]:
             raise _wrong(cell, "its mult-adds are not linear in the channels that it reads")
@@ -58,6 +60,16 @@ def _extremes(cells: Iterable[Cell]) -> Iterator[Cell]:
         yield alike[0]
         if len(alike) > 1:
             yield alike[-1]
+
+
+def _check_layers(cell: Cell) -> None:
+    try:
+        layers = tuple(cell_convs(cell, cell.channels))
+        cell_extra(cell, cell.channels)
+    except Exception as error:
+        raise _wrong(cell, f"its layers cannot be listed: {_one_line(error)}") from error
+    if not layers or not all(isinstance(layer, Conv) for layer in layers):
+        raise _wrong(cell, f"its layers are {layers!r:.80}: give one Conv or more")
 
 
 def _check_costs(cell: Cell, inputs: int) -> None:
