@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from falsr_nas.archive.candidate import Evaluation
     from falsr_nas.space.latency import LatencyProfile
+
+Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 Measure = Callable[[Genome, Cost], float]
 """A number of a network, from its genome and its cost. The same genome gives the same number."""
@@ -66,8 +68,8 @@ class Objective:
         """Return a number as tables show it, without the unit."""
         return f"{value / self.factor:.{self.digits}f}"
 
-    def minimised(self, value: float) -> float:
-        """Return the number that is minimised: negative where more is better."""
+    def minimised(self, value: Number) -> Number:
+        """Return the number that is minimised, of a number or an array: negated if maximised."""
         return -value if self.maximised else value
 
     def coordinate(self, genome: Genome, cost: Cost) -> float:
@@ -175,6 +177,11 @@ class Objectives:
         """What fronts are ordered by: the first cost, or mult-adds where PSNR is all."""
         return self.costs[0] if self.costs else MULT_ADDS
 
+    def place(self, evaluation: Evaluation) -> float:
+        """Return the number of :attr:`order`, minimised."""
+        candidate = evaluation.candidate
+        return self.order.minimised(self.order.measure(candidate.genome, candidate.cost))
+
     @property
     def shown(self) -> tuple[Objective, ...]:
         """What tables and figures show beside PSNR.
@@ -188,6 +195,15 @@ class Objectives:
     def added(self) -> tuple[Objective, ...]:
         """Those of :attr:`shown` that files of a search have only where they are used."""
         return tuple(one for one in self.shown if one not in (MULT_ADDS, PARAMS))
+
+    def coordinate(self, evaluation: Evaluation) -> float:
+        """Return the number of :attr:`order` by which distances are measured."""
+        return self.order.coordinate(evaluation.candidate.genome, evaluation.candidate.cost)
+
+    def row(self, evaluation: Evaluation) -> dict[str, float]:
+        """Return the numbers of :attr:`added` by name."""
+        genome, cost = evaluation.candidate.genome, evaluation.candidate.cost
+        return {one.name: one.measure(genome, cost) for one in self.added}
 
     def affordable(self, genome: Genome, cost: Cost) -> bool:
         """Return whether a network meets the limits."""
@@ -224,6 +240,10 @@ class Objectives:
         signs = np.array([one.minimised(1.0) for one in self.costs])
         logs = np.log(np.where(logarithmic, values, 1.0))
         return np.column_stack([-psnr, signs * np.where(logarithmic, logs, values)])
+
+
+PAPER_OBJECTIVES = Objectives()
+"""PSNR, mult-adds and parameters (paper, II); the default of searches."""
 
 
 def objectives_of(settings: Mapping[str, Any], profile: LatencyProfile | None = None) -> Objectives:

@@ -36,6 +36,7 @@ from falsr_nas.archive.serialization import (
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.errors import UserError
+from falsr_nas.space.latency import LatencyProfile, parse_profile
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -167,6 +168,22 @@ class Store:
 
         def write() -> None:
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('psnr_range', ?)", (text,))
+
+        self._write(write)
+
+    @property
+    def profile(self) -> LatencyProfile | None:
+        """The profile that predicts latencies of the search; None where it has none."""
+        with self._sqlite_errors_translated(), self._content_errors_translated():
+            row = self._db.execute("SELECT value FROM about WHERE name = 'profile'").fetchone()
+        return None if row is None else parse_profile(str(row[0]), str(self.path))
+
+    def set_profile(self, profile: LatencyProfile) -> None:
+        """Store the profile, so that the file needs no other to be read."""
+        text = profile.to_json()
+
+        def write() -> None:
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('profile', ?)", (text,))
 
         self._write(write)
 
