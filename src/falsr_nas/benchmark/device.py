@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 
@@ -30,12 +30,13 @@ from falsr_nas.space.cost import cell_convs, genome_cost
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.latency import (
     FEATURES,
+    SPACE,
     LatencyProfile,
     PredictionError,
     features,
     input_size,
 )
-from falsr_nas.space.layers import GROUPS, Family, Layer, layers_of_space
+from falsr_nas.space.runtime_layers import GROUPS, Family, Layer, layers_of_space
 from falsr_nas.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -108,7 +109,7 @@ def measure_device(
         plan.threads,
         plan.width,
         plan.height,
-        {field.name: _plain(getattr(space, field.name)) for field in fields(space)},
+        {name: _plain(getattr(space, name)) for name in SPACE},
         table,
         dict(zip(FEATURES, coefficients.tolist(), strict=True)),
         prediction_error(measured[plan.fitted :], (rows @ coefficients)[plan.fitted :]),

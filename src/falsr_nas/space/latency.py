@@ -18,7 +18,7 @@ from typing import Any
 
 from falsr_nas.errors import UserError
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.layers import GROUPS, Family, Layer, layers, layers_of_space
+from falsr_nas.space.runtime_layers import GROUPS, Family, Layer, layers, layers_of_space
 from falsr_nas.space.search_space import CHOICES, SearchSpace
 
 FORMAT = 1
@@ -29,6 +29,9 @@ FEATURES = (*GROUPS, "layers", "traffic", "network")
 
 These are the milliseconds of the table by group of layers, the number of layers, the MB that they
 read and write, and 1 for the network itself."""
+
+SPACE = ("n", "scale", *CHOICES)
+"""Settings of a space that a profile keeps."""
 
 _MOST_KNOWN = 1 << 17  # networks whose latency is kept
 
@@ -144,7 +147,8 @@ class LatencyProfile:
     @property
     def digest(self) -> str:
         """What identifies the profile: 16 hexadecimal digits of a hash of its content."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        content = json.dumps(json.loads(self.to_json()), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def read_profile(path: Path) -> LatencyProfile:
@@ -250,7 +254,7 @@ def input_size(output: int, scale: int) -> int:
 def _profile(content: Mapping[str, Any]) -> LatencyProfile:
     error = content["error"]
     coefficients = {name: _number(content["coefficients"][name], 0) for name in FEATURES}
-    space = {name: content["space"][name] for name in ("n", "scale", *CHOICES)}
+    space = {name: content["space"][name] for name in SPACE}
     SearchSpace(**space)  # checks them
     return LatencyProfile(
         str(content["backend"]),
