@@ -94,7 +94,15 @@ def measure_device(
     version = backend_version(plan.backend)
     table = _measured_table(space, plan, progress)
     networks = drawn_networks(space, plan.fitted + plan.held_out, plan.seed)
-    measured = _measured_networks(networks, plan, progress)
+    seconds = (1 - LAYERS_SHARE) * plan.seconds
+    measured = network_latencies(
+        networks,
+        plan.backend,
+        width=plan.width,
+        height=plan.height,
+        seconds=seconds,
+        progress=progress,
+    )
     rows = np.array(
         [
             [features(genome, table, plan.width, plan.height)[name] for name in FEATURES]
@@ -249,16 +257,32 @@ def _measured_table(
     return table
 
 
-def _measured_networks(networks: Sequence[Genome], plan: Plan, progress: Progress) -> FloatArray:
-    """Return the latencies (N,) of networks in ms; their weights are random."""
-    convert = BACKENDS[plan.backend]
+def network_latencies(
+    networks: Sequence[Genome],
+    backend: str,
+    *,
+    width: int,
+    height: int,
+    seconds: float,
+    progress: Progress = lambda phase, done, total: None,
+) -> FloatArray:
+    """Measure the latencies (N,) of networks in ms; their weights are random.
+
+    Args:
+        networks: what is measured.
+        backend: one of :data:`BACKENDS`.
+        width: of the upscaled image in pixels.
+        height: of the upscaled image in pixels.
+        seconds: time for all samples; one round of them is taken in any case.
+        progress: called after each step.
+    """
     timed = []
     for done, genome in enumerate(networks, start=1):
-        sides = (input_size(side, genome.scale) for side in (plan.height, plan.width))
-        height, width = sides
-        timed.append(Timed(convert(Network(genome).eval(), 1), (1, 1, height, width)))
+        rows, columns = (input_size(side, genome.scale) for side in (height, width))
+        load = BACKENDS[backend](Network(genome).eval(), 1)
+        timed.append(Timed(load, (1, 1, rows, columns)))
         progress("converting networks", done, len(networks))
-    _take_turns(timed, (1 - LAYERS_SHARE) * plan.seconds, "timing networks", progress)
+    _take_turns(timed, seconds, "timing networks", progress)
     return np.array([one.milliseconds for one in timed])
 
 
