@@ -6,6 +6,8 @@ from .errors import SpaceError as SpaceError
 from .genome import Cell as Cell
 from .genome import Genome as Genome
 from .genome import Operator as Operator
+from .latency import LatencyProfile as LatencyProfile
+from .latency import read_profile as read_profile
 from .lookup import find_genome as find_genome
 from .lookup import published_name as published_name
 from .published import PUBLISHED as PUBLISHED
