@@ -23,7 +23,7 @@ from made_profile import made_profile
 SPACE = SearchSpace()
 PROFILE = made_profile(SPACE)
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=4), seed=3)
-LIMIT = 30.0  # ms: about a fifth of uniform draws are faster
+LIMIT = 80.0  # ms: no uniform draw is as fast
 TIMED = objectives_of(
     {"objectives": ["psnr", "latency"], "constraints.max_latency_ms": LIMIT}, PROFILE
 )

@@ -26,8 +26,9 @@ from falsr_nas._version import __version__
 from falsr_nas.benchmark.timing import BACKENDS, Timed, backend_version, time_in_turns
 from falsr_nas.networks.cells import conv, conv_relu
 from falsr_nas.networks.network import Network
-from falsr_nas.space.cost import cell_convs, genome_cost
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.enumeration import draw_light
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.latency import (
     FEATURES,
     SPACE,
@@ -157,12 +158,12 @@ def prediction_error(measured: FloatArray, predicted: FloatArray) -> PredictionE
 def drawn_networks(space: SearchSpace, count: int, seed: int) -> list[Genome]:
     """Draw different networks, from the lightest to the heaviest, in random order.
 
-    A uniform draw is nearly always heavy and has half of all links, but the front of a search has
-    none like that. So the shares of links and of light cells are drawn, too, and of many draws
-    those are taken whose mult-adds are evenly spaced on a log scale.
+    Of many draws those are taken whose mult-adds are evenly spaced on a log scale, since the fronts
+    of searches have networks that uniform draws hardly ever are.
     """
     rng = np.random.default_rng(seed)
-    drawn = {one.key: one for one in (_drawn(space, rng) for _ in range(_DRAWS * count))}
+    draws = (draw_light(space, rng).canonical() for _ in range(_DRAWS * count))
+    drawn = {one.key: one for one in draws}
     heavy = sorted(drawn.values(), key=lambda one: (genome_cost(one).mult_adds, one.key))
     logs = np.log([genome_cost(one).mult_adds for one in heavy])
     chosen: dict[int, Genome] = {}
@@ -173,22 +174,6 @@ def drawn_networks(space: SearchSpace, count: int, seed: int) -> list[Genome]:
             chosen[nearest] = heavy[nearest]
     networks = list(chosen.values())
     return [networks[i] for i in rng.permutation(len(networks))]
-
-
-def _drawn(space: SearchSpace, rng: np.random.Generator) -> Genome:
-    links, lightest_of = rng.random(), int(rng.integers(1, 5))
-
-    def cell() -> Cell:
-        picked = [space.cells[i] for i in rng.integers(len(space.cells), size=lightest_of)]
-        found: Cell = min(picked, key=_weight)
-        return found
-
-    cells = [cell() for _ in range(space.n)]
-    return space.genome(cells, rng.random(space.bits) < links, space.sample_ends(rng)).canonical()
-
-
-def _weight(cell: Cell) -> int:
-    return sum(conv.mult_adds for conv in cell_convs(cell, cell.channels))
 
 
 def processor_name() -> str:

@@ -13,12 +13,15 @@ from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import value_range
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost, genome_cost
-from falsr_nas.space.enumeration import affordable_genomes, lightest
+from falsr_nas.space.enumeration import affordable_genomes, draw_light, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 ATTEMPTS = 100
 """Number of draws from the controller, then of uniform draws, before the space is enumerated."""
+
+LIGHT_ATTEMPTS = 1000
+"""Number of draws of light networks after these, under limits on other costs than mult-adds."""
 
 ENUMERATED = 20_000
 """Most networks that are enumerated for a candidate under limits that the enumeration ignores."""
@@ -94,7 +97,7 @@ class Admission:
         Args:
             count: number of candidates.
             draw: draws a genome; it is called until a genome can be admitted.
-            rng: draws uniformly from the space where ``draw`` finds no new genome.
+            rng: draws from the space where ``draw`` finds no new genome.
         """
         candidates: list[Candidate] = []
         for _ in range(count):
@@ -149,6 +152,10 @@ class Admission:
                 return candidate
         for _ in range(ATTEMPTS):
             if candidate := self._try(self.space.sample(rng), Origin(("sampled",))):
+                return candidate
+        # Not for mult-adds, by which the enumeration finds networks at once.
+        for _ in range(LIGHT_ATTEMPTS if self._objectives.limits else 0):
+            if candidate := self._try(draw_light(self.space, rng), Origin(("sampled",))):
                 return candidate
         most = ENUMERATED if self._objectives.limits else None
         for genome in islice(affordable_genomes(self.space, self.limit), most):
