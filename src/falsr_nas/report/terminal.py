@@ -48,7 +48,7 @@ def front_table(
         box=box.SIMPLE_HEAD,
     )
     table.add_column("key", no_wrap=True, style="dim")
-    costs = (f"{one.heading}\n{one.unit}" for one in objectives.shown)
+    costs = (f"{one.heading}\n{one.unit}".strip() for one in objectives.shown)
     for column in ("PSNR\ndB", *costs, "links", *extra):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("cells", ratio=1)
