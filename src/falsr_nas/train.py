@@ -139,7 +139,7 @@ def train(
         report: called with a line about each trained model, and about each network at a rung.
 
     Returns:
-        The trained models by ascending mult-adds. The link ``best`` in the output folder points to
+        The trained models by ascending cost. The link ``best`` in the output folder points to
         the one of the highest validation PSNR.
 
     Raises:
