@@ -1,4 +1,4 @@
-"""Plug-ins for tests: an operator, an evaluator and a controller, as users write them."""
+"""Plug-ins for tests: operator, evaluator, controller and objective, as users write them."""
 
 OPERATOR = """
 from torch import nn
@@ -69,4 +69,12 @@ class Small(BaseController):
 @dataclass(frozen=True)
 class SmallSettings(ControllerSettings):
     tries: int = 3
+"""
+
+OBJECTIVE = """
+from falsr_nas.archive.objective import OBJECTIVES, Objective
+
+OBJECTIVES.register(
+    Objective("links", "links", "links", "", lambda genome, cost: 1 + sum(map(len, genome.links)))
+)
 """

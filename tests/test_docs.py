@@ -25,6 +25,7 @@ PAGES = [
     *(
         ROOT / "docs" / f"{name}.md"
         for name in (
+            "profile",
             "train",
             "evaluate",
             "upscale",
@@ -39,6 +40,7 @@ PAGES = [
 """In an order in which each finds what those before it have made."""
 
 SMALLER = {
+    "profile": ("width=32", "height=16", "minutes=0", "networks=4", "held_out=3"),
     "search": ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=32"),
     "train": (
         "training.epochs=1",
@@ -145,7 +147,16 @@ def test_every_command_of_the_pages_runs(workspace: Path) -> None:
     assert len(codes) == len(ran), errors[-2000:]
     assert {command[1] for command in ran} >= {
         f"falsr_nas.{name}"
-        for name in ("search", "train", "evaluate", "describe", "upscale", "export", "report")
+        for name in (
+            "search",
+            "profile",
+            "train",
+            "evaluate",
+            "describe",
+            "upscale",
+            "export",
+            "report",
+        )
     }
     for code in (
         block

@@ -40,7 +40,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_is_no_other_kind_of_block() -> None:
     assert {language for language, _ in BLOCKS} == {"sh", "python", "toml"}
-    assert set(FILES) == {"my_cells.py", "my_scores.py", "my_controller.py"}
+    assert set(FILES) == {"my_cells.py", "my_scores.py", "my_controller.py", "my_objective.py"}
     lines = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
     assert len(lines) == len(commands(PAGE)), "each line is one of our commands"
 

@@ -11,7 +11,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/falsr_nas"
 
-COMMANDS = {"search", "train", "evaluate", "upscale", "convert", "export", "describe"}
+COMMANDS = {
+    "search",
+    "train",
+    "evaluate",
+    "upscale",
+    "convert",
+    "export",
+    "describe",
+    "profile",
+}
 """Files at the top level; ``report`` is a command, too, as ``report/__main__.py``."""
 
 SHARED = {

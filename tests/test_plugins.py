@@ -43,7 +43,7 @@ from falsr_nas.train import TrainConfig, train
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import Initialization, TrainerSettings, TrainingSettings
 from live_tensors import LiveTensors
-from plugin_files import CONTROLLER, EVALUATOR, OPERATOR
+from plugin_files import CONTROLLER, EVALUATOR, OBJECTIVE, OPERATOR
 
 OURS = Path(__file__).parents[1] / "plugins"
 OUR_FILES = (str(OURS / "bsconv.py"), str(OURS / "pixel_attention.py"))
@@ -112,6 +112,8 @@ def images(folder: Path) -> FolderSettings:
         (OPERATOR.replace('"linear"', '"linear", letter="g"'), "its letter is 'g'"),
         (OPERATOR.replace('"linear"', '"linear", colors=("red", "x")'), "its colors are"),
         (OPERATOR.replace('"linear"', '"linear", factors=(0, 2)'), "its factors are"),
+        (OBJECTIVE.replace('"links"', '"psnr"', 1), "objective psnr is registered already"),
+        (OBJECTIVE.replace('"links"', '"my-links"', 1), "'my-links' cannot be the name of an obj"),
         (EVALUATOR.replace('"links"', '"synthetic"'), "evaluator=synthetic is registered already"),
         (EVALUATOR.replace('"links"', '"my-links"'), "'my-links' cannot be an option of evaluator"),
     ],
@@ -497,6 +499,26 @@ def test_a_search_is_resumed_with_the_same_plugins_only(write: Write, tmp_path: 
     assert f"({kept.parent} has its plug-ins)" in str(caught.value)
     assert kept.read_text() == OPERATOR
     search(replace(config, plugins=(str(kept),), candidates=8))
+
+
+def test_an_objective_of_a_plugin_is_searched_and_reported(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no 'links'.*plug-in that has it \(plugins="):
+        config_of(tmp_path, "conv", objectives=("psnr", "links"))
+    path = write(OBJECTIVE, "my_objective")
+    (plugin,) = load_plugins(path)
+    config = config_of(tmp_path, "conv", objectives=("psnr", "links"), candidates=8)
+    assert identity(config)["plugins.my_objective"] == plugin.sha256
+    result = search(config)
+    for one in result.front:
+        links, psnr = sum(map(len, one.candidate.genome.links)), one.score.psnr
+        assert not any(
+            other.score.psnr > psnr and sum(map(len, other.candidate.genome.links)) < links
+            for other in result.evaluations
+        )
+    report(ReportConfig(run_dirs=(config.run_dir,)))
+    unload(plugin.name)
+    with pytest.raises(UserError, match=r"no 'links'.*plug-in that has it \(plugins="):
+        report(ReportConfig(run_dirs=(config.run_dir,)))
 
 
 def test_an_operator_of_a_script_needs_execution_inline(tmp_path: Path) -> None:

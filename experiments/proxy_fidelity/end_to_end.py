@@ -156,8 +156,7 @@ def report(options: argparse.Namespace) -> None:
     from falsr_nas.data.levels import mse_from_psnr
     from falsr_nas.space.search_space import SearchSpace
 
-    limit = ObjectiveScale.of_space(SearchSpace())
-    scale = ObjectiveScale(limit.lightest, limit.heaviest, PSNR)
+    scale = ObjectiveScale.of_space(SearchSpace(), psnr=PSNR)
     truth = {row["genome"]: _final(row) for row in study.rows(options.file)}
 
     def volume(genomes: list[Genome], psnr: list[float]) -> float:

@@ -18,6 +18,7 @@ from falsr_nas.archive.candidate import (
     TrainingPlan,
 )
 from falsr_nas.archive.fresh import with_fresh_scores
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
@@ -56,6 +57,7 @@ def run_search(
     mode: Mode = Mode.generational,
     policies: FailurePolicies | None = None,
     constraints: Constraints | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
     stages: Stages | None = None,
     fresh_scores: int = 0,
     observers: Sequence[Observer] = (),
@@ -74,6 +76,7 @@ def run_search(
         mode: whether the controller is told whole generations or each evaluation.
         policies: how failed evaluations are handled; None for the defaults.
         constraints: limits by which candidates are compared at rungs and on the front.
+        objectives: those by which they are compared there.
         stages: rungs and inherited weights; None for whole trainings from scratch.
         fresh_scores: how often the members of the front are scored again at the end.
         observers: called after each evaluation and each generation.
@@ -93,6 +96,7 @@ def run_search(
         store,
         stages or Stages(store),
         constraints or Constraints(),
+        objectives,
         observers,
         budget,
         population_size,
@@ -115,6 +119,7 @@ class _Search:
     store: Store
     stages: Stages
     constraints: Constraints
+    objectives: Objectives
     observers: Sequence[Observer]
     budget: int
     population_size: int
@@ -196,7 +201,7 @@ class _Search:
         while True:
             stored = self.store.fresh_scores()
             evaluations = self.store.evaluations()
-            _, missing = with_fresh_scores(evaluations, stored, count, min_psnr)
+            _, missing = with_fresh_scores(evaluations, stored, count, min_psnr, self.objectives)
             if not missing:
                 return
             trainings = [
@@ -250,7 +255,9 @@ class _Search:
             scored = [ended[one.key] for one in candidates if ended[one.key].score]
             if rung < last:
                 places = self.stages.places(rung, count)
-                chosen = {one.key for one in survivors(scored, places, self.constraints)}
+                chosen = {
+                    one.key for one in survivors(scored, places, self.constraints, self.objectives)
+                }
                 for evaluation in scored:
                     if evaluation.key not in chosen:
                         self._finish(evaluation, finished)
@@ -294,7 +301,8 @@ class _Search:
         if evaluation.score is None or rung == self.stages.last_rung:
             return False
         seen[rung].append(evaluation)
-        return goes_on(evaluation, seen[rung], self.stages.share(rung), self.constraints)
+        share = self.stages.share(rung)
+        return goes_on(evaluation, seen[rung], share, self.constraints, self.objectives)
 
     def _submit(self, candidate: Candidate, in_flight: dict[str, Candidate], rung: int = 0) -> None:
         self.executor.submit(self.stages.planned(candidate, rung))

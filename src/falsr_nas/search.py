@@ -17,6 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from falsr_nas.archive.objective import (
+    DEFAULT_OBJECTIVES,
+    PAPER_OBJECTIVES,
+    Objectives,
+    check_names,
+)
+from falsr_nas.archive.objective import GROUP as OBJECTIVE
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.config import Schemas, flatten
 from falsr_nas.cli.settings import CommandSettings
@@ -58,6 +65,7 @@ from falsr_nas.plugins import (
     owner,
     plugin_settings,
 )
+from falsr_nas.space.latency import LatencyProfile, read_profile
 from falsr_nas.space.operators import GROUP as OPERATOR
 from falsr_nas.space.operators import other_cells
 from falsr_nas.space.search_space import SearchSpace
@@ -82,7 +90,7 @@ class SearchConfig(CommandSettings):
 
     Attributes:
         space: the search space.
-        constraints: limits on mult-adds and PSNR.
+        constraints: limits on costs and PSNR.
         controller: proposes the candidates.
         evaluator: scores them.
         training: the incomplete training of each candidate.
@@ -97,6 +105,11 @@ class SearchConfig(CommandSettings):
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
+        objectives: names of what is optimised, see :data:`falsr_nas.archive.objective.OBJECTIVES`;
+            ``psnr`` is one of them. The first other one orders fronts.
+        latency: file of a profile of a device, which ``python -m falsr_nas.profile`` writes. It is
+            needed where ``latency`` is an objective or limited. Its content is part of what
+            identifies the search, and is stored with it.
         psnr_range: PSNR in dB at the worst and at the best end of the hypervolume's scale; None for
             what the evaluator suggests. It is stored with the search, and searches compare by
             hypervolume only where it is the same. No controller uses it, so it may be changed.
@@ -119,6 +132,8 @@ class SearchConfig(CommandSettings):
     mode: Mode = Mode.generational
     candidates: int = 64
     seed: int = 1
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
+    latency: str | None = None
     psnr_range: tuple[float, float] | None = None
     run_dir: str = "outputs/search"
 
@@ -129,6 +144,7 @@ class SearchConfig(CommandSettings):
             raise UserError(f"seed is {self.seed}: it must not be negative")
         if self.fresh_scores < 0:
             raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
+        object.__setattr__(self, "objectives", check_names(self.objectives))
         if self.psnr_range is not None:
             object.__setattr__(self, "psnr_range", tuple(self.psnr_range))  # configs bring lists
             if not self.psnr_range[0] < self.psnr_range[1]:
@@ -179,6 +195,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
         SearchError: the search cannot continue; finished evaluations are stored.
         KeyboardInterrupt: by Ctrl-C or SIGTERM; finished evaluations are stored.
     """
+    from falsr_nas.archive.objective import objectives_of
     from falsr_nas.archive.store import Store, wait_for_disk_space
     from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.cli.lock import exclusive
@@ -189,12 +206,20 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     folder = Path(config.run_dir).expanduser()
     try:
         with exclusive(folder), interruptible():
-            controller = build_controller(config)
+            profile = device_profile(config)
+            objectives = objectives_of(identity(config, profile), profile)
+            controller = build_controller(config, objectives)
             # The executor first: a mistake about the images is reported before a store is made.
             with (
                 build_executor(config) as executor,
-                Store(folder / "search.db", identity(config), on_full=wait_for_disk_space) as store,
+                Store(
+                    folder / "search.db",
+                    identity(config, profile),
+                    on_full=wait_for_disk_space,
+                ) as store,
             ):
+                if profile is not None:
+                    store.set_profile(profile)
                 settings = OmegaConf.to_yaml(OmegaConf.structured(config))
                 write_atomically(folder / "config.yaml", settings.encode())
                 keep_sources(folder, plugins_of(config))
@@ -205,15 +230,24 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
                         stored,
                         config.candidates,
                     )
-                return _run(config, folder, controller, executor, store, progress=progress)
+                return _run(
+                    config,
+                    folder,
+                    controller,
+                    executor,
+                    store,
+                    objectives=objectives,
+                    progress=progress,
+                )
     except Interrupted:
         raise KeyboardInterrupt from None
 
 
-def identity(config: SearchConfig) -> dict[str, Any]:
+def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dict[str, Any]:
     """Return the settings that identify a search, by dotted names: all that may not be changed.
 
-    The names of config groups have the names of the chosen options.
+    The names of config groups have the names of the chosen options. A profile is identified by its
+    content, wherever its file is.
     """
     plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(plain, dict)
@@ -225,9 +259,10 @@ def identity(config: SearchConfig) -> dict[str, Any]:
         "evaluator": EVALUATORS.name_of(config.evaluator),
         "data": data_option(config.data),
     }
-    kept = flatten({key: value for key, value in plain.items() if key not in changeable})
+    settings = flatten({key: value for key, value in plain.items() if key not in changeable})
     plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
-    return options | kept | plugin_settings(plugins)
+    latency = {"latency": None if profile is None else profile.digest}
+    return options | settings | latency | plugin_settings(plugins)
 
 
 def plugins_of(config: SearchConfig) -> list[Plugin]:
@@ -235,18 +270,33 @@ def plugins_of(config: SearchConfig) -> list[Plugin]:
     used = [
         owner("controller", CONTROLLERS.name_of(config.controller)),
         owner("evaluator", EVALUATORS.name_of(config.evaluator)),
+        *(owner(OBJECTIVE, name) for name in config.objectives),
         *(owner(OPERATOR, name) for name in {cell.operator.kind for cell in config.space.cells}),
     ]
     named = {name_of(given) for given in config.plugins}
     return [one for one in loaded_plugins() if one.name in named or one in used]
 
 
-def build_controller(config: SearchConfig) -> Controller:
+def device_profile(config: SearchConfig) -> LatencyProfile | None:
+    """Return the profile that predicts latencies, or None where the config names none.
+
+    Raises:
+        UserError: it cannot be read, or is of another space.
+    """
+    if config.latency is None:
+        return None
+    profile = read_profile(Path(config.latency).expanduser())
+    profile.check_space(config.space)
+    return profile
+
+
+def build_controller(config: SearchConfig, objectives: Objectives = PAPER_OBJECTIVES) -> Controller:
     """Build the controller of a search. Raises UserError where a library is missing."""
     import numpy as np
 
     rng = np.random.default_rng(config.seed)
-    return CONTROLLERS.build(config.controller, config.space, config.constraints, rng)
+    constraints = config.constraints
+    return CONTROLLERS.build(config.controller, config.space, constraints, rng, objectives)
 
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
@@ -276,7 +326,9 @@ def _context(config: SearchConfig) -> EvaluationContext:
     return EvaluationContext(config.training, config.data, config.seed, devices, scale)
 
 
-def objective_scale(config: SearchConfig, store: Store) -> ObjectiveScale:
+def objective_scale(
+    config: SearchConfig, store: Store, objectives: Objectives = PAPER_OBJECTIVES
+) -> ObjectiveScale:
     """Return the scale of a search's hypervolume, whose PSNR range is stored with the search.
 
     Without a range in ``config`` it is the stored one, at the start the evaluator's.
@@ -287,7 +339,8 @@ def objective_scale(config: SearchConfig, store: Store) -> ObjectiveScale:
     psnr_range = wanted or stored or config.evaluator.psnr_range(_context(config))
     if psnr_range != stored:
         store.set_psnr_range(psnr_range)
-    return ObjectiveScale.of_space(config.space, config.constraints.max_mult_adds, psnr_range)
+    limit = config.constraints.max_mult_adds
+    return ObjectiveScale.of_space(config.space, limit, psnr_range, objectives)
 
 
 def build_executor(config: SearchConfig) -> Executor:
@@ -302,6 +355,7 @@ def _run(
     executor: Executor,
     store: Store,
     *,
+    objectives: Objectives,
     progress: bool,
 ) -> SearchResult:
     from rich.console import Console
@@ -314,11 +368,11 @@ def _run(
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.tracker import open_tracker
 
-    scale, min_psnr = objective_scale(config, store), config.constraints.min_psnr
+    scale, min_psnr = objective_scale(config, store, objectives), config.constraints.min_psnr
     report = ReportWriter(folder, store, scale, min_psnr)
     with (
         report,
-        open_tracker(config.tracking, folder, identity(config)) as tracker,
+        open_tracker(config.tracking, folder, store.config) as tracker,
         Progress(None if progress else Console(quiet=True, force_terminal=False)) as shown,
     ):
         monitor = SearchMonitor(
@@ -338,16 +392,18 @@ def _run(
             mode=config.mode,
             policies=config.execution.failures,
             constraints=config.constraints,
+            objectives=objectives,
             stages=_stages(config, folder, store),
             fresh_scores=config.fresh_scores,
             observers=[monitor, report],
         )
         monitor.finish()
-    evaluations = reported_evaluations(store, min_psnr)
-    front = pareto_front(evaluations, min_psnr)
+    evaluations = reported_evaluations(store, min_psnr, objectives)
+    front = pareto_front(evaluations, min_psnr, objectives)
     volume = hypervolume(front, scale)
-    failures = store.failures()
-    return SearchResult(folder, tuple(front), tuple(evaluations), tuple(failures), volume)
+    return SearchResult(
+        folder, tuple(front), tuple(evaluations), tuple(store.failures()), volume, objectives
+    )
 
 
 def _stages(config: SearchConfig, folder: Path, store: Store) -> Stages:
@@ -385,7 +441,7 @@ def _print(result: SearchResult, min_psnr: float | None) -> None:
         limit = "" if min_psnr is None else f" of at least {min_psnr:g} dB"
         count = len(result.evaluations)
         print(f"no candidate has a score{limit}: {count} were evaluated", file=sys.stderr)
-    console().print(front_table(result.front))
+    console().print(front_table(result.front, objectives=result.objectives))
     if result.failures:
         console().print(failures_table(result.failures))
     files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]
@@ -409,7 +465,9 @@ def _resume_command(folder: Path) -> str:
 
 def main() -> None:
     """Run the command."""
-    run_command("search", SCHEMAS, _command, free_text=("run_dir", "data.val_dir", "data.root"))
+    run_command(
+        "search", SCHEMAS, _command, free_text=("run_dir", "latency", "data.val_dir", "data.root")
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class TrainConfig(CommandSettings):
 
     Attributes:
         run_dir: folder of a search whose networks are trained.
-        select: which of its networks: ``crowding``, ``knee``, ``psnr`` or ``key=KEY``.
+        select: which of its networks: ``crowding``, ``knee``, ``psnr``, another objective of the
+            search such as ``latency``, or ``key=KEY``.
         n: how many.
         genome: a network to train instead: a published name, a text, JSON, or a file of either.
         output: folder of the trained models, one folder per network; by default ``trained`` in
@@ -140,7 +141,7 @@ def train(
         report: called with a line about each trained model, and about each network at a rung.
 
     Returns:
-        The trained models by ascending mult-adds. The link ``best`` in the output folder points to
+        The trained models by ascending cost. The link ``best`` in the output folder points to
         the one of the highest validation PSNR.
 
     Raises:
@@ -199,14 +200,17 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
         return [(_name(genome), genome)]
     from falsr_nas.archive.folders import STORE, search_in
     from falsr_nas.archive.fresh import reported_evaluations
+    from falsr_nas.archive.objective import objectives_of
     from falsr_nas.archive.selection import select
     from falsr_nas.archive.store import Store
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
-        min_psnr = store.config.get("constraints.min_psnr")
-        evaluations = reported_evaluations(store, min_psnr)
-        chosen = select(evaluations, config.select, config.n, min_psnr)
+        settings = store.config
+        objectives = objectives_of(settings, store.profile)
+        min_psnr = settings.get("constraints.min_psnr")
+        evaluations = reported_evaluations(store, min_psnr, objectives)
+        chosen = select(evaluations, config.select, config.n, min_psnr, objectives)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.objective import PAPER_OBJECTIVES
 from falsr_nas.archive.objectives import (
     ObjectiveScale,
     hypervolume,
@@ -21,7 +22,7 @@ from falsr_nas.space.search_space import SearchSpace
 
 SPACE = SearchSpace(n=2)
 GENOMES = [SPACE.sample(np.random.default_rng(seed)) for seed in range(200)]
-SCALE = ObjectiveScale(Cost(10, 100), Cost(1_000, 10_000), psnr=(20.0, 50.0))
+SCALE = ObjectiveScale(PAPER_OBJECTIVES, (50.0, 100, 10), (20.0, 10_000, 1_000))
 
 
 def mse_of(psnr: float) -> float:
@@ -140,21 +141,22 @@ def test_scale_of_a_space_contains_its_networks() -> None:
 
 
 def test_scale_of_a_space_of_equal_costs_measures_quality_alone() -> None:
-    flat = ObjectiveScale(Cost(10, 100), Cost(10, 100))
+    flat = ObjectiveScale(PAPER_OBJECTIVES, (50.0, 100, 10), (20.0, 100, 10))
     assert hypervolume([evaluation(35, 100, 10)], flat) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
-    ("light", "heavy", "psnr"),
+    ("best", "worst"),
     [
-        (Cost(0, 1), Cost(1, 1), (20, 50)),
-        (Cost(2, 2), Cost(2, 1), (20, 50)),
-        (Cost(1, 1), Cost(2, 2), (50, 20)),
+        ((50.0, 1, 0), (20.0, 1, 1)),
+        ((50.0, 2, 2), (20.0, 1, 2)),
+        ((20.0, 1, 1), (50.0, 2, 2)),
+        ((20.0, 1, 1), (20.0, 2, 2)),
     ],
 )
-def test_scale_rejects_invalid_bounds(light: Cost, heavy: Cost, psnr: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="must"):
-        ObjectiveScale(light, heavy, psnr)
+def test_scale_rejects_invalid_bounds(best: tuple[float, ...], worst: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="must|worse"):
+        ObjectiveScale(PAPER_OBJECTIVES, best, worst)
 
 
 def test_hypervolume_equals_boxes_computed_by_hand() -> None:
@@ -216,14 +218,15 @@ def test_summary() -> None:
 @pytest.mark.parametrize("limit", [2.0, 12.0, 60.0])
 def test_scale_ends_at_the_mult_adds_limit(limit: float) -> None:
     scale, whole = ObjectiveScale.of_space(SPACE, limit), ObjectiveScale.of_space(SPACE)
-    assert scale.lightest == whole.lightest
-    assert scale.heaviest.mult_adds == pytest.approx(limit * 1e9)
+    assert scale.best == whole.best
+    _, mult_adds, most_params = scale.worst
+    assert mult_adds == pytest.approx(limit * 1e9)
     rng = np.random.default_rng(1)
     costs = [genome_cost(SPACE.sample(rng)) for _ in range(4000)]
     params = [cost.params for cost in costs if cost.mult_adds <= limit * 1e9]
     # Weights alone are bounded by the limit; biases are a few percent more.
-    assert max(params, default=0) <= 1.1 * scale.heaviest.params
-    assert scale.heaviest.params < whole.heaviest.params
+    assert max(params, default=0) <= 1.1 * most_params
+    assert most_params < whole.worst[2]
 
 
 def test_scale_of_a_limit_that_nothing_reaches_is_that_of_the_space() -> None:

@@ -67,8 +67,8 @@ def test_json_tells_the_whole_story(
     assert content["hypervolume"] == hypervolume(front, scale)
     assert content["reference"] == {
         "psnr": 20.0,
-        "mult_adds": scale.heaviest.mult_adds,
-        "params": scale.heaviest.params,
+        "mult_adds": scale.worst[1],
+        "params": scale.worst[2],
     }
     assert [entry["key"] for entry in content["front"]] == [evaluation.key for evaluation in front]
     for entry, evaluation in zip(content["front"], front, strict=True):

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import ObjectiveScale, SearchSummary, pareto_front, summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -35,7 +36,12 @@ class RecordingTracker:
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         self.generations.append((summary, candidates_per_hour))
 
-    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+    def finish(
+        self,
+        evaluations: Sequence[Evaluation],
+        front: Sequence[Evaluation],
+        objectives: Objectives = PAPER_OBJECTIVES,
+    ) -> None:
         self.ends.append((list(evaluations), list(front)))
 
 

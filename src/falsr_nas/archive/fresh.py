@@ -13,6 +13,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import mse_from_psnr
@@ -21,9 +22,12 @@ FreshScores = Mapping[str, Mapping[int, Score | None]]
 """Fresh scores by key of the candidate and repeat; None for trainings that failed."""
 
 
-def reported_evaluations(store: Store, min_psnr: float | None) -> list[Evaluation]:
+def reported_evaluations(
+    store: Store, min_psnr: float | None, objectives: Objectives = PAPER_OBJECTIVES
+) -> list[Evaluation]:
     """Return the evaluations of a search, those of the front with the means of fresh scores."""
-    return with_fresh_scores(store.evaluations(), store.fresh_scores(), 0, min_psnr)[0]
+    evaluations, fresh = store.evaluations(), store.fresh_scores()
+    return with_fresh_scores(evaluations, fresh, 0, min_psnr, objectives)[0]
 
 
 def with_fresh_scores(
@@ -31,6 +35,7 @@ def with_fresh_scores(
     fresh: FreshScores,
     count: int = 0,
     min_psnr: float | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> tuple[list[Evaluation], list[Evaluation]]:
     """Give the members of the front the means of their fresh scores.
 
@@ -43,6 +48,7 @@ def with_fresh_scores(
         fresh: fresh scores.
         count: number of fresh scores that a member of the front needs.
         min_psnr: minimum PSNR in dB of networks on the front.
+        objectives: of the search.
 
     Returns:
         The evaluations, and those members of the front that have too few fresh scores. Members with
@@ -51,7 +57,7 @@ def with_fresh_scores(
     current = {one.key: one for one in evaluations}
     seen: set[str] = set()
     while True:
-        front = pareto_front(current.values(), min_psnr)
+        front = pareto_front(current.values(), min_psnr, objectives)
         new = [one for one in front if one.key not in seen]
         missing = [one for one in new if len(fresh.get(one.key, {})) < count]
         if not new or missing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from falsr_nas.archive.candidate import Evaluation, FailedAttempt
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +15,11 @@ class SearchResult:
 
     Attributes:
         folder: the run folder, which holds the store and the report.
-        front: the Pareto front by ascending mult-adds.
+        front: the Pareto front by ascending mult-adds, or another first objective beside PSNR.
         evaluations: all evaluations by number, also failed ones.
         failures: all failed attempts.
         hypervolume: hypervolume of the front, in 0..1.
+        objectives: of the search.
     """
 
     folder: Path
@@ -25,16 +27,21 @@ class SearchResult:
     evaluations: tuple[Evaluation, ...]
     failures: tuple[FailedAttempt, ...]
     hypervolume: float
+    objectives: Objectives = PAPER_OBJECTIVES
 
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
         PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
         ``scores`` is the number of trainings of which the PSNR is the mean, ``psnr_deviation``
-        their standard deviation. Scores of failed evaluations are None.
+        their standard deviation. Scores of failed evaluations are None. Objectives of the search
+        beside PSNR, mult-adds and parameters, such as ``latency`` in ms, have columns at the end.
         """
         on_front = {evaluation.key for evaluation in self.front}
-        return [_row(evaluation, evaluation.key in on_front) for evaluation in self.evaluations]
+        return [
+            _row(evaluation, evaluation.key in on_front) | self.objectives.row(evaluation)
+            for evaluation in self.evaluations
+        ]
 
 
 def _row(evaluation: Evaluation, on_front: bool) -> dict[str, object]:

@@ -39,6 +39,7 @@ from falsr_nas.errors import UserError
 from falsr_nas.plugins import missing, owner, plugins_of_settings, warn_of_changes
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Operator
+from falsr_nas.space.latency import LatencyProfile, parse_profile
 from falsr_nas.space.operators import GROUP
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
@@ -196,6 +197,22 @@ class Store:
 
         def write() -> None:
             self._db.execute("INSERT OR REPLACE INTO about VALUES ('psnr_range', ?)", (text,))
+
+        self._write(write)
+
+    @property
+    def profile(self) -> LatencyProfile | None:
+        """The profile that predicts latencies of the search; None where it has none."""
+        with self._sqlite_errors_translated(), self._content_errors_translated():
+            row = self._db.execute("SELECT value FROM about WHERE name = 'profile'").fetchone()
+        return None if row is None else parse_profile(str(row[0]), str(self.path))
+
+    def set_profile(self, profile: LatencyProfile) -> None:
+        """Store the profile, so that the file needs no other to be read."""
+        text = profile.to_json()
+
+        def write() -> None:
+            self._db.execute("INSERT OR REPLACE INTO about VALUES ('profile', ?)", (text,))
 
         self._write(write)
 

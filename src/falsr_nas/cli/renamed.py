@@ -35,6 +35,10 @@ ADDED: dict[str, Any] = {
     "controller.exploration.p_attribute": 0.0,
     "controller.generations": 1,
     "evaluator.landscape": None,
+    "objectives": ["psnr", "mult_adds", "params"],
+    "latency": None,
+    "constraints.max_params": None,
+    "constraints.max_latency_ms": None,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""
 

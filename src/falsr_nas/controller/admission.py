@@ -1,21 +1,30 @@
-"""Turns genomes into candidates: drops those already proposed or above the mult-adds limit."""
+"""Turns genomes into candidates: drops those already proposed or above a limit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.archive.objectives import value_range
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import Cost, genome_cost
-from falsr_nas.space.enumeration import affordable_genomes, lightest
+from falsr_nas.space.enumeration import affordable_genomes, draw_light, lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 ATTEMPTS = 100
 """Number of draws from the controller, then of uniform draws, before the space is enumerated."""
+
+LIGHT_ATTEMPTS = 1000
+"""Number of draws of light networks after these, under limits on other costs than mult-adds."""
+
+ENUMERATED = 20_000
+"""Most networks that are enumerated for a candidate under limits that the enumeration ignores."""
 
 
 class Drawn(NamedTuple):
@@ -27,12 +36,13 @@ class Drawn(NamedTuple):
 
 
 class Admission:
-    """Admits genomes as candidates if their networks are new and meet the mult-adds limit.
+    """Admits genomes as candidates if their networks are new and meet the limits.
 
     Args:
         space: the search space.
         max_mult_adds: maximum mult-adds in G, or None for no limit.
         population_size: number of candidates per generation.
+        objectives: of the search, with limits on other costs.
 
     Attributes:
         space: the search space.
@@ -41,17 +51,22 @@ class Admission:
         asked: number of candidates admitted so far.
 
     Raises:
-        UserError: no network of the space meets the limit.
+        UserError: no network of the space meets a limit.
     """
 
     def __init__(
-        self, space: SearchSpace, max_mult_adds: float | None, population_size: int
+        self,
+        space: SearchSpace,
+        max_mult_adds: float | None,
+        population_size: int,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
         self.space = space
         self.population_size = population_size
         self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
         self.asked = 0
         self._seen: set[str] = set()
+        self._objectives = objectives
         least = genome_cost(lightest(space)).mult_adds
         if self.limit is not None and least > self.limit:
             raise UserError(
@@ -59,6 +74,15 @@ class Admission:
                 f" this space needs {least / 1e9:.3g} G: raise the limit or add lighter choices to"
                 " the space"
             )
+        for objective, most in objectives.limits:
+            low, _ = value_range(objective, space)
+            if low > most:
+                raise UserError(
+                    f"the limit on {objective.label} is {most / objective.factor:g}"
+                    f" {objective.unit}, but the networks of this space need"
+                    f" {low / objective.factor:.3g} {objective.unit} or more: raise the limit or"
+                    " add lighter choices to the space"
+                )
 
     @property
     def generation(self) -> int:
@@ -73,7 +97,7 @@ class Admission:
         Args:
             count: number of candidates.
             draw: draws a genome; it is called until a genome can be admitted.
-            rng: draws uniformly from the space where ``draw`` finds no new genome.
+            rng: draws from the space where ``draw`` finds no new genome.
         """
         candidates: list[Candidate] = []
         for _ in range(count):
@@ -95,7 +119,11 @@ class Admission:
             cost = genome_cost(genome)
             genome = genome.canonical()
             misses += 1
-            if self._affordable(cost) and genome.key not in self._seen and genome.key not in found:
+            if (
+                self._affordable(genome, cost)
+                and genome.key not in self._seen
+                and genome.key not in found
+            ):
                 found[genome.key] = Drawn(genome, cost, origin)
                 misses = 0
         return list(found.values())
@@ -116,7 +144,8 @@ class Admission:
     ) -> Candidate | None:
         """Return the first draw that can be admitted, or any such network after ATTEMPTS draws.
 
-        Returns None if the space has no such network left.
+        Returns None if the space has no such network left, or none among the ENUMERATED lightest
+        where other costs than mult-adds are limited.
         """
         for _ in range(ATTEMPTS):
             if candidate := self._try(*draw()):
@@ -124,17 +153,24 @@ class Admission:
         for _ in range(ATTEMPTS):
             if candidate := self._try(self.space.sample(rng), Origin(("sampled",))):
                 return candidate
-        for genome in affordable_genomes(self.space, self.limit):
+        # Not for mult-adds, by which the enumeration finds networks at once.
+        for _ in range(LIGHT_ATTEMPTS if self._objectives.limits else 0):
+            if candidate := self._try(draw_light(self.space, rng), Origin(("sampled",))):
+                return candidate
+        most = ENUMERATED if self._objectives.limits else None
+        for genome in islice(affordable_genomes(self.space, self.limit), most):
             if candidate := self._try(genome, Origin(("enumerated",))):
                 return candidate
         return None
 
     def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
         cost = genome_cost(genome)
-        if not self._affordable(cost):
+        if not self._affordable(genome, cost):
             return None
         genome = genome.canonical()
         return None if genome.key in self._seen else self.admit_drawn(Drawn(genome, cost, origin))
 
-    def _affordable(self, cost: Cost) -> bool:
-        return self.limit is None or cost.mult_adds <= self.limit
+    def _affordable(self, genome: Genome, cost: Cost) -> bool:
+        if self.limit is not None and cost.mult_adds > self.limit:
+            return False
+        return self._objectives.affordable(genome, cost)

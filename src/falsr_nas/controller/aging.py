@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.individual import Individual, assess, tournament
 from falsr_nas.controller.initialization import InitialDesign
@@ -35,8 +36,9 @@ class AgingEvolution(BaseController[AgingSettings]):
         space: SearchSpace,
         constraints: Constraints,
         rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
-        super().__init__(settings, space, constraints, rng)
+        super().__init__(settings, space, constraints, rng, objectives)
         self.initial = InitialDesign(settings.initial, space, rng)
         self.mutations = OperatorShares(exploration(settings.exploration, space), adaptive=False)
         length = settings.population_size * settings.generations

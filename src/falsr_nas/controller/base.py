@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.admission import Admission, Drawn
 from falsr_nas.controller.individual import Individual
 from falsr_nas.controller.settings import Constraints, ControllerSettings
@@ -35,26 +36,35 @@ class BaseController(ABC, Generic[S]):
     Args:
         settings: settings of the controller.
         space: the search space.
-        constraints: limits on mult-adds and PSNR.
+        constraints: limits on costs and PSNR.
         rng: the only source of randomness.
+        objectives: of the search, and its limits on other costs than mult-adds.
 
     Raises:
-        UserError: no network of the space meets the mult-adds limit.
+        UserError: no network of the space meets a limit.
     """
 
     def __init__(
-        self, settings: S, space: SearchSpace, constraints: Constraints, rng: np.random.Generator
+        self,
+        settings: S,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
         self.settings = settings
         self.space = space
         self.constraints = constraints
         self.rng = rng
-        self.admission = Admission(space, constraints.max_mult_adds, settings.population_size)
+        self.objectives = objectives
+        self.admission = Admission(
+            space, constraints.max_mult_adds, settings.population_size, objectives
+        )
         self.screening: Screening | None = None
         if settings.screening > 1:
             from falsr_nas.controller.screening import Screening
 
-            self.screening = Screening(constraints, settings.population_size)
+            self.screening = Screening(constraints, settings.population_size, objectives)
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where the space has no more."""
@@ -72,7 +82,7 @@ class BaseController(ABC, Generic[S]):
 
     @abstractmethod
     def draw(self) -> tuple[Genome, Origin]:
-        """Draw a genome, which may have been proposed before or exceed the mult-adds limit."""
+        """Draw a genome, which may have been proposed before or exceed a limit."""
 
     def vary(self, genome: Genome, origin: Origin) -> tuple[Genome, Origin] | None:
         """Draw a variation of a promising network that has not been evaluated.
@@ -90,10 +100,10 @@ class BaseController(ABC, Generic[S]):
         """Make individuals of the scored evaluations, with the surrogate's scores without noise."""
         scored = [one for one in evaluations if one.score]
         if self.screening is None:
-            return [Individual(one, self.constraints) for one in scored]
+            return [Individual(one, self.constraints, self.objectives) for one in scored]
         denoised = self.screening.denoised(scored)
         return [
-            Individual(one, self.constraints, float(psnr))
+            Individual(one, self.constraints, self.objectives, float(psnr))
             for one, psnr in zip(scored, denoised, strict=True)
         ]
 
@@ -120,7 +130,7 @@ class BaseController(ABC, Generic[S]):
         self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
         self.rng.bit_generator.state = state["rng"]
         if self.screening is not None:
-            self.screening.restore(state["screening"], told)
+            self.screening.restore(state["screening"], told, pending)
 
     def _screened(self, count: int) -> list[Candidate]:
         """Return the ``count`` most promising of many draws; none while draws are not screened."""

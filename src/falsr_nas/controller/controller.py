@@ -18,7 +18,7 @@ class Controller(Protocol):
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where the space has no more.
 
-        Their networks were not proposed before and meet the mult-adds limit.
+        Their networks were not proposed before and meet the limits of the search.
         """
         ...
 

@@ -18,11 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.individual import minimised, violation
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.individual import violation
 from falsr_nas.controller.settings import Constraints
 
 
-def ranked(evaluations: Sequence[Evaluation], constraints: Constraints) -> list[Evaluation]:
+def ranked(
+    evaluations: Sequence[Evaluation],
+    constraints: Constraints,
+    objectives: Objectives = PAPER_OBJECTIVES,
+) -> list[Evaluation]:
     """Return scored evaluations, the best first; the order in which they are given has no effect.
 
     They are sorted by violation of the constraints, by rank among those of equal violation, by
@@ -30,7 +35,8 @@ def ranked(evaluations: Sequence[Evaluation], constraints: Constraints) -> list[
     """
     import moocore
 
-    points = np.array([minimised(one) for one in evaluations]).reshape(-1, 3)
+    points = np.array([objectives.point(one) for one in evaluations])
+    points = points.reshape(len(evaluations), len(objectives.chosen))
     violations = np.array([violation(one, constraints) for one in evaluations])
     places: list[tuple[float, int, float, str, int]] = []
     for level in np.unique(violations):
@@ -56,15 +62,22 @@ def crowding_distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def survivors(
-    evaluations: Sequence[Evaluation], count: int, constraints: Constraints
+    evaluations: Sequence[Evaluation],
+    count: int,
+    constraints: Constraints,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> list[Evaluation]:
     """Return the ``count`` best of scored evaluations, in the order in which they are given."""
-    best = {one.key for one in ranked(evaluations, constraints)[:count]}
+    best = {one.key for one in ranked(evaluations, constraints, objectives)[:count]}
     return [one for one in evaluations if one.key in best]
 
 
 def goes_on(
-    evaluation: Evaluation, seen: Sequence[Evaluation], share: float, constraints: Constraints
+    evaluation: Evaluation,
+    seen: Sequence[Evaluation],
+    share: float,
+    constraints: Constraints,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> bool:
     """Return whether a candidate is among the best of those that the rung has seen so far.
 
@@ -75,7 +88,8 @@ def goes_on(
         evaluation: the candidate with its score at the rung.
         seen: all candidates with their scores at the rung, this one included.
         share: share of them that goes on, rounded up.
-        constraints: limits on mult-adds and PSNR.
+        constraints: limits on costs and PSNR.
+        objectives: of the search.
     """
-    best = ranked(seen, constraints)[: math.ceil(share * len(seen))]
+    best = ranked(seen, constraints, objectives)[: math.ceil(share * len(seen))]
     return any(one.key == evaluation.key for one in best)

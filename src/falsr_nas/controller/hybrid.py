@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.mutation import Mutations
 from falsr_nas.controller.nsga2 import NSGA2
@@ -26,10 +27,12 @@ class Hybrid(NSGA2[HybridSettings]):
         space: SearchSpace,
         constraints: Constraints,
         rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
-        reward = Reward(settings.reward, ObjectiveScale.of_space(space), constraints)
+        scale = ObjectiveScale.of_space(space, objectives=objectives)
+        reward = Reward(settings.reward, scale, constraints)
         self.reinforced = ReinforcedMutation(settings.policy, reward, space, rng.spawn(1)[0])
-        super().__init__(settings, space, constraints, rng)
+        super().__init__(settings, space, constraints, rng, objectives)
 
     def all_mutations(self) -> Mutations:
         """Return the mutations by name: the exploring ones, and the policy's."""

@@ -5,28 +5,15 @@ All is as in NSGA-II (Deb et al., 2002). Non-dominated sorting and crowding dist
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from deap import base, tools
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.settings import Constraints
 from falsr_nas.space.genome import Genome
-
-
-def minimised(evaluation: Evaluation, psnr: float | None = None) -> tuple[float, float, float]:
-    """Return the minimised objectives: negative PSNR, log mult-adds and log parameters.
-
-    ``psnr`` is a PSNR in dB to use instead of the score.
-
-    Logarithms change only the crowding distance, not domination: 1 G and 2 G are as far apart as
-    100 G and 200 G (our choice).
-    """
-    score, cost = evaluation.score, evaluation.candidate.cost
-    assert score is not None, "only scored candidates compete"
-    return -(score.psnr if psnr is None else psnr), math.log(cost.mult_adds), math.log(cost.params)
 
 
 def violation(evaluation: Evaluation, constraints: Constraints, psnr: float | None = None) -> float:
@@ -41,14 +28,18 @@ def violation(evaluation: Evaluation, constraints: Constraints, psnr: float | No
 
 
 class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
-    """Three objectives with constrained domination: a smaller violation dominates a larger one."""
-
-    weights = (-1.0, -1.0, -1.0)
+    """Objectives with constrained domination: a smaller violation dominates a larger one."""
 
     def __init__(
-        self, evaluation: Evaluation, constraints: Constraints, psnr: float | None = None
+        self,
+        evaluation: Evaluation,
+        constraints: Constraints,
+        objectives: Objectives,
+        psnr: float | None = None,
     ) -> None:
-        super().__init__(minimised(evaluation, psnr))
+        point = objectives.point(evaluation, psnr)
+        self.weights = (-1.0,) * len(point)  # DEAP's: all are minimised
+        super().__init__(point)
         self.violation = violation(evaluation, constraints, psnr)
 
     def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
@@ -64,6 +55,7 @@ class Individual:
     Args:
         evaluation: the candidate and its score.
         constraints: of the search.
+        objectives: of the search.
         psnr: PSNR in dB to compare it by instead of its score.
 
     Attributes:
@@ -73,10 +65,14 @@ class Individual:
     """
 
     def __init__(
-        self, evaluation: Evaluation, constraints: Constraints, psnr: float | None = None
+        self,
+        evaluation: Evaluation,
+        constraints: Constraints,
+        objectives: Objectives = PAPER_OBJECTIVES,
+        psnr: float | None = None,
     ) -> None:
         self.evaluation = evaluation
-        self.fitness = ConstrainedFitness(evaluation, constraints, psnr)
+        self.fitness = ConstrainedFitness(evaluation, constraints, objectives, psnr)
         self.rank = 0
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.crossover import CROSSOVERS
 from falsr_nas.controller.individual import Individual, assess, select, tournament
@@ -33,9 +34,14 @@ class NSGA2(BaseController[S]):
     """
 
     def __init__(
-        self, settings: S, space: SearchSpace, constraints: Constraints, rng: np.random.Generator
+        self,
+        settings: S,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
-        super().__init__(settings, space, constraints, rng)
+        super().__init__(settings, space, constraints, rng, objectives)
         self.initial = InitialDesign(settings.initial, space, rng)
         self.crossover = CROSSOVERS[settings.crossover]
         self.mutations = OperatorShares(self.all_mutations(), settings.adaptive)

@@ -11,8 +11,9 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
-from falsr_nas.controller.individual import minimised, violation
+from falsr_nas.controller.individual import violation
 from falsr_nas.controller.settings import Constraints, OptunaSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -27,7 +28,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
     Parameters are integers because Optuna is slow with long lists of categories. Their order has no
     meaning: uniform crossover swaps them and mutation redraws them.
 
-    A draw that repeats a network or exceeds the mult-adds limit is a failed trial. The minimum PSNR
+    A draw that repeats a network or exceeds a limit is a failed trial. The minimum PSNR
     is a constraint of the study.
 
     The state of the sampler's random generators cannot be saved. A restored search knows all
@@ -40,9 +41,10 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         space: SearchSpace,
         constraints: Constraints,
         rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        super().__init__(settings, space, constraints, rng)
+        super().__init__(settings, space, constraints, rng, objectives)
         cells, link = IntDistribution(0, len(space.cells) - 1), IntDistribution(0, 1)
         self._genes: dict[str, BaseDistribution] = {}
         self._genes.update({f"cell{i}": cells for i in range(space.n)})
@@ -79,7 +81,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 trial.set_constraint("psnr", violation(evaluation, self.constraints))
-                self._study.tell(trial, minimised(evaluation))
+                self._study.tell(trial, self.objectives.point(evaluation))
 
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
@@ -113,7 +115,7 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
         trial = create_trial(
             params=dict(zip(self._genes, (*cells, *bits, *ends), strict=True)),
             distributions=dict(self._genes),
-            values=minimised(evaluation),
+            values=self.objectives.point(evaluation),
             constraints={"psnr": violation(evaluation, self.constraints)},
             system_attrs={GENERATION: evaluation.candidate.generation},
         )
@@ -127,4 +129,6 @@ class OptunaNSGA2(BaseController[OptunaSettings]):
             crossover_prob=settings.p_crossover,
             seed=int(self.rng.integers(2**32)),
         )
-        return optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+        return optuna.create_study(
+            directions=["minimize"] * len(self.objectives.chosen), sampler=sampler
+        )

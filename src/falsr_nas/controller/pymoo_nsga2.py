@@ -22,8 +22,9 @@ from pymoo.operators.crossover.ux import UX
 from pymoo.operators.selection.tournament import TournamentSelection
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
-from falsr_nas.controller.individual import minimised, violation
+from falsr_nas.controller.individual import violation
 from falsr_nas.controller.settings import Constraints, PymooSettings
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -32,7 +33,7 @@ from falsr_nas.space.search_space import SearchSpace
 class PymooNSGA2(BaseController[PymooSettings]):
     """Runs pymoo's NSGA-II on a mixed-variable problem: cells and ends are choices, links bits.
 
-    Proposals that repeat a network or exceed the mult-adds limit are skipped. Scored evaluations
+    Proposals that repeat a network or exceed a limit are skipped. Scored evaluations
     are passed to pymoo as offspring; the minimum PSNR is an inequality constraint. The population
     and the random generator are saved, so a restored search continues exactly.
     """
@@ -43,15 +44,16 @@ class PymooNSGA2(BaseController[PymooSettings]):
         space: SearchSpace,
         constraints: Constraints,
         rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
     ) -> None:
-        super().__init__(settings, space, constraints, rng)
+        super().__init__(settings, space, constraints, rng, objectives)
         cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
         links = {f"link{i}": Binary() for i in range(space.bits)}
         choices = list(range(len(space.ends)))
         ends = {f"ends{i}": Choice(options=choices) for i in range(space.end_genes)}
         genes = cells | links | ends
         self._genes = list(genes)
-        self._problem = Problem(vars=genes, n_obj=3, n_ieq_constr=1)
+        self._problem = Problem(vars=genes, n_obj=len(objectives.chosen), n_ieq_constr=1)
         self._proposals: deque[dict[str, Any]] = deque()
         self._algorithm = self._new_algorithm()
 
@@ -98,7 +100,7 @@ class PymooNSGA2(BaseController[PymooSettings]):
         genomes = [self.space.encode(evaluation.candidate.genome) for evaluation in evaluations]
         population = Population.new(
             X=[self._parameters((*cells, *bits, *ends)) for cells, bits, ends in genomes],
-            F=np.array([minimised(evaluation) for evaluation in evaluations]),
+            F=np.array([self.objectives.point(evaluation) for evaluation in evaluations]),
             G=np.array([[violation(evaluation, self.constraints)] for evaluation in evaluations]),
         )
         population.set("key", [evaluation.key for evaluation in evaluations])

@@ -1,14 +1,14 @@
 """Rewards of the policy. The paper does not define its reward: all three are our choice.
 
-Each reward compares a candidate with the Pareto front, in MSE, mult-adds and parameters, of all
+Each reward compares a candidate with the Pareto front, in the objectives of the search, of all
 networks evaluated before it. It therefore favours regions where the front can still be improved.
 Failed candidates and those below the minimum PSNR get the lowest reward: 0, -clip or -1.
 
 - ``hypervolume``: the hypervolume that the candidate adds to the front. Searches are compared by
   this measure, but it is zero for all dominated candidates, near misses included.
-- ``attainment``: the difference in PSNR, clipped, to the best network that has no more mult-adds
-  and no more parameters. It distinguishes near misses from bad candidates. It is zero where there
-  is no such network, so that small size alone is not rewarded.
+- ``attainment``: the difference in PSNR, clipped, to the best network that has no higher
+  cost in any objective. It distinguishes near misses from bad candidates. It is zero where there is
+  no such network, so that small size alone is not rewarded.
 - ``rank``: 2 / (1 + d) - 1, where d is the number of networks of the front that dominate the
   candidate. Where d is zero, the distance to the nearest network of the front is added. This is
   NSGA-II's order, rank first and then crowding, and it has no units.
@@ -23,7 +23,6 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.objectives import (
-    REFERENCE,
     FloatArray,
     ObjectiveScale,
     objective_matrix,
@@ -41,7 +40,7 @@ class Reward:
         constraints: of the search; ``min_psnr`` is used.
 
     Attributes:
-        front: objectives (M, 3) of the non-dominated networks in lexicographic order, so that they
+        front: objectives (M, O) of the non-dominated networks in lexicographic order, so that they
             do not depend on the order of the evaluations.
     """
 
@@ -50,7 +49,7 @@ class Reward:
     ) -> None:
         self.scale = scale
         self.min_psnr = constraints.min_psnr
-        self.front: FloatArray = np.empty((0, 3))
+        self.front: FloatArray = np.empty((0, len(scale.best)))
         self._compare, self._worst = self._rule(settings)
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> FloatArray:
@@ -59,7 +58,7 @@ class Reward:
         Where the front is empty, evaluations that meet the minimum PSNR get reward 0.
         """
         feasible = scored(evaluations, self.min_psnr)
-        points = objective_matrix(feasible)
+        points = objective_matrix(feasible, self.scale.objectives)
         values = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
         keys = {evaluation.key for evaluation in feasible}
         rewards = [
@@ -70,11 +69,11 @@ class Reward:
 
     def restore(self, told: Sequence[Evaluation]) -> None:
         """Replace the front by that of these evaluations."""
-        self.front = np.empty((0, 3))
-        self._join(objective_matrix(scored(told, self.min_psnr)))
+        self.front = np.empty((0, len(self.scale.best)))
+        self._join(objective_matrix(scored(told, self.min_psnr), self.scale.objectives))
 
     def _rule(self, settings: RewardSettings) -> tuple[Callable[[FloatArray], FloatArray], float]:
-        """Return the function from points (N, 3) to rewards (N,), and the reward of failures."""
+        """Return the function from points (N, O) to rewards (N,), and the reward of failures."""
         match settings.kind:
             case RewardKind.hypervolume:
                 return lambda points: hypervolume_gain(
@@ -99,25 +98,26 @@ def hypervolume_gain(front: FloatArray, points: FloatArray) -> FloatArray:
     """Return the hypervolume (N,), in 0..1, that each point alone adds to the front.
 
     Args:
-        front: objectives (M, 3) in the unit cube.
-        points: objectives (N, 3) in the unit cube.
+        front: objectives (M, O) in the unit cube.
+        points: objectives (N, O) in the unit cube.
     """
-    before = moocore.hypervolume(front, ref=REFERENCE)
+    reference = (1.0,) * front.shape[1]
+    before = moocore.hypervolume(front, ref=reference)
     gains = np.zeros(len(points))
     for i in np.flatnonzero(~dominators(front, points).any(axis=1)):
-        gains[i] = moocore.hypervolume(np.vstack([front, points[i]]), ref=REFERENCE) - before
+        gains[i] = moocore.hypervolume(np.vstack([front, points[i]]), ref=reference) - before
     return np.maximum(gains, 0.0)
 
 
 def attainment(front: FloatArray, points: FloatArray) -> FloatArray:
     """Return the PSNR (N,) in dB of each point minus that of the best rival; 0 where it has none.
 
-    Rivals are the networks with no more mult-adds and no more parameters. The best of all evaluated
-    rivals is always on the front.
+    Rivals are the networks that are no worse in any other objective, mult-adds and parameters by
+    default. The best of all evaluated rivals is always on the front.
 
     Args:
-        front: MSE, mult-adds and parameters (M, 3).
-        points: MSE, mult-adds and parameters (N, 3).
+        front: MSE and the other objectives (M, O).
+        points: MSE and the other objectives (N, O).
     """
     rivals = (front[None, :, 1:] <= points[:, None, 1:]).all(axis=2)
     best = np.where(rivals, front[None, :, 0], np.inf).min(axis=1)
@@ -133,8 +133,8 @@ def rank_and_crowding(front: FloatArray, points: FloatArray) -> FloatArray:
     Where d is zero, the Chebyshev distance to the nearest member of the front is added.
 
     Args:
-        front: objectives (M, 3) in the unit cube.
-        points: objectives (N, 3) in the unit cube.
+        front: objectives (M, O) in the unit cube.
+        points: objectives (N, O) in the unit cube.
     """
     counts = dominators(front, points).sum(axis=1)
     distance = np.abs(front[None] - points[:, None]).max(axis=2).min(axis=1)
@@ -142,5 +142,5 @@ def rank_and_crowding(front: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def dominators(front: FloatArray, points: FloatArray) -> np.ndarray:
-    """Return whether each member of the front (M, 3) weakly dominates each point (N, 3): (N, M)."""
+    """Return whether each member of the front (M, O) weakly dominates each point (N, O): (N, M)."""
     return np.asarray((front[None] <= points[:, None]).all(axis=2))

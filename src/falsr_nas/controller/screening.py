@@ -24,6 +24,7 @@ import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.settings import Constraints
 from falsr_nas.controller.surrogate import FloatArray, Surrogate, Variances, fit, fitted_variances
 from falsr_nas.space.cost import Cost
@@ -58,11 +59,26 @@ class Prediction(NamedTuple):
     psnr: float
 
 
+class Expected(NamedTuple):
+    """What is predicted for a candidate whose score is not known yet, in dB.
+
+    Attributes:
+        surrogate: predicted by the surrogate.
+        costs: predicted from its costs alone.
+        candidate: the candidate.
+    """
+
+    surrogate: float
+    costs: float
+    candidate: Candidate
+
+
 class Screening:
     """Keeps the surrogate of a search, and picks candidates by it.
 
     Args:
         constraints: of the search; ``min_psnr`` is used.
+        objectives: of the search.
         every: number of new scores after which the surrogate's variances are fitted again.
 
     Attributes:
@@ -70,18 +86,19 @@ class Screening:
         latest: predictions of the latest scored networks.
     """
 
-    def __init__(self, constraints: Constraints, every: int) -> None:
+    def __init__(
+        self, constraints: Constraints, every: int, objectives: Objectives = PAPER_OBJECTIVES
+    ) -> None:
         self.surrogate: Surrogate | None = None
         self.latest: deque[Prediction] = deque(maxlen=WINDOW)
         self._min_psnr = constraints.min_psnr
         self._every = every
+        self._objectives = objectives
         self._archive: dict[int, Evaluation] = {}  # by number
         self._fitted: list[Evaluation] = []  # those that the surrogate is fitted to
         self._variances: Variances | None = None
         self._variances_at = 0  # number of scores when the variances were fitted
-        # Of candidates whose scores are not known yet, by key: the two predictions of their PSNR,
-        # parameters and mult-adds.
-        self._expected: dict[str, tuple[float, float, int, int]] = {}
+        self._expected: dict[str, Expected] = {}  # candidates whose scores are not known, by key
         self._was_better = True
 
     def correlations(self) -> tuple[float, float]:
@@ -113,7 +130,7 @@ class Screening:
                 continue
             self._archive[one.candidate.number] = one
             if expected is not None:
-                self.latest.append(Prediction(*expected[:2], one.score.psnr))
+                self.latest.append(Prediction(expected.surrogate, expected.costs, one.score.psnr))
         self._fit()
         self._report()
 
@@ -143,7 +160,8 @@ class Screening:
             return pool
         psnr = self.denoised(pool)
         missing = np.maximum(0, (self._min_psnr or -np.inf) - psnr)
-        ranks = moocore.pareto_rank(_objectives(psnr, [one.candidate.cost for one in pool]))
+        networks = _networks(one.candidate for one in pool)
+        ranks = moocore.pareto_rank(self._objectives.coordinates(psnr, *networks))
         order = np.lexsort((ranks, missing))
         last = order[count - 1]
         chosen = (missing < missing[last]) | ((missing == missing[last]) & (ranks <= ranks[last]))
@@ -160,9 +178,19 @@ class Screening:
         assert self.surrogate is not None
         posterior = self.surrogate.posterior(genomes, costs)
         mean, deviation = posterior.mean, posterior.deviation
-        gains = _Gains(self._fitted, self.surrogate.denoised, mean, costs, self._min_psnr)
-        for psnr, _, params, mult_adds in self._expected.values():
-            gains.add(psnr, Cost(params, mult_adds))
+        fitted = _networks(one.candidate for one in self._fitted)
+        gains = _Gains(
+            self._objectives.coordinates(self.surrogate.denoised, *fitted),
+            self._objectives.coordinates(mean, genomes, costs),
+            self._min_psnr,
+        )
+        pending = [*self._expected.values()]
+        gains.add(
+            self._objectives.coordinates(
+                np.array([one.surrogate for one in pending]),
+                *_networks(one.candidate for one in pending),
+            )
+        )
 
         def gain(i: int) -> float:
             return sum(w * gains.of(i, float(mean[i] + node * deviation[i])) for node, w in _NODES)
@@ -176,7 +204,7 @@ class Screening:
             _, i, known = heapq.heappop(heap)
             if known == len(picked):
                 picked.append(i)
-                gains.add(float(mean[i]), costs[i])
+                gains.add_expected(i)
                 posterior.evaluate(i)
                 deviation = posterior.deviation
             else:
@@ -191,8 +219,7 @@ class Screening:
         mean, _ = self.surrogate.predict(genomes, costs)
         plain = _from_costs(self._fitted, costs)
         for candidate, a, b in zip(candidates, mean, plain, strict=True):
-            cost = candidate.cost
-            self._expected[candidate.key] = float(a), float(b), cost.params, cost.mult_adds
+            self._expected[candidate.key] = Expected(float(a), float(b), candidate)
 
     def state(self) -> dict[str, Any]:
         """Return as JSON what :meth:`restore` needs beside the evaluations."""
@@ -202,17 +229,24 @@ class Screening:
             if self._variances is None
             else [*self._variances.kernels, self._variances.noise],
             "variances_at": self._variances_at,
-            "expected": self._expected,
+            "expected": {key: [one.surrogate, one.costs] for key, one in self._expected.items()},
             "latest": [list(one) for one in self.latest],
             "rank_correlation": None if math.isnan(surrogate) else surrogate,
             "rank_correlation_of_costs": None if math.isnan(costs) else costs,
             "active": self.better,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
-        """Continue from :meth:`state`, after these evaluations."""
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
+        """Continue from :meth:`state`, after these evaluations and with these candidates asked."""
         self._archive = {one.candidate.number: one for one in told if one.score}
-        self._expected = {key: tuple(row) for key, row in state["expected"].items()}
+        asked = {one.key: one for one in pending}
+        self._expected = {
+            key: Expected(row[0], row[1], asked[key])
+            for key, row in state["expected"].items()
+            if key in asked
+        }
         self.latest = deque((Prediction(*row) for row in state["latest"]), maxlen=WINDOW)
         self._variances_at, values = state["variances_at"], state["variances"]
         self._variances = None if values is None else Variances(tuple(values[:-1]), values[-1])
@@ -254,29 +288,26 @@ class _Gains:
 
     The worst PSNR is a tenth of the front's range below the front, or the minimum PSNR. Only the
     worst corner matters for the order of gains, not the units.
+
+    Args:
+        points: coordinates (N, O) of scored networks, negative PSNR first.
+        expected: coordinates (M, O) of drawn networks.
+        min_psnr: minimum PSNR of the search in dB.
     """
 
-    def __init__(
-        self,
-        evaluations: Sequence[Evaluation],
-        psnr: FloatArray,
-        expected: FloatArray,
-        costs: Sequence[Cost],
-        min_psnr: float | None,
-    ) -> None:
-        points = _objectives(psnr, [one.candidate.cost for one in evaluations])
+    def __init__(self, points: FloatArray, expected: FloatArray, min_psnr: float | None) -> None:
         points = points[moocore.is_nondominated(points)]
         high, low = -points[:, 0].min(), -points[:, 0].max()
         worst = low - 0.1 * max(high - low, 1e-3)
         if min_psnr is not None:
             worst = max(worst, min_psnr)
-        self._new = _objectives(expected, costs)
+        self._new = expected
         self._worst = np.vstack([points, self._new]).max(axis=0) + 1e-6
         self._worst[0] = -worst
         self._front = np.minimum(points, self._worst)
 
     def of(self, i: int, psnr: float) -> float:
-        """Return the gain of the i-th of the networks whose costs were given, at this PSNR."""
+        """Return the gain of the i-th of the drawn networks, at this PSNR."""
         point = self._new[i].copy()
         point[0] = -psnr
         if -psnr >= self._worst[0] or (self._front <= point).all(axis=1).any():
@@ -284,16 +315,13 @@ class _Gains:
         covered = moocore.hypervolume(np.maximum(self._front, point), ref=self._worst)
         return float(np.prod(self._worst - point) - covered)
 
-    def add(self, psnr: float, cost: Cost) -> None:
-        """Add a network to the front."""
-        point = _objectives(np.array([psnr]), [cost])
-        self._front = np.vstack([self._front, np.minimum(point, self._worst)])
+    def add(self, points: FloatArray) -> None:
+        """Add networks (N, O) to the front."""
+        self._front = np.vstack([self._front, np.minimum(points, self._worst)])
 
-
-def _objectives(psnr: FloatArray, costs: Sequence[Cost]) -> FloatArray:
-    """Return negative PSNR, log mult-adds and log parameters, all minimised: (N, 3)."""
-    logs = np.log([(cost.mult_adds, cost.params) for cost in costs]).reshape(-1, 2)
-    return np.column_stack([-psnr, logs])
+    def add_expected(self, i: int) -> None:
+        """Add the i-th of the drawn networks at its expected PSNR."""
+        self.add(self._new[i : i + 1])
 
 
 def _networks(candidates: Any) -> tuple[list[Genome], list[Cost]]:

@@ -38,25 +38,32 @@ class Mode(StrEnum):
 class Constraints(Settings, group="constraints"):
     """The limits of a search (paper, II).
 
+    Networks above a maximum are never trained, since it is known beforehand what they cost.
+
     Attributes:
-        max_mult_adds: maximum mult-adds at 1280x720 output, in G, > 0; None for no
-            limit. Networks above it are never trained, since mult-adds are known beforehand.
+        max_mult_adds: maximum mult-adds at 1280x720 output, in G, > 0; None for no limit.
+        max_params: maximum number of parameters, in K, > 0; None for no limit.
+        max_latency_ms: maximum latency in ms, > 0, as the profile of a device predicts it; None for
+            no limit.
         min_psnr: minimum PSNR on the validation images, in dB; None for no limit. A network that
             meets it dominates every network that does not.
 
     Raises:
-        UserError: max_mult_adds is not positive.
+        UserError: a maximum is not positive.
     """
 
     max_mult_adds: float | None = None
     min_psnr: float | None = None
+    max_params: float | None = None
+    max_latency_ms: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_mult_adds is not None and self.max_mult_adds <= 0:
-            raise UserError(
-                f"constraints.max_mult_adds is {self.max_mult_adds}:"
-                " give a positive number of G, or null"
-            )
+        units = {"max_mult_adds": "G", "max_params": "K", "max_latency_ms": "ms"}
+        for name, unit in units.items():
+            if (most := getattr(self, name)) is not None and most <= 0:
+                raise UserError(
+                    f"constraints.{name} is {most}: give a positive number of {unit}, or null"
+                )
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,9 @@ class ControllerSettings(Settings, group="controller"):
 
 
 CONTROLLERS: Registry[ControllerSettings, Controller] = Registry("controller")
-"""Options of the config group ``controller``. Factories take settings, space, constraints, rng."""
+"""Options of the config group ``controller``.
+
+Factories take settings, space, constraints, rng and objectives."""
 
 
 class Crossover(StrEnum):

@@ -118,7 +118,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     upscaling = runs[0].upscaling
     models = [score for score in scores if score is not None and score.upscaling == upscaling]
     fronts = {
-        run.name: pareto_front(run.evaluations, run.min_psnr)
+        run.name: pareto_front(run.evaluations, run.min_psnr, run.objectives)
         for run in runs
         if run.upscaling == upscaling
     }
@@ -126,7 +126,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     write_figure(written[-1], peers_figure(config.benchmark, models, fronts, upscaling))
     for number, run in enumerate(runs, start=1):
         written.append(page.with_name("figure6.png" if len(runs) == 1 else f"figure6-{number}.png"))
-        write_figure(written[-1], objectives_figure(run.evaluations, run.min_psnr))
+        write_figure(written[-1], objectives_figure(run.evaluations, run.min_psnr, run.objectives))
     return tuple(written)
 
 

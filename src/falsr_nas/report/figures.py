@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objective import (
+    MULT_ADDS,
+    PAPER_OBJECTIVES,
+    PARAMS,
+    Objective,
+    Objectives,
+)
 from falsr_nas.archive.objectives import pareto_front, scored
 from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.files import write_atomically
@@ -39,16 +46,18 @@ def write_pareto_png(
     *,
     min_psnr: float | None = None,
     benchmark: str | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> None:
-    """Write :func:`pareto_figure` as a PNG of 1800 x 810 pixels.
+    """Write :func:`pareto_figure` as a PNG, 810 pixels high and 900 wide for each panel.
 
     Raises:
         UserError: the file cannot be written.
     """
     content = io.BytesIO()
-    pareto_figure(evaluations, min_psnr=min_psnr, benchmark=benchmark).savefig(
-        content, format="png", dpi=180
+    figure = pareto_figure(
+        evaluations, min_psnr=min_psnr, benchmark=benchmark, objectives=objectives
     )
+    figure.savefig(content, format="png", dpi=180)
     write_atomically(path, content.getvalue())
 
 
@@ -57,10 +66,11 @@ def pareto_figure(
     *,
     min_psnr: float | None = None,
     benchmark: str | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> Figure:
-    """Plot PSNR against mult-adds and against parameters for all candidates and their front.
+    """Plot PSNR against each cost, mult-adds and parameters by default, with the front.
 
-    The front is that of all three objectives, so in one panel some of its networks are dominated
+    The front is that of all objectives, so in one panel some of its networks are dominated
     by others; the line joins those that are best for their cost. Error bars show the standard
     deviation where a PSNR is the mean of several trainings. Very bad candidates (beyond
     Tukey's outer fence) are outside of the panel, and their number is shown, so that they do not
@@ -72,34 +82,37 @@ def pareto_figure(
         benchmark: name of the validation images if they are a published benchmark (``Set5``,
             ``Set14``, ``B100``). The published networks are then plotted with their PSNR.
             Otherwise their PSNR is not comparable, and only their costs are marked.
+        objectives: of the search; mult-adds and parameters are shown where PSNR is all.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.5), layout="constrained", facecolor="white")
-    left, right = figure.subplots(1, 2, sharey=True)
+    costs = objectives.costs or PAPER_OBJECTIVES.costs
+    figure = Figure(figsize=(5 * len(costs), 4.5), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    left, right = panels[0], panels[-1]
     scale = evaluations[0].candidate.genome.scale if evaluations else SCALE
-    points = _points(scored(evaluations))
-    members = pareto_front(evaluations, min_psnr)
-    front, deviations = _points(members), _deviations(members)
-    _draw_panel(
-        left,
-        points[:, [0, 2]],
-        front[:, [0, 2]],
-        deviations,
-        "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)",
-    )
-    _draw_panel(right, points[:, [1, 2]], front[:, [1, 2]], deviations, "parameters (K)")
+    points = _points(scored(evaluations), costs)
+    members = pareto_front(evaluations, min_psnr, objectives)
+    front, deviations = _points(members, costs), _deviations(members)
+    for i, (axes, cost) in enumerate(zip(panels, costs, strict=True)):
+        if cost.logarithmic:
+            axes.set_xscale("log")
+        _draw_panel(axes, points[:, [i, -1]], front[:, [i, -1]], deviations, cost)
     left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
-    right.tick_params(left=False)
+    for axes in panels[1:]:
+        axes.tick_params(left=False)
     peers = [peer for peer in shown_peers(scale) if benchmark is None or benchmark in peer.psnr]
     scores = [peer.psnr[benchmark] for peer in peers] if benchmark else []
-    for axes, costs in (
-        (left, [peer.mult_adds_g for peer in peers]),
-        (right, [peer.params_k for peer in peers]),
-    ):
+    known = {
+        MULT_ADDS.name: [peer.mult_adds_g for peer in peers],
+        PARAMS.name: [peer.params_k for peer in peers],
+    }
+    for axes, cost in zip(panels, costs, strict=True):
+        if cost.name not in known:
+            continue
         if benchmark:
             axes.plot(
-                costs,
+                known[cost.name],
                 scores,
                 "D",
                 ms=4.6,
@@ -110,10 +123,10 @@ def pareto_figure(
             )
         _mark_costs(
             axes,
-            dict(zip([peer.name for peer in peers], costs, strict=True)),
+            dict(zip([peer.name for peer in peers], known[cost.name], strict=True)),
             label=None if benchmark else "cost of published networks",
         )
-    _limit_psnr(right, points[:, 2], front[:, 2], scores)
+    _limit_psnr(right, points[:, -1], front[:, -1], scores)
     legend = left.legend(
         loc="lower right",
         fontsize=9,
@@ -128,14 +141,19 @@ def pareto_figure(
     return figure
 
 
-def _points(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return an (N, 3) array of mult-adds in G, parameters in K and PSNR in dB."""
+def _points(
+    evaluations: Sequence[Evaluation], costs: Sequence[Objective]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return an (N, C + 1) array of C costs as they are shown, and PSNR in dB."""
     rows = [
-        (e.candidate.cost.mult_adds / 1e9, e.candidate.cost.params / 1e3, e.outcome.psnr)
+        (
+            *(one.measure(e.candidate.genome, e.candidate.cost) / one.factor for one in costs),
+            e.outcome.psnr,
+        )
         for e in evaluations
         if isinstance(e.outcome, Score)
     ]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+    return np.array(rows, dtype=np.float64).reshape(-1, len(costs) + 1)
 
 
 def _deviations(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -149,13 +167,12 @@ def _draw_panel(
     points: np.ndarray[Any, Any],
     front: np.ndarray[Any, Any],
     deviations: np.ndarray[Any, Any],
-    label: str,
+    cost: Objective,
 ) -> None:
     """Plot candidates and front, each an (N, 2) array of cost and PSNR.
 
     The front has error bars where it has standard deviations.
     """
-    axes.set_xscale("log")
     axes.plot(
         *points.T,
         "o",
@@ -167,9 +184,9 @@ def _draw_panel(
         label="candidates",
     )
     axes.plot(
-        *_best_at_cost(front).T,
+        *_best_at_cost(front, cost.maximised).T,
         "-",
-        drawstyle="steps-post",
+        drawstyle="steps-pre" if cost.maximised else "steps-post",
         lw=1.4,
         color=_FRONT,
         alpha=0.65,
@@ -190,7 +207,7 @@ def _draw_panel(
     axes.plot(
         *front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front"
     )
-    axes.set_xlabel(label, color=_TEXT)
+    axes.set_xlabel(cost.axis, color=_TEXT)
     label_decades(axes)
     axes.grid(color=_GRID, lw=0.7)
     axes.set_axisbelow(True)
@@ -211,9 +228,12 @@ def label_decades(axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def _best_at_cost(front: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return those rows of (N, 2) cost and PSNR that beat the PSNR of all cheaper ones."""
-    ascending = front[np.lexsort((-front[:, 1], front[:, 0]))]
+def _best_at_cost(front: np.ndarray[Any, Any], maximised: bool) -> np.ndarray[Any, Any]:
+    """Return those rows of (N, 2) cost and PSNR that beat the PSNR of all cheaper ones.
+
+    Cheaper ones have more of the cost where it is ``maximised``.
+    """
+    ascending = front[np.lexsort((-front[:, 1], -front[:, 0] if maximised else front[:, 0]))]
     before = [-np.inf, *accumulate(ascending[:-1, 1], max)] if len(ascending) else []
     return ascending[ascending[:, 1] > before]
 

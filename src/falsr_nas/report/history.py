@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import (
     ObjectiveScale,
     hypervolume,
@@ -189,7 +190,7 @@ def periods(
         return np.array([row_of[id(evaluation)] for evaluation in group], dtype=np.int64)
 
     for index, group in enumerate(made):
-        front = pareto_front([*front, *group], min_psnr)
+        front = pareto_front([*front, *group], min_psnr, scale.objectives)
         total += len(group)
         first, last = index * length, min((index + 1) * length, generations) - 1
         found.append(
@@ -198,22 +199,27 @@ def periods(
     return found
 
 
-def entered_front(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> list[bool]:
+def entered_front(
+    evaluations: Sequence[Evaluation],
+    min_psnr: float | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
+) -> list[bool]:
     """Return for each evaluation whether it entered the front when it was evaluated.
 
-    It did if no earlier evaluation was as good in all three objectives.
+    It did if no earlier evaluation was as good in all objectives.
 
     Args:
         evaluations: in the order of evaluation.
         min_psnr: dB that a network must reach to be on the front; None for no limit.
+        objectives: of the search.
     """
-    front: NDArray[Any] = np.empty((0, 3))
+    front: NDArray[Any] = np.empty((0, len(objectives.chosen)))
     feasible = {id(evaluation) for evaluation in scored(evaluations, min_psnr)}
     entered = []
     for evaluation in evaluations:
         enters = False
         if id(evaluation) in feasible:
-            point = objective_matrix([evaluation])
+            point = objective_matrix([evaluation], objectives)
             enters = not (front <= point).all(axis=1).any()
             if enters:
                 front = np.vstack([front[~(front >= point).all(axis=1)], point])
@@ -222,20 +228,24 @@ def entered_front(evaluations: Sequence[Evaluation], min_psnr: float | None = No
 
 
 def achievements(
-    evaluations: Sequence[Evaluation], min_psnr: float | None = None
+    evaluations: Sequence[Evaluation],
+    min_psnr: float | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> list[Achievement]:
     """Return the results of each combination of operators, most frequent first.
 
     Args:
         evaluations: in the order of evaluation.
         min_psnr: dB that a network must reach to be on the front; None for no limit.
+        objectives: of the search.
     """
     parents = {
         parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents
     }
-    front = {evaluation.key for evaluation in pareto_front(evaluations, min_psnr)}
+    front = {evaluation.key for evaluation in pareto_front(evaluations, min_psnr, objectives)}
     counts: dict[tuple[str, ...], Counter[str]] = {}
-    for evaluation, entered in zip(evaluations, entered_front(evaluations, min_psnr), strict=True):
+    entries = entered_front(evaluations, min_psnr, objectives)
+    for evaluation, entered in zip(evaluations, entries, strict=True):
         count = counts.setdefault(evaluation.candidate.origin.operators, Counter())
         count["made"] += 1
         count["failed"] += isinstance(evaluation.outcome, Failure)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
-from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.archive.objective import Objective
+from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
 from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
@@ -49,7 +50,30 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     }
     # Their prefix in short notation, in the order in which they were registered.
     operators = {name: kind.prefix for name, kind in OPERATORS.items() if name in used}
-    return {"runs": [_run(run) for run in runs], "peers": peers, "operators": operators}
+    return {
+        "runs": [_run(run) for run in runs],
+        "costs": _costs(runs),
+        "peers": peers,
+        "operators": operators,
+    }
+
+
+def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return how the costs are shown that all searches show, in the order of the first search."""
+    names = [{one.name for one in run.objectives.shown} for run in runs]
+    return [
+        {
+            "name": one.name,
+            "heading": one.heading,
+            "label": one.axis,
+            "unit": one.unit,
+            "factor": one.factor,
+            "maximised": one.maximised,
+            "logarithmic": one.logarithmic,
+        }
+        for one in (runs[0].objectives.shown if runs else ())
+        if all(one.name in shown for shown in names)
+    ]
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -61,10 +85,19 @@ def _run(run: Run) -> dict[str, Any]:
         "name": run.name,
         "n": genome.n if genome else 0,
         "min_psnr": run.min_psnr,
-        "scale": asdict(run.scale),
+        "objectives": [one.heading for one in run.objectives.chosen],
+        "limits": [
+            f"at most {most / one.factor:g} {one.unit} {one.heading}"
+            for one, most in run.objectives.limits
+        ],
+        "scale": _scale(run.scale),
         "settings": dict(run.settings),
-        "candidates": _candidates(evaluations, networks, row_of),
-        "front": [row_of[evaluation.key] for evaluation in pareto_front(evaluations, run.min_psnr)],
+        "candidates": _candidates(evaluations, networks, row_of)
+        | {one.name: _numbers(one, evaluations) for one in run.objectives.added},
+        "front": [
+            row_of[evaluation.key]
+            for evaluation in pareto_front(evaluations, run.min_psnr, run.objectives)
+        ],
         "periods": _periods(evaluations, history),
         "traits": {
             trait: _trait(networks, history, trait)
@@ -75,10 +108,30 @@ def _run(run: Run) -> dict[str, Any]:
             "front": [networks.link_counts(period.front).tolist() for period in history],
         },
         "achievements": [
-            asdict(achievement) for achievement in achievements(evaluations, run.min_psnr)
+            asdict(achievement)
+            for achievement in achievements(evaluations, run.min_psnr, run.objectives)
         ],
         "failures": _failures(evaluations),
     }
+
+
+def _scale(scale: ObjectiveScale) -> list[dict[str, Any]]:
+    """Return the bounds of each objective as they are shown."""
+    return [
+        {
+            "name": one.heading,
+            "unit": one.unit,
+            "best": best / one.factor,
+            "worst": worst / one.factor,
+        }
+        for one, best, worst in zip(scale.objectives.chosen, scale.best, scale.worst, strict=True)
+    ]
+
+
+def _numbers(objective: Objective, evaluations: Sequence[Evaluation]) -> list[float]:
+    """Return an objective's numbers, to 6 digits."""
+    candidates = (one.candidate for one in evaluations)
+    return [float(f"{objective.measure(one.genome, one.cost):.6g}") for one in candidates]
 
 
 def _candidates(

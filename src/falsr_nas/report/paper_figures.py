@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objective import MULT_ADDS, PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
 from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.files import write_atomically
@@ -34,13 +36,9 @@ _FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = (
     "#8a8f98",
 )
 _FRONT = "#D55E00"
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
 
-OBJECTIVES = (
-    "MSE on the validation images",
-    "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)",
-    "parameters (K)",
-)
-_UNITS = np.array([1.0, 1e9, 1e3])
+MSE_LABEL = "MSE on the validation images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ def peers_figure(
             )
     _finish(axes)
     label_decades(axes)
-    axes.set_xlabel(OBJECTIVES[1], color=_TEXT)
+    axes.set_xlabel(MULT_ADDS.axis, color=_TEXT)
     axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=_TEXT)
     axes.margins(0.09, 0.1)
     for row, (name, front) in enumerate((fronts or {}).items()):
@@ -127,30 +125,48 @@ def peers_figure(
     return figure
 
 
-def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None = None) -> Figure:
-    """Plot the paper's Figure 6: all networks of a search in three panels, one per two objectives.
+def objectives_figure(
+    evaluations: Sequence[Evaluation],
+    min_psnr: float | None = None,
+    objectives: Objectives = PAPER_OBJECTIVES,
+) -> Figure:
+    """Plot the paper's Figure 6: all networks of a search, in a panel per two objectives.
+
+    These are the MSE against each cost, then pairs of costs: three panels by default.
 
     Colours go from the first generation (pale) to the last (dark). The line is the front of the
-    two objectives of the panel, dots are the front of all three. Very bad MSE values (beyond
+    two objectives of the panel, dots are the front of all. Very bad MSE values (beyond
     Tukey's outer fence) are outside of the panel, and their number is shown.
 
     Args:
         evaluations: all evaluations of the search.
         min_psnr: dB that a network must reach to be on a front; None for no limit.
+        objectives: of the search; mult-adds and parameters are shown where PSNR is all.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4.3), layout="constrained", facecolor="white")
-    known, front = scored(evaluations), pareto_front(evaluations, min_psnr)
-    points, best = objective_matrix(known) / _UNITS, objective_matrix(front) / _UNITS
+    if not objectives.costs:
+        objectives = PAPER_OBJECTIVES
+    costs = objectives.costs
+    units = np.array([1.0, *(one.minimised(one.factor) for one in costs)])  # as they are shown
+    labels = (MSE_LABEL, *(one.axis for one in costs))
+    logarithmic = (False, *(one.logarithmic for one in costs))
+    pairs = [(x, 0) for x in range(1, len(labels))]
+    pairs += itertools.combinations(range(1, len(labels)), 2)
+    figure = Figure(figsize=(4 * len(pairs), 4.3), layout="constrained", facecolor="white")
+    known, front = scored(evaluations), pareto_front(evaluations, min_psnr, objectives)
+    points = objective_matrix(known, objectives) / units
+    best = objective_matrix(front, objectives) / units
     generations = np.array([evaluation.candidate.generation for evaluation in known])
-    feasible = objective_matrix(scored(evaluations, min_psnr)) / _UNITS
-    for axes, (x, y) in zip(figure.subplots(1, 3), ((1, 0), (2, 0), (1, 2)), strict=True):
-        axes.set_xscale("log")
-        if y:
+    feasible = objective_matrix(scored(evaluations, min_psnr), objectives)
+    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+    for axes, (x, y) in zip(panels, pairs, strict=True):
+        if logarithmic[x]:
+            axes.set_xscale("log")
+        if logarithmic[y]:
             axes.set_yscale("log")
-        axes.set_xlabel(OBJECTIVES[x], color=_TEXT)
-        axes.set_ylabel(OBJECTIVES[y], color=_TEXT)
+        axes.set_xlabel(labels[x], color=_TEXT)
+        axes.set_ylabel(labels[y], color=_TEXT)
         _finish(axes)
         if not len(points):
             axes.annotate(
@@ -181,9 +197,9 @@ def objectives_figure(evaluations: Sequence[Evaluation], min_psnr: float | None 
             mec="white",
             color=_FRONT,
             zorder=4,
-            label="front of all three",
+            label=f"front of all {_NUMBERS.get(len(labels), len(labels))}",
         )
-        pair = lower_left(feasible[:, [x, y]])
+        pair = lower_left(feasible[:, [x, y]]) / units[[x, y]]
         axes.plot(
             *pair.T,
             drawstyle="steps-post",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
 from falsr_nas.files import write_atomically
 
@@ -34,8 +35,12 @@ included, and ``rung`` the rung at which the candidate's training ended in the s
 """
 
 
-def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
+def write_pareto_csv(
+    path: Path, front: Sequence[Evaluation], objectives: Objectives = PAPER_OBJECTIVES
+) -> None:
     """Write a front as CSV with the columns of :data:`COLUMNS`, in the given order.
+
+    Other objectives of the search, such as ``latency`` in ms, have columns after them.
 
     Numbers have all their digits and lines end in LF, so equal fronts give equal files.
 
@@ -44,9 +49,10 @@ def write_pareto_csv(path: Path, front: Sequence[Evaluation]) -> None:
         ValueError: an evaluation has no score.
     """
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = (*COLUMNS, *(one.name for one in objectives.added))
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    table.writerows(_row(evaluation) for evaluation in front)
+    table.writerows(_row(evaluation, objectives) for evaluation in front)
     write_atomically(path, text.getvalue().encode())
 
 
@@ -69,29 +75,24 @@ def write_pareto_json(
     Raises:
         UserError: the file cannot be written.
     """
+    objectives = scale.objectives
     summary = summarise(evaluations, scale, min_psnr)
+    front = pareto_front(evaluations, min_psnr, objectives)
+    names = [one.name for one in objectives.chosen]
     content = {
         "candidates": summary.candidates,
         "failures": summary.failures,
         "generations": summary.generation + 1,
         "min_psnr": min_psnr,
         "hypervolume": summary.hypervolume,
-        "reference": {
-            "psnr": scale.psnr[0],
-            "mult_adds": scale.heaviest.mult_adds,
-            "params": scale.heaviest.params,
-        },
-        "ideal": {
-            "psnr": scale.psnr[1],
-            "mult_adds": scale.lightest.mult_adds,
-            "params": scale.lightest.params,
-        },
-        "front": [_entry(evaluation) for evaluation in pareto_front(evaluations, min_psnr)],
+        "reference": dict(zip(names, scale.worst, strict=True)),
+        "ideal": dict(zip(names, scale.best, strict=True)),
+        "front": [_entry(evaluation, objectives) for evaluation in front],
     }
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _row(evaluation: Evaluation) -> dict[str, Any]:
+def _row(evaluation: Evaluation, objectives: Objectives) -> dict[str, Any]:
     candidate, outcome = evaluation.candidate, evaluation.outcome
     if not isinstance(outcome, Score):
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
@@ -107,14 +108,15 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         "scores": outcome.count,
         "steps": outcome.steps,
         "rung": evaluation.rung,
+        **objectives.row(evaluation),
     }
 
 
-def _entry(evaluation: Evaluation) -> dict[str, Any]:
+def _entry(evaluation: Evaluation, objectives: Objectives) -> dict[str, Any]:
     candidate = evaluation.candidate
     origin = {
         "operators": candidate.origin.operators,
         "parents": candidate.origin.parents,
         "log_prob": candidate.origin.log_prob,
     }
-    return {**_row(evaluation), "network": candidate.genome.to_json(), "origin": origin}
+    return {**_row(evaluation, objectives), "network": candidate.genome.to_json(), "origin": origin}

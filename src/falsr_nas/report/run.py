@@ -10,6 +10,7 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.fresh import reported_evaluations
+from falsr_nas.archive.objective import Objectives, objectives_of
 from falsr_nas.archive.objectives import WIDE_PSNR_RANGE, ObjectiveScale
 from falsr_nas.archive.store import Store
 from falsr_nas.space.ends import SCALE
@@ -35,6 +36,11 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def objectives(self) -> Objectives:
+        """What it optimises."""
+        return self.scale.objectives
+
+    @property
     def upscaling(self) -> int:
         """Upscaling factor of its networks; 2 where there is none yet."""
         return self.evaluations[0].candidate.genome.scale if self.evaluations else SCALE
@@ -49,7 +55,8 @@ def read_run(folder: Path) -> Run:
     with Store(folder / "search.db") as store:
         settings = store.config
         min_psnr = settings.get("constraints.min_psnr")
-        evaluations = reported_evaluations(store, min_psnr)
+        objectives = objectives_of(settings, store.profile)
+        evaluations = reported_evaluations(store, min_psnr, objectives)
         psnr_range = store.psnr_range or WIDE_PSNR_RANGE
     choices = {
         name.removeprefix("space."): value
@@ -57,7 +64,7 @@ def read_run(folder: Path) -> Run:
         if name.startswith("space.")
     }
     limit = settings.get("constraints.max_mult_adds")
-    scale = ObjectiveScale.of_space(SearchSpace(**choices), limit, psnr_range)
+    scale = ObjectiveScale.of_space(SearchSpace(**choices), limit, psnr_range, objectives)
     return Run(folder.resolve().name, evaluations, scale, min_psnr, settings)
 
 

@@ -31,9 +31,18 @@ def write_report(folder: Path, run: Run) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    write_pareto_csv(folder / "pareto.csv", pareto_front(run.evaluations, run.min_psnr))
+    write_pareto_csv(
+        folder / "pareto.csv",
+        pareto_front(run.evaluations, run.min_psnr, run.objectives),
+        run.objectives,
+    )
     write_pareto_json(folder / "pareto.json", run.evaluations, run.scale, run.min_psnr)
-    write_pareto_png(folder / "pareto.png", run.evaluations, min_psnr=run.min_psnr)
+    write_pareto_png(
+        folder / "pareto.png",
+        run.evaluations,
+        min_psnr=run.min_psnr,
+        objectives=run.objectives,
+    )
     write_page(folder / "report.html", [run])
 
 
@@ -80,7 +89,7 @@ class ReportWriter:
 
     def _write(self) -> None:
         name, store = self._folder.resolve().name, self._store
-        evaluations = reported_evaluations(store, self._min_psnr)
+        evaluations = reported_evaluations(store, self._min_psnr, self._scale.objectives)
         run = Run(name, evaluations, self._scale, self._min_psnr, store.config)
         write_report(self._folder, run)
         if failures := store.failures():

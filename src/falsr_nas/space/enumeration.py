@@ -1,4 +1,4 @@
-"""The lightest and the heaviest network of a space, and all networks up to a limit of mult-adds.
+"""Light and heavy networks of a space, and all networks up to a limit of mult-adds.
 
 Controllers enumerate networks where random draws find no new one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from falsr_nas.space.cost import (
     cell_mult_adds,
@@ -19,6 +20,9 @@ from falsr_nas.space.cost import (
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def _end_mult_adds(ends: Ends, inputs: int) -> int:
@@ -96,6 +100,21 @@ def _link_up(
         for chosen in itertools.combinations(range(space.bits), count):
             if sum(mult_adds[i] for i in chosen) <= budget:
                 yield space.genome(chain, [int(i in chosen) for i in range(space.bits)], ends)
+
+
+def draw_light(space: SearchSpace, rng: np.random.Generator) -> Genome:
+    """Draw a genome that is probably lighter than a uniform draw, by a random degree.
+
+    Each cell is the one with the fewest mult-adds of 1, 2, 4, 8 or 16 uniform draws, and links have
+    a random probability. Uniform draws, of which all have about half of the links, are hardly ever
+    light.
+    """
+    count, p_link = 2 ** int(rng.integers(5)), rng.random()
+    cells = []
+    for _ in range(space.n):
+        drawn = [space.cells[i] for i in rng.integers(len(space.cells), size=count)]
+        cells.append(min(drawn, key=lambda cell: cell_mult_adds(cell, cell.channels)))
+    return space.genome(cells, rng.random(space.bits) < p_link, space.sample_ends(rng))
 
 
 def _mult_adds(genome: Genome) -> int:

@@ -228,7 +228,9 @@ class SearchMonitor:
         if self._unreported:
             self._report()
         self._progress.stop()
-        self._tracker.finish(self._evaluations, pareto_front(self._evaluations, self._min_psnr))
+        objectives = self._scale.objectives
+        front = pareto_front(self._evaluations, self._min_psnr, objectives)
+        self._tracker.finish(self._evaluations, front, objectives)
 
     def _report(self) -> None:
         summary = self._summary()

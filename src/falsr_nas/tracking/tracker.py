@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ class Tracker(Protocol):
         """Record the summary after a generation."""
         ...
 
-    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+    def finish(
+        self,
+        evaluations: Sequence[Evaluation],
+        front: Sequence[Evaluation],
+        objectives: Objectives = PAPER_OBJECTIVES,
+    ) -> None:
         """Record all evaluations and the front at the end of the search."""
         ...
 
@@ -33,7 +39,12 @@ class NoTracker:
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         """Do nothing."""
 
-    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+    def finish(
+        self,
+        evaluations: Sequence[Evaluation],
+        front: Sequence[Evaluation],
+        objectives: Objectives = PAPER_OBJECTIVES,
+    ) -> None:
         """Do nothing."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.tracking.settings import TrackingSettings
@@ -136,16 +137,22 @@ class WandbTracker(_WandbRun):
         }
         self._try(lambda run: run.log(present, step=summary.generation))
 
-    def finish(self, evaluations: Sequence[Evaluation], front: Sequence[Evaluation]) -> None:
+    def finish(
+        self,
+        evaluations: Sequence[Evaluation],
+        front: Sequence[Evaluation],
+        objectives: Objectives = PAPER_OBJECTIVES,
+    ) -> None:
         """Log the evaluations, the front and two plots of the front.
 
         The tables are ``all_candidates`` (with ``all_candidates_2`` and so on after every 10,000
-        rows) and ``front``; the plots are ``front_mult_adds`` and ``front_params``.
+        rows) and ``front``; the plots are ``front_mult_adds``, ``front_params`` and so on, one for
+        each cost that the search shows.
         """
         if evaluations:
             self._try(
                 lambda run: run.log(
-                    dict(_tables(evaluations, front)),
+                    dict(_tables(evaluations, front, objectives)),
                     step=max(e.candidate.generation for e in evaluations),
                 )
             )
@@ -211,26 +218,26 @@ def _run_id(run_dir: Path) -> str:
 
 
 def _tables(
-    evaluations: Sequence[Evaluation], front: Sequence[Evaluation]
+    evaluations: Sequence[Evaluation], front: Sequence[Evaluation], objectives: Objectives
 ) -> Iterator[tuple[str, Any]]:
     import wandb
 
+    columns: list[str | int] = [*_COLUMNS, *(one.name for one in objectives.added)]
+
+    def table(rows: Sequence[Evaluation]) -> wandb.Table:
+        data = [(*_row(one), *objectives.row(one).values()) for one in rows]
+        return wandb.Table(columns=columns, data=data)
+
     for part, start in enumerate(range(0, len(evaluations), _TABLE_ROWS)):
-        rows = [_row(evaluation) for evaluation in evaluations[start : start + _TABLE_ROWS]]
+        name = f"all_candidates_{part + 1}" if part else "all_candidates"
+        yield name, table(evaluations[start : start + _TABLE_ROWS])
+    yield "front", table(front)
+    for cost in objectives.shown:
+        title = f"Pareto front: PSNR (dB) against {cost.label}"
         yield (
-            f"all_candidates_{part + 1}" if part else "all_candidates",
-            wandb.Table(columns=list(_COLUMNS), data=rows),
+            f"front_{cost.name}",
+            wandb.plot.scatter(table(front), cost.name, "psnr", title=title),
         )
-    yield (
-        "front",
-        wandb.Table(columns=list(_COLUMNS), data=[_row(evaluation) for evaluation in front]),
-    )
-    for cost, title in (
-        ("mult_adds", "Pareto front: PSNR (dB) against mult-adds"),
-        ("params", "Pareto front: PSNR (dB) against parameters"),
-    ):
-        table = wandb.Table(columns=list(_COLUMNS), data=[_row(evaluation) for evaluation in front])
-        yield f"front_{cost}", wandb.plot.scatter(table, cost, "psnr", title=title)
 
 
 def _row(evaluation: Evaluation) -> tuple[Any, ...]:

@@ -39,8 +39,7 @@ function badges(run, row, withRun) {
 function scores(run, row) {
   const { c } = run;
   const facts = [
-    ["mult-adds", `${giga(c.mult_adds[row])} G`],
-    ["parameters", c.params[row].toLocaleString("en")],
+    ...COSTS.map((cost) => [cost.heading, shownCost(cost, run, row)]),
     ["links", String(run.linkCount(row))],
   ];
   if (run.scored(row))
@@ -219,7 +218,7 @@ function chip(run, row, onChoose) {
       onclick: () => onChoose(run, row),
     },
     element("code", {}, run.c.key[row].slice(0, 8)),
-    ` ${score}, ${giga(run.c.mult_adds[row])} G`,
+    ` ${score}, ${shownCost(COSTS[0], run, row)}`,
   );
 }
 

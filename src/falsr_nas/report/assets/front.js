@@ -1,9 +1,5 @@
 // PSNR against cost: all candidates on a canvas, and the front as points for mouse and keyboard.
 
-const COSTS = {
-  mult_adds: { label: "mult-adds at 1280×720 output (G)", unit: 1e9 },
-  params: { label: "parameters (K)", unit: 1e3 },
-};
 const GENERATION_COLORS = 8;
 
 class FrontChart {
@@ -12,7 +8,7 @@ class FrontChart {
       runs,
       peers,
       onChoose,
-      cost: "mult_adds",
+      cost: COSTS[0],
       chosen: null,
       hidden: new Set(),
     });
@@ -27,7 +23,7 @@ class FrontChart {
     const height = Math.round(Math.min(520, Math.max(320, width * 0.58)));
     this.box = { left: 48, right: width - 14, top: 44, bottom: height - 46 };
     const { left, right, top, bottom } = this.box;
-    const { unit, label } = COSTS[this.cost];
+    const { factor, label, logarithmic: onLogScale } = this.cost;
     const all = this.visible.flatMap((run) =>
       Array.from({ length: run.size }, (_, row) => [run, row]),
     );
@@ -37,20 +33,23 @@ class FrontChart {
       return;
     }
     let low = Infinity,
-      high = 0;
+      high = -Infinity;
     for (const [run, row] of all) {
-      const spent = run.c[this.cost][row] / unit;
+      const spent = run.c[this.cost.name][row] / factor;
       low = Math.min(low, spent);
       high = Math.max(high, spent);
     }
-    this.x = logarithmic([low / 1.12, high * 1.12], [left, right]);
+    const margin = 0.05 * (high - low) || 0.5;
+    this.x = onLogScale
+      ? logarithmic([low / 1.12, high * 1.12], [left, right])
+      : linear([low - margin, high + margin], [left, right]);
     const psnr = this.psnrDomain(points);
     this.y = linear(psnr, [bottom, top]);
     this.points = points
       .map(([run, row]) => ({
         run,
         row,
-        x: this.x(run.c[this.cost][row] / unit),
+        x: this.x(run.c[this.cost.name][row] / factor),
         y: this.y(run.c.psnr[row]),
       }))
       .filter((point) => point.y <= bottom + 1);
@@ -104,16 +103,18 @@ class FrontChart {
 
   drawPeers(svg) {
     const { left, right, top } = this.box;
-    const { unit } = COSTS[this.cost];
+    const { name, factor } = this.cost;
     let end = -Infinity;
-    for (const peer of [...this.peers].sort((a, b) => a[this.cost] - b[this.cost])) {
-      const at = this.x(peer[this.cost] / unit);
+    // Published networks have mult-adds and parameters, but no latency on this device.
+    const known = this.peers.filter((peer) => name in peer);
+    for (const peer of known.sort((a, b) => a[name] - b[name])) {
+      const at = this.x(peer[name] / factor);
       if (at < left || at > right) continue;
       const mark = shape(
         "g",
         { class: "peer" },
         shape("path", { d: `M${at} ${top}v-6` }),
-        shape("title", {}, `cost of ${peer.name}: ${tidy(peer[this.cost] / unit)}`),
+        shape("title", {}, `cost of ${peer.name}: ${tidy(peer[name] / factor)}`),
       );
       if (at > end + 2) {
         const anchor = at + 70 > right ? "end" : "start";
@@ -166,7 +167,7 @@ class FrontChart {
     for (const [run, row] of all) {
       if (!run.scored(row))
         paint.fillRect(
-          this.x(run.c[this.cost][row] / COSTS[this.cost].unit) - 0.75,
+          this.x(run.c[this.cost.name][row] / this.cost.factor) - 0.75,
           this.box.bottom - 7,
           1.5,
           7,
@@ -176,9 +177,10 @@ class FrontChart {
 
   // The best PSNR up to each cost, as a step line.
   steps(run) {
+    const direction = this.cost.maximised ? -1 : 1;
     const front = this.points
       .filter((point) => point.run === run && run.onFront.has(point.row))
-      .sort((a, b) => a.x - b.x || a.y - b.y);
+      .sort((a, b) => (a.x - b.x) * direction || a.y - b.y);
     let path = "",
       best = Infinity;
     for (const { x, y } of front) {
@@ -188,7 +190,7 @@ class FrontChart {
     }
     return shape("path", {
       class: "steps",
-      d: path ? `${path}H${this.box.right}` : "",
+      d: path ? `${path}H${this.cost.maximised ? this.box.left : this.box.right}` : "",
       color: run.color,
     });
   }
@@ -284,7 +286,7 @@ class FrontChart {
 
   place(run, row) {
     return {
-      x: this.x(run.c[this.cost][row] / COSTS[this.cost].unit),
+      x: this.x(run.c[this.cost.name][row] / this.cost.factor),
       y: Math.min(this.y(run.c.psnr[row]), this.box.bottom),
     };
   }
@@ -316,8 +318,9 @@ class FrontChart {
 }
 
 const inWords = (run, row) =>
-  `${run.psnrText(row, 2)}, ${giga(run.c.mult_adds[row])} G mult-adds, ` +
-  `${kilo(run.c.params[row])} K parameters`;
+  [run.psnrText(row, 2), ...COSTS.map((cost) => `${shownCost(cost, run, row)} ${cost.heading}`)].join(
+    ", ",
+  );
 
 // The lines of a candidate's tooltip.
 function describeCandidate(run, row, withRun) {
@@ -333,7 +336,7 @@ function describeCandidate(run, row, withRun) {
     element(
       "strong",
       {},
-      `${score}  ·  ${giga(run.c.mult_adds[row])} G  ·  ${kilo(run.c.params[row])} K`,
+      [score, ...COSTS.map((cost) => shownCost(cost, run, row))].join("  ·  "),
     ),
     (withRun ? `${run.name}, ` : "") +
       `generation ${run.c.generation[row]}, ${madeBy(run.operators(row))}`,

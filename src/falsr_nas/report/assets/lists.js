@@ -1,18 +1,22 @@
 // Tables and lists: the front, results of the operators, failures, settings.
 
-const FRONT_COLUMNS = [
+const frontColumns = () => [
   ["PSNR dB", (run, row) => run.c.psnr[row], (value) => value.toFixed(3)],
-  ["mult-adds G", (run, row) => run.c.mult_adds[row], giga],
-  ["params K", (run, row) => run.c.params[row], kilo],
+  ...COSTS.map(({ name, heading, unit, factor }) => [
+    `${heading} ${unit}`,
+    (run, row) => run.c[name][row],
+    (value) => significant(value / factor),
+  ]),
   ["links", (run, row) => run.linkCount(row), String],
   ["generation", (run, row) => run.c.generation[row], String],
 ];
 
 function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
-  const value = FRONT_COLUMNS[sortBy][1];
+  const columns = frontColumns();
+  const value = columns[sortBy][1];
   const rows = runs.flatMap((run) => run.front.map((row) => [run, row]));
   rows.sort((a, b) => (value(...a) - value(...b)) * (descending ? -1 : 1));
-  const heads = FRONT_COLUMNS.map(([name], i) =>
+  const heads = columns.map(([name], i) =>
     element(
       "th",
       {
@@ -52,7 +56,7 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
         },
       },
       element("th", { scope: "row" }, runs.length > 1 ? colorPatch(run.color) : null, button),
-      ...FRONT_COLUMNS.map(([, read, format]) => element("td", {}, format(read(run, row)))),
+      ...columns.map(([, read, format]) => element("td", {}, format(read(run, row)))),
       element("td", { class: "text" }, compactNetwork(run, row)),
       element("td", { class: "text" }, madeBy(run.operators(row))),
     );

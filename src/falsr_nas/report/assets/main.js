@@ -2,6 +2,7 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUNS = DATA.runs.map((run, index) => new Run(run, index));
+const COSTS = DATA.costs; // all that is shown beside PSNR, the first one orders fronts
 const MANY = RUNS.length > 1;
 const state = { run: RUNS[0], of: "made", axis: "evaluations" };
 const at = (selector) => document.querySelector(selector);
@@ -22,6 +23,7 @@ function settingsInShort(run) {
   const limits = [];
   if (run.settings["constraints.max_mult_adds"])
     limits.push(`at most ${run.settings["constraints.max_mult_adds"]} G mult-adds`);
+  limits.push(...run.limits);
   if (run.min_psnr !== null) limits.push(`at least ${run.min_psnr} dB`);
   return limits.length ? `; ${limits.join(", ")}` : "";
 }
@@ -141,13 +143,13 @@ function growth() {
       },
     ),
   );
-  const { psnr, heaviest } = RUNS[0].scale;
+  const [psnr, ...costs] = RUNS[0].scale;
+  const corner = (end) =>
+    listed([psnr, ...costs].map((one) => `${significantOrWhole(one[end])} ${one.unit} ${one.name}`));
   note(
     "growth",
     "Hypervolume: the share of a fixed box that the front dominates. The box extends " +
-      `from ${psnr[0]} dB, ${giga(heaviest.mult_adds)} G mult-adds ` +
-      `and ${kilo(heaviest.params)} K parameters ` +
-      `to ${psnr[1]} dB and the costs of the smallest network, with costs on a log scale.` +
+      `from ${corner("worst")} to ${corner("best")}, with costs on a log scale.` +
       (comparable(RUNS)
         ? ""
         : " These searches have different spaces: their hypervolumes cannot be compared."),
@@ -166,6 +168,10 @@ function growth() {
     );
   });
 }
+
+const significantOrWhole = (value) => (Number.isInteger(value) ? String(value) : significant(value));
+const listed = (words) =>
+  words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}` : words[0];
 
 const runDrawings = [];
 
@@ -207,7 +213,7 @@ function composition() {
   );
   note(
     "operators",
-    "Entered the front: no earlier candidate was as good in PSNR, mult-adds and parameters. " +
+    "Entered the front: no earlier candidate was as good in all objectives. " +
       "Became parents: survived the controller's selection and had children.",
   );
   for (const trait of new Set(RUNS.flatMap((run) => Object.keys(run.traits)))) {
@@ -230,11 +236,8 @@ function frontSection() {
   at("#front .controls").append(
     choice(
       "Cost",
-      [
-        ["mult_adds", "mult-adds"],
-        ["params", "parameters"],
-      ],
-      "mult_adds",
+      COSTS.map((cost) => [cost, cost.heading]),
+      COSTS[0],
       (cost) => {
         front.cost = cost;
         front.redraw();
@@ -246,7 +249,7 @@ function frontSection() {
     : "Colours: from the first generation (pale) to the last (dark).";
   note(
     "front",
-    `All candidates, and the Pareto front of PSNR, mult-adds and parameters. ${colors} ` +
+    `All candidates, and the Pareto front of ${listed(RUNS[0].objectives)}. ${colors} ` +
       "Hover over a network to see its cells, and click it to see its architecture. " +
       "Tab and the arrow keys move along the front.",
   );

@@ -143,8 +143,8 @@ class Run {
 const shortName = (cell) => cell.replaceAll("_", " ");
 const kindOf = (cell) => cell.split("_")[0].replace(/[A-Z]\d+$/, ""); // e.g. groupCon
 const madeBy = (operators) => operators.map((name) => name.replaceAll("_", " ")).join(" + ");
-const giga = (multAdds) => significant(multAdds / 1e9);
-const kilo = (params) => significant(params / 1e3);
+const shownCost = ({ name, factor, unit }, run, row) =>
+  `${significant(run.c[name][row] / factor)} ${unit}`.trim();
 const significant = (value) =>
   value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4);
 const percent = (share) =>

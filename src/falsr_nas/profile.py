@@ -1,0 +1,184 @@
+"""``python -m falsr_nas.profile output=device.json``: measure a profile of this device.
+
+It tells how long layers take; a search predicts the latency of its networks from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from omegaconf import MISSING
+
+from falsr_nas.cli.command import run_command
+from falsr_nas.cli.config import Schemas
+from falsr_nas.cli.settings import CommandSettings
+from falsr_nas.errors import UserError
+from falsr_nas.plugins import load_plugins
+from falsr_nas.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from falsr_nas.space.latency import LatencyProfile
+
+BACKENDS = ("onnxruntime", "torch", "ncnn")
+"""What can run the networks, all on the processor."""
+
+GOOD_ERROR, GOOD_CORRELATION = 0.1, 0.95
+"""Median error and rank correlation beyond which a profile is said to be doubtful; our choice."""
+
+
+@dataclass(frozen=True)
+class ProfileConfig(CommandSettings):
+    """Settings of the command.
+
+    Attributes:
+        output: the file to write.
+        space: the search space whose layers are measured.
+        backend: what runs the networks: one of BACKENDS.
+        width: of the upscaled image in pixels.
+        height: of the upscaled image in pixels.
+        threads: number of processor threads, or None for all.
+        minutes: time for the samples; converting the models takes longer, and one round of samples
+            is taken in any case.
+        networks: how many networks the prediction is fitted to.
+        held_out: how many other networks its error is measured on.
+        seed: seed of the networks.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+    """
+
+    output: str = MISSING
+    space: SearchSpace = field(default_factory=SearchSpace)
+    backend: str = BACKENDS[0]
+    width: int = 1280
+    height: int = 720
+    threads: int | None = None
+    minutes: float = 10.0
+    networks: int = 40
+    held_out: int = 20
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UserError(f"backend is {self.backend!r}: choose one of {', '.join(BACKENDS)}")
+        least = {"width": 8, "height": 8, "threads": 1, "networks": 2, "held_out": 2, "seed": 0}
+        for name, bound in least.items():
+            if (value := getattr(self, name)) is not None and value < bound:
+                raise UserError(f"{name} is {value}: it must be at least {bound}")
+        if self.minutes < 0:
+            raise UserError(f"minutes is {self.minutes:g}: it must not be negative")
+
+
+def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
+    """Measure the profile of this device and write it.
+
+    Args:
+        config: the settings.
+        progress: whether to show the progress on standard error.
+
+    Raises:
+        UserError: the backend is not installed, or the file cannot be written.
+    """
+    import torch
+
+    from falsr_nas.benchmark.device import Plan, measure_device
+    from falsr_nas.files import make_folder, write_atomically
+    from falsr_nas.inference.threads import processor_threads
+
+    load_plugins(config.plugins)
+    output = Path(config.output).expanduser()
+    make_folder(output.parent)  # not after all the measuring
+    with processor_threads(config.threads), PhaseProgress(quiet=not progress) as shown:
+        plan = Plan(
+            config.backend,
+            config.width,
+            config.height,
+            torch.get_num_threads(),
+            60 * config.minutes,
+            config.networks,
+            config.held_out,
+            config.seed,
+        )
+        measured = measure_device(config.space, plan, shown.show)
+    write_atomically(output, measured.to_json().encode())
+    return measured
+
+
+class PhaseProgress:
+    """Shows phases with counts on standard error: a live line in a terminal, else a line per phase.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.status import Status
+
+        self._console = Console(stderr=True, quiet=quiet)
+        status = Status("starting", console=self._console)
+        self._status = status if self._console.is_terminal else None
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of a phase are done."""
+        if self._status:
+            self._status.update(f"{phase}: {done} of {total}")
+        elif phase != self._phase:
+            self._console.print(f"{phase}: {total}", highlight=False)
+        self._phase = phase
+
+
+def _command(config: ProfileConfig) -> None:
+    """Measure, then print what was measured and how well it predicts."""
+    from falsr_nas.inference.memory import keep_freed_memory
+
+    keep_freed_memory()
+    measured = profile(config, progress=True)
+    layers = sum(map(len, measured.table.values()))
+    error = measured.error
+    print(
+        f"{config.output}: {measured.backend} {measured.versions[measured.backend]} on"
+        f" {measured.cpu}, threads={measured.threads}, {measured.width}x{measured.height}:"
+        f" {layers} layers and {config.networks} networks"
+    )
+    print(
+        f"{len(error.measured)} other networks of {min(error.measured):.3g} to"
+        f" {max(error.measured):.3g} ms: median error {error.median:.1%}, rank correlation"
+        f" (Spearman) {error.spearman:.3f}"
+    )
+    if error.median > GOOD_ERROR or error.spearman < GOOD_CORRELATION:
+        print(
+            "this is a doubtful profile: measure again while nothing else runs, or with more"
+            " minutes=... and networks=...",
+            file=sys.stderr,
+        )
+
+
+def main() -> None:
+    """Run the command."""
+    run_command(
+        "profile", Schemas(ProfileConfig, {"space": {"falsr": SearchSpace}}), _command, ("output",)
+    )
+
+
+if __name__ == "__main__":
+    main()

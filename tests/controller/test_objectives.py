@@ -1,0 +1,140 @@
+"""Every controller with other objectives than the paper's, and with limits on their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.objective import Objectives, objectives_of
+from falsr_nas.archive.objectives import ObjectiveScale, hypervolume
+from falsr_nas.controller.controller import Controller
+from falsr_nas.controller.halving import ranked, survivors
+from falsr_nas.controller.settings import (
+    CONTROLLERS,
+    Constraints,
+)
+from falsr_nas.errors import UserError
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.space.search_space import SearchSpace
+from made_profile import made_profile
+
+SPACE = SearchSpace()
+PROFILE = made_profile(SPACE)
+EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=4), seed=3)
+LIMIT = 210.0  # ms: a sixth of uniform draws are faster
+TIMED = objectives_of(
+    {"objectives": ["psnr", "latency"], "constraints.max_latency_ms": LIMIT}, PROFILE
+)
+QUALITY = Objectives(())
+ALL = sorted(CONTROLLERS.schemas)
+EXACT = [name for name in ALL if name != "optuna"]  # whose generators' state cannot be saved
+
+
+def made(
+    name: str = "random", objectives: Objectives = TIMED, seed: int = 0, space=SPACE
+) -> Controller:
+    if name in ("pymoo", "optuna"):
+        pytest.importorskip(name)
+    settings = CONTROLLERS.schemas[name](population_size=8)
+    rng = np.random.default_rng(seed)
+    return CONTROLLERS.build(settings, space, Constraints(min_psnr=26), rng, objectives)
+
+
+def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
+    return [Evaluation(one, EVALUATOR.evaluate(one)) for one in candidates]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("objectives", [TIMED, QUALITY], ids=["latency", "psnr alone"])
+def test_networks_above_a_limit_are_never_proposed(name: str, objectives: Objectives) -> None:
+    search, keys = made(name, objectives), set()
+    for _ in range(6):
+        candidates = search.ask(8)
+        assert len(candidates) == 8
+        for one in candidates:
+            assert objectives is QUALITY or PROFILE.latency(one.genome) <= LIMIT
+        keys |= {one.key for one in candidates}
+        search.tell(evaluate(candidates))
+    assert len(keys) == 48
+
+
+@pytest.mark.parametrize("name", ["random", "screening"])
+def test_a_limit_that_no_uniform_draw_meets_still_gives_different_networks(name: str) -> None:
+    limit = 80.0
+    rng = np.random.default_rng(0)
+    assert min(PROFILE.latency(SPACE.sample(rng)) for _ in range(300)) > limit
+    found = made(name, objectives_of({"constraints.max_latency_ms": limit}, PROFILE)).ask(12)
+    assert len(found) == 12
+    assert max(PROFILE.latency(one.genome) for one in found) <= limit
+    assert len({one.genome.cells for one in found}) == 12
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("in_flight", [0, 3])
+def test_a_restored_controller_continues_as_the_saved_one(name: str, in_flight: int) -> None:
+    saved, told = made(name), []
+    for _ in range(7):
+        told += evaluate(saved.ask(8))
+        saved.tell(told[-8:])
+    pending = saved.ask(in_flight)
+    restored = made(name, seed=99)
+    restored.restore(json.loads(json.dumps(saved.state())), told, pending)
+    if pending:
+        for search in (saved, restored):
+            search.tell(evaluate(pending))
+    for _ in range(3):
+        candidates = saved.ask(8)
+        assert restored.ask(8) == candidates
+        for search in (saved, restored):
+            search.tell(evaluate(candidates))
+
+
+def test_screening_finds_more_than_random_search() -> None:
+    scale = ObjectiveScale.of_space(SPACE, None, (26.0, 36.0), TIMED)
+    volumes = {}
+    for name in ("screening", "random"):
+        search, told = made(name), []
+        for _ in range(10):
+            new = evaluate(search.ask(8))
+            search.tell(new)
+            told += new
+        volumes[name] = hypervolume(told, scale)
+    assert volumes["screening"] > volumes["random"]
+
+
+def test_rungs_keep_the_fast_ones() -> None:
+    told = evaluate(made().ask(20))
+    order = ranked(told, Constraints(), TIMED)
+    fastest = min(told, key=lambda one: PROFILE.latency(one.candidate.genome))
+    best = max(told, key=lambda one: one.score.psnr if one.score else 0)
+    assert {fastest.key, best.key} <= {one.key for one in order[:6]}
+    alone = ranked(told, Constraints(), QUALITY)
+    assert [one.score.psnr for one in alone] == sorted(
+        (one.score.psnr for one in told), reverse=True
+    )
+    assert survivors(told, 1, Constraints(), QUALITY) == [best]
+
+
+def test_limits_that_no_network_meets_are_refused() -> None:
+    for settings, message in (
+        ({"constraints.max_latency_ms": 0.001}, "the limit on latency predicted .* is 0.001 ms"),
+        ({"constraints.max_params": 0.01}, "the limit on parameters is 0.01 K, but .* or more"),
+    ):
+        with pytest.raises(UserError, match=message):
+            made("random", objectives_of(settings, PROFILE))
+
+
+def test_a_tiny_space_is_exhausted_under_a_limit() -> None:
+    space = SearchSpace(
+        n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
+    )
+    profile = made_profile(space)
+    everything = made("random", Objectives(), space=space).ask(1000)
+    latencies = {one.key: profile.latency(one.genome) for one in everything}
+    limit = float(np.median(list(latencies.values())))
+    limited = objectives_of({"constraints.max_latency_ms": limit}, profile)
+    found = made("random", limited, space=space).ask(1000)
+    assert {one.key for one in found} == {k for k, ms in latencies.items() if ms <= limit}
+    assert 0 < len(found) < len(everything)

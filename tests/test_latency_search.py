@@ -1,0 +1,210 @@
+"""Profiles and searches with latency as users run them: real processes, killed for real."""
+
+import csv
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from falsr_nas.archive.objectives import hypervolume
+from falsr_nas.report.run import read_run
+from falsr_nas.search import SearchConfig, search
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.latency import read_profile
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.train import TrainConfig, choose
+from made_profile import made_profile
+
+PROFILE = made_profile(SearchSpace())
+LIMIT = 220.0  # ms: a fifth of uniform draws are faster
+SETTINGS = (
+    "evaluator=synthetic",
+    "execution=inline",
+    "tracking=none",
+    "objectives=[psnr,latency]",
+    f"constraints.max_latency_ms={LIMIT}",
+    "controller.population_size=8",
+)
+
+
+def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"falsr_nas.{command}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+def refused(*arguments: str, command: str = "search") -> str:
+    done = run(command, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    path = tmp_path / "device.json"
+    path.write_text(PROFILE.to_json())
+    return path
+
+
+def count(run_dir: Path) -> int:
+    if not (run_dir / "search.db").exists():
+        return 0
+    with sqlite3.connect(run_dir / "search.db") as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # killed before the tables were made
+
+
+def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = (*SETTINGS, f"latency={device}", "candidates=80", "evaluator.seconds=0.02")
+    done = run("search", *arguments, f"run_dir={whole}")
+    assert done.returncode == 0, done.stderr
+    rng = random.Random(1)
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "falsr_nas.search", *arguments, f"run_dir={broken}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        enough = count(broken) + rng.randint(15, 25)
+        until = time.monotonic() + 200
+        while count(broken) < enough and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert 0 < count(broken) < 80
+    elsewhere = device.rename(tmp_path / "moved.json")  # its content counts, not its place
+    again = [*arguments[:-3], f"latency={elsewhere}", *arguments[-2:], f"run_dir={broken}"]
+    done = run("search", *again)
+    assert done.returncode == 0, done.stderr
+    assert (broken / "pareto.csv").read_bytes() == (whole / "pareto.csv").read_bytes()
+    assert "latency" in done.stdout
+    with (broken / "pareto.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    for row in rows:
+        assert float(row["latency"]) == PROFILE.latency(Genome.parse(row["genome"])) <= LIMIT
+    assert [float(row["latency"]) for row in rows] == sorted(float(row["latency"]) for row in rows)
+    assert [float(row["psnr"]) for row in rows] == sorted(float(row["psnr"]) for row in rows)
+    content = json.loads((broken / "pareto.json").read_text())
+    assert list(content["reference"]) == ["psnr", "latency"]
+    assert content["reference"]["latency"] == LIMIT
+    device.write_text(made_profile(SearchSpace(), speed=2).to_json())
+    message = refused(*arguments, f"run_dir={broken}")
+    assert "holds a search with other settings: latency is " in message
+    # The folder alone is enough: the profile is stored in it.
+    device.unlink()
+    elsewhere.unlink()
+    stored = read_run(broken)
+    assert hypervolume(stored.evaluations, stored.scale) == content["hypervolume"]
+    names = choose(TrainConfig(run_dir=str(broken), select="latency", n=1))
+    assert str(names[0][1]) == rows[0]["genome"]
+    done = run("report", f"run_dirs=[{broken}]", f"output={tmp_path / 'page.html'}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> None:
+    from falsr_nas.controller.settings import Constraints, NSGA2Settings
+    from falsr_nas.evaluation.settings import SyntheticSettings
+    from falsr_nas.execution.settings import InlineSettings
+
+    config = SearchConfig(
+        controller=NSGA2Settings(population_size=8),
+        evaluator=SyntheticSettings(),
+        execution=InlineSettings(),
+        constraints=Constraints(max_mult_adds=None, max_params=120),
+        objectives=("params", "psnr", "latency"),
+        latency=str(device),
+        candidates=24,
+        run_dir=str(tmp_path / "run"),
+    )
+    assert config.objectives == ("psnr", "params", "latency")
+    result = search(config)
+    for row in result.rows():
+        assert row["latency"] == PROFILE.latency(Genome.parse(str(row["genome"])))
+        assert row["params"] <= 120_000
+    assert list(result.front) == sorted(result.front, key=lambda one: one.candidate.cost.params)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("latency=none.json",), "cannot read none.json: No such file"),
+        (("latency=null",), "give latency=device.json"),
+        (("latency=wrong.json",), "wrong.json: not a profile of a device"),
+        (("space=tiny",), "the profile has no layer `conv outputs="),
+        (("space.scale=3",), "the profile is of networks for x2, space.scale is 3"),
+        (("objectives=[latency]",), "psnr must be one of them"),
+        (("objectives=[psnr,speed]",), "there is no 'speed': choose of psnr, mult_adds"),
+        (("objectives=[]",), "psnr must be one of them"),
+        (("constraints.max_latency_ms=0",), "give a positive number of ms"),
+        (("constraints.max_latency_ms=0.01",), "is 0.01 ms, but the networks of this space need"),
+        (("constraints.max_params=-1",), "give a positive number of K"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path,
+    device: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.json").write_text('{"sets": {}}')
+    replaced = [one.partition("=")[0] for one in settings]
+    kept = [
+        one for one in (*SETTINGS, "latency=device.json") if one.partition("=")[0] not in replaced
+    ]
+    assert message in refused(*kept, *settings, "candidates=4", "run_dir=run")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+def test_a_profile_of_a_small_space_is_measured_and_used(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend)
+    path = tmp_path / "new" / "device.json"
+    space = ("space.n=2", "space.channels=[4,8]", "space.stems=[8]", "space.repeats=[1]")
+    small = ("width=48", "height=32", "threads=1", "minutes=0", "networks=4", "held_out=3")
+    done = run("profile", f"output={path}", f"backend={backend}", *space, *small)
+    assert done.returncode == 0, done.stderr
+    profile = read_profile(path)
+    assert (profile.backend, profile.threads, profile.width, profile.height) == (backend, 1, 48, 32)
+    assert f"{path}: {backend} {profile.versions[backend]} on {profile.cpu}" in done.stdout
+    assert "3 other networks" in done.stdout
+    assert f"{profile.error.median:.1%}" in done.stdout
+    done = run(
+        "search",
+        *SETTINGS[:4],
+        *space,
+        f"latency={path}",
+        "controller=nsga2",
+        "controller.population_size=8",
+        "candidates=16",
+        f"run_dir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "latency" in (tmp_path / "run/pareto.csv").read_text()
+
+
+def test_mistakes_of_a_profile_are_one_line(tmp_path: Path) -> None:
+    for settings, message in (
+        ((), "output is required"),
+        (("output=d.json", "backend=tflite"), "choose one of onnxruntime, torch, ncnn"),
+        (("output=d.json", "width=0"), "width is 0: it must be at least 8"),
+        (("output=d.json", "minutes=-1"), "minutes is -1"),
+        ((f"output={tmp_path}/file/d.json",), "cannot make the folder"),
+    ):
+        (tmp_path / "file").touch()
+        assert message in refused(*settings, command="profile")
