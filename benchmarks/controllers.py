@@ -1,6 +1,12 @@
-"""Compare controllers on random landscapes by the true hypervolume of the front that they report.
+r"""Compare controllers on random landscapes by the true hypervolume of the front that they report.
 
     python benchmarks/controllers.py --controllers nsga2 screening --seeds 20 --evaluations 512
+
+The whole comparison, of which the last controllers need falsr-nas[compare]:
+
+    python benchmarks/controllers.py --evaluations 512 --reference screening --controllers \
+        screening reinforced reinforced-untrained nsga2 hybrid aging random optuna \
+        optuna-our-start optuna-tpe optuna-tpe-our-start pymoo pymoo-our-start
 
 Each seed has a landscape of its own (``evaluation/random_landscape.py``), with noise of 0.3 dB.
 After 256, 512, 1,024 and 2,048 evaluations, the networks of the front, by their scores with noise,
@@ -33,6 +39,7 @@ from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     AgingSettings,
+    ConditionalPolicySettings,
     Constraints,
     ControllerSettings,
     ExplorationSettings,
@@ -41,6 +48,8 @@ from falsr_nas.controller.settings import (
     OptunaSettings,
     PymooSettings,
     RandomSettings,
+    ReinforcedSettings,
+    Sampler,
     ScreeningSettings,
 )
 from falsr_nas.data.levels import mse_from_psnr
@@ -58,10 +67,13 @@ SPACE = SearchSpace()
 PAPER = NSGA2Settings(POPULATION)
 ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
 ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
+TPE = OptunaSettings(POPULATION, sampler=Sampler.tpe)
+UNTRAINED = ConditionalPolicySettings(imagined=0, batch_size=10**9)
 
 COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(POPULATION),
     "optuna": OptunaSettings(POPULATION),
+    "optuna-tpe": TPE,
     "pymoo": PymooSettings(POPULATION),
     "aging": AgingSettings(POPULATION),
     "nsga2": PAPER,
@@ -70,16 +82,16 @@ COMPARED: dict[str, ControllerSettings] = {
     "hybrid": HybridSettings(POPULATION),
     "screening": ScreeningSettings(POPULATION),
     "screening-plain": replace(PAPER, screening=20),
+    "reinforced": ReinforcedSettings(POPULATION),
+    "reinforced-untrained": ReinforcedSettings(POPULATION, policy=UNTRAINED),
     "screening-hybrid": HybridSettings(
         POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True
     ),
     "optuna-our-start": OptunaSettings(POPULATION),
+    "optuna-tpe-our-start": TPE,
     "pymoo-our-start": PymooSettings(POPULATION),
 }
 """Controllers by name; those named ``-our-start`` begin with the initial population of nsga2."""
-
-REFERENCE = "nsga2"
-"""The others are compared with it, paired by seed."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +200,7 @@ def read(path: Path) -> list[Row]:
     return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
+def summary(rows: Sequence[Row], reference: str) -> list[dict[str, object]]:
     """Return a row for each controller and mark: median and quartiles of the true hypervolume.
 
     With, paired by seed, wins and p of Wilcoxon's signed-rank test against the reference after as
@@ -197,7 +209,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
     true: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
     for row in rows:
         true[row.controller, row.evaluations][row.seed] = row.true
-    last = max(mark for name, mark in true if name == REFERENCE)
+    last = max((mark for name, mark in true if name == reference), default=0)
     table: list[dict[str, object]] = []
     for (name, mark), values in sorted(true.items(), key=lambda item: (item[0][1], item[0][0])):
         low, middle, high = np.percentile(list(values.values()), [25, 50, 75])
@@ -212,8 +224,8 @@ def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
                 "quartiles": [round(float(low), 4), round(float(high), 4)],
                 "median_denoised": round(float(np.median(corrected)), 4) if corrected else None,
                 "seconds": round(float(np.median([row.seconds for row in group])), 1),
-                "against_reference": paired(values, true[REFERENCE, mark]),
-                f"against_reference_at_{last}": paired(values, true[REFERENCE, last]),
+                "against_reference": paired(values, true[reference, mark]),
+                f"against_reference_at_{last}": paired(values, true[reference, last]),
             }
         )
     return table
@@ -309,6 +321,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=2048)
+    parser.add_argument(
+        "--reference",
+        default="nsga2",
+        choices=list(COMPARED),
+        help="the others are compared with it, paired by seed",
+    )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
     parser.add_argument("--time", action="store_true", help="only time ask and tell")
@@ -336,7 +354,7 @@ def main() -> None:
                 if row.evaluations > done.get((row.controller, row.seed), 0):
                     print(json.dumps(asdict(row)), file=file, flush=True)
     rows = read(path)
-    table = summary(rows)
+    table = summary(rows, options.reference)
     draw(options.out / "hypervolume.png", rows)
     (options.out / "summary.json").write_text(json.dumps(table, indent=2) + "\n")
     for entry in table:

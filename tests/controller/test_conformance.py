@@ -12,6 +12,7 @@ from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     AgingSettings,
+    ConditionalPolicySettings,
     Constraints,
     ControllerSettings,
     Crossover,
@@ -21,6 +22,8 @@ from falsr_nas.controller.settings import (
     OptunaSettings,
     PymooSettings,
     RandomSettings,
+    ReinforcedSettings,
+    Sampler,
     ScreeningSettings,
 )
 from falsr_nas.errors import UserError
@@ -53,6 +56,7 @@ needs = {
     )
     for name in ("pymoo", "optuna")
 }
+IMAGINED = ConditionalPolicySettings(imagined=512, batch_size=4)
 EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
     pytest.param(NSGA2Settings, id="nsga2"),
@@ -61,6 +65,11 @@ EXACT = [
     pytest.param(
         partial(NSGA2Settings, adaptive=True, exploration=ExplorationSettings(p_attribute=0.5)),
         id="nsga2-adaptive",
+    ),
+    pytest.param(partial(ReinforcedSettings, screening=3, policy=IMAGINED), id="reinforced"),
+    pytest.param(
+        partial(ReinforcedSettings, screening=1, policy=ConditionalPolicySettings(batch_size=4)),
+        id="reinforced-without-screening",
     ),
     pytest.param(partial(HybridSettings, screening=3), id="hybrid-screening"),
     pytest.param(partial(PymooSettings, screening=3), id="pymoo-screening", marks=needs["pymoo"]),
@@ -71,7 +80,8 @@ EXACT = [
 ]
 INEXACT = [pytest.param(OptunaSettings, id="optuna", marks=needs["optuna"])]
 """The state of Optuna's generators cannot be saved, so a restored search draws differently."""
-ALL = [*EXACT, *INEXACT]
+TPE = pytest.param(partial(OptunaSettings, sampler=Sampler.tpe), id="tpe", marks=needs["optuna"])
+ALL = [*EXACT, *INEXACT, TPE]
 
 
 def made(
@@ -251,7 +261,7 @@ def test_a_missing_library_is_reported_with_its_extra(
     for name in [
         name
         for name in sys.modules
-        if name.split(".")[0] == library or name == f"falsr_nas.controller.{library}_nsga2"
+        if name.split(".")[0] == library or name.startswith(f"falsr_nas.controller.{library}_")
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)

@@ -34,6 +34,7 @@ ADDED: dict[str, Any] = {
     "controller.adaptive": False,
     "controller.exploration.p_attribute": 0.0,
     "controller.generations": 1,
+    "controller.sampler": "nsga2",
     "evaluator.landscape": None,
     "objectives": ["psnr", "mult_adds", "params"],
     "latency": None,

@@ -9,4 +9,5 @@ from .settings import NSGA2Settings as NSGA2Settings
 from .settings import OptunaSettings as OptunaSettings
 from .settings import PymooSettings as PymooSettings
 from .settings import RandomSettings as RandomSettings
+from .settings import ReinforcedSettings as ReinforcedSettings
 from .settings import ScreeningSettings as ScreeningSettings

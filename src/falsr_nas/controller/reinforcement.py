@@ -6,7 +6,6 @@ of the parent's genes, the reward, its baseline, the entropy bonus, and Adam wit
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from torch import Tensor
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy import Policy, reinforce_loss
+from falsr_nas.controller.policy_weights import restore_weights, weights_state
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
 from falsr_nas.space.genome import Genome
@@ -138,14 +138,8 @@ class ReinforcedMutation:
 
     def state(self) -> dict[str, Any]:
         """Return weights, optimiser, baseline and the rewards not learnt from yet, as JSON."""
-        moments = [self.optimiser.state[p] for p in self.policy.parameters()]
-        learnt = bool(moments[0])
         return {
-            "weights": _pack([p.detach() for p in self.policy.parameters()]),
-            "updates": int(moments[0]["step"]) if learnt else 0,
-            "moments": [_pack([m[name] for m in moments]) for name in ("exp_avg", "exp_avg_sq")]
-            if learnt
-            else [],
+            **weights_state(self.policy, self.optimiser),
             "baseline": self._baseline,
             "lessons": self._lessons,
             "pending": self._pending,
@@ -153,18 +147,7 @@ class ReinforcedMutation:
 
     def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
         """Continue from :meth:`state`, after these evaluations."""
-        parameters = list(self.policy.parameters())
-        with torch.no_grad():
-            for parameter, values in zip(
-                parameters, _unpack(state["weights"], parameters), strict=True
-            ):
-                parameter.copy_(values)
-        self.optimiser.state.clear()
-        if state["updates"]:
-            first, second = (_unpack(text, parameters) for text in state["moments"])
-            for parameter, a, b in zip(parameters, first, second, strict=True):
-                step = torch.tensor(float(state["updates"]))
-                self.optimiser.state[parameter] = {"step": step, "exp_avg": a, "exp_avg_sq": b}
+        restore_weights(self.policy, self.optimiser, state)
         self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
         self._lessons = [Lesson(*lesson) for lesson in state["lessons"]]
         self._pending = dict(state["pending"])
@@ -233,17 +216,3 @@ class ReinforcedMutation:
             stay * variance + (1 - stay) * float((distance**2).mean()),
         )
         return distance / math.sqrt(variance)
-
-
-def _pack(tensors: Sequence[Tensor]) -> str:
-    """Encode float32 tensors as one base64 text, without loss."""
-    return base64.b64encode(
-        torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4").tobytes()
-    ).decode()
-
-
-def _unpack(text: str, like: Sequence[Tensor]) -> list[Tensor]:
-    """Decode the tensors of :func:`_pack` into the shapes of ``like``."""
-    flat = torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").copy())
-    parts = torch.split(flat, [tensor.numel() for tensor in like])
-    return [part.view(tensor.shape).clone() for part, tensor in zip(parts, like, strict=True)]

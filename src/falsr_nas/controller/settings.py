@@ -301,6 +301,59 @@ class HybridSettings(NSGA2Settings):
         check_probability("controller.p_exploit", self.p_exploit)
 
 
+@dataclass(frozen=True)
+class ConditionalPolicySettings(Settings, group="controller.policy"):
+    """The policy of ``controller=reinforced`` and its training (our choices).
+
+    Attributes:
+        hidden: width of the hidden layers, >= 1.
+        learning_rate: learning rate of Adam, > 0.
+        imagined: children by which it is trained on the surrogate after each generation, >= 0.
+        batch_size: number of rewarded candidates per update by real scores, >= 1.
+        max_weight: upper bound of the importance weights, > 0.
+        divergence: weight of the divergence from the policy at the start, >= 0.
+        max_gradient: maximum norm of the gradient, to which it is clipped, > 0.
+    """
+
+    hidden: int = 32
+    learning_rate: float = 0.01
+    imagined: int = 8192
+    batch_size: int = 16
+    max_weight: float = 2.0
+    divergence: float = 0.05
+    max_gradient: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("hidden", 1), ("batch_size", 1), ("imagined", 0)):
+            if (count := getattr(self, name)) < least:
+                raise UserError(f"controller.policy.{name} is {count}: it must be at least {least}")
+        for name in ("learning_rate", "max_weight", "max_gradient"):
+            if (value := getattr(self, name)) <= 0:
+                raise UserError(f"controller.policy.{name} is {value}: it must be positive")
+        if self.divergence < 0:
+            raise UserError(
+                f"controller.policy.divergence is {self.divergence}: it cannot be negative"
+            )
+
+
+@CONTROLLERS.register("reinforced", "falsr_nas.controller.reinforced:Reinforced")
+@dataclass(frozen=True)
+class ReinforcedSettings(ScreeningSettings):
+    """As ``screening``, with a mutation that draws from a learnt policy (our choice).
+
+    Attributes:
+        p_exploit: probability at the start that a mutation is the policy's.
+        policy: the policy and its training.
+    """
+
+    p_exploit: float = 0.5
+    policy: ConditionalPolicySettings = field(default_factory=ConditionalPolicySettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_exploit", self.p_exploit)
+
+
 @CONTROLLERS.register("aging", "falsr_nas.controller.aging:AgingEvolution")
 @dataclass(frozen=True)
 class AgingSettings(ControllerSettings):
@@ -350,16 +403,29 @@ class PymooSettings(ControllerSettings):
         check_probability("controller.p_crossover", self.p_crossover)
 
 
-@CONTROLLERS.register("optuna", "falsr_nas.controller.optuna_nsga2:OptunaNSGA2", extra="compare")
+class Sampler(StrEnum):
+    """Optuna's sampler."""
+
+    nsga2 = "nsga2"
+    tpe = "tpe"
+    """Tree-structured Parzen estimator, for several objectives; each attribute of a cell is a
+    parameter."""
+
+
+@CONTROLLERS.register(
+    "optuna", "falsr_nas.controller.optuna_sampler:OptunaSampler", extra="compare"
+)
 @dataclass(frozen=True)
 class OptunaSettings(ControllerSettings):
-    """Optuna's NSGA-II sampler with Optuna's own crossover and mutation.
+    """Optuna's NSGA-II sampler with Optuna's own crossover and mutation, or its TPE sampler.
 
     Attributes:
-        p_crossover: probability of crossover.
-        p_mutation: probability that a gene is redrawn; None for one gene on average.
+        sampler: which sampler.
+        p_crossover: probability of crossover, of ``nsga2``.
+        p_mutation: probability that a gene is redrawn, of ``nsga2``; None for one gene on average.
     """
 
+    sampler: Sampler = Sampler.nsga2
     p_crossover: float = 0.9
     p_mutation: float | None = None
 

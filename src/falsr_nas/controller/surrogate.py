@@ -91,27 +91,29 @@ class Vocabulary:
 
     Args:
         genomes: at least one; all have the same number of cells.
+
+    Attributes:
+        genes: column of each gene among the features.
+        row: returns the features (A,) of a cell.
     """
 
     def __init__(self, genomes: Sequence[Genome]) -> None:
         self.n = genomes[0].n
         cells = {cell for genome in genomes for cell in genome.cells}
         self._attributes = _numbered({word for cell in cells for word in _words(cell)})
-        self._genes = _numbered({gene for genome in genomes for gene in _genes(genome)})
-        self._row = lru_cache(maxsize=None)(self._of_cell)
+        self.genes = _numbered({gene for genome in genomes for gene in _genes(genome)})
+        self.row = lru_cache(maxsize=None)(self._of_cell)
 
     def features(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Features:
         """Return the features of networks. Raises ValueError for another number of cells."""
         if any(genome.n != self.n for genome in genomes):
             raise ValueError(f"the surrogate compares networks of {self.n} cells")
-        genes = np.zeros((len(genomes), len(self._genes)))
+        genes = np.zeros((len(genomes), len(self.genes)))
         for row, genome in enumerate(genomes):
-            known = [self._genes[gene] for gene in _genes(genome) if gene in self._genes]
+            known = [self.genes[gene] for gene in _genes(genome) if gene in self.genes]
             genes[row, known] = 1
         shape = (self.n, len(genomes), len(self._attributes))
-        cells = np.array(
-            [[self._row(genome.cells[i]) for genome in genomes] for i in range(self.n)]
-        )
+        cells = np.array([[self.row(genome.cells[i]) for genome in genomes] for i in range(self.n)])
         return Features(
             np.log([(cost.params, cost.mult_adds) for cost in costs]).reshape(-1, 2),
             cells.reshape(shape),
@@ -133,6 +135,9 @@ class Surrogate:
         variances: of its kernels and noise.
         denoised: the PSNR (N,) that it estimates the given networks to have without noise.
         noise: standard deviation of the noise in dB.
+        vocabulary, features, covariance: of the given networks.
+        weights: weights (N,) of the covariances with them in the mean, in units of ``unit``.
+        psnr_mean, unit: mean and standard deviation of their scores in dB.
     """
 
     def __init__(
@@ -144,17 +149,18 @@ class Surrogate:
     ) -> None:
         self.variances = settings
         self._psnr = psnr
-        self._unit = _deviation(psnr)
-        self._vocabulary = Vocabulary(genomes)
-        self._features = self._vocabulary.features(genomes, costs)
-        self._covariance = Covariance(self._features)
-        noisy = self._covariance.between(self._features, self._features, settings.kernels)
+        self.psnr_mean = float(psnr.mean())
+        self.unit = _deviation(psnr)
+        self.vocabulary = Vocabulary(genomes)
+        self.features = self.vocabulary.features(genomes, costs)
+        self.covariance = Covariance(self.features)
+        noisy = self.covariance.between(self.features, self.features, settings.kernels)
         noisy[np.diag_indices_from(noisy)] += settings.noise
         self._factor = cholesky(noisy, lower=True)
-        target = (psnr - psnr.mean()) / self._unit
-        self._weights = cho_solve((self._factor, True), target)
-        self.denoised: FloatArray = psnr - self._unit * settings.noise * self._weights
-        self.noise = self._unit * math.sqrt(settings.noise)
+        target = (psnr - self.psnr_mean) / self.unit
+        self.weights = cho_solve((self._factor, True), target)
+        self.denoised: FloatArray = psnr - self.unit * settings.noise * self.weights
+        self.noise = self.unit * math.sqrt(settings.noise)
 
     def predict(
         self, genomes: Sequence[Genome], costs: Sequence[Cost]
@@ -166,20 +172,20 @@ class Surrogate:
     def posterior(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Posterior:
         """Return the joint distribution of the PSNR without noise of networks."""
         kernels = self.variances.kernels
-        features = self._vocabulary.features(genomes, costs)
-        shared = self._covariance.between(self._features, features, kernels)
+        features = self.vocabulary.features(genomes, costs)
+        shared = self.covariance.between(self.features, features, kernels)
         explained = solve_triangular(self._factor, shared, lower=True)
-        own = self._covariance.diagonal(features, kernels)
+        own = self.covariance.diagonal(features, kernels)
 
         def covariance(i: int) -> FloatArray:
             one = features[i : i + 1]
-            prior = self._covariance.between(features, one, kernels)
+            prior = self.covariance.between(features, one, kernels)
             return np.asarray(prior[:, 0] - explained.T @ explained[:, i])
 
         return Posterior(
-            self._psnr.mean() + self._unit * (shared.T @ self._weights),
-            self._unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0),
-            lambda i: self._unit**2 * covariance(i),
+            self.psnr_mean + self.unit * (shared.T @ self.weights),
+            self.unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0),
+            lambda i: self.unit**2 * covariance(i),
             self.noise**2,
         )
 
@@ -190,8 +196,8 @@ class Surrogate:
         that all networks were fitted with.
         """
         inverse = np.diag(_inverse(self._factor))
-        mean = self._psnr - self._unit * self._weights / inverse
-        return mean, self._unit / np.sqrt(inverse)
+        mean = self._psnr - self.unit * self.weights / inverse
+        return mean, self.unit / np.sqrt(inverse)
 
 
 class Posterior:
@@ -306,26 +312,31 @@ class Covariance:
 
     Args:
         features: of the networks by whose costs and links others are measured.
+
+    Attributes:
+        center, spread: mean and standard deviation (2,) of their logarithms of costs.
+        places: mean (n, A) of the attributes at each place.
+        share: mean (L,) of the genes.
     """
 
     def __init__(self, features: Features) -> None:
-        self._center = features.costs.mean(axis=0)
-        self._spread = np.maximum(features.costs.std(axis=0), 1e-3)
-        self._places = features.cells.mean(axis=1)
-        self._share = features.genes.mean(axis=0)
+        self.center = features.costs.mean(axis=0)
+        self.spread = np.maximum(features.costs.std(axis=0), 1e-3)
+        self.places = features.cells.mean(axis=1)
+        self.share = features.genes.mean(axis=0)
 
     def parts(self, a: Features, b: Features) -> list[FloatArray]:
         """Return each kernel between networks: matrices (N, M)."""
         n = len(a.cells)
-        costs_a, costs_b = self._costs(a), self._costs(b)
+        costs_a, costs_b = self.scaled_costs(a), self.scaled_costs(b)
         distance = _squared_distance(costs_a, costs_b)
         alike = [x @ y.T for x, y in zip(a.cells, b.cells, strict=True)]  # shares of attributes
         same: FloatArray = np.add.reduce(alike)
         sharp = [share**2 for share in alike]
         pairs = [x * y for x, y in itertools.pairwise(sharp)] or [sharp[0] ** 2]
-        counts_a, counts_b = ((one.cells - self._places[:, None]).sum(axis=0) for one in (a, b))
-        mean_a, mean_b = (np.einsum("pna,pa->n", one.cells, self._places) for one in (a, b))
-        genes_a, genes_b = a.genes - self._share, b.genes - self._share
+        counts_a, counts_b = ((one.cells - self.places[:, None]).sum(axis=0) for one in (a, b))
+        mean_a, mean_b = (np.einsum("pna,pa->n", one.cells, self.places) for one in (a, b))
+        genes_a, genes_b = a.genes - self.share, b.genes - self.share
         links = genes_a @ genes_b.T + np.outer(genes_a.sum(axis=1), genes_b.sum(axis=1))
         width = max(1, a.genes.shape[1])
         apart = (1 - same / n) * 4 + 2 * _squared_distance(a.genes, b.genes) / width
@@ -333,7 +344,7 @@ class Covariance:
             1 + costs_a @ costs_b.T,
             np.exp(-distance / 2),
             counts_a @ counts_b.T / n,
-            (same - mean_a[:, None] - mean_b + (self._places**2).sum()) / n,  # centred
+            (same - mean_a[:, None] - mean_b + (self.places**2).sum()) / n,  # centred
             np.add.reduce(sharp) / n,
             np.add.reduce(pairs) / len(pairs),
             links / width,
@@ -354,8 +365,9 @@ class Covariance:
             [np.diag(self.between(block, block, variances)) for block in blocks] or [np.empty(0)]
         )
 
-    def _costs(self, features: Features) -> FloatArray:
-        scaled: FloatArray = (features.costs - self._center) / self._spread
+    def scaled_costs(self, features: Features) -> FloatArray:
+        """Return the logarithms of the costs in standard deviations from their mean (N, 2)."""
+        scaled: FloatArray = (features.costs - self.center) / self.spread
         return scaled
 
 

@@ -220,7 +220,8 @@ class Genome:
 
     def canonical(self) -> Genome:
         """Return the canonical form: genomes of the same network have the same one."""
-        return replace(self, cells=tuple(cell.canonical() for cell in self.cells))
+        cells = tuple(cell.canonical() for cell in self.cells)
+        return self if cells == self.cells else replace(self, cells=cells)
 
     @cached_property
     def key(self) -> str:
