@@ -54,7 +54,7 @@ def test_all_networks_of_the_space_are_children_and_their_probabilities_add_up()
     assert COUNT == SMALL.distinct_size == 48
     for parent in range(0, COUNT, 5):
         chances = probabilities(policy(0.7), parent)
-        assert float(chances.sum()) == pytest.approx(1, abs=1e-5)
+        assert chances.sum().item() == pytest.approx(1, abs=1e-5)
         assert chances.min() > 0
 
 

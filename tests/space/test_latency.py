@@ -192,3 +192,9 @@ def test_a_profile_of_another_space_is_refused() -> None:
     with pytest.raises(UserError, match="networks for x2"):
         PROFILE.latency(drawn(X4, 1)[0])
     assert parse_profile(PROFILE.to_json(), "store") == PROFILE
+
+
+def test_a_prediction_is_positive_whatever_was_fitted() -> None:
+    noise = replace(PROFILE, coefficients=dict.fromkeys(FEATURES, 0.0))
+    least = min(PROFILE.error.measured)
+    assert all(0 < noise.latency(one) < least for one in drawn(PAPER, 3))

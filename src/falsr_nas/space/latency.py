@@ -33,6 +33,11 @@ read and write, and 1 for the network itself."""
 SPACE = ("n", "scale", *CHOICES)
 """Settings of a space that a profile keeps."""
 
+LEAST = 0.1
+"""Lower bound of predictions, as a share of the least latency that was measured; our choice.
+
+A fit to noisy measurements may predict 0 for a small network."""
+
 _MOST_KNOWN = 1 << 17  # networks whose latency is kept
 
 
@@ -81,10 +86,10 @@ class LatencyProfile:
     table: Mapping[Family, Mapping[int, float]]
     coefficients: Mapping[str, float]
     error: PredictionError
-    _known: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def latency(self, genome: Genome) -> float:
-        """Return the predicted latency of a network in ms, for one image.
+        """Return the predicted latency of a network in ms, > 0, for one image.
 
         Raises:
             UserError: it has another scale, or a layer of a family that was not measured.
@@ -94,7 +99,8 @@ class LatencyProfile:
         if genome.scale != self.scale:
             raise UserError(f"latency: the profile is of networks for x{self.scale}: {genome}")
         values = features(genome, self.table, self.width, self.height)
-        latency = sum(self.coefficients[name] * values[name] for name in FEATURES)
+        fitted = sum(self.coefficients[name] * values[name] for name in FEATURES)
+        latency = max(fitted, LEAST * min(self.error.measured))
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[genome.key] = latency
