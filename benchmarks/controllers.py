@@ -81,6 +81,7 @@ COMPARED: dict[str, ControllerSettings] = {
     "nsga2-adaptive": ADAPTIVE,
     "hybrid": HybridSettings(POPULATION),
     "screening": ScreeningSettings(POPULATION),
+    "screening-80": ScreeningSettings(POPULATION, 80),
     "screening-plain": replace(PAPER, screening=20),
     "reinforced": ReinforcedSettings(POPULATION),
     "reinforced-untrained": ReinforcedSettings(POPULATION, policy=UNTRAINED),
