@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
@@ -88,6 +87,7 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
     from falsr_nas.benchmark.device import Plan, measure_device
     from falsr_nas.files import make_folder, write_atomically
     from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.tracking.progress import PhaseProgress
 
     load_plugins(config.plugins)
     output = Path(config.output).expanduser()
@@ -106,45 +106,6 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
         measured = measure_device(config.space, plan, shown.show)
     write_atomically(output, measured.to_json().encode())
     return measured
-
-
-class PhaseProgress:
-    """Shows phases with counts on standard error: a live line in a terminal, else a line per phase.
-
-    Args:
-        quiet: show nothing.
-    """
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.status import Status
-
-        self._console = Console(stderr=True, quiet=quiet)
-        status = Status("starting", console=self._console)
-        self._status = status if self._console.is_terminal else None
-        self._phase = ""
-
-    def __enter__(self) -> Self:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status:
-            self._status.stop()
-
-    def show(self, phase: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps of a phase are done."""
-        if self._status:
-            self._status.update(f"{phase}: {done} of {total}")
-        elif phase != self._phase:
-            self._console.print(f"{phase}: {total}", highlight=False)
-        self._phase = phase
 
 
 def _command(config: ProfileConfig) -> None:

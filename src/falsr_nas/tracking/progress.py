@@ -242,12 +242,17 @@ class SearchMonitor:
         return summarise(self._evaluations, self._scale, self._min_psnr)
 
 
-class TrainingProgress:
-    """Show the progress of a training: one live line in a terminal, else a line per validation."""
+class LiveLine:
+    """One live line on standard error in a terminal; elsewhere lines are printed below each other.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        status = Status("waiting for the first validation", console=self._console)
+    Args:
+        text: what the live line shows at first.
+        quiet: show nothing.
+    """
+
+    def __init__(self, text: str, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        status = Status(text, console=self._console)
         self._status = status if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -264,6 +269,20 @@ class TrainingProgress:
         if self._status:
             self._status.stop()
 
+    def _say(self, live: str, printed: str) -> None:
+        """Show a text in the live line, or print another one; an empty one is not printed."""
+        if self._status:
+            self._status.update(live)
+        elif printed:
+            self._console.print(printed, highlight=False)
+
+
+class TrainingProgress(LiveLine):
+    """Show the progress of a training: one live line in a terminal, else a line per validation."""
+
+    def __init__(self) -> None:
+        super().__init__("waiting for the first validation")
+
     def show(self, step: int, steps: int, psnr: float, seconds: float) -> None:
         """Show the result of a validation.
 
@@ -275,7 +294,22 @@ class TrainingProgress:
         """
         left = hours(seconds / step * (steps - step))
         text = f"step {step:,} of {steps:,}: {psnr:.3f} dB, {left} left"
-        if self._status:
-            self._status.update(text)
-        else:
-            self._console.print(text, highlight=False)
+        self._say(text, text)
+
+
+class PhaseProgress(LiveLine):
+    """Show phases with counts: a live line in a terminal, else a line per phase.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__("starting", quiet=quiet)
+        self._phase = ""
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of a phase are done."""
+        new = phase != self._phase
+        self._say(f"{phase}: {done} of {total}", f"{phase}: {total}" if new else "")
+        self._phase = phase
