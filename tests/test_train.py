@@ -163,6 +163,11 @@ def test_rungs_stop_the_worse_networks_and_change_nothing_in_the_others(tmp_path
     assert told.count("epoch 4, is not trained on") == 1
     again = succeeds(*recipe, *rungs, f"output={tmp_path / 'rungs'}")
     assert "is trained already" in again.stderr
+    late = command(*recipe, "rungs.epochs=[3]", "rungs.keep=[0.5]", f"output={tmp_path / 'all'}")
+    done = subprocess.run(late, capture_output=True, text=True, env=ONE_THREAD, check=False)
+    assert done.returncode == 2
+    assert "was trained without a rung at epoch 3" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def psnr(curve: Path) -> list[float]:

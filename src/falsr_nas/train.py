@@ -243,6 +243,9 @@ def best_at_rung(
         count: how many are returned.
         progress: whether to show the progress on standard error.
         report: called with a line about each network.
+
+    Raises:
+        UserError: a network was trained further before, and not validated at the rung.
     """
     from falsr_nas.training.full_training import psnr_at
 
@@ -252,7 +255,13 @@ def best_at_rung(
         if progress:
             print(f"to epoch {epochs}, {place} of {len(networks)}: {name}", file=sys.stderr)
         with _training(config, genome, data, output / name, progress=progress) as (_, run):
-            psnr[name] = psnr_at(run(epochs), step)
+            value = psnr_at(run(epochs), step)
+        if value is None:
+            raise UserError(
+                f"{output / name} was trained without a rung at epoch {epochs} and not validated"
+                " there: give the rungs that it was trained with, or another output"
+            )
+        psnr[name] = value
     best = sorted(psnr, key=lambda name: -psnr[name])[:count]
     for name, value in psnr.items():
         then = "is trained on" if name in best else "is not trained on"

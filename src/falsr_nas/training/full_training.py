@@ -183,9 +183,9 @@ def train_fully(
     return curve
 
 
-def psnr_at(curve: Sequence[CurvePoint], step: int) -> float:
-    """Return the PSNR in dB that a curve has at a step, which was validated."""
-    return next(point.psnr for point in curve if point.step == step)
+def psnr_at(curve: Sequence[CurvePoint], step: int) -> float | None:
+    """Return the PSNR in dB that a curve has at a step; None if it was not validated there."""
+    return next((point.psnr for point in curve if point.step == step), None)
 
 
 def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
