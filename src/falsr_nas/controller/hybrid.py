@@ -10,7 +10,7 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.archive.objectives import ObjectiveScale
-from falsr_nas.controller.mutation import Mutations
+from falsr_nas.controller.mutation import Mutations, with_policy
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
@@ -36,12 +36,8 @@ class Hybrid(NSGA2[HybridSettings]):
 
     def all_mutations(self) -> Mutations:
         """Return the mutations by name: the exploring ones, and the policy's."""
-        explore, exploit = 1 - self.settings.p_exploit, self.settings.p_exploit
-        mutations = {
-            name: (explore * chance, mutate)
-            for name, (chance, mutate) in super().all_mutations().items()
-        }
-        return mutations | {"policy": (exploit, self.reinforced.mutate)}
+        explore, share = super().all_mutations(), self.settings.p_exploit
+        return with_policy(explore, share, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where the space has no more."""

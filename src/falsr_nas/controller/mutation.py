@@ -154,3 +154,10 @@ def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
         ),
         "roulette_params": (rest * (1 - settings.p_flops), roulette(space, cell_params)),
     }
+
+
+def with_policy(mutations: Mutations, share: float, mutate: Mutate) -> Mutations:
+    """Add the mutation ``policy``, of probability ``share``, to mutations that share the rest."""
+    rest = 1 - share
+    others = {name: (rest * chance, other) for name, (chance, other) in mutations.items()}
+    return others | {"policy": (share, mutate)}
