@@ -153,6 +153,8 @@ def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> Non
         (("constraints.max_latency_ms=0",), "give a positive number of ms"),
         (("constraints.max_latency_ms=0.01",), "is 0.01 ms, but the networks of this space need"),
         (("constraints.max_params=-1",), "give a positive number of K"),
+        (("constraints.min_mult_adds=-1",), "give a positive number of G"),
+        (("constraints.min_mult_adds=70",), "must not be above max_mult_adds, which is 60 G"),
     ],
 )
 def test_mistakes_are_one_line(

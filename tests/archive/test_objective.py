@@ -189,6 +189,13 @@ def test_limits_are_in_the_units_of_tables() -> None:
     assert mult_adds == ObjectiveScale.of_space(SPACE).worst[1]
 
 
+def test_a_scale_begins_at_the_lower_limit() -> None:
+    floored = objectives_of({"constraints.min_mult_adds": 30})
+    scale, whole = (ObjectiveScale.of_space(SPACE, objectives=o) for o in (floored, Objectives()))
+    assert scale.best[1] == 30e9
+    assert (scale.worst, scale.best[2]) == (whole.worst, whole.best[2])
+
+
 def test_a_scale_reaches_to_the_limit_of_latency() -> None:
     low, high = value_range(TIMED.costs[0], SPACE)
     whole = ObjectiveScale.of_space(SPACE, objectives=TIMED)

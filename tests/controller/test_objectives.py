@@ -33,13 +33,18 @@ EXACT = [name for name in ALL if name != "optuna"]  # whose generators' state ca
 
 
 def made(
-    name: str = "random", objectives: Objectives = TIMED, seed: int = 0, space=SPACE
+    name: str = "random",
+    objectives: Objectives = TIMED,
+    seed: int = 0,
+    space: SearchSpace = SPACE,
+    max_mult_adds: float | None = None,
 ) -> Controller:
     if name in ("pymoo", "optuna"):
         pytest.importorskip(name)
     settings = CONTROLLERS.schemas[name](population_size=8)
     rng = np.random.default_rng(seed)
-    return CONTROLLERS.build(settings, space, Constraints(min_psnr=26), rng, objectives)
+    limits = Constraints(max_mult_adds, min_psnr=26)
+    return CONTROLLERS.build(settings, space, limits, rng, objectives)
 
 
 def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
@@ -121,9 +126,36 @@ def test_limits_that_no_network_meets_are_refused() -> None:
     for settings, message in (
         ({"constraints.max_latency_ms": 0.001}, "the limit on latency predicted .* is 0.001 ms"),
         ({"constraints.max_params": 0.01}, "the limit on parameters is 0.01 K, but .* or more"),
+        ({"constraints.min_mult_adds": 9e6}, r"the lower limit on .* is 9e\+06 G, but .* or less"),
     ):
         with pytest.raises(UserError, match=message):
             made("random", objectives_of(settings, PROFILE))
+
+
+@pytest.mark.parametrize("name", ["random", "screening", "reinforced", "nsga2"])
+def test_a_lower_limit_on_mult_adds(name: str) -> None:
+    low, high = 30.0, 45.0
+    objectives = objectives_of({"objectives": ["psnr"], "constraints.min_mult_adds": low})
+    search = made(name, objectives, max_mult_adds=high)
+    for _ in range(5):
+        candidates = search.ask(8)
+        assert len(candidates) == 8
+        for one in candidates:
+            assert low * 1e9 <= one.cost.mult_adds <= high * 1e9
+        search.tell(evaluate(candidates))
+
+
+def test_a_tiny_space_is_exhausted_between_limits() -> None:
+    space = SearchSpace(
+        n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
+    )
+    everything = made("random", Objectives(), space=space).ask(1000)
+    costs = {one.key: one.cost.mult_adds / 1e9 for one in everything}
+    low, high = np.quantile(list(costs.values()), [0.3, 0.7])
+    limited = objectives_of({"constraints.min_mult_adds": low})
+    found = made("random", limited, space=space, max_mult_adds=high).ask(1000)
+    assert {one.key for one in found} == {k for k, cost in costs.items() if low <= cost <= high}
+    assert 0 < len(found) < len(everything)
 
 
 def test_a_tiny_space_is_exhausted_under_a_limit() -> None:

@@ -150,7 +150,10 @@ DEFAULT_OBJECTIVES = ("psnr", "mult_adds", "params")
 """Names of the paper's objectives (II)."""
 
 LIMITS = {"max_params": PARAMS, "max_latency_ms": LATENCY}
-"""Limits of ``constraints``, beside that on mult-adds, in the unit of their objective."""
+"""Upper limits of ``constraints``, beside that on mult-adds, in the unit of their objective."""
+
+LEAST = {"min_mult_adds": MULT_ADDS}
+"""Lower limits of ``constraints``, in the unit of their objective."""
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -178,10 +181,12 @@ class Objectives:
     Attributes:
         costs: the chosen objectives beside PSNR, which is always one. The first one orders fronts.
         limits: the largest number of other objectives, chosen or not: see :data:`LIMITS`.
+        least: the smallest number of objectives: see :data:`LEAST`.
     """
 
     costs: tuple[Objective, ...] = (MULT_ADDS, PARAMS)
     limits: tuple[tuple[Objective, float], ...] = ()
+    least: tuple[tuple[Objective, float], ...] = ()
 
     @property
     def chosen(self) -> tuple[Objective, ...]:
@@ -223,7 +228,9 @@ class Objectives:
 
     def affordable(self, genome: Genome, cost: Cost) -> bool:
         """Return whether a network meets the limits."""
-        return all(one.measure(genome, cost) <= most for one, most in self.limits)
+        return all(one.measure(genome, cost) <= most for one, most in self.limits) and all(
+            one.measure(genome, cost) >= least for one, least in self.least
+        )
 
     def point(self, evaluation: Evaluation, psnr: float | None = None) -> tuple[float, ...]:
         """Return the minimised objectives of a scored evaluation, by which distances are measured.
@@ -266,8 +273,9 @@ def objectives_of(settings: Mapping[str, Any], profile: LatencyProfile | None = 
     """Return the objectives of a search.
 
     Args:
-        settings: of the search by dotted names: ``objectives`` and ``constraints.max_...``. What
-            is missing, as in searches of earlier versions, has its default.
+        settings: of the search by dotted names: ``objectives``, ``constraints.max_...`` and
+            ``constraints.min_...``. What is missing, as in searches of earlier versions, has its
+            default.
         profile: predicts latency; None where the search has none.
 
     Raises:
@@ -279,8 +287,13 @@ def objectives_of(settings: Mapping[str, Any], profile: LatencyProfile | None = 
         for name, objective in LIMITS.items()
         if (most := settings.get(f"constraints.{name}")) is not None
     ]
+    floors = [
+        (objective, float(least) * objective.factor)
+        for name, objective in LEAST.items()
+        if (least := settings.get(f"constraints.{name}")) is not None
+    ]
     costs = (_with_profile(OBJECTIVES[name], profile) for name in names[1:])
-    return Objectives(tuple(costs), tuple(limits))
+    return Objectives(tuple(costs), tuple(limits), tuple(floors))
 
 
 def _with_profile(objective: Objective, profile: LatencyProfile | None) -> Objective:

@@ -118,6 +118,7 @@ def _range(
         low, high = _range_of_cost(objective, space, max_mult_adds)
     else:
         low, high = value_range(objective, space)
+    low = max([low, *(floor for one, floor in objectives.least if one == objective)])
     limits = {one.name: limit for one, limit in objectives.limits}
     return low, max(low, min(high, limits.get(objective.name, high)))
 

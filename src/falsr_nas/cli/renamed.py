@@ -32,6 +32,7 @@ ADDED: dict[str, Any] = {
     "fresh_scores": 0,
     "controller.screening": 1,
     "controller.adaptive": False,
+    "controller.truncation": "crowding",
     "controller.exploration.p_attribute": 0.0,
     "controller.generations": 1,
     "controller.sampler": "nsga2",
@@ -39,6 +40,7 @@ ADDED: dict[str, Any] = {
     "objectives": ["psnr", "mult_adds", "params"],
     "latency": None,
     "constraints.max_params": None,
+    "constraints.min_mult_adds": None,
     "constraints.max_latency_ms": None,
 }
 """Settings that version 0.1 did not have, with the value that does what it did."""

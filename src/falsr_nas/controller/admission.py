@@ -23,6 +23,9 @@ ATTEMPTS = 100
 LIGHT_ATTEMPTS = 1000
 """Number of draws of light networks after these, under limits on other costs than mult-adds."""
 
+SAMPLED = 20_000
+"""Number of uniform draws instead of those, under a lower limit."""
+
 ENUMERATED = 20_000
 """Most networks that are enumerated for a candidate under limits that the enumeration ignores."""
 
@@ -67,11 +70,11 @@ class Admission:
         self.asked = 0
         self._seen: set[str] = set()
         self._objectives = objectives
-        least = genome_cost(lightest(space)).mult_adds
-        if self.limit is not None and least > self.limit:
+        lowest = genome_cost(lightest(space)).mult_adds
+        if self.limit is not None and lowest > self.limit:
             raise UserError(
                 f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of"
-                f" this space needs {least / 1e9:.3g} G: raise the limit or add lighter choices to"
+                f" this space needs {lowest / 1e9:.3g} G: raise the limit or add lighter choices to"
                 " the space"
             )
         for objective, most in objectives.limits:
@@ -82,6 +85,15 @@ class Admission:
                     f" {objective.unit}, but the networks of this space need"
                     f" {low / objective.factor:.3g} {objective.unit} or more: raise the limit or"
                     " add lighter choices to the space"
+                )
+
+        for objective, least in objectives.least:
+            _, high = value_range(objective, space)
+            if high < least:
+                raise UserError(
+                    f"the lower limit on {objective.label} is {least / objective.factor:g}"
+                    f" {objective.unit}, but the networks of this space have"
+                    f" {high / objective.factor:.3g} {objective.unit} or less"
                 )
 
     @property
@@ -149,19 +161,20 @@ class Admission:
         """Return the first draw that can be admitted, or any such network after ATTEMPTS draws.
 
         Returns None if the space has no such network left, or none among the ENUMERATED lightest
-        where other costs than mult-adds are limited.
+        where other costs than mult-adds, or costs from below, are limited.
         """
+        objectives = self._objectives
         for _ in range(ATTEMPTS):
             if candidate := self._try(*draw()):
                 return candidate
-        for _ in range(ATTEMPTS):
+        for _ in range(SAMPLED if objectives.least else ATTEMPTS):
             if candidate := self._try(self.space.sample(rng), Origin(("sampled",))):
                 return candidate
         # Not for mult-adds, by which the enumeration finds networks at once.
-        for _ in range(LIGHT_ATTEMPTS if self._objectives.limits else 0):
+        for _ in range(LIGHT_ATTEMPTS if objectives.limits else 0):
             if candidate := self._try(draw_light(self.space, rng), Origin(("sampled",))):
                 return candidate
-        most = ENUMERATED if self._objectives.limits else None
+        most = ENUMERATED if objectives.limits or objectives.least else None
         for genome in islice(affordable_genomes(self.space, self.limit), most):
             if candidate := self._try(genome, Origin(("enumerated",))):
                 return candidate

@@ -38,10 +38,12 @@ class Mode(StrEnum):
 class Constraints(Settings, group="constraints"):
     """The limits of a search (paper, II).
 
-    Networks above a maximum are never trained, since it is known beforehand what they cost.
+    Networks beyond a limit on costs are never trained, since it is known beforehand what they cost.
 
     Attributes:
         max_mult_adds: maximum mult-adds at 1280x720 output, in G, > 0; None for no limit.
+        min_mult_adds: minimum mult-adds, in G, > 0; None for no limit. Short trainings favour small
+            networks: for the best network of a budget, compare networks of about that cost.
         max_params: maximum number of parameters, in K, > 0; None for no limit.
         max_latency_ms: maximum latency in ms, > 0, as the profile of a device predicts it; None for
             no limit.
@@ -49,21 +51,33 @@ class Constraints(Settings, group="constraints"):
             meets it dominates every network that does not.
 
     Raises:
-        UserError: a maximum is not positive.
+        UserError: a limit is not positive, or the minimum is above the maximum.
     """
 
     max_mult_adds: float | None = None
     min_psnr: float | None = None
     max_params: float | None = None
     max_latency_ms: float | None = None
+    min_mult_adds: float | None = None
 
     def __post_init__(self) -> None:
-        units = {"max_mult_adds": "G", "max_params": "K", "max_latency_ms": "ms"}
+        units = {
+            "max_mult_adds": "G",
+            "min_mult_adds": "G",
+            "max_params": "K",
+            "max_latency_ms": "ms",
+        }
         for name, unit in units.items():
             if (most := getattr(self, name)) is not None and most <= 0:
                 raise UserError(
                     f"constraints.{name} is {most}: give a positive number of {unit}, or null"
                 )
+        least, most = self.min_mult_adds, self.max_mult_adds
+        if least is not None and most is not None and least > most:
+            raise UserError(
+                f"constraints.min_mult_adds is {least:g} G: it must not be above max_mult_adds,"
+                f" which is {most:g} G"
+            )
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,16 @@ class Crossover(StrEnum):
     """One gene comes from the second parent: the formula of the paper (IV-D)."""
 
 
+class Truncation(StrEnum):
+    """Which networks of the last front that fits in part stay in the population."""
+
+    crowding = "crowding"
+    """Those with the largest crowding distance (NSGA-II; the paper)."""
+    hypervolume = "hypervolume"
+    """Those that are left when the one of the smallest contribution to the front's hypervolume is
+    taken away again and again (SMS-EMOA; our choice)."""
+
+
 @CONTROLLERS.register("nsga2", "falsr_nas.controller.nsga2:NSGA2")
 @dataclass(frozen=True)
 class NSGA2Settings(ControllerSettings):
@@ -171,6 +195,7 @@ class NSGA2Settings(ControllerSettings):
         exploration: the exploring mutations.
         adaptive: whether the shares of the mutations follow their success (our choice); see
             :mod:`falsr_nas.controller.operator_shares`.
+        truncation: which networks stay in the population.
     """
 
     initial: InitialSettings = field(default_factory=InitialSettings)
@@ -179,6 +204,7 @@ class NSGA2Settings(ControllerSettings):
     p_mutation: float = 0.5
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     adaptive: bool = False
+    truncation: Truncation = Truncation.crowding
 
     def __post_init__(self) -> None:
         super().__post_init__()
