@@ -103,6 +103,14 @@ def test_networks_that_are_known_copies_or_too_expensive_are_refused() -> None:
             mutation(Constraints(max_mult_adds=40), told=1),
             lambda i: i < 1 or TOLD[i].candidate.cost.mult_adds > 40e9,
         ),
+        (
+            mutation(Constraints(max_params=300, min_mult_adds=20), told=1),
+            lambda i: (
+                i < 1
+                or TOLD[i].candidate.cost.params > 300e3
+                or TOLD[i].candidate.cost.mult_adds < 20e9
+            ),
+        ),
     ):
         children = made.encoding.encode(genomes)
         parents = made._context([*genomes[1:], genomes[0]])

@@ -4,8 +4,8 @@ The reward of a child is its gain over its parent: the difference of their PSNR 
 is the PSNR minus what the population has at these costs (:class:`EqualCost`), in units of the
 population's standard deviation. Costs are parameters and mult-adds, also where a search has other
 objectives. A draw that is refused gets a gain of -1, because it is known or exceeds a limit; so do
-failures and networks below the minimum PSNR. Of the limits, imagined children see that on
-mult-adds.
+failures and networks below the minimum PSNR. Of the limits, imagined children see those on
+mult-adds and parameters, not that on latency.
 
 The policy learns from two sources:
 
@@ -133,8 +133,10 @@ class ConditionalMutation:
         bounds = [genome_cost(one(space)) for one in (lightest, heaviest)]
         ends = np.log([[cost.params, cost.mult_adds] for cost in bounds])
         self._middle, self._half = ends.mean(axis=0), np.maximum(np.diff(ends, axis=0)[0] / 2, 1e-9)
-        limit = constraints.max_mult_adds
-        self._limit = np.inf if limit is None else limit * 1e9
+        most = constraints.max_params, constraints.max_mult_adds
+        units = np.array([1e3, 1e9])  # K parameters and G mult-adds
+        self._most = units * [np.inf if limit is None else limit for limit in most]
+        self._least = units * [0, constraints.min_mult_adds or 0]
         self._min_psnr = constraints.min_psnr
         self._sampler: Sampler | None = None  # None after an update
         self._tables: SurrogateTables | None = None
@@ -286,7 +288,8 @@ class ConditionalMutation:
         costs = self.encoding.costs(children)
         psnr = self._tables.mean(children, costs)
         refused = np.array([row in self._known for row in children.rows()])
-        refused |= (costs[:, 1] > self._limit) | children.same_as(context.parents)
+        refused |= ((costs < self._least) | (costs > self._most)).any(axis=1)
+        refused |= children.same_as(context.parents)
         return self._gains(context, costs, np.where(refused, np.nan, psnr))
 
     def _learn_from_scores(self) -> None:
