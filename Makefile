@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format release clean
 
 help:
 	@echo "make demo        install into $(VENV), run a small search and print its Pareto front"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-slow   run the tests that take longer"
 	@echo "make lint        run ruff and mypy --strict"
 	@echo "make format      format the code with ruff"
+	@echo "make release     build the wheel, and ONNX files of the models in it, in dist/"
 	@echo "make clean       delete $(VENV), outputs/ and the caches"
 
 # Marks the environment as complete; outdated when one of its two inputs changes.
@@ -37,6 +38,12 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+release: $(VENV)/installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	for model in $(notdir $(patsubst %/,%,$(dir $(wildcard src/falsr_nas/models/shipped/*/model.safetensors)))); do \
+		$(BIN)/python -m falsr_nas.export model=$$model output=dist/$$model.onnx || exit; \
+	done
 
 clean:
 	rm -rf $(VENV) outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,9 +18,9 @@ from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.data.images import read_image
 from falsr_nas.errors import UserError
-from falsr_nas.inference.jobs import find_jobs
+from falsr_nas.inference.jobs import default_output, find_jobs
 from falsr_nas.models import model_file
-from falsr_nas.models.model_file import Model, load_model, save_model
+from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import Outcome, UpscaleConfig
@@ -172,7 +172,7 @@ def test_one_image_that_fails_is_one_line(
         (["input=holiday, 2024", "output=out", "memory_limit=0"], "memory_limit is 0"),
         (["input=holiday, 2024", "output=out", "threads=0"], "threads is 0"),
         (["input=holiday, 2024/a.png", "output=out.png", "memory_limit=100"], "24x20 pixels needs"),
-        (["input=holiday, 2024"], "output is required"),
+        (["output=out"], "input is required"),
     ],
 )
 def test_errors_are_one_line(
@@ -252,6 +252,57 @@ def test_from_python(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         upscale.upscale(UpscaleConfig("m.safetensors", "holiday, 2024/broken.png", "out.png"))
     assert capsys.readouterr() == ("", "")
     assert torch.get_num_threads() == threads
+
+
+def test_without_model_and_output(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A photograph is enlarged beside itself, by a model that comes with the package."""
+    monkeypatch.setattr(sys, "argv", ["upscale", "input=holiday, 2024/a.png"])
+    upscale.main()
+    assert "1 upscaled" in (printed := capsys.readouterr().out)
+    assert printed.endswith("output: holiday, 2024/a_x2.png\n")
+    rgb = read_image(place / "holiday, 2024" / "a.png")
+    network = find_model(upscale.DEFAULT_MODEL).network
+    expected = super_resolve(network, rgb, ScoringProtocol.standard)
+    assert torch.equal(read_image(place / "holiday, 2024" / "a_x2.png"), expected)
+
+
+@pytest.mark.parametrize("source", ["holiday, 2024", "holiday, 2024/", "{place}/holiday, 2024"])
+def test_a_folder_without_output(
+    source: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, f"input={source.format(place=place)}", "format=webp") == 2
+    assert sorted(stamps(place / "holiday, 2024_x2")) == ["a.webp", "b.webp"]
+    assert f"output: {place / 'holiday, 2024_x2'}" in capsys.readouterr().out
+    monkeypatch.chdir(place / "holiday, 2024")
+    results = upscale.upscale(UpscaleConfig("../m.safetensors", ".", format="webp"))
+    assert results[0].outcome is Outcome.skipped  # the same output
+
+
+@pytest.mark.parametrize(
+    ("source", "ending", "expected"),
+    [
+        ("a.png", None, "a_x3.png"),
+        ("b.JPG", None, "b_x3.JPG"),
+        ("b.JPG", "PNG", "b_x3.png"),
+        ("c.avif", None, "c_x3.png"),  # of a format that is only read
+    ],
+)
+def test_default_output(source: str, ending: str | None, expected: str, tmp_path: Path) -> None:
+    (tmp_path / source).touch()
+    assert default_output(str(tmp_path / source), 3, ending) == str(tmp_path / expected)
+
+
+def test_no_default_output(place: Path) -> None:
+    for source, match in (
+        ("*.png", r"input is the pattern \*.png: give output="),
+        ("x", "no input x"),
+    ):
+        with pytest.raises(UserError, match=match):
+            upscale.upscale(UpscaleConfig(model="bicubic", input=source))
+    with pytest.raises(UserError, match="input=- and output=- go together"):
+        UpscaleConfig(input="-", size="4x4")
 
 
 def test_settings() -> None:

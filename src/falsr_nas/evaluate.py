@@ -26,8 +26,8 @@ class EvaluateConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a model's folder, or
-            ``bicubic``.
+        model: name of a shipped model, a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a
+            model's folder, or ``bicubic``.
         data_root: the folder that holds the sets.
         sets: folders in ``data_root``, or absolute paths of folders. A set consists of HR/LR pairs,
             or of HR images alone.

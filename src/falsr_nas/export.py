@@ -30,7 +30,8 @@ class ExportConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's folder, or ``bicubic``.
+        model: name of a shipped model, a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's
+            folder, or ``bicubic``.
         output: the file to write: ``.onnx``, ``.param`` (ncnn, with a ``.bin`` beside it), ``.pt2``
             (torch.export), ``.pt`` or ``.torchscript``.
         layout: RGB images, or the luma plane alone.

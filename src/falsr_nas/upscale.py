@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.upscale model=falsr-a.safetensors input=photographs output=larger``.
+"""``python -m falsr_nas.upscale input=photo.jpg``: enlarge photographs.
 
 Upscales photographs by the scale of the model, or the frames of a video from a pipe to a pipe.
 """
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
 
 
+DEFAULT_MODEL = "falsr-nano-x2"
+"""Of the shipped models, see :mod:`falsr_nas.models.shipped`."""
+
 PIPE = "-"
 """``input`` and ``output`` for frames on standard input and output."""
 
@@ -39,12 +42,13 @@ class UpscaleConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
-        model: a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a model's folder, or
-            ``bicubic``.
+        model: name of a shipped model, a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a
+            model's folder, or ``bicubic``.
         input: an image, a folder of images, or a pattern such as ``holiday/*.png``; or
             ``-`` for frames of raw RGB on standard input.
         output: the file to write, or a folder, where each image keeps its name; or ``-`` for the
-            upscaled frames on standard output.
+            upscaled frames on standard output. None writes beside the input: ``photo.jpg``
+            becomes ``photo_x2.jpg``, and a folder ``holiday`` ``holiday_x2``.
         size: width and height of the frames, for example ``480x270``.
         format: extension of the files in the output folder, e.g. ``png``; None keeps each image's,
             or takes PNG for images of formats that are only read.
@@ -56,9 +60,9 @@ class UpscaleConfig(CommandSettings):
         overwrite: upscale again where the output exists.
     """
 
-    model: str = MISSING
+    model: str = DEFAULT_MODEL
     input: str = MISSING
-    output: str = MISSING
+    output: str | None = None
     size: str | None = None
     format: str | None = None
     recursive: bool = False
@@ -159,13 +163,16 @@ def _upscale(
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.inference.jobs import find_jobs
+    from falsr_nas.inference.jobs import default_output, find_jobs
     from falsr_nas.inference.photograph_file import save_photograph
     from falsr_nas.models.model_file import find_model
 
-    inputs = find_jobs(config.input, config.output, config.format, config.recursive)
-    jobs = inputs.jobs
     model = find_model(config.model)
+    output = config.output
+    if output is None:
+        output = default_output(config.input, model.network.scale, config.format)
+    inputs = find_jobs(config.input, output, config.format, config.recursive)
+    jobs = inputs.jobs
     found: list[Upscaled] = []
     screen = Console(stderr=True)
     shown = progress and screen.is_terminal
@@ -187,8 +194,8 @@ def _upscale(
                 save_photograph(result, job.target, config.quality)
                 del result  # before the next image is read
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
-    output = Path(config.output).expanduser()
-    found += [Upscaled(other, output, Outcome.unsupported) for other in inputs.others]
+    folder = Path(output).expanduser()
+    found += [Upscaled(other, folder, Outcome.unsupported) for other in inputs.others]
     return tuple(found)
 
 
@@ -263,6 +270,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     counts = Counter(one.outcome for one in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
+    if config.output is None:
+        targets = [one.target for one in found if one.outcome is not Outcome.unsupported]
+        print("output:", targets[0] if len(targets) == 1 else os.path.commonpath(targets))
     if others := [one.source for one in found if one.outcome is Outcome.unsupported]:
         print(f"skipped {len(others)}: {counted_kinds(others)}")
         if any(other.is_dir() for other in others):

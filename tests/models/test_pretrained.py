@@ -12,8 +12,11 @@ import torch
 
 import falsr_nas
 from falsr_nas import convert
+from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.errors import UserError
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
+from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import Genome
@@ -105,6 +108,8 @@ def test_configs_of_another_network(config: bytes, match: str, tmp_path: Path) -
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="someone/falsr-a: no such folder"):
         falsr_nas.from_pretrained("someone/falsr-a")
+    with pytest.raises(UserError, match="falsr-nan: no such folder, and no model .*falsr-nano-x2"):
+        find_model("falsr-nan")
     with pytest.raises(UserError, match=r"it has no model\.safetensors"):
         falsr_nas.from_pretrained(tmp_path)
     (tmp_path / "file").touch()
@@ -151,3 +156,38 @@ def test_the_import_is_light() -> None:
         "assert not {'torch', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", SHIPPED_MODELS)
+def test_shipped_models_are_loaded_by_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # names come first
+    for model in (falsr_nas.from_pretrained(name), find_model(name)):
+        assert model.name == name
+        assert f"_x{model.network.scale}" == f"_{name.rsplit('-', 1)[1]}"
+        assert isinstance(model.network, BilinearResidual)
+    with pytest.raises(UserError, match=r"it has no model\.safetensors"):
+        find_model(f"./{name}")
+
+
+@pytest.mark.parametrize("name", SHIPPED_MODELS)
+def test_what_a_shipped_folder_holds(name: str) -> None:
+    folder = shipped_folder(name)
+    assert folder is not None
+    assert (folder / "model.safetensors").stat().st_size < 300_000
+    model, card = falsr_nas.from_pretrained(name), (folder / "README.md").read_text()
+    assert str(model.network.network.genome) in card
+    for part in ("## Scores", "## Training", "## License", "| Set5 | Set14 | B100 |"):
+        assert part in card
+
+
+@pytest.mark.parametrize("name", SHIPPED_MODELS)
+def test_shipped_models_score_what_their_cards_say(name: str, data_root: Path) -> None:
+    sets = {"Set5": benchmark_files(data_root / "benchmark" / "Set5")}
+    mean = score_model(find_model(name), sets, ScoringProtocol.standard).sets[0].mean
+    folder = shipped_folder(name)
+    assert folder is not None
+    card = (folder / "README.md").read_text()
+    assert f"| this model | {mean.psnr:.2f}/{mean.ssim:.4f} |" in card

@@ -85,6 +85,30 @@ def find_jobs(source: str, target: str, ending: str | None, recursive: bool = Fa
     return Jobs(tuple(jobs), tuple(others))
 
 
+def default_output(source: str, scale: int, ending: str | None) -> str:
+    """Return the output of an input that is given without one, e.g. ``photo_x2.jpg``, beside it.
+
+    Args:
+        source: an image or a folder of images.
+        scale: of the model.
+        ending: extension of the output; None keeps the image's, as :func:`find_jobs` does.
+
+    Raises:
+        UserError: ``source`` is a pattern, or does not exist.
+    """
+    place = Path(source).expanduser()
+    if place.is_dir():
+        place = place.resolve()  # "." has no name
+        return str(place.with_name(f"{place.name}_x{scale}"))
+    if place.is_file():
+        return str(
+            place.with_name(f"{place.stem}_x{scale}{_suffix(ending) or _kept_suffix(place)}")
+        )
+    if glob.has_magic(source):
+        raise UserError(f"input is the pattern {source}: give output=, the folder of the outputs")
+    raise UserError(f"there is no input {place}")
+
+
 def _suffix(ending: str | None) -> str | None:
     if ending is None:
         return None

@@ -26,6 +26,7 @@ from falsr_nas._version import __version__
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 from falsr_nas.models.onnx_file import load_onnx
+from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
@@ -142,15 +143,22 @@ def find_model(name: str) -> Model:
     """Return the model that a command's ``model`` setting names.
 
     Args:
-        name: path of a model file or of a model's folder; or ``bicubic``, ``bicubic_x3`` or
-            ``bicubic_x4``, which have no weights.
+        name: path of a model file or of a model's folder; or the name of a model that comes with
+            the package; or ``bicubic``, ``bicubic_x3`` or ``bicubic_x4``, which have no weights.
+            Names come first: a folder of such a name is given as ``./NAME``.
 
     Raises:
         UserError: as :func:`load_model`.
     """
     if name in BICUBIC:
         return Model(BASELINES[name](), name, {})
-    return load_model(Path(name).expanduser())
+    path = shipped_folder(name) or Path(name).expanduser()
+    if not path.exists() and path.name == name and not path.suffix:
+        raise ModelFileError(
+            f"{name}: no such folder, and no model that comes with the package"
+            f" ({', '.join(SHIPPED_MODELS)})"
+        )
+    return load_model(path)
 
 
 def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:

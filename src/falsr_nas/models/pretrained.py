@@ -1,4 +1,4 @@
-"""Models as folders on the local disk, laid out as on the Hugging Face Hub.
+"""Models as folders on the local disk, laid out as on the Hugging Face Hub, and shipped models.
 
 A folder holds ``model.safetensors`` (a complete model file), ``config.json`` (genome, target, scale
 and provenance, for other programs) and optionally a model card, ``README.md``. Every command takes
@@ -21,21 +21,30 @@ from falsr_nas.models.model_file import (
     model_metadata,
     save_model,
 )
+from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 
 CARD = "README.md"
 """Name of the model card in a model's folder."""
 
 
-def from_pretrained(folder: str | os.PathLike[str]) -> Model:
-    """Load the model of a folder.
+def from_pretrained(name_or_folder: str | os.PathLike[str]) -> Model:
+    """Load a model that comes with the package, or the model of a folder.
+
+    Args:
+        name_or_folder: a name of :data:`falsr_nas.models.shipped.SHIPPED_MODELS`, or a folder as
+            written by :func:`save_pretrained`. Names come first: a folder of such a name is given
+            as ``./NAME``.
 
     Raises:
-        UserError: there is no such folder, it holds no model, or its config describes another
-            network than its weights.
+        UserError: there is no such model or folder, the folder holds no model, or its config
+            describes another network than its weights.
     """
-    path = Path(folder).expanduser()
+    path = shipped_folder(str(name_or_folder)) or Path(name_or_folder).expanduser()
     if not path.is_dir():
-        raise ModelFileError(f"{path}: no such folder; models are not downloaded")
+        raise ModelFileError(
+            f"{path}: no such folder, and no model that comes with the package"
+            f" ({', '.join(SHIPPED_MODELS)}); models are not downloaded"
+        )
     return load_model(path)
 
 

@@ -1,0 +1,105 @@
+"""Train FSRCNN by the recipe of the searched networks, without expansion, and score it.
+
+    python experiments/x2_tiny/fsrcnn.py --data DIR --seed 1 --output fsrcnn_1.json
+
+DIR has train/T91, train/BSDS200, train/BSDS-test200 and benchmark/Set5, Set14, B100. What differs
+from ``training=expanded``: no expanded convolutions, and PyTorch's initialization, but for the last
+layer, which begins at zero, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.settings import FolderSettings
+from falsr_nas.models.model_file import Model
+from falsr_nas.networks.baselines import FSRCNN
+from falsr_nas.networks.network import BilinearResidual
+from falsr_nas.training.engine import StepEngine, step_dtype
+from falsr_nas.training.schedule import average_shares, learning_rates
+from falsr_nas.training.settings import Decay, Precision, TrainingSettings
+
+SETS = ("Set5", "Set14", "B100")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=80, help="of 250 steps")
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    if options.output.exists():
+        return
+    settings = TrainingSettings(
+        epochs=options.epochs,
+        steps_per_epoch=250,
+        batch_size=16,
+        patch_size=24,
+        learning_rate=options.rate,
+        warmup=200,
+        decay=Decay.cosine,
+        ema=0.999,
+    )
+    began = time.process_time()
+    model = Model(trained(settings, options.data, options.seed), "FSRCNN", {})
+    seconds = time.process_time() - began
+    sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
+    score = score_model(model, sets, ScoringProtocol.standard)
+    row = {
+        "seed": options.seed,
+        "steps": settings.steps,
+        "processor_seconds": seconds,
+        "psnr": {one.name: one.mean.psnr for one in score.sets},
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(row, indent=2) + "\n")
+    print(row)
+
+
+def trained(settings: TrainingSettings, data_root: Path, seed: int) -> BilinearResidual:
+    """Return FSRCNN with the averaged weights of a training on the error of bilinear upscaling."""
+    folders = [data_root / "train" / name for name in ("T91", "BSDS200", "BSDS-test200")]
+    data = SuperResolutionData(
+        FolderSettings(
+            train_dirs=tuple(map(str, folders)), val_dir=str(data_root / "val" / "Kodak24")
+        ),
+        batch_size=settings.batch_size,
+        patch_size=settings.patch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+    )
+    torch.manual_seed(seed)
+    network = FSRCNN()
+    torch.nn.init.zeros_(network.upscale.weight)
+    model = BilinearResidual(network).to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model).requires_grad_(False)
+    rates = learning_rates(settings)
+    engine = StepEngine(
+        model,
+        torch.optim.Adam(model.parameters(), lr=rates[0].clone(), betas=settings.betas, fused=True),
+        rates,
+        data.batches(torch.Generator().manual_seed(seed)),
+        step_dtype(Precision.auto, torch.device("cpu")),
+        average=(list(average.parameters()), average_shares(settings)),
+    )
+    for epoch in range(settings.epochs):
+        loss = engine.run(settings.steps_per_epoch)
+        print(f"epoch {epoch + 1} of {settings.epochs}: L1 {float(loss):.5f}", flush=True)
+    return average.eval()
+
+
+if __name__ == "__main__":
+    main()

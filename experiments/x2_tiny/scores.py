@@ -1,0 +1,195 @@
+"""Score the trained networks of run.sh, print the table of README.md, and draw its figure.
+
+    python experiments/x2_tiny/scores.py measure --data DIR outputs/x2_tiny/nano/rows/*
+    python experiments/x2_tiny/scores.py time
+    python experiments/x2_tiny/scores.py report
+    python experiments/x2_tiny/scores.py figure
+
+``measure`` scores the networks in these folders, one each, on Set5, Set14 and B100 under
+``standard``, and adds them to scores.json. Networks that are in it are not scored again. ``time``
+adds the milliseconds for a 1280x720 output; the processor should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from falsr_nas.benchmark.device import network_latencies
+from falsr_nas.benchmark.peers import PEERS, SMALL_PEERS
+from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.inference.threads import processor_threads
+from falsr_nas.models import find_model
+from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.genome import Genome
+from falsr_nas.training.full_training import stored_curve
+
+HERE = Path(__file__).parent
+SCORES = HERE / "scores.json"
+FIGURE = HERE.parents[1] / "docs" / "images" / "front.png"
+SETS = ("Set5", "Set14", "B100")
+TO_THE_LEFT = ("ECBSR-M4C16", "ECBSR-M10C32", "FALSR-A", "VDSR")
+"""Networks whose names are on the left of their points in the figure."""
+THREADS = 2
+BACKENDS = ("torch", "onnxruntime")
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Score and time the networks of the folders that are not in the file."""
+    rows = read()
+    known = {row["folder"] for row in rows}
+    sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
+    for folder in map(Path, options.folders):
+        space = next(part for part in folder.parts if part in ("nano", "tiny"))
+        name = f"{space}/{folder.stem}"
+        if name in known:
+            continue
+        if folder.suffix == ".json":
+            rows.append({"folder": name, **json.loads(folder.read_text())})
+        else:
+            rows.append({"folder": name, **scored(folder, sets)})
+        print(rows[-1])
+        write(rows)
+
+
+def scored(folder: Path, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of the one network that was trained in a folder."""
+    place = (folder / "best").resolve()
+    model = find_model(str(place))
+    network = model.network
+    assert isinstance(network, BilinearResidual) and isinstance(network.network, Network)
+    genome = network.network.genome
+    recipe = json.loads((place / "recipe.json").read_text())
+    cost, curve = genome_cost(genome), stored_curve(place / "last.ckpt")
+    score = score_model(model, sets, ScoringProtocol.standard)
+    return {
+        "seed": recipe["seed"],
+        "genome": str(genome),
+        "params": cost.params,
+        "mult_adds": cost.mult_adds,
+        "steps": curve[-1].step,
+        "minutes": round(curve[-1].seconds / 60, 1),
+        "validation": round(curve[-1].psnr, 3),
+        "psnr": {one.name: round(one.mean.psnr, 3) for one in score.sets},
+    }
+
+
+def time(options: argparse.Namespace) -> None:
+    """Time all networks in turns, in each runtime."""
+    rows = [row for row in read() if "genome" in row]
+    genomes = {row["genome"]: Genome.parse(row["genome"]) for row in rows}
+    with processor_threads(THREADS):
+        for backend in BACKENDS:
+            taken = network_latencies(
+                list(genomes.values()), backend, width=1280, height=720, seconds=60.0
+            )
+            for genome, ms in zip(genomes, taken, strict=True):
+                for row in rows:
+                    if row["genome"] == genome:
+                        row.setdefault("milliseconds", {})[backend] = round(float(ms), 1)
+    write([*rows, *(row for row in read() if "genome" not in row)])
+
+
+def report(options: argparse.Namespace) -> None:
+    """Print a line for each network: the mean of its seeds, and the deviation between them."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in read():
+        groups[row["folder"].rsplit("_", 1)[0], row["steps"]].append(row)
+    heads = ("network", "params", "G", "steps", "seeds", *SETS, "Set14 + B100", "ms", "minutes")
+    print(f"| {' | '.join(heads)} |")
+    print("|---" * len(heads) + "|")
+    for (name, steps), rows in sorted(groups.items()):
+        first = rows[0]
+        sets = [with_deviation([row["psnr"][one] for row in rows]) for one in SETS]
+        both = with_deviation([(row["psnr"]["Set14"] + row["psnr"]["B100"]) / 2 for row in rows])
+        times = ", ".join(f"{ms:.0f}" for ms in first.get("milliseconds", {}).values())
+        minutes = fmean(row.get("minutes", row.get("processor_seconds", 0) / 60) for row in rows)
+        print(
+            f"| {name} | {first['params']:,} | {first['mult_adds'] / 1e9:.2f} | {steps:,}"
+            f" | {len(rows)} | {' | '.join(sets)} | {both} | {times} | {minutes:.0f} |"
+        )
+
+
+def with_deviation(values: Sequence[float]) -> str:
+    """Return the mean, and the standard deviation where there are several values."""
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{spread}"
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw PSNR on Set14 against mult-adds: the literature's networks, and the shipped ones."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["font.size"] = 8
+    drawing = Figure(figsize=(7.5, 3.6), layout="constrained", facecolor="white")
+    axes = drawing.subplots()
+    axes.set_xscale("log")
+    shown = ("SRCNN", "FALSR-B", "FALSR-A", "CARN", "VDSR")
+    for peer in [*SMALL_PEERS.values(), *(PEERS[name] for name in shown)]:
+        point = peer.mult_adds_g, peer.psnr["Set14"]
+        axes.plot(*point, "o", ms=4, color="#8a8f98")
+        left = peer.name in TO_THE_LEFT
+        axes.annotate(
+            peer.name,
+            point,
+            xytext=(-5, -3) if left else (4, -8),
+            textcoords="offset points",
+            color="#5b616a",
+            ha="right" if left else "left",
+        )
+    for row in read():
+        if not row["folder"].endswith("/winner"):
+            continue
+        point = row["mult_adds"] / 1e9, row["psnr"]["Set14"]
+        name = f"falsr-{row['folder'].split('/')[0]}-x2"
+        axes.plot(*point, "*", ms=11, color="#D55E00")
+        axes.annotate(
+            name, point, xytext=(-6, 5), textcoords="offset points", color="#D55E00", ha="right"
+        )
+    axes.set_xlabel("mult-adds for a 1280x720 output (G)")
+    axes.set_ylabel("PSNR on Set14, x2 (dB)")
+    axes.grid(color="#e6e8eb")
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+    drawing.savefig(FIGURE, dpi=150)
+
+
+def read() -> list[dict[str, Any]]:
+    """Return what was measured so far."""
+    return json.loads(SCORES.read_text()) if SCORES.exists() else []
+
+
+def write(rows: Sequence[dict[str, Any]]) -> None:
+    """Write a line for each network."""
+    SCORES.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("measure")
+    command.add_argument("folders", nargs="+")
+    command.add_argument("--data", type=Path, required=True)
+    command.set_defaults(act=measure)
+    for name, act in (("time", time), ("report", report), ("figure", figure)):
+        commands.add_parser(name).set_defaults(act=act)
+    options = parser.parse_args()
+    act_of: Callable[[argparse.Namespace], None] = options.act
+    act_of(options)
+
+
+if __name__ == "__main__":
+    main()
