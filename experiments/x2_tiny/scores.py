@@ -152,7 +152,7 @@ def figure(options: argparse.Namespace) -> None:
         name = f"falsr-{row['folder'].split('/')[0]}-x2"
         axes.plot(*point, "*", ms=11, color="#D55E00")
         axes.annotate(
-            name, point, xytext=(-6, 5), textcoords="offset points", color="#D55E00", ha="right"
+            name, point, xytext=(2, -15), textcoords="offset points", color="#D55E00", ha="center"
         )
     axes.set_xlabel("mult-adds for a 1280x720 output (G)")
     axes.set_ylabel("PSNR on Set14, x2 (dB)")
