@@ -233,6 +233,12 @@ def test_truncation_by_hypervolume_takes_the_smallest_contributions_away() -> No
     assert {one.rank for one in chosen} == {0}
 
 
+def test_truncation_of_few() -> None:
+    for crowd in ([], [individual(30, 1, 1)], [individual(30, 1, 1), individual(29, 2, 2)]):
+        for truncation in Truncation:
+            assert {id(one) for one in select(crowd, 2, truncation)} == {id(one) for one in crowd}
+
+
 def test_a_search_truncated_by_hypervolume() -> None:
     settings = NSGA2Settings(population_size=8, truncation=Truncation.hypervolume)
     search = NSGA2(settings, PAPER, Constraints(), np.random.default_rng(1))

@@ -108,6 +108,8 @@ def select_by_contribution(population: list[Individual], size: int) -> list[Indi
     until it fits. Objectives are scaled to that front's range; the reference point is a tenth of it
     beyond the worst values, so that the ends of the front contribute.
     """
+    if len(population) <= size:
+        return [*population]
     *whole, last = tools.sortNondominated(population, size)
     chosen = [individual for front in whole for individual in front]
     points = np.array([individual.fitness.values for individual in last])
