@@ -61,6 +61,8 @@ def main() -> None:
     score = score_model(model, sets, ScoringProtocol.standard)
     row = {
         "seed": options.seed,
+        "params": score.params,
+        "mult_adds": score.mult_adds,
         "steps": settings.steps,
         "processor_seconds": seconds,
         "psnr": {one.name: one.mean.psnr for one in score.sets},

@@ -4,7 +4,7 @@
 #     ... run.sh random | finalists | rows | winner | ship ...
 # search, random: searches of 400 candidates by the default controller and by random networks.
 # finalists: of each of them, the four best networks, the better two from 5,000 steps on and the
-# best one from 10,000 to 20,000. rows: the networks that are compared, with two more seeds.
+# best one from 10,000 to 20,000. rows: the networks that are compared, three seeds each.
 # winner: the search's best network, 100,000 steps. ship: the winner into the package.
 set -euo pipefail -o noglob # settings have brackets
 step=$1 space=$2 output=$3/$2 data=$FALSR_NAS_DATA
@@ -35,6 +35,7 @@ search | random)
     ;;
 finalists)
     for kind in search random; do
+        [ -e "$output/$kind/search.db" ] || continue
         train "run_dir=$output/$kind" select=psnr n=4 training.epochs=80 'rungs.epochs=[20,40]' \
             'rungs.keep=[0.5,0.25]' "output=$output/finalists_$kind"
     done

@@ -42,7 +42,7 @@ BACKENDS = ("torch", "onnxruntime")
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Score and time the networks of the folders that are not in the file."""
+    """Score the networks of the folders that are not in the file."""
     rows = read()
     known = {row["folder"] for row in rows}
     sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
@@ -132,7 +132,7 @@ def figure(options: argparse.Namespace) -> None:
     drawing = Figure(figsize=(7.5, 3.6), layout="constrained", facecolor="white")
     axes = drawing.subplots()
     axes.set_xscale("log")
-    shown = ("SRCNN", "FALSR-B", "FALSR-A", "CARN", "VDSR")
+    shown = ("FSRCNN", "SRCNN", "FALSR-B", "FALSR-A", "CARN", "VDSR")
     for peer in [*SMALL_PEERS.values(), *(PEERS[name] for name in shown)]:
         point = peer.mult_adds_g, peer.psnr["Set14"]
         axes.plot(*point, "o", ms=4, color="#8a8f98")

@@ -1,7 +1,7 @@
 """Put a trained network into the package, with a card that tells how it was found and trained.
 
-    python experiments/x2_tiny/ship.py outputs/x2_nano/trained/KEY falsr-nano-x2 --benchmark DIR \
-        --search '`+experiment=x2_nano`, 400 candidates, seed 1'
+    python experiments/x2_tiny/ship.py outputs/x2_tiny/nano/winner/best falsr-nano-x2 \
+        --benchmark DIR --search '`+experiment=x2_nano`, 400 candidates, seed 1'
 
 DIR holds Set5, Set14 and B100, on which the model is scored.
 """

@@ -89,7 +89,6 @@ _SMALL_X2: tuple[tuple[str, float, float, tuple[float, float, float]], ...] = (
     ("ECBSR-M4C16", 10.2, 2.3, (37.33, 32.81, 31.66)),
     ("SESR-M5", 13.5, 3.1, (37.39, 32.84, 31.70)),
     ("MoreMNAS-C", 25, 5.5, (37.06, 32.75, 31.50)),
-    ("FSRCNN", 12, 6.0, (37.00, 32.63, 31.53)),
     ("SESR-M11", 27, 6.3, (37.58, 33.03, 31.85)),
     ("TPSR-NoGAN", 60, 14, (37.38, 33.00, 31.75)),
     ("ECBSR-M10C32", 95, 21.8, (37.76, 33.26, 32.04)),
@@ -100,7 +99,7 @@ SMALL_PEERS = {
     name: Peer(name, params, mult_adds, _measured((*psnr, None)), {})
     for name, params, mult_adds, psnr in _SMALL_X2
 }
-"""Published x2 networks of 30 G mult-adds and less, by name."""
+"""More published x2 networks, of 30 G mult-adds and less, by name."""
 
 PEERS = PEERS_BY_SCALE[2]
 """Published x2 networks by name."""
