@@ -1,13 +1,14 @@
 """Measure candidates per hour of the evaluator, and compare it with a plain Lightning loop.
 
     python benchmarks/candidates.py [--steps 200] [--threads N] [--workers 2] [--plain 3]
-                                    [--paper] [--seconds N]
+                                    [--paper] [--mps] [--seconds N]
 
 32 fixed genomes are trained for 200 steps each. First one evaluation at a time, with ``--threads``
 threads; the table shows the time of its parts: building the network, drawing batches, steps,
 validation, storing, and everything else, e.g. Lightning. Then ``--workers`` evaluations at a time
 with one thread each (on a GPU: sharing it), as in a search; several numbers are measured one after
-the other. The plain loop (see train_step.py) is timed for a few steps of each genome, and
+the other, and with ``--mps`` once more under NVIDIA's Multi-Process Service, which lets kernels of
+several processes run at the same time. The plain loop (see train_step.py) is timed for a few steps of each genome, and
 extrapolated to the steps of the evaluator, without validation.
 
 ``--paper`` takes recipe and limit of ``+experiment=x2_paper`` and validates on images of the size
@@ -21,11 +22,15 @@ import argparse
 import json
 import logging
 import math
+import os
+import shutil
+import subprocess
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -163,6 +168,43 @@ def side_by_side(
         return 3600 * len(candidates) / evaluate(candidates)
 
 
+MPS = "nvidia-cuda-mps-control"
+
+
+@contextmanager
+def multi_process_service() -> Iterator[None]:
+    """Run NVIDIA's Multi-Process Service for the processes that are started in this block."""
+    with tempfile.TemporaryDirectory(prefix="mps") as folder:
+        names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
+        os.environ.update(dict.fromkeys(names, folder))
+        try:
+            subprocess.run([MPS, "-d"], check=True, timeout=30)
+            try:
+                yield
+            finally:
+                subprocess.run([MPS], input="quit\n", text=True, check=False, timeout=60)
+        finally:
+            for name in names:
+                del os.environ[name]
+
+
+def side_by_side_of(
+    candidates: list[Candidate], training: TrainingSettings, data: DataSettings, workers: list[int]
+) -> tuple[dict[int, float], dict[int, str]]:
+    """Return the candidates per hour of each number of workers, and why some of them failed."""
+    rates: dict[int, float] = {}
+    failed: dict[int, str] = {}
+    for count in workers:
+        try:
+            rates[count] = side_by_side(candidates, training, data, count)
+        except SearchError as error:  # most likely they do not fit into memory
+            failed[count] = str(error)
+            print(f"{count} workers: failed, {error}", flush=True)
+            continue
+        print(f"{count} workers with one thread each: {rates[count]:.0f} per hour", flush=True)
+    return rates, failed
+
+
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -186,6 +228,9 @@ def parse_options() -> argparse.Namespace:
         help="one at a time, start no further candidate after this time",
     )
     parser.add_argument("--paper", action="store_true", help="train as +experiment=x2_paper")
+    parser.add_argument(
+        "--mps", action="store_true", help="also measure the workers under MPS, on a GPU"
+    )
     parser.add_argument("--val-images", type=int, default=4, help="with --paper")
     parser.add_argument(
         "--val-shape", type=int, nargs=2, default=VAL_SHAPE, help="with --paper: height, width"
@@ -240,17 +285,15 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     rate = 3600 * count / whole
     share = 1 - parts["steps"] * count / whole
     print(f"{rate:.0f} candidates per hour; share of time outside of the steps: {share:.1%}")
-    together: dict[int, float] = {}
-    failed: dict[int, str] = {}
-    for workers in filter(None, options.workers):
-        try:
-            together[workers] = side_by_side(candidates, training, data, workers)
-        except SearchError as error:  # most likely they do not fit into memory
-            failed[workers] = str(error)
-            print(f"{workers} workers: failed, {error}", flush=True)
-            continue
-        print(f"{workers} workers with one thread each: {together[workers]:.0f} per hour")
-    best = max(rate, *together.values()) if together else rate
+    workers = [number for number in options.workers if number]
+    together, failed = side_by_side_of(candidates, training, data, workers)
+    shared: dict[int, float] = {}
+    if options.mps and shutil.which(MPS):
+        print("under MPS:", flush=True)
+        with multi_process_service():
+            shared, shared_failed = side_by_side_of(candidates, training, data, workers)
+        failed |= shared_failed
+    best = max([rate, *together.values(), *shared.values()])
     seconds = whole / count + missing_validation * parts["validation"]
     hours = 10_000 * seconds / 3600 * rate / best
     print(f"10,000 such candidates: {hours:.1f} hours")
@@ -263,6 +306,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "seconds": parts,
         "seconds_with_whole_validation": seconds,
         "side_by_side": together,
+        "side_by_side_mps": shared,
         "side_by_side_failed": failed,
         "hours_for_10000": hours,
     }

@@ -17,7 +17,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/training", "tests/evaluation/test_incomplete_training.py")
+TESTS = (
+    "tests/training",
+    "tests/evaluation/test_incomplete_training.py",
+    "tests/test_train.py::test_a_training_killed_and_gone_on_with_is_one_never_stopped",
+)
 
 
 class Outcomes:

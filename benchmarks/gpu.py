@@ -164,18 +164,20 @@ def x2_paper_estimate(steps: dict[str, Record]) -> Record | None:
     results = {name: step["result"] for name, step in steps.items() if step["status"] == "done"}
     if "candidates" not in results:
         return None
-    alone, together = results["candidates"], {"1": 1.0}
-    if "workers" in results and "1" in results["workers"]["side_by_side"]:
-        together = results["workers"]["side_by_side"]
-    workers = max(together, key=lambda count: together[count])
-    speedup = together[workers] / together["1"]
+    alone, measured = results["candidates"], results.get("workers", {})
+    without, mps = measured.get("side_by_side", {}), measured.get("side_by_side_mps", {})
+    rates = [(rate, int(count), False) for count, rate in without.items()]
+    rates += [(rate, int(count), True) for count, rate in mps.items()]
+    best, workers, with_mps = max(rates, default=(1.0, 1, False))
+    speedup = best / without.get("1", best)
     seconds = alone["seconds_with_whole_validation"]
     return {
         "hours": 10_000 * seconds / speedup / 3600,
         "measured_candidates": alone["candidates"],
         "steps_per_candidate": alone["steps"],
         "seconds_per_candidate_alone": seconds,
-        "workers_per_device": int(workers),
+        "workers_per_device": workers,
+        "mps": with_mps,
         "speedup_of_workers": speedup,
     }
 

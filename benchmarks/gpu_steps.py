@@ -40,10 +40,14 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
     images = ("--data", data) if data else ()
     return [
         Step("tests", 300, lambda _: script("engine_tests.py")),
-        Step("train_step", 600, lambda _: script("train_step.py")),
+        Step(
+            "train_step",
+            300,
+            lambda _: script("train_step.py", "--patches", 16, 32, 64, "--seconds", 0.5, "--eager"),
+        ),
         Step(
             "candidates",
-            600,
+            300,
             lambda seconds: script(
                 *("candidates.py", "--paper", "--steps", 10_000, "--candidates", 32),
                 *("--workers", 0, "--plain", 1, "--seconds", 0.4 * seconds),
@@ -51,18 +55,13 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
         ),
         Step(
             "workers",
-            600,
+            400,
             lambda _: script(
-                *("candidates.py", "--paper", "--steps", 1000, "--candidates", 24),
-                *("--workers", 1, 2, 4, 8, "--plain", 0, "--seconds", 0),
+                *("candidates.py", "--paper", "--steps", 500, "--candidates", 16),
+                *("--workers", 1, 4, 8, "--mps", "--plain", 0, "--seconds", 0),
             ),
         ),
-        Step(
-            "graph",
-            400,
-            lambda _: script("train_step.py", "--patches", 16, 32, "--plain", 0, "--eager"),
-        ),
-        Step("precision", 600, lambda _: script("precision.py", "--candidates", 24)),
+        Step("precision", 400, lambda _: script("precision.py", "--candidates", 24)),
         Step("memory", 400, lambda _: script("memory.py")),
         Step(
             "search",
@@ -92,7 +91,7 @@ def tiny_steps_of(output: Path) -> list[Step]:
         "tests": script("engine_tests.py", "tests/training/test_engine.py"),
         "train_step": script(
             *("train_step.py", *network, "--patches", 8, "--seconds", 0.01, "--plain", 1),
-            *("--threads", 1),
+            *("--threads", 1, "--eager"),
         ),
         "candidates": script(
             *("candidates.py", "--paper", "--steps", 2, "--candidates", 2, "--workers", 0),
@@ -100,11 +99,7 @@ def tiny_steps_of(output: Path) -> list[Step]:
         ),
         "workers": script(
             *("candidates.py", "--paper", "--steps", 1, "--candidates", 2, "--workers", 1, 2),
-            *("--plain", 0, "--seconds", 0, "--threads", 1, "--val-images", 1, *image),
-        ),
-        "graph": script(
-            *("train_step.py", *network, "--patches", 8, "--seconds", 0.01, "--plain", 0),
-            *("--threads", 1, "--eager"),
+            *("--mps", "--plain", 0, "--seconds", 0, "--threads", 1, "--val-images", 1, *image),
         ),
         "precision": script(
             *("precision.py", "--candidates", 3, "--steps", 2, "--batch", 1, "--patch", 8)

@@ -1,6 +1,6 @@
 """Compare the ranking of candidates trained in bfloat16 with that of candidates trained in float32.
 
-    python benchmarks/precision.py [--candidates 24] [--steps 2000] [--batch 4] [--patch 16]
+    python benchmarks/precision.py [--candidates 24] [--steps 500] [--batch 4] [--patch 16]
 
 Fixed random genomes are trained and scored as in a search with ``training=short``: in float32, in
 bfloat16, and again in float32 with another seed, because that difference is the noise of the score
@@ -72,7 +72,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--candidates", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=16)
     options = parser.parse_args()

@@ -131,7 +131,11 @@ def test_the_papers_search_is_estimated_from_measured_candidates(gpu: ModuleType
     steps["workers"] = {"status": "done", "result": {"side_by_side": side_by_side}}
     estimate = gpu.x2_paper_estimate(steps)
     assert estimate["hours"] == pytest.approx(8)
-    assert estimate["workers_per_device"] == 4
+    assert (estimate["workers_per_device"], estimate["mps"]) == (4, False)
+    steps["workers"]["result"]["side_by_side_mps"] = {"1": 90.0, "4": 500.0}
+    estimate = gpu.x2_paper_estimate(steps)
+    assert estimate["hours"] == pytest.approx(4)
+    assert (estimate["workers_per_device"], estimate["mps"]) == (4, True)
 
 
 def test_tiny_steps_are_the_steps(gpu: ModuleType, output: Path) -> None:
@@ -173,8 +177,8 @@ def test_the_script_runs_chosen_steps(output: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--steps", "tests,grap"), "there is no step 'grap'"),
-        (("--limit", "graph"), "--limit graph: give STEP=SECONDS"),
+        (("--steps", "tests,graph"), "there is no step 'graph'"),
+        (("--limit", "tests"), "--limit tests: give STEP=SECONDS"),
         (("--data", "nowhere"), "there is no such folder"),
         (("--wheels", "nowhere"), "there are no wheels in it"),
     ],

@@ -4,7 +4,8 @@ r"""Train genomes drawn by design, for ``evaluator=landscape``; or tell the erro
         --train T91 BSDS200 --val Kodak24
     python experiments/landscape/measure.py --error
 
-Genomes of the paper's space are uniform over the logarithm of mult-adds, up to --most G. Each
+Genomes of the paper's space are uniform over the logarithm of mult-adds, up to --most G. Several
+are trained at a time. Each
 training is appended to ``trainings.csv`` as soon as it ends; those that are there are not repeated,
 so the command can be stopped at any time. --error prints, as one JSON object, how well the model
 predicts scores of genomes that it was not fitted to, by cross-validation with ten folds.
@@ -16,19 +17,18 @@ import argparse
 import csv
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from falsr_nas.archive.candidate import Candidate, Origin, Score
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, TrainingPlan
 from falsr_nas.controller.mutation import attribute_mutation
 from falsr_nas.controller.surrogate import fit
 from falsr_nas.data.settings import DataSettings, FolderSettings, PhotographsSettings
-from falsr_nas.evaluation.evaluator import Evaluator
 from falsr_nas.evaluation.landscape import read_trainings
-from falsr_nas.search import SearchConfig, build_evaluator
+from falsr_nas.execution.settings import ProcessesSettings
+from falsr_nas.search import SearchConfig, build_executor
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import lightest
 from falsr_nas.space.genome import Genome
@@ -65,17 +65,18 @@ def _distance(genome: Genome, target: float) -> float:
 def measure(path: Path, config: SearchConfig, genomes: int, twice: int, most: float) -> None:
     """Train and score what is not in the file yet: all genomes, then the first again."""
     known = _known(path)
-    evaluators: dict[int, Evaluator] = {}
     wanted = [(number, 1) for number in range(genomes)] + [(number, 2) for number in range(twice)]
-    for number, seed in wanted:
-        if (number, seed) in known:
-            continue
-        if seed not in evaluators:
-            evaluators[seed] = build_evaluator(replace(config, seed=seed))
-            evaluators[seed].prepare()
-        genome = designed(number, most)
-        candidate = Candidate(genome, genome_cost(genome), Origin(("designed",)), 0, number)
-        _append(path, seed, candidate, evaluators[seed])
+    missing = [one for one in wanted if one not in known]
+    if not missing:
+        return
+    with build_executor(config) as executor:
+        for number, seed in missing:
+            genome = designed(number, most)
+            plan = TrainingPlan(repeat=seed - 1)  # another repeat has another seed
+            origin = Origin(("designed",))
+            executor.submit(Candidate(genome, genome_cost(genome), origin, 0, number, plan))
+        for _ in missing:
+            _append(path, executor.collect())
 
 
 def _known(path: Path) -> set[tuple[int, int]]:
@@ -86,19 +87,18 @@ def _known(path: Path) -> set[tuple[int, int]]:
         return {(int(row["number"]), int(row["seed"])) for row in csv.DictReader(file)}
 
 
-def _append(path: Path, seed: int, candidate: Candidate, evaluator: Evaluator) -> None:
-    outcome, cost = evaluator.evaluate(candidate), candidate.cost
-    scored = isinstance(outcome, Score)
+def _append(path: Path, evaluation: Evaluation) -> None:
+    candidate, outcome, score = evaluation.candidate, evaluation.outcome, evaluation.score
     row = {
         "number": candidate.number,
-        "seed": seed,
+        "seed": candidate.plan.repeat + 1,
         "genome": str(candidate.genome),
-        "psnr": outcome.psnr if scored else "",
-        "mse": outcome.mse if scored else "",
-        "params": cost.params,
-        "mult_adds": cost.mult_adds,
-        "seconds": round(outcome.seconds, 2) if scored else "",
-        "failure": "" if scored else outcome.kind.value,
+        "psnr": score.psnr if score else "",
+        "mse": score.mse if score else "",
+        "params": candidate.cost.params,
+        "mult_adds": candidate.cost.mult_adds,
+        "seconds": round(score.seconds, 2) if score else "",
+        "failure": outcome.kind.value if isinstance(outcome, Failure) else "",
     }
     with path.open("a", newline="") as file:
         csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=12.0, help="most mult-adds, in G")
     parser.add_argument("--train", nargs="*", default=[], help="folders of training images")
     parser.add_argument("--val", help="folder of validation images")
+    parser.add_argument("--workers", type=int, help="trainings at a time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "trainings.csv")
     parser.add_argument("--error", action="store_true", help="only tell the error of the model")
     options = parser.parse_args()
@@ -147,7 +148,8 @@ def main() -> None:
     data: DataSettings = PhotographsSettings()
     if options.train:
         data = FolderSettings(train_dirs=tuple(options.train), val_dir=options.val)
-    measure(options.out, SearchConfig(data=data), options.genomes, options.twice, options.most)
+    config = SearchConfig(data=data, execution=ProcessesSettings(workers=options.workers))
+    measure(options.out, config, options.genomes, options.twice, options.most)
 
 
 if __name__ == "__main__":

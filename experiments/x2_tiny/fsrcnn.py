@@ -4,7 +4,8 @@
 
 DIR has train/T91, train/BSDS200, train/BSDS-test200 and benchmark/Set5, Set14, B100. What differs
 from ``training=expanded``: no expanded convolutions, and PyTorch's initialization, but for the last
-layer, which begins at zero, too.
+layer, which begins at zero, too. The weights are written beside the output; with those of an
+earlier run, only the scores are computed.
 """
 
 from __future__ import annotations
@@ -54,9 +55,16 @@ def main() -> None:
         decay=Decay.cosine,
         ema=0.999,
     )
-    began = time.process_time()
-    model = Model(trained(settings, options.data, options.seed), "FSRCNN", {})
-    seconds = time.process_time() - began
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    weights = options.output.with_suffix(".pt")
+    if not weights.exists():
+        began = time.process_time()
+        state = trained(settings, options.data, options.seed).state_dict()
+        torch.save({"state": state, "seconds": time.process_time() - began}, weights)
+    stored = torch.load(weights, weights_only=True)
+    network = BilinearResidual(FSRCNN())
+    network.load_state_dict(stored["state"])
+    model = Model(network.eval(), "FSRCNN", {})
     sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
     score = score_model(model, sets, ScoringProtocol.standard)
     row = {
@@ -64,10 +72,9 @@ def main() -> None:
         "params": score.params,
         "mult_adds": score.mult_adds,
         "steps": settings.steps,
-        "processor_seconds": seconds,
+        "processor_seconds": stored["seconds"],
         "psnr": {one.name: one.mean.psnr for one in score.sets},
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(row, indent=2) + "\n")
     print(row)
 
@@ -83,24 +90,34 @@ def trained(settings: TrainingSettings, data_root: Path, seed: int) -> BilinearR
         patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
     )
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
     torch.manual_seed(seed)
     network = FSRCNN()
     torch.nn.init.zeros_(network.upscale.weight)
-    model = BilinearResidual(network).to(memory_format=torch.channels_last)
+    model = BilinearResidual(network).to(device=device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False)
-    rates = learning_rates(settings)
+    rates = learning_rates(settings).to(device)
+    generator = torch.Generator(device).manual_seed(seed)
     engine = StepEngine(
         model,
-        torch.optim.Adam(model.parameters(), lr=rates[0].clone(), betas=settings.betas, fused=True),
+        torch.optim.Adam(
+            model.parameters(),
+            lr=rates[0].clone(),
+            betas=settings.betas,
+            fused=True,
+            capturable=on_gpu,
+        ),
         rates,
-        data.batches(torch.Generator().manual_seed(seed)),
-        step_dtype(Precision.auto, torch.device("cpu")),
-        average=(list(average.parameters()), average_shares(settings)),
+        data.batches(generator),
+        step_dtype(Precision.auto, device),
+        average=(list(average.parameters()), average_shares(settings).to(device)),
+        generator=generator,
     )
     for epoch in range(settings.epochs):
         loss = engine.run(settings.steps_per_epoch)
         print(f"epoch {epoch + 1} of {settings.epochs}: L1 {float(loss):.5f}", flush=True)
-    return average.eval()
+    return average.to("cpu")
 
 
 if __name__ == "__main__":
