@@ -1,15 +1,15 @@
 """Measure candidates per hour of the evaluator, and compare it with a plain Lightning loop.
 
     python benchmarks/candidates.py [--steps 200] [--threads N] [--workers 2] [--plain 3]
-                                    [--paper] [--mps] [--seconds N]
+                                    [--paper] [--mps 8] [--seconds N]
 
 32 fixed genomes are trained for 200 steps each. First one evaluation at a time, with ``--threads``
 threads; the table shows the time of its parts: building the network, drawing batches, steps,
 validation, storing, and everything else, e.g. Lightning. Then ``--workers`` evaluations at a time
 with one thread each (on a GPU: sharing it), as in a search; several numbers are measured one after
-the other, and with ``--mps`` once more under NVIDIA's Multi-Process Service, which lets kernels of
-several processes run at the same time. The plain loop (see train_step.py) is timed for a few steps of each genome, and
-extrapolated to the steps of the evaluator, without validation.
+the other. ``--mps`` does the same under NVIDIA's Multi-Process Service, which lets kernels of
+several processes run at the same time. The plain loop (see train_step.py) is timed for a few steps
+of each genome, and extrapolated to the steps of the evaluator, without validation.
 
 ``--paper`` takes recipe and limit of ``+experiment=x2_paper`` and validates on images of the size
 of DIV2K's; the estimate for 10,000 candidates then counts the validation of all 100. The last line
@@ -229,7 +229,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--paper", action="store_true", help="train as +experiment=x2_paper")
     parser.add_argument(
-        "--mps", action="store_true", help="also measure the workers under MPS, on a GPU"
+        "--mps", type=int, nargs="+", default=[], help="evaluations at a time under MPS, on a GPU"
     )
     parser.add_argument("--val-images", type=int, default=4, help="with --paper")
     parser.add_argument(
@@ -291,7 +291,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     if options.mps and shutil.which(MPS):
         print("under MPS:", flush=True)
         with multi_process_service():
-            shared, shared_failed = side_by_side_of(candidates, training, data, workers)
+            shared, shared_failed = side_by_side_of(candidates, training, data, options.mps)
         failed |= shared_failed
     best = max([rate, *together.values(), *shared.values()])
     seconds = whole / count + missing_validation * parts["validation"]

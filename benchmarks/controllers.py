@@ -8,7 +8,15 @@ The whole comparison, of which the last controllers need falsr-nas[compare]:
         screening reinforced reinforced-untrained nsga2 hybrid aging random optuna \
         optuna-our-start optuna-tpe optuna-tpe-our-start pymoo pymoo-our-start
 
+On real trainings:
+
+    python benchmarks/controllers.py --landscape experiments/landscape/trainings.csv \
+        --out experiments/landscape --controllers screening nsga2 random
+
 Each seed has a landscape of its own (``evaluation/random_landscape.py``), with noise of 0.3 dB.
+With --landscape, all have the one that is fitted to these trainings
+(``evaluation/landscape.py``), with their noise and a limit of 12 G.
+
 After 256, 512, 1,024 and 2,048 evaluations, the networks of the front, by their scores with noise,
 are scored without noise: that front's hypervolume counts. Results are appended to ``runs.jsonl`` in
 the output folder; what is there is not run again. Prints a table, and writes it as
@@ -26,6 +34,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +63,8 @@ from falsr_nas.controller.settings import (
     Truncation,
 )
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range
+from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -63,6 +73,8 @@ POPULATION = 64  # as in the paper
 MARKS = (256, 512, 1024, 2048)
 NOISE = 0.3
 PSNR_RANGE = (26.0, 36.0)
+MOST = 12.0
+"""Limit on mult-adds with --landscape, in G: that of the trainings."""
 SPACE = SearchSpace()
 
 PAPER = NSGA2Settings(POPULATION)
@@ -133,20 +145,24 @@ def rescored(evaluations: Sequence[Evaluation], psnr: Sequence[float]) -> list[E
 class Race:
     """One controller on one landscape."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, landscape: Path | None = None) -> None:
         self.name, self.seed = name, seed
-        self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
-        self.scale = ObjectiveScale.of_space(SPACE, None, PSNR_RANGE)
-        controller = CONTROLLERS.build(
-            COMPARED[name], SPACE, Constraints(), np.random.default_rng(seed)
-        )
+        self.evaluator: SyntheticEvaluator | LandscapeEvaluator
+        if landscape is None:
+            limits, scale = Constraints(), PSNR_RANGE
+            self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
+        else:
+            limits, scale = Constraints(max_mult_adds=MOST), psnr_range(landscape)
+            self.evaluator = LandscapeEvaluator(LandscapeSettings(str(landscape)), seed)
+        self.scale = ObjectiveScale.of_space(SPACE, limits.max_mult_adds, scale)
+        controller = CONTROLLERS.build(COMPARED[name], SPACE, limits, np.random.default_rng(seed))
         assert isinstance(controller, BaseController)
         self.controller = controller
         self.told: list[Evaluation] = []
         self.seconds = 0.0
         if name.endswith("-our-start"):
             first = self.evaluated(
-                NSGA2(PAPER, SPACE, Constraints(), np.random.default_rng(seed)).ask(POPULATION)
+                NSGA2(PAPER, SPACE, limits, np.random.default_rng(seed)).ask(POPULATION)
             )
             controller.admission.restore(POPULATION, [one.key for one in first])
             controller.tell(first)
@@ -187,16 +203,20 @@ class Race:
         )
 
     def true(self, front: Sequence[Evaluation]) -> float:
-        psnr = [self.evaluator.psnr(one.candidate.genome) for one in front]
+        candidates = [one.candidate for one in front]
+        if isinstance(self.evaluator, LandscapeEvaluator):
+            psnr = [self.evaluator.psnr(one.genome, one.cost) for one in candidates]
+        else:
+            psnr = [self.evaluator.psnr(one.genome) for one in candidates]
         return hypervolume(rescored(front, psnr), self.scale)
 
 
-def job(task: tuple[str, int, int]) -> list[Row]:
+def job(task: tuple[str, int, int], landscape: Path | None = None) -> list[Row]:
     """Run the search of a controller, seed and number of evaluations, in a worker process."""
     name, seed, evaluations = task
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    return Race(name, seed).run(evaluations)
+    return Race(name, seed, landscape).run(evaluations)
 
 
 def read(path: Path) -> list[Row]:
@@ -249,7 +269,7 @@ def paired(values: dict[int, float], others: dict[int, float]) -> dict[str, obje
     }
 
 
-def draw(path: Path, rows: Sequence[Row]) -> None:
+def draw(path: Path, rows: Sequence[Row], *, real: bool) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -261,6 +281,9 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
             {row.seed for row in rows if row.controller == name}
             for name in {r.controller for r in rows}
         )
+    )
+    over = f"{len(seeds)} " + (
+        "seeds on a landscape of real trainings" if real else "random landscapes, noise 0.3 dB"
     )
     rows = [row for row in rows if row.seed in seeds]  # so that medians are of the same landscapes
     for name in dict.fromkeys(row.controller for row in rows):
@@ -281,7 +304,7 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     axes.set(
         xlabel="evaluations",
         ylabel="true hypervolume",
-        title=f"{len(seeds)} random landscapes, noise 0.3 dB: median and quartiles",
+        title=f"{over}: median and quartiles",
         xscale="log",
     )
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
@@ -332,6 +355,7 @@ def main() -> None:
         choices=list(COMPARED),
         help="the others are compared with it, paired by seed",
     )
+    parser.add_argument("--landscape", type=Path, help="a CSV of real trainings")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("experiments/controllers"))
     parser.add_argument("--time", action="store_true", help="only time ask and tell")
@@ -354,13 +378,13 @@ def main() -> None:
         if done.get((name, seed), 0) < options.evaluations
     ]
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool, path.open("a") as file:
-        for rows in pool.imap_unordered(job, tasks):
+        for rows in pool.imap_unordered(partial(job, landscape=options.landscape), tasks):
             for row in rows:
                 if row.evaluations > done.get((row.controller, row.seed), 0):
                     print(json.dumps(asdict(row)), file=file, flush=True)
     rows = read(path)
     table = summary(rows, options.reference)
-    draw(options.out / "hypervolume.png", rows)
+    draw(options.out / "hypervolume.png", rows, real=options.landscape is not None)
     (options.out / "summary.json").write_text(json.dumps(table, indent=2) + "\n")
     for entry in table:
         print("  ".join(f"{key} {value}" for key, value in entry.items()))

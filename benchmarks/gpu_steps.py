@@ -43,7 +43,10 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
         Step(
             "train_step",
             300,
-            lambda _: script("train_step.py", "--patches", 16, 32, 64, "--seconds", 0.5, "--eager"),
+            lambda _: script(
+                *("train_step.py", "--networks", "FALSR-A", "FALSR-B", "FALSR-C", "random 0%"),
+                *("random 40%", "random 100%", "--patches", 32, 64, "--seconds", 0.5, "--eager"),
+            ),
         ),
         Step(
             "candidates",
@@ -58,7 +61,7 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
             400,
             lambda _: script(
                 *("candidates.py", "--paper", "--steps", 500, "--candidates", 16),
-                *("--workers", 1, 4, 8, "--mps", "--plain", 0, "--seconds", 0),
+                *("--workers", 1, 4, "--mps", 8, "--plain", 0, "--seconds", 0),
             ),
         ),
         Step("precision", 400, lambda _: script("precision.py", "--candidates", 24)),
@@ -99,7 +102,8 @@ def tiny_steps_of(output: Path) -> list[Step]:
         ),
         "workers": script(
             *("candidates.py", "--paper", "--steps", 1, "--candidates", 2, "--workers", 1, 2),
-            *("--mps", "--plain", 0, "--seconds", 0, "--threads", 1, "--val-images", 1, *image),
+            *("--mps", 2, "--plain", 0, "--seconds", 0, "--threads", 1),
+            *("--val-images", 1, *image),
         ),
         "precision": script(
             *("precision.py", "--candidates", 3, "--steps", 2, "--batch", 1, "--patch", 8)

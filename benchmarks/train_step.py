@@ -49,7 +49,10 @@ from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import Initialization, Precision
 
 BATCH = 16
-STEPS_PER_CALL = {"cpu": 2, "cuda": 100}
+FIRST_STEPS = 5
+"""Steps before the first measurement; on a GPU the graph is recorded within them."""
+MOST_STEPS = {"cpu": 2, "cuda": 100}
+"""Most steps between two looks at the clock."""
 
 
 def fixed_genomes() -> dict[str, Genome]:
@@ -117,7 +120,9 @@ def our_step(
         generator=generator,
         graph=graph,
     )
-    steps = STEPS_PER_CALL[device.type]
+    engine.run(FIRST_STEPS)
+    step = timed(lambda: engine.run(1), device, 0.0)
+    steps = max(1, min(MOST_STEPS[device.type], int(seconds / 3 / step)))
     return timed(lambda: engine.run(steps), device, seconds) / steps
 
 
@@ -230,6 +235,7 @@ def main() -> None:
                     else None
                 )
                 flops = step_flops(genome, patch) / ours
+                print(f"{name}, {patch}: {1e3 * ours:.2f} ms", flush=True)
                 rows.append(
                     {
                         "network": name,

@@ -62,10 +62,10 @@ def _distance(genome: Genome, target: float) -> float:
     return abs(math.log(genome_cost(genome).mult_adds) - target)
 
 
-def measure(path: Path, config: SearchConfig, genomes: int, twice: int, most: float) -> None:
-    """Train and score what is not in the file yet: all genomes, then the first again."""
+def measure(path: Path, config: SearchConfig, numbers: range, twice: int, most: float) -> None:
+    """Train and score what is not in the file yet: these genomes, then the first again."""
     known = _known(path)
-    wanted = [(number, 1) for number in range(genomes)] + [(number, 2) for number in range(twice)]
+    wanted = [(number, 1) for number in numbers] + [(number, 2) for number in range(twice)]
     missing = [one for one in wanted if one not in known]
     if not missing:
         return
@@ -134,6 +134,7 @@ def error(path: Path, folds: int = 10) -> dict[str, float | int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--genomes", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--twice", type=int, default=100, help="genomes trained with two seeds")
     parser.add_argument("--most", type=float, default=12.0, help="most mult-adds, in G")
     parser.add_argument("--train", nargs="*", default=[], help="folders of training images")
@@ -149,7 +150,8 @@ def main() -> None:
     if options.train:
         data = FolderSettings(train_dirs=tuple(options.train), val_dir=options.val)
     config = SearchConfig(data=data, execution=ProcessesSettings(workers=options.workers))
-    measure(options.out, config, options.genomes, options.twice, options.most)
+    numbers = range(options.first, options.genomes)
+    measure(options.out, config, numbers, options.twice, options.most)
 
 
 if __name__ == "__main__":

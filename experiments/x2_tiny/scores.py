@@ -13,6 +13,7 @@ adds the milliseconds for a 1280x720 output; the processor should have nothing e
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,6 @@ from falsr_nas.models import find_model
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
-from falsr_nas.training.full_training import stored_curve
 
 HERE = Path(__file__).parent
 SCORES = HERE / "scores.json"
@@ -67,16 +67,18 @@ def scored(folder: Path, sets: Mapping[str, Any]) -> dict[str, Any]:
     assert isinstance(network, BilinearResidual) and isinstance(network.network, Network)
     genome = network.network.genome
     recipe = json.loads((place / "recipe.json").read_text())
-    cost, curve = genome_cost(genome), stored_curve(place / "last.ckpt")
+    cost = genome_cost(genome)
+    with (place / "curve.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
     score = score_model(model, sets, ScoringProtocol.standard)
     return {
         "seed": recipe["seed"],
         "genome": str(genome),
         "params": cost.params,
         "mult_adds": cost.mult_adds,
-        "steps": curve[-1].step,
-        "minutes": round(curve[-1].seconds / 60, 1),
-        "validation": round(curve[-1].psnr, 3),
+        "steps": int(last["step"]),
+        "minutes": round(float(last["seconds"]) / 60, 1),
+        "validation": round(float(last["psnr"]), 3),
         "psnr": {one.name: round(one.mean.psnr, 3) for one in score.sets},
     }
 

@@ -14,6 +14,7 @@ from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range, read_
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.cost import genome_cost
@@ -131,18 +132,19 @@ def test_measuring_resumes_without_repeating(
             if len(evaluated) == 7:
                 evaluated.append((0, "stopped"))
                 raise KeyboardInterrupt
-            evaluated.append((self.seed, candidate.key))
+            evaluated.append((candidate.plan.repeat, candidate.key))
             return super().evaluate(candidate)
 
+    landscape = SyntheticSettings(landscape=1, noise=0.3)
     monkeypatch.setattr(
         script,
-        "build_evaluator",
-        lambda config: Recorded(SyntheticSettings(landscape=1, noise=0.3), config.seed),
+        "build_executor",
+        lambda config: InlineExecutor(InlineSettings(), lambda: Recorded(landscape, config.seed)),
     )
     path = tmp_path / "trainings.csv"
     with pytest.raises(KeyboardInterrupt):
-        script.measure(path, SearchConfig(), genomes=20, twice=10, most=12.0)
-    script.measure(path, SearchConfig(), genomes=20, twice=10, most=12.0)
+        script.measure(path, SearchConfig(), range(20), twice=10, most=12.0)
+    script.measure(path, SearchConfig(), range(20), twice=10, most=12.0)
     assert len(evaluated) == len(set(evaluated)) == 31
     genomes, psnr = read_trainings(path)
     assert len(genomes) == 30

@@ -1,15 +1,25 @@
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
+from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.engine import StepEngine, step_dtype
+from falsr_nas.training.full_training import train_fully
 from falsr_nas.training.initialization import initialized_network
-from falsr_nas.training.settings import Initialization, Precision
+from falsr_nas.training.settings import (
+    Initialization,
+    Precision,
+    TrainerSettings,
+    TrainingSettings,
+)
 
 RATES = torch.full((100,), 1e-3)
 GENOME = Genome.parse("stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k3_b1_noskip | 0->3")
@@ -119,6 +129,33 @@ def test_an_engine_goes_on_from_a_position() -> None:
     ours.go_on_from(5)
     ours.run(1)
     assert any((a != b).any() for a, b in zip(before, ours.model.parameters(), strict=True))
+
+
+def test_a_training_begun_on_another_kind_of_device_goes_on(tmp_path: Path) -> None:
+    settings = TrainingSettings(epochs=4, steps_per_epoch=2, batch_size=2, patch_size=8, warmup=0)
+    data = SuperResolutionData(
+        PhotographsSettings(val_crop=32), batch_size=2, patch_size=8, steps_per_epoch=2
+    )
+    train = partial(
+        train_fully,
+        GENOME,
+        settings,
+        data,
+        trainer_settings=TrainerSettings(accelerator="cpu", validate_every=2),
+        seed=1,
+        folder=tmp_path,
+        on_point=lambda point, steps: None,
+    )
+    train(epochs=2, rungs=[2])
+    path = tmp_path / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["training"]["generator"] = torch.zeros(16, dtype=torch.uint8)  # as a GPU's
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        group["capturable"] = True  # as on a GPU
+    torch.save(checkpoint, path)
+    with pytest.warns(UserWarning, match="began on another kind of device"):
+        curve = train()
+    assert [point.step for point in curve] == [4, 8]
 
 
 NO_GPU = "needs a CUDA device"

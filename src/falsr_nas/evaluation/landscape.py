@@ -70,7 +70,8 @@ class LandscapeEvaluator:
         """Return the PSNR that the surrogate expects, plus noise."""
         began = time.perf_counter()
         noise = self.surrogate.noise if self.settings.noise is None else self.settings.noise
-        rng = np.random.default_rng(evaluation_seed(self.seed, candidate.key))
+        seed = evaluation_seed(self.seed, candidate.key, repeat=candidate.plan.repeat)
+        rng = np.random.default_rng(seed)
         psnr = self.psnr(candidate.genome, candidate.cost) + float(rng.normal(scale=noise))
         return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
 

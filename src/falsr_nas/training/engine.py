@@ -100,9 +100,10 @@ class StepEngine:
         """Continue as if ``position`` steps had been taken; the optimiser has its state of then."""
         self.position.fill_(position)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rates[
-                0
-            ].clone()  # a tensor on the device, so that each step can set it there
+            # A tensor on the device, so that each step can set it there.
+            group["lr"] = self._rates[0].clone()
+            # A checkpoint may be of a training on another kind of device.
+            group["capturable"] = self._rates.is_cuda
 
     def run(self, steps: int) -> Tensor:
         """Take ``steps`` steps and return their mean L1 loss over all processes, on the device."""

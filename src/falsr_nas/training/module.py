@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from typing import Any
 
 import pytorch_lightning as pl
@@ -129,10 +130,24 @@ class SuperResolution(pl.LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Continue from a checkpoint, which Lightning has loaded by now."""
-        if self._resumed is not None:
-            self._engine.go_on_from(self._resumed["position"])
-            self._generator.set_state(self._resumed["generator"])
+        """Continue from a checkpoint, which Lightning has loaded by now.
+
+        On another kind of device than before, the patches that follow are other ones: a random
+        generator of a GPU cannot continue one of a CPU.
+        """
+        if self._resumed is None:
+            return
+        position, state = self._resumed["position"], self._resumed["generator"]
+        self._engine.go_on_from(position)
+        if state.numel() == self._generator.get_state().numel():
+            self._generator.set_state(state)
+        else:
+            warnings.warn(
+                "the training began on another kind of device: its next patches are not those"
+                " that it would have drawn there",
+                stacklevel=1,  # Lightning calls this, and its warnings are not shown
+            )
+            self._generator.manual_seed(self._seed + position)
 
     def training_step(self, steps: int, batch_index: int) -> None:
         """Take ``steps`` optimiser steps; stop the training when the loss is not finite."""
