@@ -1,14 +1,15 @@
-r"""Train genomes drawn by design, for ``evaluator=landscape``; or tell the error of its model.
+r"""Train genomes for ``evaluator=landscape``, or tell the error of its model.
 
-    python experiments/landscape/measure.py --genomes 1000 --twice 100 \
-        --train T91 BSDS200 --val Kodak24
-    python experiments/landscape/measure.py --error
+    python experiments/landscape/measure.py train --genomes 600 --images T91 BSDS200 --val Kodak24
+    python experiments/landscape/measure.py train --genomes 100 --seed 2 ...
+    python experiments/landscape/measure.py add outputs/search
+    python experiments/landscape/measure.py error
 
-Genomes of the paper's space are uniform over the logarithm of mult-adds, up to --most G. Several
-are trained at a time. Each
-training is appended to ``trainings.csv`` as soon as it ends; those that are there are not repeated,
-so the command can be stopped at any time. --error prints, as one JSON object, how well the model
-predicts scores of genomes that it was not fitted to, by cross-validation with ten folds.
+``train`` draws genomes of the paper's space by design, uniformly over the logarithm of mult-adds
+up to --most G, and trains several at a time as a search does. ``add`` takes the trainings of a
+search with the same settings. Both append to ``trainings.csv`` what is not in it, so they can be
+stopped at any time. ``error`` prints, as one JSON object, how well the model predicts scores of
+genomes that it was not fitted to, by cross-validation with ten folds.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import argparse
 import csv
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from omegaconf import OmegaConf
 from scipy.stats import kendalltau
 
-from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, TrainingPlan
+from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.mutation import attribute_mutation
 from falsr_nas.controller.surrogate import fit
 from falsr_nas.data.settings import DataSettings, FolderSettings, PhotographsSettings
@@ -34,7 +38,7 @@ from falsr_nas.space.enumeration import lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
-COLUMNS = ("number", "seed", "genome", "psnr", "mse", "params", "mult_adds", "seconds", "failure")
+COLUMNS = ("source", "number", "seed", "genome", "psnr", "params", "mult_adds", "seconds")
 SPACE = SearchSpace()
 CHANGE = attribute_mutation(SPACE)
 TOLERANCE = 0.05
@@ -62,46 +66,60 @@ def _distance(genome: Genome, target: float) -> float:
     return abs(math.log(genome_cost(genome).mult_adds) - target)
 
 
-def measure(path: Path, config: SearchConfig, numbers: range, twice: int, most: float) -> None:
-    """Train and score what is not in the file yet: these genomes, then the first again."""
+def measure(path: Path, config: SearchConfig, genomes: int, most: float) -> None:
+    """Train and score the designed genomes that are not in the file yet, with the search's seed."""
     known = _known(path)
-    wanted = [(number, 1) for number in numbers] + [(number, 2) for number in range(twice)]
-    missing = [one for one in wanted if one not in known]
+    missing = [i for i in range(genomes) if ("design", config.seed, i) not in known]
     if not missing:
         return
     with build_executor(config) as executor:
-        for number, seed in missing:
+        for number in missing:
             genome = designed(number, most)
-            plan = TrainingPlan(repeat=seed - 1)  # another repeat has another seed
             origin = Origin(("designed",))
-            executor.submit(Candidate(genome, genome_cost(genome), origin, 0, number, plan))
+            executor.submit(Candidate(genome, genome_cost(genome), origin, 0, number))
         for _ in missing:
-            _append(path, executor.collect())
+            _append(path, "design", config.seed, [executor.collect()])
 
 
-def _known(path: Path) -> set[tuple[int, int]]:
+def add(path: Path, run_dir: Path) -> None:
+    """Append the trainings of a search that are not in the file yet."""
+    known, seed = _known(path), int(OmegaConf.load(run_dir / "config.yaml").seed)
+    with Store(run_dir / "search.db") as store:
+        trained = [
+            one
+            for one in store.evaluations()
+            if ("search", seed, one.candidate.number) not in known
+        ]
+    _append(path, "search", seed, trained)
+
+
+def _known(path: Path) -> set[tuple[str, int, int]]:
     if not path.exists():
         with path.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(COLUMNS)
     with path.open(newline="") as file:
-        return {(int(row["number"]), int(row["seed"])) for row in csv.DictReader(file)}
+        rows = csv.DictReader(file)
+        return {(row["source"], int(row["seed"]), int(row["number"])) for row in rows}
 
 
-def _append(path: Path, evaluation: Evaluation) -> None:
-    candidate, outcome, score = evaluation.candidate, evaluation.outcome, evaluation.score
-    row = {
-        "number": candidate.number,
-        "seed": candidate.plan.repeat + 1,
-        "genome": str(candidate.genome),
-        "psnr": score.psnr if score else "",
-        "mse": score.mse if score else "",
-        "params": candidate.cost.params,
-        "mult_adds": candidate.cost.mult_adds,
-        "seconds": round(score.seconds, 2) if score else "",
-        "failure": outcome.kind.value if isinstance(outcome, Failure) else "",
-    }
+def _append(path: Path, source: str, seed: int, evaluations: Sequence[Evaluation]) -> None:
     with path.open("a", newline="") as file:
-        csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        for evaluation in evaluations:
+            candidate, score = evaluation.candidate, evaluation.score
+            if score is None:  # a landscape has scores only
+                continue
+            row = {
+                "source": source,
+                "number": candidate.number,
+                "seed": seed,
+                "genome": str(candidate.genome),
+                "psnr": round(score.psnr, 4),
+                "params": candidate.cost.params,
+                "mult_adds": candidate.cost.mult_adds,
+                "seconds": round(score.seconds, 2),
+            }
+            writer.writerow(row)
 
 
 def error(path: Path, folds: int = 10) -> dict[str, float | int]:
@@ -133,25 +151,31 @@ def error(path: Path, folds: int = 10) -> dict[str, float | int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--genomes", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
-    parser.add_argument("--twice", type=int, default=100, help="genomes trained with two seeds")
-    parser.add_argument("--most", type=float, default=12.0, help="most mult-adds, in G")
-    parser.add_argument("--train", nargs="*", default=[], help="folders of training images")
-    parser.add_argument("--val", help="folder of validation images")
-    parser.add_argument("--workers", type=int, help="trainings at a time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "trainings.csv")
-    parser.add_argument("--error", action="store_true", help="only tell the error of the model")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train")
+    train.add_argument("--genomes", type=int, default=600)
+    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--most", type=float, default=12.0, help="most mult-adds, in G")
+    train.add_argument("--images", nargs="*", default=[], help="folders of training images")
+    train.add_argument("--val", help="folder of validation images")
+    train.add_argument("--workers", type=int, help="trainings at a time")
+    commands.add_parser("add").add_argument("run_dirs", type=Path, nargs="+")
+    commands.add_parser("error")
     options = parser.parse_args()
-    if options.error:
+    if options.command == "error":
         print(json.dumps(error(options.out)))
         return
+    if options.command == "add":
+        for run_dir in options.run_dirs:
+            add(options.out, run_dir)
+        return
     data: DataSettings = PhotographsSettings()
-    if options.train:
-        data = FolderSettings(train_dirs=tuple(options.train), val_dir=options.val)
-    config = SearchConfig(data=data, execution=ProcessesSettings(workers=options.workers))
-    numbers = range(options.first, options.genomes)
-    measure(options.out, config, numbers, options.twice, options.most)
+    if options.images:
+        data = FolderSettings(train_dirs=tuple(options.images), val_dir=options.val)
+    execution = ProcessesSettings(workers=options.workers)
+    config = SearchConfig(data=data, execution=execution, seed=options.seed)
+    measure(options.out, config, options.genomes, options.most)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Origin
+from falsr_nas.controller.settings import RandomSettings
 from falsr_nas.errors import UserError
-from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range, read_trainings
+from falsr_nas.evaluation.landscape import (
+    LandscapeEvaluator,
+    aligned,
+    psnr_range,
+    read_trainings,
+)
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
@@ -132,7 +138,7 @@ def test_measuring_resumes_without_repeating(
             if len(evaluated) == 7:
                 evaluated.append((0, "stopped"))
                 raise KeyboardInterrupt
-            evaluated.append((candidate.plan.repeat, candidate.key))
+            evaluated.append((self.seed, candidate.key))
             return super().evaluate(candidate)
 
     landscape = SyntheticSettings(landscape=1, noise=0.3)
@@ -143,13 +149,41 @@ def test_measuring_resumes_without_repeating(
     )
     path = tmp_path / "trainings.csv"
     with pytest.raises(KeyboardInterrupt):
-        script.measure(path, SearchConfig(), range(20), twice=10, most=12.0)
-    script.measure(path, SearchConfig(), range(20), twice=10, most=12.0)
+        script.measure(path, SearchConfig(), genomes=20, most=12.0)
+    script.measure(path, SearchConfig(), genomes=20, most=12.0)
+    script.measure(path, SearchConfig(seed=2), genomes=10, most=12.0)
     assert len(evaluated) == len(set(evaluated)) == 31
     genomes, psnr = read_trainings(path)
     assert len(genomes) == 30
     assert [one.key for one in genomes[20:]] == [one.key for one in genomes[:10]]
     assert psnr[:10] != psnr[20:], "other seeds"
+    assert np.mean(psnr[:10]) == pytest.approx(np.mean(psnr[20:])), "aligned"
     found = script.error(path, folds=5)
     assert found["trainings"] == 30
     assert 0 < found["rmse"] < 2
+
+
+def test_the_trainings_of_a_search_are_added_once(script: ModuleType, tmp_path: Path) -> None:
+    run_dir, path = tmp_path / "run", tmp_path / "trainings.csv"
+    config = SearchConfig(
+        evaluator=SyntheticSettings(landscape=1),
+        execution=InlineSettings(),
+        controller=RandomSettings(8),
+        candidates=24,
+        seed=5,
+        run_dir=str(run_dir),
+    )
+    result = search(config, progress=False)
+    for _ in range(2):
+        script.add(path, run_dir)
+    genomes, psnr = read_trainings(path)
+    assert [one.key for one in genomes] == [one.key for one in result.evaluations]
+    assert psnr == pytest.approx([one.score.psnr for one in result.evaluations], abs=1e-4)
+
+
+def test_what_a_seed_gives_to_all_is_subtracted() -> None:
+    genomes = [SPACE.sample(np.random.default_rng(i)) for i in range(4)]
+    psnr = [30.0, 31.0, 32.0, 30.25, 31.25, 33.0]
+    seeds = ["1", "1", "1", "2", "2", "3"]
+    found = aligned([*genomes[:3], *genomes[:2], genomes[3]], psnr, seeds)
+    assert found == pytest.approx([30, 31, 32, 30, 31, 33])

@@ -2,8 +2,9 @@
 
 A search with it takes seconds and needs no images, as with NAS-Bench-301 (Zela et al., 2022). The
 file is a CSV with a header and one row per training; ``experiments/landscape`` makes it. Of its
-columns, ``genome`` (as in ``pareto.csv``) and ``psnr`` (dB) are read. Rows of one genome that was
-trained with several seeds tell the noise best.
+columns, ``genome`` (as in ``pareto.csv``) and ``psnr`` (dB) are read, and ``seed`` where there is
+one. Genomes that were trained with several seeds tell the noise best, and what the patches of a
+seed give to all networks, which is subtracted.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def psnr_range(path: Path) -> tuple[float, float]:
 
 
 def read_trainings(path: Path) -> tuple[list[Genome], list[float]]:
-    """Read genomes and PSNR in dB from a CSV of trainings.
+    """Read genomes and PSNR in dB from a CSV of trainings; see :func:`aligned`.
 
     Raises:
         UserError: the file is missing, a column or a value in it is, or it has too few rows.
@@ -106,7 +107,28 @@ def read_trainings(path: Path) -> tuple[list[Genome], list[float]]:
         raise UserError(f"{path} has no column {sorted(missing)[0]!r}")
     genomes = [_parsed(row["genome"] or "", line, path) for line, row in enumerate(rows, start=2)]
     _check_sizes(genomes, path)
-    return genomes, [_number(row["psnr"], line, path) for line, row in enumerate(rows, start=2)]
+    psnr = [_number(row["psnr"], line, path) for line, row in enumerate(rows, start=2)]
+    return genomes, aligned(genomes, psnr, [row.get("seed") for row in rows])
+
+
+def aligned(
+    genomes: Sequence[Genome], psnr: Sequence[float], seeds: Sequence[str | None]
+) -> list[float]:
+    """Return the PSNR in dB without what the patches of a seed give to all networks.
+
+    It is the mean difference, over the genomes that both have, from the seed with most trainings.
+    The trainings of a seed that has no genome in common with that one are returned as they are.
+    """
+    scores: dict[str | None, dict[str, float]] = {}
+    for genome, value, seed in zip(genomes, psnr, seeds, strict=True):
+        scores.setdefault(seed, {})[genome.key] = value
+    reference = max(scores.values(), key=len)
+    offsets = {
+        seed: float(np.mean([own[key] - reference[key] for key in shared]))
+        for seed, own in scores.items()
+        if (shared := own.keys() & reference.keys())
+    }
+    return [value - offsets.get(seed, 0.0) for value, seed in zip(psnr, seeds, strict=True)]
 
 
 def _parsed(text: str, line: int, path: Path) -> Genome:
