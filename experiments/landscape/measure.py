@@ -19,6 +19,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,19 @@ def measure(path: Path, config: SearchConfig, genomes: int, most: float) -> None
     missing = [i for i in range(genomes) if ("design", config.seed, i) not in known]
     if not missing:
         return
+    waiting = (_candidate(number, most) for number in missing)
     with build_executor(config) as executor:
-        for number in missing:
-            genome = designed(number, most)
-            origin = Origin(("designed",))
-            executor.submit(Candidate(genome, genome_cost(genome), origin, 0, number))
+        for candidate in islice(waiting, 2 * executor.capacity):
+            executor.submit(candidate)
         for _ in missing:
             _append(path, "design", config.seed, [executor.collect()])
+            for candidate in islice(waiting, 1):
+                executor.submit(candidate)
+
+
+def _candidate(number: int, most: float) -> Candidate:
+    genome = designed(number, most)
+    return Candidate(genome, genome_cost(genome), Origin(("designed",)), 0, number)
 
 
 def add(path: Path, run_dir: Path) -> None:
