@@ -1,14 +1,15 @@
-"""Do searches with the new short training find better networks in the same time?
+"""Do searches with the new short training, and with a surrogate, find better networks?
 
     python experiments/proxy_fidelity/end_to_end.py search --train T91 BSDS200 --val Kodak24
     python experiments/proxy_fidelity/end_to_end.py retrain --train T91 BSDS200 --val Kodak24
     python experiments/proxy_fidelity/end_to_end.py report
 
-``search`` runs one search for each seed and each of two short trainings, all of the same processor
-time, which other work on the machine does not shorten. ``retrain`` trains the front that each of
-them reports from scratch by the study's reference recipe. ``report`` prints the hypervolume of the
-fronts by their scores in the search, and by those after retraining. All three resume: searches that
-used up their time and networks that are trained are not repeated.
+``search`` runs one search for each seed and each of three kinds, all of the same processor time,
+which other work on the machine does not shorten: the defaults (new); with the short training of
+version 0.1 (old); and with plain NSGA-II instead of the screened one (nsga2). ``retrain`` trains
+the front that each of them reports from scratch by the study's reference recipe. ``report`` prints
+the hypervolume of the fronts by their scores in the search, and by those after retraining. All
+three resume: searches that used up their time and networks that are trained are not repeated.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ COMMON = (
 CORES = 2
 """Of the machine whose minutes ``--minutes`` counts: two minutes of processor time each."""
 
-TRAININGS = {
+KINDS = {
     "old": (
         "training.epochs=10",
         "training.learning_rate=1e-3",
@@ -62,17 +63,18 @@ TRAININGS = {
         "evaluator.common_weights=false",
     ),
     "new": (),  # the defaults
+    "nsga2": ("controller=nsga2",),  # without a surrogate
 }
-"""Settings of the two short trainings."""
+"""Settings of the kinds of searches."""
 
 
 def search(options: argparse.Namespace) -> None:
     """Run the searches that have not used up their time, one after the other."""
     data = [f"data.train_dirs=[{','.join(map(str, options.train))}]", f"data.val_dir={options.val}"]
     for seed in options.seeds:
-        for name, training in TRAININGS.items():
+        for name, changes in KINDS.items():
             folder = options.output / f"{name}_{seed}"
-            settings = [*COMMON, *training, *data, f"seed={seed}", f"run_dir={folder}"]
+            settings = [*COMMON, *changes, *data, f"seed={seed}", f"run_dir={folder}"]
             spend(settings, folder, 60 * CORES * options.minutes)
 
 
