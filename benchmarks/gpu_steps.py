@@ -45,14 +45,14 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
             300,
             lambda _: script(
                 *("train_step.py", "--networks", "FALSR-A", "FALSR-B", "FALSR-C", "random 0%"),
-                *("random 40%", "random 100%", "--patches", 32, 64, "--seconds", 0.5, "--eager"),
+                *("random 40%", "random 100%", "--patches", 32, "--seconds", 0.5, "--eager"),
             ),
         ),
         Step(
             "candidates",
             300,
             lambda seconds: script(
-                *("candidates.py", "--paper", "--steps", 10_000, "--candidates", 32),
+                *("candidates.py", "--paper", "--steps", 1000, "--candidates", 32),
                 *("--workers", 0, "--plain", 1, "--seconds", 0.4 * seconds),
             ),
         ),

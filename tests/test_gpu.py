@@ -123,7 +123,12 @@ def test_only_what_is_not_done_runs_again(gpu: ModuleType, output: Path, tmp_pat
 
 
 def test_the_papers_search_is_estimated_from_measured_candidates(gpu: ModuleType) -> None:
-    candidates = {"candidates": 9, "steps": 10_000, "seconds_with_whole_validation": 7.2}
+    candidates = {
+        "candidates": 9,
+        "steps": 1000,
+        "seconds": {"steps": 0.6, "batches": 0.1, "validation": 0.05},
+        "seconds_with_whole_validation": 0.9,
+    }  # 0.2 s beside the steps, and 10 times 0.7 s
     steps = {"candidates": {"status": "done", "result": candidates}}
     assert gpu.x2_paper_estimate({}) is None
     assert gpu.x2_paper_estimate(steps)["hours"] == pytest.approx(20)
