@@ -161,9 +161,9 @@ def recorded(path: Path) -> Record | None:
 def x2_paper_estimate(steps: dict[str, Record]) -> Record | None:
     """Return how long the paper's search of 10,000 candidates would take on this device.
 
-    The seconds of a candidate are measured one at a time, on shorter trainings: its steps are scaled
-    to the paper's 10,000, and its validation to DIV2K's 100 images. How much faster several at a time
-    are is measured on still shorter ones.
+    The seconds of a candidate are measured one at a time, on shorter trainings: its steps are
+    scaled to the paper's 10,000, and its validation to DIV2K's 100 images. How much faster several
+    at a time are is measured on still shorter ones.
     """
     results = {name: step["result"] for name, step in steps.items() if step["status"] == "done"}
     if "candidates" not in results:
