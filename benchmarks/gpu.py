@@ -277,7 +277,7 @@ def parse_options() -> argparse.Namespace:
         prog="gpu.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "gpu")
-    parser.add_argument("--steps", help="some of the steps, e.g. tests,graph; all by default")
+    parser.add_argument("--steps", help="some of the steps, e.g. tests,train_step; all by default")
     parser.add_argument("--budget", type=float, default=3600.0, help="seconds of the whole run")
     parser.add_argument(
         "--limit",
