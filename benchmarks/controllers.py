@@ -275,17 +275,18 @@ def draw(path: Path, rows: Sequence[Row], *, real: bool) -> None:
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    seeds = set.intersection(
-        *(
-            {row.seed for row in rows if row.controller == name}
-            for name in {r.controller for r in rows}
-        )
-    )
+    figure, axes = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
+    run: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        run[row.controller].add(row.seed)
+    seeds = max(run.values(), key=len)
+    # Only controllers with all seeds, so that medians are of the same landscapes.
+    rows = [row for row in rows if run[row.controller] >= seeds]
     over = f"{len(seeds)} " + (
         "seeds on a landscape of real trainings" if real else "random landscapes, noise 0.3 dB"
     )
-    rows = [row for row in rows if row.seed in seeds]  # so that medians are of the same landscapes
+    colors = mpl.colormaps["tab20"](range(20))
+    axes.set_prop_cycle(color=[*colors[::2], *colors[1::2]])
     for name in dict.fromkeys(row.controller for row in rows):
         marks = sorted({row.evaluations for row in rows if row.controller == name})
         quartiles = np.array(
@@ -299,7 +300,7 @@ def draw(path: Path, rows: Sequence[Row], *, real: bool) -> None:
         )
         (line,) = axes.plot(marks, quartiles[:, 1], marker="o", label=name)
         axes.fill_between(
-            marks, quartiles[:, 0], quartiles[:, 2], alpha=0.15, color=line.get_color()
+            marks, quartiles[:, 0], quartiles[:, 2], alpha=0.1, color=line.get_color()
         )
     axes.set(
         xlabel="evaluations",
@@ -309,7 +310,7 @@ def draw(path: Path, rows: Sequence[Row], *, real: bool) -> None:
     )
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
     axes.minorticks_off()
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)
