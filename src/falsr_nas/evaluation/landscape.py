@@ -13,7 +13,7 @@ import csv
 import math
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +51,7 @@ class LandscapeEvaluator:
     @cached_property
     def surrogate(self) -> Surrogate:
         """The surrogate, fitted at the first use."""
-        genomes, psnr = read_trainings(Path(self.settings.path))
-        return fit(genomes, [genome_cost(genome) for genome in genomes], psnr)
+        return fitted(Path(self.settings.path))
 
     def prepare(self) -> None:
         """Read the file and fit the surrogate.
@@ -77,12 +76,27 @@ class LandscapeEvaluator:
         return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
 
 
+def fitted(path: Path) -> Surrogate:
+    """Return the surrogate of a CSV of trainings; it is fitted again only if the file changed.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    return _fitted_as_of(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=1)
+def _fitted_as_of(path: Path, changed: int) -> Surrogate:
+    genomes, psnr = read_trainings(path)
+    return fit(genomes, [genome_cost(genome) for genome in genomes], psnr)
+
+
 def psnr_range(path: Path) -> tuple[float, float]:
     """Return the PSNR in dB from the worst network of a landscape to just above the best.
 
     Both are scores without noise; 0.5 dB above the best is our choice.
     """
-    denoised = LandscapeEvaluator(LandscapeSettings(str(path)), 0).surrogate.denoised
+    denoised = fitted(path).denoised
     return float(denoised.min()), float(denoised.max()) + 0.5
 
 
