@@ -36,7 +36,8 @@ from falsr_nas.plugins import load_plugins, loaded_plugins, unload
 from falsr_nas.report.__main__ import ReportConfig, report
 from falsr_nas.report.architecture import architecture_svg
 from falsr_nas.report.terminal import compact
-from falsr_nas.search import SearchConfig, build_evaluator, identity, search
+from falsr_nas.search import SearchConfig, build_evaluator, search
+from falsr_nas.search_config import identity
 from falsr_nas.space import OPERATORS, Genome, SearchSpace, genome_cost
 from falsr_nas.space.operators import PALETTE
 from falsr_nas.train import TrainConfig, train

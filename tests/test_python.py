@@ -20,10 +20,10 @@ from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
 from falsr_nas.report.run import read_run
-from falsr_nas.search import SCHEMAS as SEARCH_SCHEMAS
 from falsr_nas.search import SearchConfig, search
-from falsr_nas.train import SCHEMAS as TRAIN_SCHEMAS
+from falsr_nas.search_config import SCHEMAS as SEARCH_SCHEMAS
 from falsr_nas.train import TrainConfig, choose
+from falsr_nas.train_config import SCHEMAS as TRAIN_SCHEMAS
 
 SMALL = SearchConfig(
     evaluator=SyntheticSettings(),

@@ -8,29 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from omegaconf import OmegaConf
+from typing import TYPE_CHECKING
 
 from falsr_nas.cli.command import run_command
-from falsr_nas.cli.config import Schemas, flatten
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.data.settings import (
-    DATA_SCHEMAS,
-    DataSettings,
-    PhotographsSettings,
-    data_option,
-)
 from falsr_nas.errors import UserError
-from falsr_nas.evaluation.settings import RungSettings
-from falsr_nas.plugins import keep_sources, load_plugins, loaded_plugins, plugin_settings
+from falsr_nas.plugins import keep_sources, load_plugins, loaded_plugins
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
 from falsr_nas.space.operators import from_plugins, other_cells
-from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
+from falsr_nas.train_config import SCHEMAS, TrainConfig, output_folder, recipe_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,67 +29,7 @@ if TYPE_CHECKING:
     from falsr_nas.tracking.tracker import TrainingTracker
     from falsr_nas.training.full_training import CurvePoint
 
-
-@dataclass(frozen=True)
-class TrainConfig(CommandSettings):
-    """Settings of full trainings. The defaults are those of the command, but for ``tracking``.
-
-    Attributes:
-        run_dir: folder of a search whose networks are trained.
-        select: which of its networks: ``crowding``, ``knee``, ``psnr``, another objective of the
-            search such as ``latency``, or ``key=KEY``.
-        n: how many.
-        genome: a network to train instead: a published name, a text, JSON, or a file of either.
-        output: folder of the trained models, one folder per network; by default ``trained`` in
-            ``run_dir``, or ``outputs/trained``.
-        training: the recipe.
-        trainer: devices, and how often to validate.
-        rungs: epochs at which the networks are compared by validation PSNR, and the shares of them
-            that are trained on. It is one training all the same, with one schedule.
-        data: the images.
-        tracking: Weights & Biases.
-        benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
-        sets: benchmark sets.
-        seed: seed of weights and patches.
-        start_from: a model whose stem and cells the training starts with, e.g. of the same network
-            for x2 when it is trained for x4. Stem and cells must be those of the network.
-    """
-
-    run_dir: str | None = None
-    select: str = "crowding"
-    n: int = 4
-    genome: str | None = None
-    output: str | None = None
-    training: TrainingSettings = MODERN
-    trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    rungs: RungSettings = field(default_factory=RungSettings)
-    data: DataSettings = field(default_factory=PhotographsSettings)
-    tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
-    benchmark_root: str | None = None
-    sets: tuple[str, ...] = ("Set5", "Set14")
-    seed: int = 1
-    start_from: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.run_dir is None) == (self.genome is None):
-            raise UserError("give either run_dir=... of a search, or genome=...")
-        if self.n < 1:
-            raise UserError(f"n is {self.n}: it must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}: it must not be negative")
-        self.rungs.check_before(self.training.epochs)
-        object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
-
-
-SCHEMAS = Schemas(
-    TrainConfig,
-    {
-        "training": {"training": TrainingSettings},
-        "trainer": {"trainer": TrainerSettings},
-        "data": DATA_SCHEMAS,
-        "tracking": {"tracking": TrackingSettings},
-    },
-)
+__all__ = ["TrainConfig", "TrainedModel", "choose", "train"]
 
 
 @dataclass(frozen=True)
@@ -212,15 +140,6 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
         evaluations = reported_evaluations(store, min_psnr, objectives)
         chosen = select(evaluations, config.select, config.n, min_psnr, objectives)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
-
-
-def output_folder(config: TrainConfig) -> Path:
-    """Return the folder of the trained models."""
-    if config.output is not None:
-        return Path(config.output).expanduser()
-    if config.run_dir is not None:
-        return Path(config.run_dir).expanduser() / "trained"
-    return Path("outputs/trained")
 
 
 def best_at_rung(
@@ -386,20 +305,6 @@ def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
     if not isinstance(network, Network) or not network.genome.has_body_of(genome):
         raise UserError(f"start_from: {path} has not the stem and the cells of {genome}")
     return body_weights(network)
-
-
-def recipe_of(config: TrainConfig, genome: Genome) -> dict[str, Any]:
-    """Return what identifies the training of a network beside its genome, by dotted names.
-
-    This is the recipe, the images and the seed, what it starts from, if anything, and the plug-ins
-    of its operators.
-    """
-    plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
-    assert isinstance(plain, dict)
-    identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
-    start = {} if config.start_from is None else {"start_from": config.start_from}
-    plugins = plugin_settings(from_plugins([genome]))
-    return {"data": data_option(config.data)} | identity | start | plugins
 
 
 def score(config: TrainConfig, model: Model) -> ModelScore | None:

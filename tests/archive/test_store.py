@@ -16,7 +16,8 @@ from falsr_nas.archive.candidate import (
     Origin,
     Score,
 )
-from falsr_nas.archive.store import Store, StoreError
+from falsr_nas.archive.database import StoreError
+from falsr_nas.archive.store import Store
 from falsr_nas.errors import UserError
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome

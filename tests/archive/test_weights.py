@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from falsr_nas.archive.store import DiskFullError
+from falsr_nas.archive.database import DiskFullError
 from falsr_nas.archive.weights import Weights, WeightsFolder
 from falsr_nas.errors import UserError
 

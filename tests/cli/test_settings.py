@@ -49,7 +49,8 @@ def settings_classes() -> list[type]:
         configs = [
             one
             for name, one in vars(module).items()
-            if name.endswith("Config") and one.__module__ == module.__name__
+            if name.endswith("Config")
+            and one.__module__ in (module.__name__, f"{module.__name__}_config")
         ]
         assert len(configs) == 1, f"{module.__name__} should have one config"
         found |= set(with_nested(configs[0]))

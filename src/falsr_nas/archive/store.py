@@ -10,8 +10,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import sqlite3
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from falsr_nas.archive.candidate import (
     Failure,
     Score,
 )
+from falsr_nas.archive.database import Database, DiskFullError, StoreError
 from falsr_nas.archive.schema import COLUMNS, FROM_VERSION_2, SCHEMA, SCHEMA_VERSION
 from falsr_nas.archive.serialization import (
     evaluation_of_row,
@@ -35,41 +34,15 @@ from falsr_nas.archive.serialization import (
 )
 from falsr_nas.cli.comparison import differences
 from falsr_nas.cli.renamed import with_current_names
-from falsr_nas.errors import UserError
 from falsr_nas.plugins import missing, owner, plugins_of_settings, warn_of_changes
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Operator
 from falsr_nas.space.latency import LatencyProfile, parse_profile
 from falsr_nas.space.operators import GROUP
 
-_DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
-"""SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
-
 _FAILURE_COLUMNS = "kind, message, traceback, place"
 
-
-class StoreError(UserError):
-    """The file of a search cannot be read or written; the message says why and what to do."""
-
-
-class DiskFullError(StoreError):
-    """The disk is full: nothing was written, and everything written before is intact."""
-
-
-MAX_WAIT_SECONDS = 60.0
-"""Maximum time between two attempts to write to a full disk."""
-
 _log = logging.getLogger(__name__)
-
-
-def wait_for_disk_space(error: DiskFullError, retries: int) -> None:
-    """Wait before a write is repeated: one second, doubled with each retry, at most a minute.
-
-    The first call logs that the search waits.
-    """
-    if retries == 0:
-        _log.warning("%s. The search waits until there is space", error)
-    time.sleep(min(2.0**retries, MAX_WAIT_SECONDS))
 
 
 class Store:
@@ -94,25 +67,19 @@ class Store:
         on_full: Callable[[DiskFullError, int], None] | None = None,
     ) -> None:
         self.path = path
-        self._on_full = on_full
         self._version = SCHEMA_VERSION
         # Rows are parsed once: a large search reads all of them many times.
         self._parsed: dict[int, Evaluation] = {}
         existed = path.exists()
         if config is None and not existed:  # SQLite would create it
             raise StoreError(f"{path}: there is no such file")
-        with self._sqlite_errors_translated():
-            self._db = sqlite3.connect(path, isolation_level=None)
-            try:
-                # WAL with NORMAL loses nothing if the process is killed, and at most the last
-                # evaluations after a power failure.
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.execute("PRAGMA busy_timeout = 60000")
+        self._db = Database(path, on_full)
+        try:
+            with self._db.errors_translated():
                 self._open(config, existed)
-            except BaseException:
-                self._db.close()
-                raise
+        except BaseException:
+            self._db.close()
+            raise
 
     def _open(self, config: dict[str, Any] | None, existed: bool) -> None:
         text = None if config is None else json.dumps(config, sort_keys=True)
@@ -121,13 +88,13 @@ class Store:
                 raise StoreError(f"{self.path}: there is no search in this file")
             if existed:
                 _log.warning("%s was empty: a new search begins in it", self.path)
-            with self._transaction():
+            with self._db.transaction():
                 for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
-                rows = [("version", str(SCHEMA_VERSION)), ("config", text)]
-                self._db.executemany("INSERT INTO about VALUES (?, ?)", rows)
+                self._set_about("version", str(SCHEMA_VERSION))
+                self._set_about("config", text)
             return
-        with self._content_errors_translated():
+        with self._db.content_errors_translated():
             about = dict(self._db.execute("SELECT name, value FROM about"))
             self._version = int(about.get("version", 0))
             if self._version not in (2, SCHEMA_VERSION):
@@ -148,7 +115,7 @@ class Store:
         if config is None:
             self._check_plugins(plugins_of_settings(stored), stored.get("space.operators", ()))
         if config is not None and self._version == 2:
-            with self._transaction():
+            with self._db.transaction():
                 for statement in FROM_VERSION_2:
                     self._db.execute(statement)
             self._version = SCHEMA_VERSION
@@ -177,55 +144,44 @@ class Store:
     @property
     def config(self) -> dict[str, Any]:
         """The settings that identify the search, by dotted names of today."""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
-            row = self._db.execute("SELECT value FROM about WHERE name = 'config'").fetchone()
-            return with_current_names(dict(json.loads(row[0])))
+        with self._db.errors_translated(), self._db.content_errors_translated():
+            return with_current_names(dict(json.loads(self._about("config") or "")))
 
     @property
     def psnr_range(self) -> tuple[float, float] | None:
         """PSNR in dB between which the hypervolume is measured; None where none was stored."""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
-            row = self._db.execute("SELECT value FROM about WHERE name = 'psnr_range'").fetchone()
-            if row is None:
+        with self._db.errors_translated(), self._db.content_errors_translated():
+            text = self._about("psnr_range")
+            if text is None:
                 return None
-            worst, best = json.loads(row[0])
+            worst, best = json.loads(text)
             return float(worst), float(best)
 
     def set_psnr_range(self, psnr_range: tuple[float, float]) -> None:
         """Store the PSNR in dB between which the hypervolume is measured."""
-        text = json.dumps(psnr_range)
-
-        def write() -> None:
-            self._db.execute("INSERT OR REPLACE INTO about VALUES ('psnr_range', ?)", (text,))
-
-        self._write(write)
+        self._db.write(lambda: self._set_about("psnr_range", json.dumps(psnr_range)))
 
     @property
     def profile(self) -> LatencyProfile | None:
         """The profile that predicts latencies of the search; None where it has none."""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
-            row = self._db.execute("SELECT value FROM about WHERE name = 'profile'").fetchone()
-        return None if row is None else parse_profile(str(row[0]), str(self.path))
+        with self._db.errors_translated(), self._db.content_errors_translated():
+            text = self._about("profile")
+        return None if text is None else parse_profile(text, str(self.path))
 
     def set_profile(self, profile: LatencyProfile) -> None:
         """Store the profile, so that the file needs no other to be read."""
-        text = profile.to_json()
-
-        def write() -> None:
-            self._db.execute("INSERT OR REPLACE INTO about VALUES ('profile', ?)", (text,))
-
-        self._write(write)
+        self._db.write(lambda: self._set_about("profile", profile.to_json()))
 
     def add(self, evaluation: Evaluation) -> None:
         """Store an evaluation durably; it replaces an earlier one with the same number.
 
         Failures of earlier attempts are not stored here: :meth:`add_failure` does that.
         """
-        self._write(lambda: self._insert(evaluation))
+        self._db.write(lambda: self._insert(evaluation))
 
     def add_failure(self, attempt: FailedAttempt) -> None:
         """Store durably a failed attempt that is not the outcome of an evaluation."""
-        self._write(
+        self._db.write(
             lambda: self._insert_failure(
                 attempt.number, attempt.key, attempt.failure, attempt.outcome
             )
@@ -238,7 +194,7 @@ class Store:
             evaluation: the candidate, its score (for a fresh score also a failure) and the rung.
             repeat: 0 for the score that the search uses; 1 and above for fresh scores.
         """
-        self._write(lambda: self._insert_score(evaluation, repeat))
+        self._db.write(lambda: self._insert_score(evaluation, repeat))
 
     def commit_state(
         self,
@@ -258,15 +214,15 @@ class Store:
             for evaluation in of_rungs:
                 self._insert_score(evaluation, 0)
             self._db.execute("UPDATE evaluations SET told = 1 WHERE told = 0")
-            self._db.execute("INSERT OR REPLACE INTO about VALUES ('state', ?)", (text,))
+            self._set_about("state", text)
 
-        self._write(write)
+        self._db.write(write)
 
     def state(self) -> dict[str, Any] | None:
         """Return the last state of the controller, or None if there is none yet."""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
-            row = self._db.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
-            return None if row is None else dict(json.loads(row[0]))
+        with self._db.errors_translated(), self._db.content_errors_translated():
+            text = self._about("state")
+            return None if text is None else dict(json.loads(text))
 
     def evaluations(self, *, told: bool | None = None) -> list[Evaluation]:
         """Return evaluations by number.
@@ -275,8 +231,8 @@ class Store:
         """
         where = "" if told is None else f"WHERE told = {int(told)}"
         with (
-            self._sqlite_errors_translated(),
-            self._content_errors_translated(),
+            self._db.errors_translated(),
+            self._db.content_errors_translated(),
             _garbage_collection_off(),
         ):
             columns = COLUMNS if self._version > 2 else COLUMNS.replace("rung, steps", "0, NULL")
@@ -292,7 +248,7 @@ class Store:
 
     def failures(self) -> list[FailedAttempt]:
         """Return all failed attempts by number of the candidate, then by time."""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
+        with self._db.errors_translated(), self._db.content_errors_translated():
             rows = self._db.execute(
                 f"SELECT number, key, fate, {_FAILURE_COLUMNS} FROM failures ORDER BY number, id"
             ).fetchall()
@@ -311,7 +267,7 @@ class Store:
         if self._version == 2:
             return {}
         told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
-        with self._sqlite_errors_translated(), self._content_errors_translated():
+        with self._db.errors_translated(), self._db.content_errors_translated():
             rows = self._db.execute(
                 "SELECT key, rung, mse, psnr, seconds, steps FROM scores"
                 f" WHERE repeat = 0 {told} ORDER BY number, rung"
@@ -323,7 +279,7 @@ class Store:
         if self._version == 2:
             return {}
         found: dict[str, dict[int, Score | None]] = defaultdict(dict)
-        with self._sqlite_errors_translated(), self._content_errors_translated():
+        with self._db.errors_translated(), self._db.content_errors_translated():
             for key, repeat, *score in self._db.execute(
                 "SELECT key, repeat, mse, psnr, seconds, steps FROM scores"
                 " WHERE repeat > 0 ORDER BY number, repeat"
@@ -333,13 +289,13 @@ class Store:
 
     def rung(self, key: str) -> int | None:
         """Return the rung of the evaluation with this key, or None if there is none."""
-        with self._sqlite_errors_translated():
+        with self._db.errors_translated():
             row = self._db.execute("SELECT rung FROM evaluations WHERE key = ?", (key,)).fetchone()
             return None if row is None else int(row[0])
 
     def count(self) -> int:
         """Return the number of stored evaluations."""
-        with self._sqlite_errors_translated():
+        with self._db.errors_translated():
             return int(self._db.execute("SELECT count(*) FROM evaluations").fetchone()[0])
 
     def close(self) -> None:
@@ -356,6 +312,13 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _about(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _set_about(self, name: str, text: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, text))
 
     def _insert(self, evaluation: Evaluation) -> None:
         candidate, outcome = evaluation.candidate, evaluation.outcome
@@ -407,70 +370,6 @@ class Store:
         ):
             found[number].append(failure_of_row(*failure))
         return found
-
-    def _write(self, action: Callable[[], None]) -> None:
-        """Run ``action`` in a transaction; if the disk is full, retry when ``on_full`` returns."""
-        retries = 0
-        while True:
-            try:
-                with self._sqlite_errors_translated(), self._transaction():
-                    action()
-                return
-            except DiskFullError as error:
-                if self._on_full is None:
-                    raise
-                self._on_full(error, retries)
-                retries += 1
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite has already rolled back when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _sqlite_errors_translated(self) -> Iterator[None]:
-        """Turn errors of SQLite into a StoreError."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", None) in _DISK_FULL:
-                raise DiskFullError(
-                    f"{self.path}: the disk is full or your quota is exceeded ({error})."
-                    " Finished evaluations are stored"
-                ) from error
-            if (
-                "not a database" in str(error)
-                or "malformed" in str(error)
-                or "no such" in str(error)
-            ):
-                raise StoreError(
-                    f"{self.path}: not a file of a search, or damaged ({error})."
-                    " Give another run_dir"
-                ) from error
-            raise StoreError(f"{self.path}: {error}") from error
-        except UnicodeDecodeError as error:  # raised where SQLite quotes a damaged schema
-            raise StoreError(
-                f"{self.path}: not a file of a search, or damaged. Give another run_dir"
-            ) from error
-
-    @contextmanager
-    def _content_errors_translated(self) -> Iterator[None]:
-        """Turn errors from unexpected content into a StoreError: the file is damaged."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            raise StoreError(
-                f"{self.path}: not a file of a search, or damaged"
-                f" ({type(error).__name__}: {error}). Give another run_dir"
-            ) from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falsr_nas.archive.store import DiskFullError
+from falsr_nas.archive.database import DiskFullError
 from falsr_nas.errors import UserError
 from falsr_nas.files import write_atomically
 
