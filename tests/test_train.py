@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from falsr_nas.cli.lock import exclusive
 from falsr_nas.models.model_file import load_model
 
 GENOME = "stem_f16 conv_f16_k3_b2_isskip invertBotConE2_f16_k1_b1_noskip | 0->3"
@@ -185,13 +187,59 @@ def psnr(curve: Path) -> list[float]:
         (["genome=FALSR-Z"], "neither a published network"),
         (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
         (["genome=FALSR-A", "training.warmup=-1"], "training.warmup is -1"),
+        (["genome=FALSR-A", "benchmark_root=nowhere"], "no such folder of images: nowhere/Set5"),
+        (["genome=FALSR-A", "start_from=nowhere"], "nowhere"),
+        (["genome=FALSR-A", "benchmark_root={images}", "sets=[a/s,b/s]"], "names a folder twice"),
     ],
 )
-def test_a_users_mistake_is_one_line(arguments: list[str], message: str) -> None:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+def test_a_users_mistake_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    for folder in ("a/s", "b/s"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / folder / "1.png")
+    filled = [one.format(images=tmp_path, output=tmp_path / "out") for one in arguments]
+    done = subprocess.run(command(*filled), capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_said_in_one_line(tmp_path: Path) -> None:
+    arguments = (f"genome={GENOME}", "trainer.accelerator=gpu", f"output={tmp_path}")
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    *_, last = done.stderr.strip().splitlines()
+    assert last.startswith("error: trainer.accelerator=gpu trainer.devices=1: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_network_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
+    succeeds(*recipe)
+    folder = (tmp_path / "best").resolve()
+    (folder / "model.safetensors").unlink()
+    with exclusive(folder, setting="output", lock=".lock"):
+        done = subprocess.run(command(*recipe), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"output {folder} is in use by process {os.getpid()}" in done.stderr
+    succeeds(*recipe)
+    assert len(psnr(folder / "curve.csv")) == 1
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    """A limit on the size of files acts like a full disk: the checkpoint does not fit."""
+    recipe = (f"genome={GENOME}", f"output={tmp_path}", "training.epochs=1")
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8 && exec "$@"', "bash", *command(*recipe)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "last.ckpt: File too large; an older one is unchanged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*/last.ckpt"))
+    succeeds(*recipe)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -97,14 +97,14 @@ def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.benchmark.scoring import benchmark_files, score_model, to_json
+    from falsr_nas.benchmark.scoring import benchmark_sets, score_model, to_json
     from falsr_nas.files import write_atomically
     from falsr_nas.inference.memory import MIB
     from falsr_nas.models.model_file import find_model
 
     model = find_model(config.model)
     root = Path(config.data_root).expanduser()
-    sets = {Path(name).name: benchmark_files(root / name) for name in config.sets}
+    sets = benchmark_sets(root, config.sets)
     images = None if config.save_images is None else Path(config.save_images).expanduser()
     screen = Console(stderr=True)
     shown = progress and screen.is_terminal

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from falsr_nas.archive.folders import STORE
 from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.controller.settings import CONTROLLERS
@@ -84,7 +85,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             with (
                 build_executor(config) as executor,
                 Store(
-                    folder / "search.db",
+                    folder / STORE,
                     identity(config, profile),
                     on_full=wait_for_disk_space,
                 ) as store,
@@ -269,7 +270,7 @@ def _print(result: SearchResult, min_psnr: float | None) -> None:
     if result.failures:
         console().print(failures_table(result.failures))
     files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]
-    files += ["failures.csv"] * bool(result.failures) + ["search.db", "config.yaml"]
+    files += ["failures.csv"] * bool(result.failures) + [STORE, "config.yaml"]
     print(f"results: {result.folder}  ({', '.join(files)})")
 
 
@@ -277,7 +278,7 @@ def _count(folder: Path) -> int:
     """Count stored candidates; 0 where the search was stopped before it had a store."""
     from falsr_nas.archive.store import Store
 
-    with suppress(UserError), Store(folder / "search.db") as store:
+    with suppress(UserError), Store(folder / STORE) as store:
         return store.count()
     return 0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.errors import UserError
@@ -76,11 +76,18 @@ def train(
         UserError: for a mistake that the user can correct.
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the same call continues from the last validation.
     """
+    from falsr_nas.benchmark.scoring import benchmark_sets
     from falsr_nas.cli.interruption import Interrupted, interruptible
     from falsr_nas.data.datamodule import SuperResolutionData
 
     load_plugins(config.plugins)
     chosen = choose(config)
+    # Mistakes are reported before anything is trained.
+    if config.benchmark_root is not None:
+        benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
+    if config.start_from is not None:
+        for _, genome in chosen:
+            start_weights(config.start_from, genome)
     if cells := other_cells(cell for _, genome in chosen for cell in genome.cells):
         from falsr_nas.networks.operator_check import check_operators
 
@@ -94,7 +101,7 @@ def train(
         steps_per_epoch=settings.steps_per_epoch,
         scale=chosen[0][1].scale,  # all networks of a search have the same
     )
-    data.setup()  # mistakes about the images are reported before anything else
+    data.setup()
     trained = []
     try:
         with interruptible():
@@ -173,11 +180,13 @@ def best_at_rung(
     for place, (name, genome) in enumerate(networks, start=1):
         if progress:
             print(f"to epoch {epochs}, {place} of {len(networks)}: {name}", file=sys.stderr)
-        with _training(config, genome, data, output / name, progress=progress) as (_, run):
+        folder = output / name
+        recipe = _kept_recipe(config, genome, folder)
+        with _training(config, genome, recipe, data, folder, progress=progress) as (_, run):
             value = psnr_at(run(epochs), step)
         if value is None:
             raise UserError(
-                f"{output / name} was trained without a rung at epoch {epochs} and not validated"
+                f"{folder} was trained without a rung at epoch {epochs} and not validated"
                 " there: give the rungs that it was trained with, or another output"
             )
         psnr[name] = value
@@ -202,10 +211,9 @@ def train_one(
     from falsr_nas.models.model_file import WEIGHTS, Model, load_model
     from falsr_nas.models.pretrained import save_pretrained
     from falsr_nas.report.model_card import model_card
-    from falsr_nas.training.full_training import keep_recipe, stored_curve, write_curve
+    from falsr_nas.training.full_training import stored_curve
 
-    recipe = recipe_of(config, genome)
-    keep_recipe(folder, recipe)
+    recipe = _kept_recipe(config, genome, folder)
     needed = from_plugins([genome])
     keep_sources(folder, [one for one in loaded_plugins() if one.name in needed])
     model_path = folder / WEIGHTS
@@ -213,9 +221,8 @@ def train_one(
         if progress:
             print(f"{folder} is trained already", file=sys.stderr)
         return TrainedModel(name, genome, folder, tuple(stored_curve(folder / "last.ckpt")))
-    with _training(config, genome, data, folder, progress=progress) as (tracker, run):
+    with _training(config, genome, recipe, data, folder, progress=progress) as (tracker, run):
         curve = run(config.training.epochs)
-        write_curve(folder / "curve.csv", curve)
         provenance = {
             "recipe": "recipe.json",
             "validation_psnr": f"{curve[-1].psnr:.3f}",
@@ -230,22 +237,41 @@ def train_one(
     return TrainedModel(name, genome, folder, tuple(curve), scored)
 
 
-@contextmanager
-def _training(
-    config: TrainConfig, genome: Genome, data: SuperResolutionData, folder: Path, *, progress: bool
-) -> Iterator[tuple[TrainingTracker, Callable[[int], list[CurvePoint]]]]:
-    """Give a tracker, and a function that trains to an epoch and returns the curve so far."""
-    from falsr_nas.tracking.progress import TrainingProgress
-    from falsr_nas.tracking.tracker import open_training_tracker
-    from falsr_nas.training.full_training import keep_recipe, train_fully
+def _kept_recipe(config: TrainConfig, genome: Genome, folder: Path) -> dict[str, Any]:
+    """Return the recipe, which is stored in the folder. Raises UserError if it has another one."""
+    from falsr_nas.training.full_training import keep_recipe
 
     recipe = recipe_of(config, genome)
     keep_recipe(folder, recipe)
+    return recipe
+
+
+@contextmanager
+def _training(
+    config: TrainConfig,
+    genome: Genome,
+    recipe: dict[str, Any],
+    data: SuperResolutionData,
+    folder: Path,
+    *,
+    progress: bool,
+) -> Iterator[tuple[TrainingTracker, Callable[[int], list[CurvePoint]]]]:
+    """Give a tracker, and a function that trains to an epoch and returns the curve so far.
+
+    No other process may train into the folder meanwhile.
+    """
+    from falsr_nas.cli.lock import exclusive
+    from falsr_nas.tracking.progress import TrainingProgress
+    from falsr_nas.tracking.tracker import open_training_tracker
+    from falsr_nas.training.full_training import train_fully
+
     start = None if config.start_from is None else start_weights(config.start_from, genome)
     tracking = config.tracking
     if config.run_dir is not None and tracking.group is None:
-        tracking = replace(tracking, group=folder.parent.parent.name)
+        search = Path(config.run_dir).expanduser().resolve().name
+        tracking = replace(tracking, group=search)
     with (
+        exclusive(folder, setting="output", lock=".lock"),
         open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
         TrainingProgress() if progress else nullcontext() as shown,
     ):
@@ -276,6 +302,9 @@ def point_to_best(output: Path) -> Path:
     """Link ``best`` to the trained model of the highest validation PSNR, and return the link.
 
     Models in the folder that were not trained here have no such PSNR and come last.
+
+    Raises:
+        UserError: the disk has no links, or a folder of that name is there.
     """
     from falsr_nas.models.model_file import WEIGHTS
     from falsr_nas.models.pretrained import from_pretrained
@@ -285,9 +314,14 @@ def point_to_best(output: Path) -> Path:
 
     trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
     draft, link = output / ".best", output / "best"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(max(trained, key=psnr).name)
-    return draft.replace(link)
+    try:
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(max(trained, key=psnr).name)
+        return draft.replace(link)
+    except OSError as error:
+        raise UserError(
+            f"the networks are trained, but {link} cannot be made: {error.strerror or error}"
+        ) from error
 
 
 def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
@@ -312,10 +346,9 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     if config.benchmark_root is None:
         return None
     from falsr_nas.benchmark.protocol import ScoringProtocol
-    from falsr_nas.benchmark.scoring import benchmark_files, score_model
+    from falsr_nas.benchmark.scoring import benchmark_sets, score_model
 
-    root = Path(config.benchmark_root).expanduser()
-    sets = {Path(one).name: benchmark_files(root / one) for one in config.sets}
+    sets = benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
     return score_model(model, sets, ScoringProtocol.standard)
 
 

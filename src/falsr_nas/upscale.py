@@ -205,7 +205,7 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     Args:
         config: the model and ``size``; ``input`` and ``output`` are ``-``.
         source: frames of 8-bit RGB without anything between them, as ffmpeg's ``rawvideo``.
-        target: gets frames of twice the size in the same form.
+        target: gets the frames in the same form, enlarged by the model's scale.
 
     Returns:
         The number of frames.
@@ -243,7 +243,8 @@ def _result(
 
     photograph = read_photograph(job.source)
     try:
-        photograph = for_format(photograph, WRITTEN[job.target.suffix.lower()])
+        name = WRITTEN[job.target.suffix.lower()]
+        photograph = for_format(photograph, name, model.network.scale)
         return upscale_photograph(
             model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
         )

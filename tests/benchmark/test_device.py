@@ -4,13 +4,14 @@ No verdict depends on a time.
 """
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from falsr_nas.benchmark import device, timing
 from falsr_nas.benchmark.device import (
@@ -120,9 +121,31 @@ def test_the_fast_writer_makes_the_graph_of_the_exporter(space: SearchSpace) -> 
     assert operators(content) == operators(exported)
 
 
-def test_the_fast_writer_leaves_other_operators_to_the_exporter() -> None:
-    assert traced_onnx(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid()), 2) is None
-    assert traced_onnx(nn.ChannelShuffle(2), 4) is None
+class Plain(nn.Module):
+    """A module that is the function it is made with."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid()),
+        nn.ChannelShuffle(2),
+        nn.Conv2d(2, 2, 3, padding=2, dilation=2),
+        nn.Conv2d(2, 2, 3, stride=2),
+        nn.Conv2d(2, 2, 3, padding="same"),
+        nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"),
+        Plain(lambda x: x + 1),
+        Plain(lambda x: torch.cat([x, x], dim=2)),
+        Plain(lambda x: x if x.shape[-1] % 8 else -x),
+        Plain(lambda x: torch.cat([x for _ in range(x.shape[1])], dim=1)),
+    ],
+)
+def test_the_fast_writer_leaves_other_operators_to_the_exporter(module: nn.Module) -> None:
+    assert traced_onnx(nn.Sequential(module), 2) is None
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import correlate
 from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import luma, psnr, quantise, score, ssim
+from falsr_nas.benchmark.image_quality import psnr, quantise, score, ssim, studio_luma
 from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.images import read_image
@@ -99,7 +99,7 @@ def test_luma_is_studio_range() -> None:
     colours = torch.tensor([[0, 0, 0], [255, 255, 255], [255, 0, 0]], dtype=torch.uint8).view(
         3, 3, 1, 1
     )
-    torch.testing.assert_close(luma(colours).flatten(), torch.tensor([16.0, 235.0, 81.481]))
+    torch.testing.assert_close(studio_luma(colours).flatten(), torch.tensor([16.0, 235.0, 81.481]))
 
 
 def test_quantise() -> None:

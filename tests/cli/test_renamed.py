@@ -12,7 +12,7 @@ import pytest
 
 from falsr_nas.archive.database import StoreError
 from falsr_nas.archive.store import Store
-from falsr_nas.cli.command import with_current_names
+from falsr_nas.cli.command import arguments_of_today
 from falsr_nas.cli.comparison import OPTION_GROUPS, differences
 from falsr_nas.cli.renamed import ADDED, RENAMED, brought_up_to_date
 from falsr_nas.controller.settings import HybridSettings, NSGA2Settings
@@ -52,7 +52,7 @@ def test_arguments_are_renamed_with_a_notice(capsys: pytest.CaptureFixture[str])
         "seed=1",
         "~training.ema",
     ]
-    assert with_current_names(given) == [
+    assert arguments_of_today(given) == [
         "controller.population_size=8,16",
         "space.stems=[16],[32]",
         "++training.learning_rate=1e-4",

@@ -138,18 +138,20 @@ def test_formats_that_cannot_hold_a_photograph() -> None:
     alpha = Photograph(noise(4, 4, 4), PROFILE)
     for name in ("JPEG", "BMP", "PPM"):
         with pytest.raises(UserError, match=f"{name} cannot hold transparency"):
-            for_format(alpha, name)
+            for_format(alpha, name, 2)
         with pytest.raises(UserError, match=f"{name} cannot hold 16 bits"):
-            for_format(Photograph(noise(4, 4, 3, np.uint16)), name)
+            for_format(Photograph(noise(4, 4, 3, np.uint16)), name, 2)
     opaque = Photograph(np.full((4, 4, 2), 255, np.uint8), PROFILE)
-    assert for_format(opaque, "JPEG").pixels.shape == (4, 4, 1)
-    assert for_format(opaque, "JPEG").profile == PROFILE
+    assert for_format(opaque, "JPEG", 2).pixels.shape == (4, 4, 1)
+    assert for_format(opaque, "JPEG", 2).profile == PROFILE
     for name in ("PNG", "TIFF", "WEBP"):
-        assert for_format(alpha, name) is alpha
+        assert for_format(alpha, name, 2) is alpha
     with pytest.raises(UserError, match="WEBP cannot hold an image of 20000x2"):
-        for_format(Photograph(np.zeros((1, 10_000, 3), np.uint8)), "WEBP")
+        for_format(Photograph(np.zeros((1, 10_000, 3), np.uint8)), "WEBP", 2)
+    with pytest.raises(UserError, match="WEBP cannot hold an image of 20000x4"):
+        for_format(Photograph(np.zeros((1, 5_000, 3), np.uint8)), "WEBP", 4)
     with pytest.raises(UserError, match="JPEG cannot hold an image of"):
-        for_format(Photograph(np.zeros((40_000, 1, 3), np.uint8)), "JPEG")
+        for_format(Photograph(np.zeros((40_000, 1, 3), np.uint8)), "JPEG", 2)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "ppm"])

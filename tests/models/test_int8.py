@@ -138,6 +138,14 @@ def test_a_network_that_bears_no_8_bits_is_refused(
         quantise(content, patches)
 
 
+def test_calibration_images_are_spread_over_the_set(tmp_path: Path) -> None:
+    for place in range(31):
+        Image.new("RGB", (128, 128), (8 * place,) * 3).save(tmp_path / f"{place:02}.png")
+    found = calibration_patches(benchmark_files(tmp_path), 3, 2)
+    levels = [round(float(patch.mean()) * 255 / 8) for patch in found]
+    assert levels == [place * 31 // 16 for place in range(16)]
+
+
 def test_small_images_do_not_calibrate(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "small", side=100)
     with pytest.raises(DataError, match="128x128 pixels or more"):

@@ -81,6 +81,9 @@ def test_searches_of_one_name_are_told_apart(family: Run) -> None:
     runs = [replace(family, name=name) for name in ("0", "1", "0")]
     named = with_distinct_names(runs, [Path("/runs/a/0"), Path("/runs/a/1"), Path("/runs/b/0")])
     assert [run.name for run in named] == ["a/0", "1", "b/0"]
+    runs = [replace(family, name="0") for _ in range(2)]
+    named = with_distinct_names(runs, [Path("/runs/a/seeds/0"), Path("/runs/b/seeds/0")])
+    assert [run.name for run in named] == ["a/seeds/0", "b/seeds/0"]
 
 
 def test_scores_are_those_of_evaluate(tmp_path: Path) -> None:
@@ -98,6 +101,11 @@ def test_scores_are_those_of_evaluate(tmp_path: Path) -> None:
     assert found is not None
     assert (found.name, found.mult_adds_g, found.psnr) == ("m", 12.5, 37.5)
     assert read_score(path, "B100") is None
+    for mult_adds, psnr, missing in ((None, 37.5, "number of mult-adds"), (1, None, "finite PSNR")):
+        content = {"model": "m", "mult_adds": mult_adds, "sets": {"Set5": {"psnr": psnr}}}
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=f"has no {missing}"):
+            read_score(path, "Set5")
     path.write_text("[]")
     with pytest.raises(UserError, match=r"scores.json has no scores: give .*falsr_nas.evaluate"):
         read_score(path, "Set5")

@@ -9,7 +9,7 @@ the same minutes, and its error is that on other networks.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -41,7 +41,6 @@ from falsr_nas.space.runtime_layers import GROUPS, Family, Layer, layers_of_spac
 from falsr_nas.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
-Table = Mapping[Family, Mapping[int, float]]
 
 ROUNDS = 7
 """Most rounds of samples; our choice, like all numbers here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -19,6 +19,7 @@ from falsr_nas.data.levels import PEAK
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
 from falsr_nas.inference.color import rgb_to_ypbpr
+from falsr_nas.models.portable import Runner
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.runtime_network import NO_TILES, RuntimeNetwork
 
@@ -32,8 +33,6 @@ CALIBRATION_SIDE = 64
 """Height and width of these patches; our choice."""
 
 _RUNS = 7
-
-Runner = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +101,9 @@ def calibration_patches(files: Sequence[ImageFile], planes: int, scale: int) -> 
         DataError: no image is large enough.
         UserError: an image cannot be read.
     """
-    step = max(1, len(files) // CALIBRATION_PATCHES)
+    count = min(len(files), CALIBRATION_PATCHES)
     patches = []
-    for file in files[::step][:CALIBRATION_PATCHES]:
+    for file in (files[place * len(files) // count] for place in range(count)):
         image = load_pairs([file], min_side=LEAST_SIDE, scale=scale)[0].lr
         top, left = ((side - CALIBRATION_SIDE) // 2 for side in image.shape[-2:])
         if min(top, left) < 0:

@@ -94,7 +94,7 @@ def ssim(output: Tensor, target: Tensor, peak: float = PEAK) -> Tensor:
     return similarity.reshape(n, -1).mean(dim=1).to(output.dtype)
 
 
-def luma(rgb: Tensor) -> Tensor:
+def studio_luma(rgb: Tensor) -> Tensor:
     """Y of YCbCr in studio range: (N, 3, H, W) in [0, 255] -> (N, 1, H, W) in [16, 235].
 
     The result is floating point and not rounded.
@@ -132,7 +132,7 @@ def scored_luma(rgb: Tensor, protocol: ScoringProtocol, scale: int = SCALE) -> T
 
     s is the scale.
     """
-    y = shaved(luma(rgb), scale)
+    y = shaved(studio_luma(rgb), scale)
     return y.round() if protocol == ScoringProtocol.falsr else y
 
 

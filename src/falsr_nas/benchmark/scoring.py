@@ -84,6 +84,22 @@ class ModelScore:
     scale: int = SCALE
 
 
+def benchmark_sets(root: Path, names: Sequence[str]) -> dict[str, list[ImageFile]]:
+    """List the images of several sets by name, see :func:`benchmark_files`.
+
+    Args:
+        root: the folder that holds the sets.
+        names: folders in it, or absolute paths of folders.
+
+    Raises:
+        DataError: a set is missing or cannot be used, or two have the same name.
+    """
+    sets = {Path(name).name: benchmark_files(root / name) for name in names}
+    if len(sets) < len(names):
+        raise DataError(f"sets names a folder twice: {list(names)}")
+    return sets
+
+
 def benchmark_files(folder: Path) -> list[ImageFile]:
     """List the images of a set.
 

@@ -45,8 +45,8 @@ def run_command(
         name: of the command, its config file and its schema.
         schemas: of the config and its groups.
         task: called with the config as an instance of ``schemas.command``.
-        free_text: keys whose values on the command line are taken literally (paths, genomes), so
-            that spaces, commas and brackets in them need no quoting for Hydra.
+        free_text: keys whose values on the command line (paths, genomes) are taken literally,
+            except in a sweep: spaces, commas and brackets in them need no quoting for Hydra.
     """
     # Exceptions come to us instead of being printed by Hydra.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -130,10 +130,10 @@ def _named_plugins(arguments: Sequence[str]) -> list[str]:
 def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
     """Return the command line as Hydra's parser needs it.
 
-    Settings have today's names, free text is quoted, and ``-m`` comes first, because the parser
-    refuses an option between settings.
+    Settings have today's names, free text is quoted except in a sweep, and ``-m`` comes first,
+    because the parser refuses an option between settings.
     """
-    arguments = with_current_names(typed)
+    arguments = arguments_of_today(typed)
     multirun = [argument for argument in arguments if argument in MULTIRUN]
     settings = [argument for argument in arguments if argument not in MULTIRUN]
     if multirun:
@@ -141,7 +141,7 @@ def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
     return [_quote(argument, free_text) for argument in settings]
 
 
-def with_current_names(arguments: Iterable[str]) -> list[str]:
+def arguments_of_today(arguments: Iterable[str]) -> list[str]:
     """Replace settings of an earlier version by today's names, with a notice on standard error."""
     return [_with_current_name(argument) for argument in arguments]
 

@@ -44,14 +44,16 @@ def list_images(folder: Path) -> list[Path]:
     """Return the image files of a folder, sorted by name, without hidden files and subfolders.
 
     Raises:
-        DataError: the folder is missing or holds no image.
+        DataError: the folder is missing, cannot be read or holds no image.
     """
     if not folder.is_dir():
         raise DataError(f"no such folder of images: {folder}")
+    try:
+        there = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from None
     found = (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
+        path for path in there if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
     )
     images = sorted(path for path in found if path.is_file())
     if not images:

@@ -150,7 +150,11 @@ def _check_folder_name(output: Path, typed: str) -> None:
 
 
 def _listed(place: Path, recursive: bool) -> tuple[Path, list[Path], list[Path]]:
-    """Return the folder that the places of images are relative to, the images, and the others."""
+    """Return the folder that the places of images are relative to, the images, and the others.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
     found: Iterable[Path]
     if place.is_dir():
         base, found = place, place.rglob("*") if recursive else place.iterdir()
@@ -159,7 +163,11 @@ def _listed(place: Path, recursive: bool) -> tuple[Path, list[Path], list[Path]]
         base, found = Path(*place.parts[:fixed]), _matches(place, recursive)
     images: list[Path] = []
     others: list[Path] = []
-    for path in sorted(set(found)):
+    try:
+        paths = sorted(set(found))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {base}: {error.strerror or error}") from None
+    for path in paths:
         if any(part.startswith(".") for part in path.relative_to(base).parts):
             continue  # hidden
         if path.is_file() and path.suffix.lower() in FORMAT_OF:

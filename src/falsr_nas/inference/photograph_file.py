@@ -73,18 +73,19 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
         return Photograph(upright, profile if own_colours else None, kept_exif(exif))
 
 
-def for_format(photograph: Photograph, name: str) -> Photograph:
+def for_format(photograph: Photograph, name: str, scale: int) -> Photograph:
     """Return a photograph without its alpha channel if the format has none and all is opaque.
 
     Args:
         photograph: what will be upscaled.
         name: a format of :data:`~falsr_nas.data.formats.WRITTEN`.
+        scale: by which it will be upscaled.
 
     Raises:
         UserError: the format would lose transparency or bits, or the result is too large for it;
             the message says which format to choose.
     """
-    height, width = (2 * side for side in photograph.pixels.shape[:2])
+    height, width = (scale * side for side in photograph.pixels.shape[:2])
     if name in _MAX_SIDE and max(width, height) > _MAX_SIDE[name]:
         raise UserError(
             f"{name} cannot hold an image of {width}x{height} pixels: choose format=png"
@@ -126,7 +127,7 @@ def save_photograph(photograph: Photograph, path: Path, quality: int) -> None:
             if name in _WITH_METADATA:
                 options |= {"icc_profile": profile} if profile else {}
                 options |= {"exif": content} if (content := as_bytes(exif, name)) else {}
-            # JPEG's chroma of half the resolution has as many samples as the original photograph.
+            # JPEG halves the chroma; enlarged twice or more, it loses none of the photograph's own.
             image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
             image.save(file, name, **options)
 

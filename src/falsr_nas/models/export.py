@@ -29,15 +29,12 @@ from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata
 from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
-from falsr_nas.models.portable import ExportError, Files, Runner, require
+from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, require
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
 if TYPE_CHECKING:
     import onnx_ir
-
-OPSET = 18
-"""ONNX opset of the files: the oldest that PyTorch's exporter supports, for most runtimes."""
 
 TOLERANCE = 1e-4
 """Largest difference between an exported model and PyTorch: a fortieth of an 8-bit level."""
@@ -135,11 +132,6 @@ class Exported:
     run: Runner
     difference: float
     planes: int
-
-    @property
-    def runtime(self) -> str:
-        """Name of what runs the model."""
-        return FORMATS[self.path.suffix].runtime
 
     def write(self) -> None:
         """Write the files.

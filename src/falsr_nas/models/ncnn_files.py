@@ -62,14 +62,17 @@ def to_ncnn(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> 
         sizes = ((height, width), _SECOND_SIZE)
         shapes = [f"[1,{planes},{rows},{columns}]f32" for rows, columns in sizes]
         command = [pnnx.EXEC_PATH, "model.pt", f"inputshape={shapes[0]}"]
-        done = subprocess.run(
-            [*command, f"inputshape2={shapes[1]}", "fp16=0"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=_TIME_LIMIT,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [*command, f"inputshape2={shapes[1]}", "fp16=0"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=_TIME_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportError(f"pnnx took more than {_TIME_LIMIT} seconds") from None
         try:
             param = (Path(folder) / "model.ncnn.param").read_text()
             graph = (Path(folder) / "model.pnnx.param").read_text()

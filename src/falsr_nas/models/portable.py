@@ -16,6 +16,10 @@ Files = Mapping[str, bytes]
 """The content of the files of an exported model by their suffixes."""
 
 
+OPSET = 18
+"""ONNX opset of the files: the oldest that PyTorch's exporter supports, for most runtimes."""
+
+
 class ExportError(UserError):
     """A model that cannot be exported; the message names the reason."""
 

@@ -14,23 +14,22 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import channel_shuffle, pixel_shuffle, relu
 
-from falsr_nas.models.portable import require
+from falsr_nas.models.portable import OPSET, require
 
 if TYPE_CHECKING:
     import onnx
-
-OPSET = 18
 
 
 def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     """Return a module as ONNX with input ``input`` and output ``output``, of any height and width.
 
     Args:
-        module: traceable by ``torch.fx``.
+        module: the network.
         channels: of its input (1, C, H, W).
 
     Returns:
-        The model, or None if the module has an operator that this writer does not know.
+        The model, or None if ``torch.fx`` cannot trace the module, or it has an operator that this
+        writer does not know.
 
     Raises:
         ExportError: packages are missing.
@@ -38,14 +37,17 @@ def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     require("writing ONNX", "export", "onnx")
     from onnx import TensorProto, helper
 
-    graph = fx.symbolic_trace(module.eval()).graph
+    try:
+        graph = fx.symbolic_trace(module.eval()).graph
+    except (fx.proxy.TraceError, TypeError):  # what it computes depends on the size of its input
+        return None
     modules = dict(module.named_modules())
     writer = _Writer()
     for node in graph.nodes:
         inputs = [one.name for one in node.all_input_nodes]
         if node.op == "placeholder":
             writer.names[node.name] = "input"
-        elif node.op == "call_module" and type(modules[node.target]) is nn.Conv2d:
+        elif node.op == "call_module" and _is_plain(modules[node.target]):
             writer.conv(node.name, inputs[0], modules[node.target])
         elif node.op == "call_function" and node.target in _FUNCTIONS and _is_known(node):
             _FUNCTIONS[node.target](writer, node)
@@ -66,9 +68,23 @@ def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     return bytes(model.SerializeToString())
 
 
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution of stride 1, without dilation, padded with zeros."""
+    return (
+        type(layer) is nn.Conv2d
+        and (*layer.stride, *layer.dilation) == (1, 1, 1, 1)
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
+
+
 def _is_known(node: fx.Node) -> bool:
-    """Whether a node of a known function is; a channel shuffle only before its pixel shuffle."""
-    return node.target is not channel_shuffle or all(
+    """Whether the writer knows a call of one of its functions with these arguments."""
+    if node.target is add:
+        return all(isinstance(one, fx.Node) for one in node.args)
+    if node.target is torch.cat:
+        return [*node.args[1:], *node.kwargs.values()] == [1]
+    return node.target is not channel_shuffle or all(  # which is known before its pixel shuffle
         user.target is pixel_shuffle and int(str(user.args[1])) ** 2 == node.args[1]
         for user in node.users
     )

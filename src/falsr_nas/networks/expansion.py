@@ -83,8 +83,8 @@ def expand(network: Network, width: int, seed: int) -> None:
     """Expand the convolutions of a network in place; its output does not change.
 
     The stem, the last convolution, and the convolutions that cells name (the depthwise and last
-    ones of bottlenecks) stay as they are: they are small, or begin at zero. The global random
-    generator is not changed.
+    ones of bottlenecks) stay as they are: they are small, or begin at zero. The CPU's
+    global random generator is not changed.
 
     Args:
         network: a plain network, on the CPU.

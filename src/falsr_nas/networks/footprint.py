@@ -56,8 +56,8 @@ def footprint(genome: Genome) -> Footprint:
 
 def _upsampler_reach(ends: Ends) -> int:
     """How far away an input pixel of an upsampler can be to affect an output pixel."""
-    # A convolution at low resolution adds a pixel. Those after a shuffle add half a pixel or less,
-    # also both of the progressive upsampler together less than one: rounded up, one pixel.
+    # The convolution at low resolution adds a pixel. One after a shuffle adds half a pixel, the two
+    # of ``progressive`` three quarters together: rounded up, another one.
     return 2 if ends.has_global_skip else 1
 
 

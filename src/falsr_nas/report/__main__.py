@@ -71,7 +71,8 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
         The score, or None if the model was not scored on this benchmark set.
 
     Raises:
-        UserError: the file cannot be read, or falsr_nas.evaluate did not write it.
+        UserError: the file cannot be read, falsr_nas.evaluate did not write it, or the model's
+            mult-adds are unknown or its PSNR is infinite.
     """
     from falsr_nas.report.paper_figures import Scored
 
@@ -79,18 +80,18 @@ def read_score(path: Path, benchmark: str) -> Scored | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if benchmark not in content["sets"]:
             return None
-        return Scored(
-            str(content["model"]),
-            content["mult_adds"] / 1e9,
-            float(content["sets"][benchmark]["psnr"]),
-            int(content.get("scale", 2)),
-        )
+        mult_adds, psnr = content["mult_adds"], content["sets"][benchmark]["psnr"]
+        if mult_adds is not None and psnr is not None:
+            scale = int(content.get("scale", 2))
+            return Scored(str(content["model"]), mult_adds / 1e9, float(psnr), scale)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} has no scores: give a file written by falsr_nas.evaluate output=..."
         ) from error
+    missing = "number of mult-adds" if mult_adds is None else "finite PSNR"
+    raise UserError(f"{path} has no {missing}, so the figure cannot show it: leave it out")
 
 
 def report(config: ReportConfig) -> tuple[Path, ...]:
@@ -114,7 +115,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     page = Path(config.output).expanduser() if config.output else place / "report.html"
     written = [page]
     write_page(page, runs)
-    scores = (read_score(Path(path), config.benchmark) for path in config.scores)
+    scores = (read_score(Path(path).expanduser(), config.benchmark) for path in config.scores)
     upscaling = runs[0].upscaling
     models = [score for score in scores if score is not None and score.upscaling == upscaling]
     fronts = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.folders import STORE
 from falsr_nas.archive.fresh import reported_evaluations
 from falsr_nas.archive.objective import Objectives, objectives_of
 from falsr_nas.archive.objectives import WIDE_PSNR_RANGE, ObjectiveScale
@@ -52,7 +53,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: the folder has no search.
     """
-    with Store(folder / "search.db") as store:
+    with Store(folder / STORE) as store:
         settings = store.config
         min_psnr = settings.get("constraints.min_psnr")
         objectives = objectives_of(settings, store.profile)
@@ -69,10 +70,18 @@ def read_run(folder: Path) -> Run:
 
 
 def with_distinct_names(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
-    """Return the runs, with the parent folder's name added to names that occur several times."""
-    count = Counter(run.name for run in runs)
-    parents = [f"{folder.resolve().parent.name}/" for folder in folders]
-    return [
-        replace(run, name=(parent if count[run.name] > 1 else "") + run.name)
-        for run, parent in zip(runs, parents, strict=True)
-    ]
+    """Return the runs, named by the last parts of their folders, as many as make names differ.
+
+    Args:
+        runs: of different folders.
+        folders: of the runs.
+    """
+    paths = [folder.resolve().parts for folder in folders]
+    named = list(runs)
+    for parts in range(2, max(map(len, paths), default=0) + 1):
+        count = Counter(run.name for run in named)
+        named = [
+            replace(run, name="/".join(path[-parts:])) if count[run.name] > 1 else run
+            for run, path in zip(named, paths, strict=True)
+        ]
+    return named

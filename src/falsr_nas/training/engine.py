@@ -14,7 +14,7 @@ from torch.nn.functional import l1_loss
 from falsr_nas.training.settings import Precision
 
 Batches = Callable[[], tuple[Tensor, Tensor]]
-"""Draws a batch: luma (N, 1, P, P) and high-resolution luma (N, 1, 2P, 2P), both in [0, 1]."""
+"""Draws a batch: luma (N, 1, P, P) and high-resolution luma (N, 1, sP, sP), both in [0, 1]."""
 
 WARMUP = 3
 """Steps before a CUDA graph is recorded, in which libraries select kernels and the optimiser makes

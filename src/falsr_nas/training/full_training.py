@@ -17,6 +17,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from falsr_nas.cli.comparison import differences
@@ -53,7 +54,7 @@ OnPoint = Callable[[CurvePoint, int], None]
 
 
 class Milestones(pl.Callback):
-    """Adds a point to the curve at each validation, then saves a checkpoint that holds the curve.
+    """Adds a point to the curve at each validation, then writes the curve and a checkpoint.
 
     Lightning's own ModelCheckpoint counts the trainer's steps; with our manual optimisation there
     are none.
@@ -99,10 +100,17 @@ class Milestones(pl.Callback):
             return
         seconds = self._spent + time.monotonic() - self._began
         self.curve.append(CurvePoint(pl_module.position, pl_module.psnr, seconds))
-        draft = self._folder / ".last.ckpt.tmp"
-        trainer.save_checkpoint(draft)  # by every process: some strategies gather
+        path, draft = self._folder / "last.ckpt", self._folder / ".last.ckpt.tmp"
+        try:
+            trainer.save_checkpoint(draft)  # by every process: some strategies gather
+            if trainer.is_global_zero:
+                write_curve(self._folder / "curve.csv", self.curve)
+                draft.replace(path)  # last: a training is complete when its checkpoint is
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}; an older one is unchanged"
+            ) from error
         if trainer.is_global_zero:
-            draft.replace(self._folder / "last.ckpt")
             self._on_point(self.curve[-1], pl_module.settings.steps)
 
 
@@ -121,7 +129,8 @@ def train_fully(
 ) -> list[CurvePoint]:
     """Train a network, continuing from ``last.ckpt`` in its folder.
 
-    The final checkpoint is that of a training that was never stopped, here or at a rung.
+    The folder gets ``last.ckpt`` and ``curve.csv`` at each validation. The final checkpoint is that
+    of a training that was never stopped, here or at a rung.
 
     Args:
         genome: the network.
@@ -139,8 +148,9 @@ def train_fully(
         The validation curve, which is longer where the network was trained further before.
 
     Raises:
-        UserError: the loss became NaN or infinite, a batch cannot be shared by the devices, or
-            ``last.ckpt`` is not a checkpoint of this training.
+        UserError: the loss became NaN or infinite, there are no such devices, a batch cannot be
+            shared by them, a file cannot be written, or ``last.ckpt`` is not a checkpoint of this
+            training.
     """
     epochs = settings.epochs if epochs is None else epochs
     make_folder(folder)
@@ -160,17 +170,23 @@ def train_fully(
     # So that the last epoch is validated, and that of each rung.
     every = math.gcd(settings.epochs, trainer_settings.validate_every, *rungs)
     with _heard_across_processes(on_point, trainer_settings.devices) as told:
-        trainer = plain_trainer(
-            max_epochs=epochs,
-            check_val_every_n_epoch=every,
-            accelerator=trainer_settings.accelerator,
-            devices=trainer_settings.devices,
-            strategy=SharedBatches(start_method="spawn")
-            if trainer_settings.devices > 1
-            else "auto",
-            num_sanity_val_steps=0,
-            callbacks=[Milestones(folder, every, told)],
-        )
+        try:
+            trainer = plain_trainer(
+                max_epochs=epochs,
+                check_val_every_n_epoch=every,
+                accelerator=trainer_settings.accelerator,
+                devices=trainer_settings.devices,
+                strategy=SharedBatches(start_method="spawn")
+                if trainer_settings.devices > 1
+                else "auto",
+                num_sanity_val_steps=0,
+                callbacks=[Milestones(folder, every, told)],
+            )
+        except MisconfigurationException as error:
+            raise UserError(
+                f"trainer.accelerator={trainer_settings.accelerator}"
+                f" trainer.devices={trainer_settings.devices}: {error}"
+            ) from error
         with quiet_lightning(), main_module_hidden():  # several devices mean several processes
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     curve = stored_curve(checkpoint)
@@ -239,6 +255,7 @@ def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint
     if devices == 1:
         yield on_point
         return
+    others = multiprocessing.active_children()
     with multiprocessing.get_context("spawn").Manager() as manager:
         queue = manager.Queue()
 
@@ -254,7 +271,7 @@ def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint
             queue.put(None)
             listener.join()
             for process in multiprocessing.active_children():
-                if process.name.startswith("SpawnProcess"):
+                if process.name.startswith("SpawnProcess") and process not in others:
                     process.kill()  # those of a training that was stopped; the others have ended
 
 

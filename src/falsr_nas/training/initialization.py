@@ -27,7 +27,7 @@ def initialized_network(
 ) -> Network:
     """Build a network with fresh weights, the same for the same seed.
 
-    The global random generator is not changed.
+    The CPU's global random generator is not changed.
 
     Args:
         genome: the network.
@@ -66,7 +66,7 @@ def _scale_down(network: Network) -> None:
 
 
 def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:
-    """Draw the weights of a layer; ``redraw`` also those of PyTorch, which it has already."""
+    """Draw the weights of a layer; PyTorch's own, which it begins with, only with ``redraw``."""
     match initialization:
         case Initialization.torch:
             if redraw:

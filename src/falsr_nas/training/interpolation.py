@@ -17,8 +17,8 @@ from falsr_nas.data.validation import ValidationSet
 def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
     """Return the PSNR in dB of bilinear interpolation on the validation images.
 
-    It is measured as networks are, so it is the score of a network trained on the residual before
-    its first step.
+    It is measured as networks are, so it is the score of a network that learns the residual and
+    whose output starts at zero, before its first step.
 
     Raises:
         DataError: images are missing or cannot be used.

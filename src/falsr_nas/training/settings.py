@@ -15,8 +15,8 @@ class Target(StrEnum):
     image = "image"
     """The high-resolution luma itself (the paper)."""
     residual = "residual"
-    """The error of bilinear interpolation: the upscaled luma is the network's output plus bilinear
-    x2 of its input."""
+    """The error of bilinear interpolation: the upscaled luma is the network's output plus its
+    input, bilinearly upscaled."""
 
 
 class Initialization(StrEnum):
@@ -76,7 +76,8 @@ class TrainingSettings(Settings, group="training"):
         steps_per_epoch: optimiser steps of an epoch; 50 are one pass over DIV2K's 800 images at
             batch size 16.
         batch_size: patches per step.
-        patch_size: side of a low-resolution patch in pixels; the high-resolution one is twice that.
+        patch_size: side of a low-resolution patch in pixels; the high-resolution one is s times
+            that, with the scale s.
         learning_rate: the highest learning rate.
         warmup: steps in which the learning rate rises linearly from 0; a shorter training never
             reaches the highest one.
