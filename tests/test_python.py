@@ -62,8 +62,9 @@ def test_the_scale_of_a_search_is_stored_and_can_be_changed(tmp_path: Path) -> N
     assert (run.scale.worst[0], run.scale.best[0]) == (26.0, 34.0)
     assert run.scale.worst[1] == pytest.approx(60e9), "the search's limit"
     assert hypervolume(narrow.front, run.scale) == narrow.hypervolume
-    with pytest.raises(UserError, match="psnr_range is"):
-        replace(SMALL, psnr_range=(34.0, 26.0))
+    for wrong in ((34.0, 26.0), (25.0,), (25.0, 30.0, 35.0)):
+        with pytest.raises(UserError, match="psnr_range is"):
+            replace(SMALL, psnr_range=wrong)
 
 
 def test_a_search_can_run_in_another_thread(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def run_search(
     fresh_scores: int = 0,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Search until ``budget`` candidates are evaluated, or the controller has no network left.
+    """Search until ``budget`` candidates are evaluated, or the controller finds no other network.
 
     If the store already holds a search, the search is resumed; finished evaluations are not
     repeated.
@@ -140,6 +140,7 @@ class _Search:
         while asked < self.budget:
             generation = self.controller.ask(self.population_size)
             if not generation:
+                self._warn_of_the_end(asked)
                 return
             affordable = generation[: self.budget - asked]
             asked += len(affordable)
@@ -175,6 +176,7 @@ class _Search:
             for candidate in self.controller.ask(free) if free > 0 else ():
                 self._submit(candidate, in_flight)
             if not in_flight:
+                self._warn_of_the_end(count)
                 return
             evaluation = self._collect()
             if self._goes_on(evaluation, seen):
@@ -222,6 +224,14 @@ class _Search:
                         FailedAttempt(number, ended.key, ended.attempts, ended.outcome, last)
                     )
 
+    def _warn_of_the_end(self, count: int) -> None:
+        _log.warning(
+            "the controller found no other network within the limits: the search ends with %d of"
+            " %d candidates",
+            count,
+            self.budget,
+        )
+
     def _run_rungs(
         self, candidates: Sequence[Candidate], finished: dict[str, Evaluation]
     ) -> dict[str, Evaluation]:
@@ -241,6 +251,9 @@ class _Search:
         evaluations: dict[str, Evaluation] = {}
         for rung in range(last + 1):
             ended = dict(self._known(candidates, rung, finished, known))
+            if rung == last:  # the search may have stopped before they were stored as the last ones
+                for evaluation in ended.values():
+                    self._finish(evaluation, finished)
             for candidate in candidates:
                 if candidate.key not in ended:
                     self.executor.submit(self.stages.planned(candidate, rung))
@@ -316,10 +329,11 @@ class _Search:
         return replace(evaluation, weights=None)
 
     def _prune(self, in_flight: Iterable[Candidate]) -> None:
-        """Delete weights that neither the controller nor a candidate in flight needs."""
+        """Delete weights that no child will begin with and no candidate in flight needs."""
         in_flight = list(in_flight)
-        needed = self.controller.parents() | {one.key for one in in_flight}
+        needed = {one.key for one in in_flight}
         if self.stages.inherits:
+            needed |= self.controller.parents()
             children = in_flight
             if self.fresh_scores:  # every candidate may be on the front, and be trained again
                 children = [*children, *(one.candidate for one in self.store.evaluations())]

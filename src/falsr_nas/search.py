@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from falsr_nas.archive.folders import STORE
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.archive.objective import Objectives
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.errors import SEARCH_ERROR, SearchError, UserError
@@ -115,7 +115,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
         raise KeyboardInterrupt from None
 
 
-def build_controller(config: SearchConfig, objectives: Objectives = PAPER_OBJECTIVES) -> Controller:
+def build_controller(config: SearchConfig, objectives: Objectives) -> Controller:
     """Build the controller of a search. Raises UserError where a library is missing."""
     import numpy as np
 
@@ -151,9 +151,7 @@ def _context(config: SearchConfig) -> EvaluationContext:
     return EvaluationContext(config.training, config.data, config.seed, devices, scale)
 
 
-def objective_scale(
-    config: SearchConfig, store: Store, objectives: Objectives = PAPER_OBJECTIVES
-) -> ObjectiveScale:
+def objective_scale(config: SearchConfig, store: Store, objectives: Objectives) -> ObjectiveScale:
     """Return the scale of a search's hypervolume, whose PSNR range is stored with the search.
 
     Without a range in ``config`` it is the stored one, at the start the evaluator's.
@@ -291,7 +289,10 @@ def _resume_command(folder: Path) -> str:
 def main() -> None:
     """Run the command."""
     run_command(
-        "search", SCHEMAS, _command, free_text=("run_dir", "latency", "data.val_dir", "data.root")
+        "search",
+        SCHEMAS,
+        _command,
+        free_text=("run_dir", "latency", "data.val_dir", "data.root", "evaluator.path"),
     )
 
 

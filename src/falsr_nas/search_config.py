@@ -107,10 +107,10 @@ class SearchConfig(CommandSettings):
         object.__setattr__(self, "objectives", check_names(self.objectives))
         if self.psnr_range is not None:
             object.__setattr__(self, "psnr_range", tuple(self.psnr_range))  # configs bring lists
-            if not self.psnr_range[0] < self.psnr_range[1]:
+            if len(self.psnr_range) != 2 or not self.psnr_range[0] < self.psnr_range[1]:
                 raise UserError(
-                    f"psnr_range is {list(self.psnr_range)}: give the lower PSNR first, in dB,"
-                    " or null"
+                    f"psnr_range is {list(self.psnr_range)}: give two PSNR in dB, the lower one"
+                    " first, or null"
                 )
         self.rungs.check_before(self.training.epochs)
 

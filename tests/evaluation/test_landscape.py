@@ -58,6 +58,8 @@ def test_scores_are_those_of_similar_trainings_with_their_noise(trainings: Path)
     genomes = [SPACE.sample(rng) for _ in range(120)]
     scores = [evaluator.evaluate(candidate(one)).psnr for one in genomes]
     assert scores == [evaluator.evaluate(candidate(one)).psnr for one in genomes]
+    with pytest.raises(UserError, match="networks of 7 cells, and those of the search have 3"):
+        evaluator.evaluate(candidate(SearchSpace(n=3).sample(rng)))
     expected = np.array([evaluator.psnr(one, genome_cost(one)) for one in genomes])
     assert np.corrcoef(expected, [TRUTH.psnr(one) for one in genomes])[0, 1] > 0.4
     noise = np.array(scores) - expected

@@ -252,6 +252,11 @@ def test_an_address_without_a_cluster_is_a_users_mistake() -> None:
             RayExecutor(RaySettings(address=address), FaultyEvaluator),
         ):
             pytest.fail("entered")
+    with (
+        pytest.raises(UserError, match=r"execution.address=10\.0\.\.5:6379"),
+        RayExecutor(RaySettings(address="10.0..5:6379"), FaultyEvaluator),
+    ):
+        pytest.fail("entered")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,9 @@ class Admission:
     def admit(
         self, count: int, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
     ) -> list[Candidate]:
-        """Return up to ``count`` candidates; fewer only where the space has no more.
+        """Return up to ``count`` candidates; fewer only where no other is found.
+
+        See :meth:`_admit` for how they are looked for.
 
         Args:
             count: number of candidates.

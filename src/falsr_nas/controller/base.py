@@ -67,7 +67,7 @@ class BaseController(ABC, Generic[S]):
             self.screening = Screening(constraints, settings.population_size, objectives)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where no other is found."""
         candidates = self._screened(count)
         candidates += self.admission.admit(count - len(candidates), self.draw, self.rng)
         if self.screening is not None:

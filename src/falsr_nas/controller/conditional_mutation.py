@@ -166,7 +166,8 @@ class ConditionalMutation:
     def asked(self, candidates: Sequence[Candidate], refuses: Callable[[Genome], bool]) -> None:
         """Note which draws since the last call became candidates, and which were refused.
 
-        Of the latter no more are kept than of the former, so that they do not displace the scores.
+        Of the latter no more are kept than of the former, but at least one, so that they do not
+        displace the scores.
         """
         keys = {one.key for one in candidates}
         made = {key: one for key, one in self._draws.items() if key in keys}

@@ -16,7 +16,7 @@ class Controller(Protocol):
     """
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only where the space has no more.
+        """Propose up to ``count`` new candidates; fewer only where no other is found.
 
         Their networks were not proposed before and meet the limits of the search.
         """

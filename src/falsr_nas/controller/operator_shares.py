@@ -11,7 +11,7 @@ from falsr_nas.controller.mutation import Mutate, Mutations
 LEAST = 0.05
 """Share of the least successful mutation, so that its success stays known."""
 
-MEMORY = 0.05
+NEW_WEIGHT = 0.05
 """Weight of a new outcome in the moving average of a mutation's success."""
 
 PURSUIT = 0.02
@@ -51,7 +51,7 @@ class OperatorShares:
         for name, selected in outcomes:
             if name not in self.shares:
                 continue
-            self.success[name] += MEMORY * (selected - self.success[name])
+            self.success[name] += NEW_WEIGHT * (selected - self.success[name])
             best = max(self.success, key=lambda one: self.success[one])
             most = 1 - LEAST * (len(self.shares) - 1)
             for one, share in self.shares.items():

@@ -68,7 +68,7 @@ class OptunaSampler(BaseController[OptunaSettings]):
         self._study = self._new_study()
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where no other is found."""
         candidates: list[Candidate] = []
         for _ in range(count):
             self._drawn.clear()

@@ -39,7 +39,7 @@ class Reinforced(NSGA2[ReinforcedSettings]):
         return with_policy(explore, share, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
-        """Propose up to ``count`` new candidates; fewer only where the space has no more."""
+        """Propose up to ``count`` new candidates; fewer only where no other is found."""
         candidates = super().ask(count)
         self.reinforced.asked(candidates, self.admission.refuses)
         return candidates

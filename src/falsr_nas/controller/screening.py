@@ -150,6 +150,11 @@ class Screening:
             known |= {one.key: float(psnr) for one, psnr in zip(others, mean, strict=True)}
         return np.array([known[one.key] for one in evaluations])
 
+    @property
+    def fitted_keys(self) -> set[str]:
+        """Keys of the candidates that the surrogate is fitted to; :meth:`best` may return them."""
+        return {one.key for one in self._fitted}
+
     def best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
         """Return about ``count`` of the best of these and of all that the surrogate is fitted to.
 
@@ -284,7 +289,7 @@ class Screening:
 
 
 class _Gains:
-    """Gains of hypervolume over a front that grows, in units of the front's own range.
+    """Gains of hypervolume over a front that grows.
 
     The worst PSNR is a tenth of the front's range below the front, or the minimum PSNR. Only the
     worst corner matters for the order of gains, not the units.

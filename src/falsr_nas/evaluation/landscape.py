@@ -51,7 +51,7 @@ class LandscapeEvaluator:
     @cached_property
     def surrogate(self) -> Surrogate:
         """The surrogate, fitted at the first use."""
-        return fitted(Path(self.settings.path))
+        return fitted(Path(self.settings.path).expanduser())
 
     def prepare(self) -> None:
         """Read the file and fit the surrogate.
@@ -62,7 +62,16 @@ class LandscapeEvaluator:
         assert self.surrogate
 
     def psnr(self, genome: Genome, cost: Cost) -> float:
-        """Return the PSNR without noise in dB."""
+        """Return the PSNR without noise in dB.
+
+        Raises:
+            UserError: the network has another number of cells than the trainings.
+        """
+        if genome.n != self.surrogate.vocabulary.n:
+            raise UserError(
+                f"{self.settings.path} has trainings of networks of {self.surrogate.vocabulary.n}"
+                f" cells, and those of the search have {genome.n}: give another space or file"
+            )
         mean, _ = self.surrogate.predict([genome], [cost])
         return float(mean[0])
 

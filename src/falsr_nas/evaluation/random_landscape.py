@@ -4,6 +4,7 @@ The PSNR in dB of a genome is the sum of
 
 - a *trend*: diminishing returns of parameters, and of k > 1 convolutions (depth), whose strengths
   and scales are drawn;
+- *ends*: an effect of the stem's width, and of the upsampler where it is not the paper's;
 - *cells by place*: for each place an effect of each attribute of its cell (operator, channels,
   kernel, repeats, residual), one part of which is common to all places, and an effect of the whole
   cell;

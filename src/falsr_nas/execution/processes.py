@@ -61,7 +61,10 @@ class ProcessesExecutor:
 
     def __enter__(self) -> Self:
         try:
-            self._workers = [self._start(number) for number in range(self.capacity)]
+            for number in range(
+                self.capacity
+            ):  # one by one, so that all are stopped after an error
+                self._workers.append(self._start(number))
             while not all(worker.ready for worker in self._workers):
                 self._wait()
                 for worker in self._workers:

@@ -132,7 +132,7 @@ class RayExecutor:
         try:
             _probe(address)
             self._ray.init(address=address, **QUIET)
-        except OSError:  # a ConnectionError is one
+        except (OSError, UnicodeError):  # a ConnectionError is one; the other is a bad host name
             raise UserError(
                 f"cannot connect to the Ray cluster at execution.address={address}. Start one with"
                 " `ray start --head`; if it has a token, this machine needs the same in"

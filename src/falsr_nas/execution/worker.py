@@ -95,8 +95,8 @@ class Worker:
         """
         if self._connection.poll():
             return self._receive()
-        if not self._process.is_alive():
-            return self._died()
+        if not self._process.is_alive():  # it may have sent its result just before its end
+            return self._receive() if self._connection.poll() else self._died()
         if self.candidate is None:
             return None
         if time_limit is not None and time.monotonic() - self.started >= time_limit:

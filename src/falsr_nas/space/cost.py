@@ -1,9 +1,9 @@
 """Parameters and mult-adds of a genome by formula, without building the network (paper, Table I).
 
 Mult-adds are those of the convolutions (and of products of matrices, which operators of plug-ins
-may have), without biases, at 960x960 output, which has as many pixels
-as 1280x720: at x2 this is 480x480 low-resolution input as in the paper, at x3 320x320, at x4
-240x240. Parameters include biases.
+may have), without biases, at 960x960 output, which has as many pixels as 1280x720: at x2 this is
+480x480 low-resolution input as in the paper, at x3 320x320, at x4 240x240. Parameters include
+biases.
 """
 
 from __future__ import annotations
