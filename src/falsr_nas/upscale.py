@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
 
 
-DEFAULT_MODEL = "falsr-nano-x2"
-"""Of the shipped models, see :mod:`falsr_nas.models.shipped`."""
+DEFAULT_MODEL = "falsr-tiny-x2"
+"""The best of the shipped models, see :mod:`falsr_nas.models.shipped`."""
 
 PIPE = "-"
 """``input`` and ``output`` for frames on standard input and output."""
