@@ -198,6 +198,15 @@ def test_an_installed_plugin_is_found_by_its_entry_point(
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
 
+    late = subprocess.run(
+        [sys.executable, "-c", f"import their_cells\n{code}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "their_cells: ImportError: it was imported before: load plug-ins first" in late.stderr
+
     def loaded() -> list[str]:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -249,6 +249,8 @@ def _hash_of_module(name: str, module: str) -> str:
         spec = find_spec(module)
     except ImportError:
         spec = None
+    except Exception as error:  # the package that the module is in, which is imported, has a bug
+        raise UserError(f"plug-in {name}: {module}: {_reason(error)}") from error
     if spec is None or spec.origin is None:
         raise UserError(f"plugins: {name} is installed, but its module {module} is not: reinstall")
     origin = Path(spec.origin)
@@ -274,7 +276,10 @@ def _load(plugin: Plugin) -> None:
     _loading.append(one)
     try:
         if plugin.source is None:
+            too_late = plugin.origin in sys.modules
             __import__(plugin.origin)
+            if too_late and not one.names:
+                raise ImportError("it was imported before: load plug-ins first, by load_plugins")
         else:
             _execute(plugin, plugin.source)
     except (Exception, SystemExit) as error:
