@@ -21,12 +21,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from falsr_nas.benchmark.device import network_latencies
+from torch import nn
+
 from falsr_nas.benchmark.peers import PEERS, SMALL_PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.timing import BACKENDS, Timed, time_in_turns
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model
+from falsr_nas.networks.baselines import FSRCNN
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
@@ -38,7 +41,7 @@ SETS = ("Set5", "Set14", "B100")
 TO_THE_LEFT = ("ECBSR-M4C16", "ECBSR-M10C32", "FALSR-A", "VDSR")
 """Networks whose names are on the left of their points in the figure."""
 THREADS = 2
-BACKENDS = ("torch", "onnxruntime")
+RUNTIMES = ("torch", "onnxruntime")
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -85,18 +88,25 @@ def scored(folder: Path, sets: Mapping[str, Any]) -> dict[str, Any]:
 
 def time(options: argparse.Namespace) -> None:
     """Time all networks in turns, in each runtime."""
-    rows = [row for row in read() if "genome" in row]
-    genomes = {row["genome"]: Genome.parse(row["genome"]) for row in rows}
+    rows = read()
+    texts = dict.fromkeys(row.get("genome", "FSRCNN") for row in rows)
+    networks = {text: network_of(text).eval() for text in texts}
     with processor_threads(THREADS):
-        for backend in BACKENDS:
-            taken = network_latencies(
-                list(genomes.values()), backend, width=1280, height=720, seconds=60.0
-            )
-            for genome, ms in zip(genomes, taken, strict=True):
-                for row in rows:
-                    if row["genome"] == genome:
-                        row.setdefault("milliseconds", {})[backend] = round(float(ms), 1)
-    write([*rows, *(row for row in read() if "genome" not in row)])
+        for backend in RUNTIMES:
+            timed = {
+                text: Timed(BACKENDS[backend](network, 1), (1, 1, 360, 640))
+                for text, network in networks.items()
+            }
+            time_in_turns(list(timed.values()), seconds=60.0, rounds=7)
+            for row in rows:
+                ms = float(timed[row.get("genome", "FSRCNN")].milliseconds)
+                row.setdefault("milliseconds", {})[backend] = round(ms, 1)
+    write(rows)
+
+
+def network_of(text: str) -> nn.Module:
+    """Return the network of a genome, or FSRCNN, with random weights."""
+    return FSRCNN() if text == "FSRCNN" else Network(Genome.parse(text))
 
 
 def report(options: argparse.Namespace) -> None:
