@@ -175,9 +175,8 @@ def test_a_search_stopped_between_two_writes_loses_nothing(
             left = moment
             with suppress(KeyboardInterrupt):
                 search(tmp_path / "broken", RecordingEvaluator(), **levers)
-    assert found(search(tmp_path / "broken", RecordingEvaluator(), **levers)) == found(
-        uninterrupted
-    )
+    resumed = search(tmp_path / "broken", RecordingEvaluator(), **levers)
+    assert found(resumed) == found(uninterrupted)
 
 
 def test_parents_that_a_surrogate_brings_back_have_their_weights(

@@ -5,8 +5,8 @@
 # search, random: searches of 400 candidates by the default controller and by random networks.
 # finalists: of each of them, the four best networks, the better two from 5,000 steps on and the
 # best one from 10,000 to 20,000. rows: the networks that are compared, three seeds each.
-# winner: the search's best network and the hand-made one, 100,000 steps. ship: the winner into the
-# package.
+# winner: the search's best network and, for tiny, the hand-made one, 100,000 steps. ship: the winner
+# into the package.
 set -euo pipefail -o noglob # settings have brackets
 step=$1 space=$2 output=$3/$2 data=$FALSR_NAS_DATA
 : "${PYTHON:=python}" "${SEEDS:=1 2 3}"
@@ -54,7 +54,7 @@ rows)
     ;;
 winner)
     train "genome=$(best "$output/finalists_search/best")" "output=$output/winner"
-    train "genome=$hand" "output=$output/rows/hand-made_long"
+    [ "$space" = nano ] || train "genome=$hand" "output=$output/rows/hand-made_long"
     ;;
 ship)
     "$PYTHON" experiments/x2_tiny/ship.py "$output/winner/best" "falsr-$space-x2" \

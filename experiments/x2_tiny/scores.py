@@ -4,10 +4,12 @@
     python experiments/x2_tiny/scores.py time
     python experiments/x2_tiny/scores.py report
     python experiments/x2_tiny/scores.py figure
+    python experiments/x2_tiny/scores.py short --data DIR GENOME
 
 ``measure`` scores the networks in these folders, one each, on Set5, Set14 and B100 under
 ``standard``, and adds them to scores.json. Networks that are in it are not scored again. ``time``
-adds the milliseconds for a 1280x720 output; the processor should have nothing else to do.
+adds the milliseconds for a 1280x720 output; the processor should have nothing else to do. ``short``
+prints the PSNR of a network after the short training of the searches.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ from typing import Any
 
 from torch import nn
 
+from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.benchmark.peers import PEERS, SMALL_PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.benchmark.timing import BACKENDS, Timed, time_in_turns
+from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model
 from falsr_nas.networks.baselines import FSRCNN
 from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.search import SearchConfig, build_evaluator
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
@@ -176,6 +181,17 @@ def figure(options: argparse.Namespace) -> None:
     drawing.savefig(FIGURE, dpi=150)
 
 
+def short(options: argparse.Namespace) -> None:
+    """Train a network as the searches do, and print its PSNR in dB."""
+    folders = tuple(str(options.data / "train" / name) for name in ("T91", "BSDS200"))
+    data = FolderSettings(train_dirs=folders, val_dir=str(options.data / "val" / "Kodak24"))
+    evaluator = build_evaluator(SearchConfig(data=data))
+    evaluator.prepare()
+    genome = Genome.parse(options.genome)
+    candidate = Candidate(genome, genome_cost(genome), Origin(("given",)), 0, 0)
+    print(evaluator.evaluate(candidate))
+
+
 def read() -> list[dict[str, Any]]:
     """Return what was measured so far."""
     return json.loads(SCORES.read_text()) if SCORES.exists() else []
@@ -196,6 +212,10 @@ def main() -> None:
     command.add_argument("folders", nargs="+")
     command.add_argument("--data", type=Path, required=True)
     command.set_defaults(act=measure)
+    command = commands.add_parser("short")
+    command.add_argument("genome")
+    command.add_argument("--data", type=Path, required=True)
+    command.set_defaults(act=short)
     for name, act in (("time", time), ("report", report), ("figure", figure)):
         commands.add_parser(name).set_defaults(act=act)
     options = parser.parse_args()

@@ -61,9 +61,8 @@ class ProcessesExecutor:
 
     def __enter__(self) -> Self:
         try:
-            for number in range(
-                self.capacity
-            ):  # one by one, so that all are stopped after an error
+            # One by one: where a later one cannot be started, those before are stopped.
+            for number in range(self.capacity):
                 self._workers.append(self._start(number))
             while not all(worker.ready for worker in self._workers):
                 self._wait()
