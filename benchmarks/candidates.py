@@ -44,9 +44,9 @@ from rich.table import Table
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, FailureKind, Origin, Score
 from falsr_nas.archive.store import Store
+from falsr_nas.core.errors import SearchError
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings, PhotographsSettings
-from falsr_nas.errors import SearchError
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining

@@ -42,7 +42,6 @@ import torch
 from scipy.stats import wilcoxon
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
@@ -66,6 +65,7 @@ from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 

@@ -26,7 +26,7 @@ from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
-from falsr_nas.loop import run_search
+from falsr_nas.search.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
 

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.settings import CONTROLLERS, Constraints, HybridSettings, NSGA2Settings
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.synthetic import synthetic_psnr
+from falsr_nas.objectives.front import ObjectiveScale
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor

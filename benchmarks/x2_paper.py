@@ -13,7 +13,7 @@ from PIL import Image
 from falsr_nas.cli.config import config_path
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.data.sources import find_images
-from falsr_nas.search_config import SCHEMAS, SearchConfig
+from falsr_nas.search.config import SCHEMAS, SearchConfig
 
 VAL_IMAGES = 100
 """Validation images of DIV2K."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.errors import DataError
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from falsr_nas.space.latency import FEATURES, SPACE, LatencyProfile, PredictionError
-from falsr_nas.space.runtime_layers import GROUPS, Layer, layers_of_space
+from falsr_nas.latency.layers import GROUPS, Layer, layers_of_space
+from falsr_nas.latency.profile import FEATURES, SPACE, LatencyProfile, PredictionError
 from falsr_nas.space.search_space import SearchSpace
 
 

@@ -72,7 +72,7 @@ class SmallSettings(ControllerSettings):
 """
 
 OBJECTIVE = """
-from falsr_nas.archive.objective import OBJECTIVES, Objective
+from falsr_nas.objectives.objective import OBJECTIVES, Objective
 
 OBJECTIVES.register(
     Objective("links", "links", "links", "", lambda genome, cost: 1 + sum(map(len, genome.links)))

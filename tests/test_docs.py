@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from falsr_nas import errors
+from falsr_nas.core import errors
 from test_imports import MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]

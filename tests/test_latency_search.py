@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from falsr_nas.archive.objectives import hypervolume
+from falsr_nas.latency.profile import read_profile
+from falsr_nas.objectives.front import hypervolume
 from falsr_nas.report.run import read_run
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.latency import read_profile
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.train import TrainConfig, choose
 from made_profile import made_profile

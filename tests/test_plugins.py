@@ -19,25 +19,25 @@ from backends import Backend, every_backend
 from falsr_nas.archive.candidate import Candidate, Origin, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.settings import RandomSettings
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins, loaded_plugins, unload
 from falsr_nas.data.settings import FolderSettings
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import EVALUATORS, SyntheticSettings
 from falsr_nas.execution.pickling import pickled
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.models.export import convert_model
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, ModelFileError, load_model, save_model
+from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.inheritance import inherit
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.operator_check import check_operators
-from falsr_nas.networks.profile import network_cost
-from falsr_nas.plugins import load_plugins, loaded_plugins, unload
 from falsr_nas.report.__main__ import ReportConfig, report
 from falsr_nas.report.architecture import architecture_svg
 from falsr_nas.report.terminal import compact
 from falsr_nas.search import SearchConfig, build_evaluator, search
-from falsr_nas.search_config import identity
+from falsr_nas.search.config import identity
 from falsr_nas.space import OPERATORS, Genome, SearchSpace, genome_cost
 from falsr_nas.space.operators import PALETTE
 from falsr_nas.train import TrainConfig, train
@@ -189,7 +189,7 @@ def test_an_installed_plugin_is_found_by_its_entry_point(
         "[falsr_nas.plugins]\ntheirs = their_cells\n"
     )
     code = (
-        "from falsr_nas.plugins import load_plugins, owner\n"
+        "from falsr_nas.core.plugins import load_plugins, owner\n"
         "(plugin,) = load_plugins('theirs')\n"
         "from falsr_nas.evaluation import EVALUATORS\n"
         "assert owner('evaluator', 'synthetic') is None, 'the plug-in only imported it'\n"
@@ -578,7 +578,7 @@ def test_a_plugin_that_fails_in_a_worker_is_the_users_mistake(write: Write, tmp_
     code = (
         "import sys\n"
         "from falsr_nas.execution.pickling import unpickled\n"
-        "from falsr_nas.errors import UserError\n"
+        "from falsr_nas.core.errors import UserError\n"
         "try: unpickled(sys.stdin.buffer.read())\n"
         "except UserError as error: print(error)"
     )

@@ -12,18 +12,18 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from falsr_nas.archive.objectives import hypervolume
 from falsr_nas.archive.store import Store
 from falsr_nas.cli.config import config_path
 from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
+from falsr_nas.objectives.front import hypervolume
 from falsr_nas.report.run import read_run
 from falsr_nas.search import SearchConfig, search
-from falsr_nas.search_config import SCHEMAS as SEARCH_SCHEMAS
+from falsr_nas.search.config import SCHEMAS as SEARCH_SCHEMAS
 from falsr_nas.train import TrainConfig, choose
-from falsr_nas.train_config import SCHEMAS as TRAIN_SCHEMAS
+from falsr_nas.train.config import SCHEMAS as TRAIN_SCHEMAS
 
 SMALL = SearchConfig(
     evaluator=SyntheticSettings(),

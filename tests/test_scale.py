@@ -110,7 +110,7 @@ def test_a_search_a_training_and_their_use(
 def test_models_of_one_scale_are_not_taken_for_another(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from falsr_nas.errors import UserError
+    from falsr_nas.core.errors import UserError
     from falsr_nas.models.model_file import load_model, save_model
     from falsr_nas.networks.network import Network
     from falsr_nas.space.genome import Genome
@@ -144,7 +144,7 @@ def test_targets_of_other_scales_begin_at_bilinear_interpolation() -> None:
 
 
 def test_a_training_starts_with_the_body_of_an_x2_model(tmp_path: Path) -> None:
-    from falsr_nas.errors import UserError
+    from falsr_nas.core.errors import UserError
     from falsr_nas.models.model_file import save_model
     from falsr_nas.networks.network import Network
     from falsr_nas.space.genome import Genome

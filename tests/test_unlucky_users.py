@@ -40,7 +40,7 @@ HEAVY = {
     "deep learning": {"pytorch_lightning", "torchmetrics", "thop", "torchvision", "onnx"},
     "searching": {"deap", "moocore", "pymoo", "optuna", "ray", "wandb", "scipy", "pandas"},
     "drawing": {"matplotlib", "skimage", "imageio"},
-    "TensorFlow graphs": {"google.protobuf", "falsr_nas.networks.tf_import"},
+    "TensorFlow graphs": {"google.protobuf", "falsr_nas.models.tf_import"},
 }
 
 
@@ -256,7 +256,8 @@ def signalled_while_importing(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "module", ["lazy_loader", "omegaconf", "hydra._internal.hydra", "numpy", "falsr_nas.loop"]
+    "module",
+    ["omegaconf", "hydra._internal.hydra", "numpy", "falsr_nas.search.loop"],
 )
 def test_a_signal_while_a_search_starts_stops_it_quietly(
     tmp_path: Path, module: str, number: signal.Signals

@@ -16,12 +16,12 @@ from PIL import Image
 from falsr_nas import upscale
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.images import read_image
-from falsr_nas.errors import UserError
-from falsr_nas.inference.jobs import default_output, find_jobs
 from falsr_nas.models import model_file
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.network import Network
+from falsr_nas.photo.jobs import default_output, find_jobs
 from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import Outcome, UpscaleConfig
 

@@ -29,7 +29,6 @@ from scipy.stats import kendalltau
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.mutation import attribute_mutation
-from falsr_nas.controller.surrogate import fit
 from falsr_nas.data.settings import DataSettings, FolderSettings, PhotographsSettings
 from falsr_nas.evaluation.landscape import read_trainings
 from falsr_nas.execution.settings import ProcessesSettings
@@ -38,6 +37,7 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import lightest
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.surrogate.gaussian_process import fit
 
 COLUMNS = ("source", "number", "seed", "genome", "psnr", "params", "mult_adds", "seconds")
 SPACE = SearchSpace()

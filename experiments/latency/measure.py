@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from falsr_nas.archive.objectives import pareto_front
-from falsr_nas.benchmark.device import network_latencies, prediction_error
 from falsr_nas.inference.memory import keep_freed_memory
 from falsr_nas.inference.threads import processor_threads
+from falsr_nas.latency.profile import read_profile
+from falsr_nas.objectives.front import pareto_front
+from falsr_nas.profiling.device import network_latencies, prediction_error
 from falsr_nas.report.run import read_run
 from falsr_nas.report.terminal import compact
-from falsr_nas.space.latency import read_profile
 
 
 def main() -> None:

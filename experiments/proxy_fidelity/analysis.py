@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from falsr_nas.controller.surrogate import fit
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
+from falsr_nas.surrogate.gaussian_process import fit
 
 Array = NDArray[np.float64]
 

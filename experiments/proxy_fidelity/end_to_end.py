@@ -115,8 +115,8 @@ def processor_seconds(pid: int) -> float:
 
 def fronts(output: Path) -> dict[str, list[Any]]:
     """Return the front that each search reports, by the name of its folder."""
-    from falsr_nas.archive.objectives import pareto_front
     from falsr_nas.archive.store import Store
+    from falsr_nas.objectives.front import pareto_front
 
     found = {}
     for path in sorted(output.glob("*/search.db")):
@@ -154,8 +154,8 @@ def report(options: argparse.Namespace) -> None:
     import moocore
     import numpy as np
 
-    from falsr_nas.archive.objectives import ObjectiveScale
     from falsr_nas.data.levels import mse_from_psnr
+    from falsr_nas.objectives.front import ObjectiveScale
     from falsr_nas.space.search_space import SearchSpace
 
     scale = ObjectiveScale.of_space(SearchSpace(), psnr=PSNR)

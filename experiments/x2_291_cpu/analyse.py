@@ -15,8 +15,8 @@ from statistics import mean
 from scipy.stats import kendalltau
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objectives import pareto_front, scored
 from falsr_nas.archive.store import Store
+from falsr_nas.objectives.front import pareto_front, scored
 from falsr_nas.space.genome import Cell
 
 TRAITS: dict[str, Callable[[Cell], Hashable]] = {

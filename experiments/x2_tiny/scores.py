@@ -29,12 +29,12 @@ from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.benchmark.peers import PEERS, SMALL_PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import benchmark_files, score_model
-from falsr_nas.benchmark.timing import BACKENDS, Timed, time_in_turns
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model
 from falsr_nas.networks.baselines import FSRCNN
 from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.profiling.timing import BACKENDS, Timed, time_in_turns
 from falsr_nas.search import SearchConfig, build_evaluator
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome

@@ -1,3 +1,3 @@
-from ._version import __version__ as __version__
+from .core.version import __version__ as __version__
 from .models.pretrained import from_pretrained as from_pretrained
 from .models.pretrained import save_pretrained as save_pretrained

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 
 if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
@@ -28,8 +26,8 @@ class ConvertConfig(CommandSettings):
             that ends in ``/``.
     """
 
-    input: str = MISSING
-    output: str = MISSING
+    input: str = REQUIRED
+    output: str = REQUIRED
 
 
 def convert(config: ConvertConfig) -> Model:
@@ -55,7 +53,7 @@ def convert(config: ConvertConfig) -> Model:
 
 
 def _convert_and_print(config: ConvertConfig) -> None:
-    from falsr_nas.networks.profile import network_cost
+    from falsr_nas.networks.counted_cost import network_cost
     from falsr_nas.space.cost import input_side
 
     model = convert(config)

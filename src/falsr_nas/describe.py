@@ -9,14 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
@@ -37,7 +35,7 @@ class DescribeConfig(CommandSettings):
         check: also build the network and count its cost with thop.
     """
 
-    genome: str = MISSING
+    genome: str = REQUIRED
     format: str = "table"
     check: bool = False
 
@@ -116,7 +114,7 @@ def describe(config: DescribeConfig) -> Description:
     genome = find_genome(config.genome)
     counted = None
     if config.check:
-        from falsr_nas.networks.profile import thop_cost
+        from falsr_nas.networks.counted_cost import thop_cost
 
         counted = thop_cost(genome)
     return Description(genome, genome_cost(genome), counted)

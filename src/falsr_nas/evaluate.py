@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
@@ -42,8 +40,8 @@ class EvaluateConfig(CommandSettings):
         UserError: a setting is out of its range.
     """
 
-    model: str = MISSING
-    data_root: str = MISSING
+    model: str = REQUIRED
+    data_root: str = REQUIRED
     sets: tuple[str, ...] = ("Set5", "Set14")
     protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
@@ -98,7 +96,7 @@ def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
     from rich.progress import Progress
 
     from falsr_nas.benchmark.scoring import benchmark_sets, score_model, to_json
-    from falsr_nas.files import write_atomically
+    from falsr_nas.core.files import write_atomically
     from falsr_nas.inference.memory import MIB
     from falsr_nas.models.model_file import find_model
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 from falsr_nas.models.layout import Layout, Precision
-from falsr_nas.plugins import load_plugins
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.exported import Measured
@@ -46,8 +44,8 @@ class ExportConfig(CommandSettings):
         UserError: a setting is unknown, or one is missing that int8 needs.
     """
 
-    model: str = MISSING
-    output: str = MISSING
+    model: str = REQUIRED
+    output: str = REQUIRED
     layout: Layout = Layout.rgb
     precision: Precision = Precision.fp32
     calibration: str | None = None
@@ -157,7 +155,7 @@ def _export_int8(
 ) -> ExportedModel:
     """Quantise a converted model, measure both, and write it if it is good enough."""
     from falsr_nas.benchmark.exported import calibration_patches, measure
-    from falsr_nas.files import write_atomically
+    from falsr_nas.core.files import write_atomically
     from falsr_nas.models.export import from_onnx
     from falsr_nas.models.int8 import quantise
 

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 from falsr_nas.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
-    from falsr_nas.space.latency import LatencyProfile
+    from falsr_nas.latency.profile import LatencyProfile
 
 BACKENDS = ("onnxruntime", "torch", "ncnn")
 """What can run the networks, all on the processor."""
@@ -50,7 +48,7 @@ class ProfileConfig(CommandSettings):
         UserError: a setting is unknown or out of range.
     """
 
-    output: str = MISSING
+    output: str = REQUIRED
     space: SearchSpace = field(default_factory=SearchSpace)
     backend: str = BACKENDS[0]
     width: int = 1280
@@ -84,9 +82,9 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
     """
     import torch
 
-    from falsr_nas.benchmark.device import Plan, measure_device
-    from falsr_nas.files import make_folder, write_atomically
+    from falsr_nas.core.files import make_folder, write_atomically
     from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.profiling.device import Plan, measure_device
     from falsr_nas.tracking.progress import PhaseProgress
 
     load_plugins(config.plugins)

@@ -15,19 +15,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from omegaconf import MISSING
-
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.inference.jobs import Job
-    from falsr_nas.inference.photograph import Photograph
     from falsr_nas.models.model_file import Model
+    from falsr_nas.photo.jobs import Job
+    from falsr_nas.photo.photograph import Photograph
 
 
 DEFAULT_MODEL = "falsr-tiny-x2"
@@ -61,7 +59,7 @@ class UpscaleConfig(CommandSettings):
     """
 
     model: str = DEFAULT_MODEL
-    input: str = MISSING
+    input: str = REQUIRED
     output: str | None = None
     size: str | None = None
     format: str | None = None
@@ -163,9 +161,9 @@ def _upscale(
     from rich.console import Console
     from rich.progress import Progress
 
-    from falsr_nas.inference.jobs import default_output, find_jobs
-    from falsr_nas.inference.photograph_file import save_photograph
     from falsr_nas.models.model_file import find_model
+    from falsr_nas.photo.jobs import default_output, find_jobs
+    from falsr_nas.photo.photograph_file import save_photograph
 
     model = find_model(config.model)
     output = config.output
@@ -213,10 +211,10 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     Raises:
         UserError: the model cannot be read, or the source ends within a frame.
     """
-    from falsr_nas.inference.frames import upscale_stream
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
+    from falsr_nas.photo.frames import upscale_stream
 
     load_plugins(config.plugins)
     width, height = config.frame_size()
@@ -238,8 +236,8 @@ def _result(
 ) -> Photograph:
     from falsr_nas.data.formats import WRITTEN
     from falsr_nas.inference.memory import MIB
-    from falsr_nas.inference.photograph import upscale_photograph
-    from falsr_nas.inference.photograph_file import for_format, read_photograph
+    from falsr_nas.photo.photograph import upscale_photograph
+    from falsr_nas.photo.photograph_file import for_format, read_photograph
 
     photograph = read_photograph(job.source)
     try:
@@ -253,8 +251,8 @@ def _result(
 
 
 def _upscale_and_print(config: UpscaleConfig) -> None:
-    from falsr_nas.inference.jobs import counted_kinds
     from falsr_nas.inference.memory import keep_freed_memory
+    from falsr_nas.photo.jobs import counted_kinds
 
     # Before torch is loaded: threads that have nothing to do sleep instead of waiting busily, which
     # takes seconds of processor time for a small image on a busy machine.

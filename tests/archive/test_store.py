@@ -18,7 +18,7 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.database import StoreError
 from falsr_nas.archive.store import Store
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 

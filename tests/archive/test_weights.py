@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from falsr_nas.archive.database import DiskFullError
 from falsr_nas.archive.weights import Weights, WeightsFolder
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 TENSORS = {
     "stem.weight": np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3),

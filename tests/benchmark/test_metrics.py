@@ -16,8 +16,8 @@ from torch import Tensor
 from falsr_nas.benchmark.image_quality import psnr, quantise, score, ssim, studio_luma
 from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
 from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.images import read_image
-from falsr_nas.errors import UserError
 
 IMAGES = st.tuples(st.integers(15, 24), st.integers(15, 24)).flatmap(
     lambda size: st.tuples(arrays(np.uint8, (3, *size)), arrays(np.uint8, (3, *size)))

@@ -23,10 +23,10 @@ from falsr_nas.benchmark.scoring import (
     score_table,
     to_json,
 )
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.degradation import downscale
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
-from falsr_nas.errors import UserError
 from falsr_nas.evaluate import EvaluateConfig
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.baselines import BASELINES, Bicubic

@@ -13,10 +13,10 @@ import pytest
 from falsr_nas.archive.database import StoreError
 from falsr_nas.archive.store import Store
 from falsr_nas.cli.command import arguments_of_today
-from falsr_nas.cli.comparison import OPTION_GROUPS, differences
 from falsr_nas.cli.renamed import ADDED, RENAMED, brought_up_to_date
 from falsr_nas.controller.settings import HybridSettings, NSGA2Settings
-from falsr_nas.search_config import SearchConfig, identity
+from falsr_nas.core.comparison import OPTION_GROUPS, differences
+from falsr_nas.search.config import SearchConfig, identity
 
 SEARCH = [sys.executable, "-m", "falsr_nas.search", "evaluator=synthetic", "execution=inline"]
 OLD = {new: old for old, new in RENAMED.items()}

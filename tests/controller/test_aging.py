@@ -4,7 +4,7 @@ import pytest
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.controller.aging import AgingEvolution
 from falsr_nas.controller.settings import AgingSettings, Constraints
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.search_space import SearchSpace

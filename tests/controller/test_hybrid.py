@@ -22,12 +22,12 @@ from falsr_nas.controller.settings import (
     RewardKind,
     RewardSettings,
 )
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
-from falsr_nas.loop import run_search
+from falsr_nas.search.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()

@@ -13,7 +13,7 @@ from falsr_nas.controller.settings import (
     NSGA2Settings,
     Truncation,
 )
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.space.cost import Cost, genome_cost

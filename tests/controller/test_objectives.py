@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.archive.objective import Objectives, objectives_of
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume
 from falsr_nas.controller.controller import Controller
-from falsr_nas.controller.halving import ranked, survivors
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     Constraints,
 )
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume
+from falsr_nas.objectives.objective import Objectives, objectives_of
+from falsr_nas.objectives.ranking import ranked, survivors
 from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
 

@@ -19,7 +19,7 @@ from falsr_nas.controller.mutation import (
 )
 from falsr_nas.controller.operator_shares import LEAST, OperatorShares
 from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.search_space import SearchSpace
 

@@ -10,7 +10,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.controller.policy import Policy, reinforce_loss, returns
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, objective_matrix, pareto_front
 from falsr_nas.controller.reward import Reward, attainment, hypervolume_gain, rank_and_crowding
 from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, objective_matrix, pareto_front
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.search_space import SearchSpace
 

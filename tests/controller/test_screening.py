@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.screening import FEWEST, MOST, Prediction, Screening
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
-from falsr_nas.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from falsr_nas.archive.candidate import (
     TrainingPlan,
 )
 from falsr_nas.archive.weights import Weights
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import FolderSettings, PhotographsSettings
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining

@@ -10,7 +10,7 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.controller.settings import RandomSettings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.landscape import (
     LandscapeEvaluator,
     aligned,

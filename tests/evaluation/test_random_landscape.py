@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Origin
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator

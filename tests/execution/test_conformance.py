@@ -19,14 +19,14 @@ from falsr_nas.archive.candidate import (
     Origin,
     Score,
 )
-from falsr_nas.archive.objectives import pareto_front
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, Then
-from falsr_nas.loop import run_search
+from falsr_nas.objectives.front import pareto_front
+from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator

@@ -7,8 +7,8 @@ import pytest
 
 from distributed_evaluator import DistributedEvaluator
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import PhotographsSettings
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import Evaluator
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
 from falsr_nas.execution.executor import InlineExecutor, MakeEvaluator

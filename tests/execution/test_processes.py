@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
@@ -185,7 +185,7 @@ def test_an_evaluator_defined_in_a_script_is_rejected_and_named(tmp_path: Path) 
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith(
-        "falsr_nas.errors.UserError: MyEvaluator is defined in the script or notebook"
+        "falsr_nas.core.errors.UserError: MyEvaluator is defined in the script or notebook"
     )
 
 

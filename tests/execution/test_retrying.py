@@ -15,7 +15,7 @@ from falsr_nas.archive.candidate import (
     Origin,
     Score,
 )
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
 from falsr_nas.space.cost import genome_cost

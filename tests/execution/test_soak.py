@@ -17,7 +17,7 @@ from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Constraints, Mode, NSGA2Settings
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, ProcessesSettings
-from falsr_nas.loop import run_search
+from falsr_nas.search.loop import run_search
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator
 

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.archive.store import Store
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.cost import genome_cost

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.models.tf_graph import message_types
+from falsr_nas.models.tf_import import LUMA_INPUT, import_graph
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.tf_graph import message_types
-from falsr_nas.networks.tf_import import LUMA_INPUT, import_graph
 from fuzz.mutations import fuzz, mutated
 
 TYPES = message_types()

@@ -17,9 +17,9 @@ from PIL import Image
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.formats import FORMATS, decoders
 from falsr_nas.data.images import read_image
-from falsr_nas.inference.photograph import Photograph
-from falsr_nas.inference.photograph_file import read_photograph
-from falsr_nas.inference.sixteen_bits import write_16_bit_png
+from falsr_nas.photo.photograph import Photograph
+from falsr_nas.photo.photograph_file import read_photograph
+from falsr_nas.photo.sixteen_bits import write_16_bit_png
 from fuzz.mutations import fuzz, mutated
 
 MOST_PIXELS = 2**16

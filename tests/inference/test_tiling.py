@@ -13,7 +13,7 @@ from torch import Tensor
 from falsr_nas.benchmark.image_quality import quantise
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import tile_size, tiles, upscale
 from falsr_nas.networks.baselines import BASELINES, Bicubic, bicubic

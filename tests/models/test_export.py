@@ -20,7 +20,7 @@ from falsr_nas import export
 from falsr_nas.benchmark.image_quality import quantise
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.inference.tiling import upscale
 from falsr_nas.models import export as portable
 from falsr_nas.models import portable as shared

@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.models.model_file import Model, ModelFileError, load_model, save_model
 from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import benchmark_files, score_model, score_table, to_json
 from falsr_nas.benchmark.super_resolution import super_resolve
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.inference.tiling import tile_bytes, upscale
 from falsr_nas.models.export import export_model
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, load_model, save_model
+from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.runtime_network import NO_TILES, RuntimeNetwork
 from falsr_nas.space.genome import Genome
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.crossover import single_point
+from falsr_nas.objectives.front import ObjectiveScale
 from falsr_nas.report.run import Run
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.archive.store import Store
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.report.__main__ import ReportConfig, find_searches, read_score, report
 from falsr_nas.report.run import Run, read_run, with_distinct_names
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import pareto_front, scored
 from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
+from falsr_nas.objectives.front import pareto_front, scored
 from falsr_nas.report.figures import pareto_figure, write_pareto_png
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.published import PUBLISHED

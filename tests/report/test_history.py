@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Evaluation, Failure
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.report.history import (
     END_TRAITS,
     MOST_PERIODS,

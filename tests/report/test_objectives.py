@@ -11,8 +11,8 @@ from rich.console import Console
 
 from browser import find_browser, open_page
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objective import Objective, Objectives, objectives_of
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.objective import Objective, Objectives, objectives_of
 from falsr_nas.report.figures import pareto_figure
 from falsr_nas.report.history import achievements, entered_front, periods
 from falsr_nas.report.page import write_page

@@ -13,7 +13,7 @@ import pytest
 
 from browser import Page, find_browser, open_page
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
+from falsr_nas.objectives.front import ObjectiveScale, pareto_front
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import achievements
 from falsr_nas.report.page import page, write_page

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
 from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.objectives.front import objective_matrix, pareto_front, scored
 from falsr_nas.report.paper_figures import (
     Scored,
     lower_left,

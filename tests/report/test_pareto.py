@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
 from falsr_nas.report.pareto import COLUMNS, write_pareto_csv, write_pareto_json
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import pareto_front
+from falsr_nas.objectives.front import pareto_front
 from falsr_nas.report.terminal import compact, front_table
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED

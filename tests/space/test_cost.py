@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from falsr_nas.networks.profile import thop_cost
+from falsr_nas.networks.counted_cost import thop_cost
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace

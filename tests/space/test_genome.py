@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Cell, Genome, Operator

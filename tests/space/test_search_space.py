@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, heaviest, lightest
 from falsr_nas.space.genome import Genome

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import ObjectiveScale, SearchSummary, pareto_front, summarise
+from falsr_nas.objectives.front import ObjectiveScale, SearchSummary, pareto_front, summarise
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.front import ObjectiveScale, pareto_front, summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
@@ -320,7 +320,7 @@ def test_a_start_that_fails_turns_tracking_off(
 _DYING = """
 import logging, os, signal, sys, time
 from pathlib import Path
-from falsr_nas.archive.objectives import SearchSummary
+from falsr_nas.objectives.front import SearchSummary
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import open_tracker
 

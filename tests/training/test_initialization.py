@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate, l1_loss
 
 from falsr_nas.cli.config import config_path
 from falsr_nas.networks.network import BilinearResidual
-from falsr_nas.search_config import SCHEMAS
+from falsr_nas.search.config import SCHEMAS
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.training.initialization import initialized_network

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Decay, TrainingSettings
 

@@ -4,11 +4,4 @@ from .candidate import Failure as Failure
 from .candidate import FailureKind as FailureKind
 from .candidate import Origin as Origin
 from .candidate import Score as Score
-from .objective import OBJECTIVES as OBJECTIVES
-from .objective import Objective as Objective
-from .objective import Objectives as Objectives
-from .objectives import ObjectiveScale as ObjectiveScale
-from .objectives import hypervolume as hypervolume
-from .objectives import pareto_front as pareto_front
-from .selection import select as select
 from .store import Store as Store

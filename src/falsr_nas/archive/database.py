@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""

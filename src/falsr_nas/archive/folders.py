@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 STORE = "search.db"
 """Name of the store in the folder of a search."""

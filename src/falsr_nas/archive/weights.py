@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falsr_nas.archive.database import DiskFullError
-from falsr_nas.errors import UserError
-from falsr_nas.files import write_atomically
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

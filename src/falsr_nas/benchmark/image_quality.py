@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import PEAK, STUDIO_RANGE
-from falsr_nas.errors import UserError
 from falsr_nas.space.ends import SCALE
 
 # In 8-bit levels. float32 turns 100 into 99.99999 on its way through [0, 1]; truncation must not

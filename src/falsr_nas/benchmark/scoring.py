@@ -18,17 +18,17 @@ from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
 from falsr_nas.benchmark.peers import PEERS_BY_SCALE, Peer
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
+from falsr_nas.core.files import open_atomically
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import list_images
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
-from falsr_nas.files import open_atomically
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model_file import Model
 from falsr_nas.networks.baselines import baseline_name
+from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.network import Network
-from falsr_nas.networks.profile import network_cost
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cost import Cost

@@ -9,22 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
-from typing import Any, NoReturn
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.cli.interruption import Interrupted, interruptible
 from falsr_nas.cli.renamed import NOW_LISTS, RENAMED
-from falsr_nas.errors import INTERRUPTED, USER_ERROR, UserError
-from falsr_nas.files import no_folder
-from falsr_nas.plugins import SETTING, load_plugins
+from falsr_nas.core.errors import INTERRUPTED, USER_ERROR, UserError
+from falsr_nas.core.files import no_folder
+from falsr_nas.core.interruption import Interrupted, exit_quietly_on_signals, interruptible
+from falsr_nas.core.plugins import SETTING, load_plugins
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 PLUGGABLE = ("controller", "evaluator")
 """Config groups to which plug-ins may add options."""
@@ -48,6 +44,9 @@ def run_command(
         free_text: keys whose values on the command line (paths, genomes) are taken literally,
             except in a sweep: spaces, commas and brackets in them need no quoting for Hydra.
     """
+    exit_quietly_on_signals()  # before Hydra is imported, which takes a while
+    import hydra
+
     # Exceptions come to us instead of being printed by Hydra.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with closed_output_ends_quietly():
@@ -88,6 +87,11 @@ class _Job:
         self.failed = 0
 
     def __call__(self, config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import OmegaConf
+        from omegaconf.errors import MissingMandatoryValue
+
         try:
             if unknown := unknown_keys(config):
                 raise UserError(_no_setting(unknown[0], self._schemas))
@@ -108,6 +112,9 @@ class _Job:
 
 @contextmanager
 def _mistakes_explained(schemas: Schemas) -> Iterator[None]:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         yield
     except (HydraException, OmegaConfBaseException, UserError) as error:
@@ -120,6 +127,7 @@ def _named_plugins(arguments: Sequence[str]) -> list[str]:
     if not typed:  # the parser takes a tenth of a second to load
         return []
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
     with suppress(HydraException):  # Hydra will report it
         values = [override.value() for override in OverridesParser.create().parse_overrides(typed)]
@@ -162,6 +170,9 @@ def _print_help(name: str, schemas: Schemas) -> None:
 
     Hydra composes every option of every group, which our templates do not show.
     """
+    import hydra
+    from omegaconf import OmegaConf, open_dict
+
     module = config_path().removeprefix("pkg://")
     packaged = module != config_path()
     where = (
@@ -191,6 +202,8 @@ def fail(message: str) -> NoReturn:
 
 def run_dir() -> str:
     """Return this run's folder: ``run_dir`` of the command line, or the job's folder in a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
     return str(HydraConfig.get().runtime.output_dir)
 
 

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from falsr_nas.core import plugins
 
-from falsr_nas import plugins
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def config_path() -> str:
@@ -52,6 +52,8 @@ def schema(settings: type[Any]) -> DictConfig:
 
     Frozen dataclasses make read-only configs, which cannot be composed; the flag is removed.
     """
+    from omegaconf import OmegaConf
+
     node = OmegaConf.structured(settings)
     _thaw(node)
     return node  # type: ignore[no-any-return]
@@ -59,6 +61,8 @@ def schema(settings: type[Any]) -> DictConfig:
 
 def unknown_keys(config: DictConfig) -> list[str]:
     """Return dotted keys that were added to a config with ``+`` or ``++`` and are in no schema."""
+    from omegaconf import DictConfig, OmegaConf
+
     unknown: list[str] = []
     kind = OmegaConf.get_type(config)
     names = {field.name for field in fields(kind)} if is_dataclass(kind) else set(config)
@@ -72,6 +76,8 @@ def unknown_keys(config: DictConfig) -> list[str]:
 
 
 def _thaw(node: Any) -> None:
+    from omegaconf import DictConfig, OmegaConf
+
     node._set_flag("readonly", None)
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
         for key in map(str, node):
@@ -96,6 +102,8 @@ class Schemas:
 
     def register(self, name: str) -> None:
         """Register the schemas with Hydra, the command's as ``<name>_schema``."""
+        from hydra.core.config_store import ConfigStore
+
         store = ConfigStore.instance()
         node = schema(self.command)
         # A group begins as its base type: the chosen option's schema brings the rest.
@@ -111,6 +119,8 @@ class Schemas:
 
     def keys(self) -> set[str]:
         """Return every dotted key that any option has."""
+        from omegaconf import OmegaConf
+
         found = set(_keys(OmegaConf.structured(self.command), ""))
         for group, options in self.groups.items():
             for settings in options.values():
@@ -128,6 +138,8 @@ class Schemas:
 
 
 def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
+    from omegaconf import DictConfig
+
     for key in map(str, node):
         yield f"{prefix}{key}"
         child = node._get_node(key)
@@ -135,11 +147,8 @@ def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
             yield from _keys(child, f"{prefix}{key}.")
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten a nested mapping to dotted keys, e.g. ``{"space.n": 7}``; lists stay values."""
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, child in value.items():
-        flat |= flatten(child, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def settings_as_yaml(settings: Any) -> str:
+    """Return settings as the text of a config file."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))

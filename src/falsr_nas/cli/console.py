@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from falsr_nas.errors import OUTPUT_CLOSED
+from falsr_nas.core.errors import OUTPUT_CLOSED
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import value_range
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.front import value_range
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, draw_light, lightest
 from falsr_nas.space.genome import Genome

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.individual import Individual, assess, tournament
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import exploration
 from falsr_nas.controller.operator_shares import OperatorShares
 from falsr_nas.controller.settings import AgingSettings, Constraints
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.admission import Admission, Drawn
 from falsr_nas.controller.individual import Individual
 from falsr_nas.controller.settings import Constraints, ControllerSettings
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 

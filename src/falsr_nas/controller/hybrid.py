@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import ObjectiveScale
 from falsr_nas.controller.mutation import Mutations, with_policy
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import Constraints, HybridSettings
+from falsr_nas.objectives.front import ObjectiveScale
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.search_space import SearchSpace
 
 

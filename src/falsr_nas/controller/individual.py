@@ -13,8 +13,8 @@ import numpy as np
 from deap import base, tools
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.settings import Constraints, Truncation
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.crossover import CROSSOVERS
 from falsr_nas.controller.individual import Individual, assess, select, tournament
@@ -20,6 +19,7 @@ from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import Mutations, exploration
 from falsr_nas.controller.operator_shares import OperatorShares
 from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 

@@ -11,10 +11,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import Trial, TrialState, create_trial
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.individual import violation
 from falsr_nas.controller.settings import Constraints, OptunaSettings, Sampler
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 

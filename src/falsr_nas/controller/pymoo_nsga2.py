@@ -22,10 +22,10 @@ from pymoo.operators.crossover.ux import UX
 from pymoo.operators.selection.tournament import TournamentSelection
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.individual import violation
 from falsr_nas.controller.settings import Constraints, PymooSettings
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 

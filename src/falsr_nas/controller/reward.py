@@ -22,13 +22,13 @@ import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objectives import (
+from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
+from falsr_nas.objectives.front import (
     FloatArray,
     ObjectiveScale,
     objective_matrix,
     scored,
 )
-from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
 
 
 class Reward:

@@ -1,8 +1,8 @@
 """Screening: of many drawn networks, evaluate those that a surrogate expects the most of.
 
 A controller draws several children for each that is evaluated. The surrogate
-(:mod:`falsr_nas.controller.surrogate`), refitted after each generation, predicts their PSNR. They
-are picked one after another by the expected gain of hypervolume over the front of all scores
+(:mod:`falsr_nas.surrogate.gaussian_process`), refitted after each generation, predicts their PSNR.
+They are picked one after another by the expected gain of hypervolume over the front of all scores
 without noise and of those picked before. What the scores of those picked will tell of others is
 taken into account, which keeps a batch diverse.
 
@@ -24,11 +24,17 @@ import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.controller.settings import Constraints
-from falsr_nas.controller.surrogate import FloatArray, Surrogate, Variances, fit, fitted_variances
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
+from falsr_nas.surrogate.gaussian_process import (
+    FloatArray,
+    Surrogate,
+    Variances,
+    fit,
+    fitted_variances,
+)
 
 FEWEST = 24
 """Scores that the surrogate needs."""

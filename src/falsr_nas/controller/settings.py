@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from falsr_nas.cli.registry import Registry
-from falsr_nas.cli.settings import Settings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.registry import Registry
+from falsr_nas.core.settings import Settings
 
 if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
@@ -362,7 +362,7 @@ class ConditionalPolicySettings(Settings, group="controller.policy"):
             )
 
 
-@CONTROLLERS.register("reinforced", "falsr_nas.controller.reinforced:Reinforced")
+@CONTROLLERS.register("reinforced", "falsr_nas.controller.reinforced.controller:Reinforced")
 @dataclass(frozen=True)
 class ReinforcedSettings(ScreeningSettings):
     """As ``screening``, with a mutation that draws from a learnt policy (our choice).

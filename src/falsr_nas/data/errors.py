@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 
 class DataError(UserError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falsr_nas.cli.settings import Settings
+from falsr_nas.core.settings import Settings
 from falsr_nas.data.errors import DataError
 
 MIN_CROP = 32

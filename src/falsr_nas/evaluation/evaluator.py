@@ -18,8 +18,8 @@ from falsr_nas.archive.candidate import (
     TrainingPlan,
 )
 from falsr_nas.archive.weights import Weights
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.errors import DataError
-from falsr_nas.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Score
-from falsr_nas.controller.surrogate import Surrogate, fit
+from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.errors import UserError
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import EvaluationContext, LandscapeSettings
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.genome import Genome
+from falsr_nas.surrogate.gaussian_process import Surrogate, fit
 
 FEWEST = 20
 """Trainings that a landscape needs."""

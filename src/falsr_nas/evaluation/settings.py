@@ -7,10 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from falsr_nas.cli.registry import Registry
-from falsr_nas.cli.settings import Settings
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.registry import Registry
+from falsr_nas.core.settings import Settings
 from falsr_nas.data.settings import DataSettings
-from falsr_nas.errors import UserError
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class EvaluatorSettings(Settings, group="evaluator"):
         From what is worthless, as plain interpolation, to just above what networks of the space can
         reach, so that quality and cost weigh alike in the hypervolume.
         """
-        from falsr_nas.archive.objectives import WIDE_PSNR_RANGE
+        from falsr_nas.objectives.front import WIDE_PSNR_RANGE
 
         return WIDE_PSNR_RANGE
 

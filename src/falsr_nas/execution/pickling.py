@@ -7,9 +7,9 @@ import pickle
 from types import FunctionType
 from typing import Any
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_sent, loaded_plugins
 from falsr_nas.execution.executor import MakeEvaluator
-from falsr_nas.plugins import load_sent, loaded_plugins
 
 
 def pickled(make_evaluator: MakeEvaluator) -> bytes:

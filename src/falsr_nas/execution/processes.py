@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
 from falsr_nas.execution.group import WorkerGroup

@@ -13,7 +13,7 @@ from falsr_nas.archive.candidate import (
     Failure,
     FailureKind,
 )
-from falsr_nas.errors import SearchError, UserError
+from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, Then
 

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from falsr_nas.archive.candidate import FailureKind
-from falsr_nas.cli.registry import Registry
-from falsr_nas.cli.settings import Settings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.registry import Registry
+from falsr_nas.core.settings import Settings
 
 if TYPE_CHECKING:
     from falsr_nas.execution.executor import Executor

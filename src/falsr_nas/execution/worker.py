@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
-from falsr_nas.cli.spawning import main_module_hidden
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.memory import resident_memory
 from falsr_nas.execution.pickling import unpickled

@@ -1,3 +1,1 @@
-from .photograph import Photograph as Photograph
-from .photograph import upscale_photograph as upscale_photograph
 from .tiling import upscale as upscale

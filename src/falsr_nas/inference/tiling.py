@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.inference.memory import MIB
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver

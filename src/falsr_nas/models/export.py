@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle
 
-from falsr_nas.errors import UserError
-from falsr_nas.files import write_atomically
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import write_atomically
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata

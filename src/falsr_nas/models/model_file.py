@@ -22,18 +22,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from falsr_nas._version import __version__
-from falsr_nas.errors import UserError
-from falsr_nas.files import write_atomically
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import write_atomically
+from falsr_nas.core.plugins import missing, warn_of_changes
+from falsr_nas.core.version import __version__
+from falsr_nas.models.checkpoint import read_checkpoint
 from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
-from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.plugins import missing, warn_of_changes
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALES
 from falsr_nas.space.errors import GenomeError
@@ -287,7 +287,7 @@ def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
-    from falsr_nas.networks.tf_import import load_graph  # imports protobuf
+    from falsr_nas.models.tf_import import load_graph  # imports protobuf
 
     network = load_graph(path)
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 from falsr_nas.models.portable import Runner, require
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.runtime_network import RuntimeNetwork, measured_margin

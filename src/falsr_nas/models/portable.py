@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 Runner = Callable[[Tensor], Tensor]
 """An exported model that can be called: (N, C, H, W) -> (N, C, sH, sW), s the scale."""

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from falsr_nas.files import write_atomically
+from falsr_nas.core.files import write_atomically
 from falsr_nas.models.model_file import (
     CONFIG,
     WEIGHTS,

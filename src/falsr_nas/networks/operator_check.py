@@ -9,8 +9,8 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from falsr_nas import plugins
-from falsr_nas.errors import UserError
+from falsr_nas.core import plugins
+from falsr_nas.core.errors import UserError
 from falsr_nas.networks.cells import build_cell
 from falsr_nas.space.cost import cell_convs, cell_extra, cell_mult_adds, cell_params
 from falsr_nas.space.genome import Cell

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import MISSING
-
 from falsr_nas.archive.folders import searches_in
 from falsr_nas.benchmark.peers import BENCHMARKS
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.settings import CommandSettings
-from falsr_nas.errors import UserError
-from falsr_nas.plugins import load_plugins
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import load_plugins
+from falsr_nas.core.settings import REQUIRED, CommandSettings
 
 if TYPE_CHECKING:
     from falsr_nas.report.paper_figures import Scored
@@ -40,7 +38,7 @@ class ReportConfig(CommandSettings):
         UserError: there is no such benchmark set.
     """
 
-    run_dirs: tuple[str, ...] = MISSING
+    run_dirs: tuple[str, ...] = REQUIRED
     output: str | None = None
     benchmark: str = "Set5"
     scores: tuple[str, ...] = ()
@@ -103,7 +101,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     Raises:
         UserError: there is no search, or a file cannot be read or written.
     """
-    from falsr_nas.archive.objectives import pareto_front
+    from falsr_nas.objectives.front import pareto_front
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
     from falsr_nas.report.run import read_run, with_distinct_names

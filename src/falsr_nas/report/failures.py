@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from falsr_nas.archive.candidate import AttemptOutcome, FailedAttempt, FailureKind
-from falsr_nas.files import write_atomically
+from falsr_nas.core.files import write_atomically
 
 COLUMNS = ("number", "key", "attempt", "kind", "fate", "place", "message", "traceback")
 """Columns of ``failures.csv``.

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objective import (
+from falsr_nas.benchmark.peers import shown_peers
+from falsr_nas.core.files import write_atomically
+from falsr_nas.objectives.front import pareto_front, scored
+from falsr_nas.objectives.objective import (
     MULT_ADDS,
     PAPER_OBJECTIVES,
     PARAMS,
     Objective,
     Objectives,
 )
-from falsr_nas.archive.objectives import pareto_front, scored
-from falsr_nas.benchmark.peers import shown_peers
-from falsr_nas.files import write_atomically
 from falsr_nas.space.ends import SCALE
 
 if TYPE_CHECKING:

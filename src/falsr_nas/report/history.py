@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import (
+from falsr_nas.objectives.front import (
     ObjectiveScale,
     hypervolume,
     objective_matrix,
     pareto_front,
     scored,
 )
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from falsr_nas.plugins import SETTING, loaded_plugins, plugins_of_settings
+from falsr_nas.core.plugins import SETTING, loaded_plugins, plugins_of_settings
 from falsr_nas.space.cost import genome_cost, input_side
 from falsr_nas.space.genome import Genome
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from falsr_nas.files import write_atomically
+from falsr_nas.core.files import write_atomically
 from falsr_nas.report.architecture import SHAPES, blank_drawing, operator_colors
 from falsr_nas.report.page_data import page_data
 from falsr_nas.report.run import Run

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
-from falsr_nas.archive.objective import Objective
-from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
 from falsr_nas.benchmark.peers import shown_peers
+from falsr_nas.objectives.front import ObjectiveScale, pareto_front
+from falsr_nas.objectives.objective import Objective
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
     END_TRAITS,

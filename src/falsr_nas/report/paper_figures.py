@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objective import MULT_ADDS, PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import objective_matrix, pareto_front, scored
 from falsr_nas.benchmark.peers import PEERS_BY_SCALE
-from falsr_nas.files import write_atomically
+from falsr_nas.core.files import write_atomically
+from falsr_nas.objectives.front import objective_matrix, pareto_front, scored
+from falsr_nas.objectives.objective import MULT_ADDS, PAPER_OBJECTIVES, Objectives
 from falsr_nas.report.figures import label_decades
 from falsr_nas.space.ends import SCALE
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.archive.objectives import ObjectiveScale, pareto_front, summarise
-from falsr_nas.files import write_atomically
+from falsr_nas.core.files import write_atomically
+from falsr_nas.objectives.front import ObjectiveScale, pareto_front, summarise
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 
 COLUMNS = (
     "key",

@@ -10,10 +10,10 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.folders import STORE
-from falsr_nas.archive.fresh import reported_evaluations
-from falsr_nas.archive.objective import Objectives, objectives_of
-from falsr_nas.archive.objectives import WIDE_PSNR_RANGE, ObjectiveScale
 from falsr_nas.archive.store import Store
+from falsr_nas.objectives.fresh import reported_evaluations
+from falsr_nas.objectives.front import WIDE_PSNR_RANGE, ObjectiveScale
+from falsr_nas.objectives.objective import Objectives, objectives_of
 from falsr_nas.space.ends import SCALE
 from falsr_nas.space.search_space import SearchSpace
 

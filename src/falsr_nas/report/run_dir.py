@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.fresh import reported_evaluations
-from falsr_nas.archive.objectives import ObjectiveScale, pareto_front
 from falsr_nas.archive.store import Store
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.fresh import reported_evaluations
+from falsr_nas.objectives.front import ObjectiveScale, pareto_front
 from falsr_nas.report.failures import write_failures_csv
 from falsr_nas.report.figures import write_pareto_png
 from falsr_nas.report.page import write_page

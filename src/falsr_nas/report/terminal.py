@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.operators import OPERATORS, other_cells

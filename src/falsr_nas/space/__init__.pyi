@@ -6,8 +6,6 @@ from .errors import SpaceError as SpaceError
 from .genome import Cell as Cell
 from .genome import Genome as Genome
 from .genome import Operator as Operator
-from .latency import LatencyProfile as LatencyProfile
-from .latency import read_profile as read_profile
 from .layers import Conv as Conv
 from .layers import Extra as Extra
 from .lookup import find_genome as find_genome

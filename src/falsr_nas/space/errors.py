@@ -1,6 +1,6 @@
 """Errors of genomes and search spaces."""
 
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
 
 _LONGEST_MESSAGE = 400
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from falsr_nas import plugins
-from falsr_nas.errors import UserError
+from falsr_nas.core import plugins
+from falsr_nas.core.errors import UserError
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.operator_kind import OperatorKind
 from falsr_nas.space.paper_operators import PAPER_OPERATORS
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from falsr_nas.space.genome import Cell, Genome
 
 GROUP = "operator"
-"""What operators are registered as in :mod:`falsr_nas.plugins`."""
+"""What operators are registered as in :mod:`falsr_nas.core.plugins`."""
 
 PALETTE = (
     ("#a8457f", "#e18cbb"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from falsr_nas.cli.settings import Settings
+from falsr_nas.core.settings import Settings
 from falsr_nas.space.ends import DEFAULT_STEMS, PAPER_ENDS, SCALE, SCALES, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
 from falsr_nas.space.genome import Cell, Genome, Operator

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objectives import ObjectiveScale, SearchSummary, pareto_front, summarise
+from falsr_nas.objectives.front import ObjectiveScale, SearchSummary, pareto_front, summarise
 from falsr_nas.tracking.tracker import Tracker
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falsr_nas.cli.settings import Settings
-from falsr_nas.errors import UserError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.settings import Settings
 
 MODES = ("none", "offline", "online")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.archive.objectives import SearchSummary
+    from falsr_nas.objectives.front import SearchSummary
 
 
 class Tracker(Protocol):

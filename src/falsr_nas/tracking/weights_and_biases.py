@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.errors import UserError
-from falsr_nas.files import write_atomically
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import write_atomically
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
 from falsr_nas.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     import wandb
 
-    from falsr_nas.archive.objectives import SearchSummary
+    from falsr_nas.objectives.front import SearchSummary
 
 _COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation", "operators")
 _TABLE_ROWS = 10_000  # limit of W&B

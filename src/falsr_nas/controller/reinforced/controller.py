@@ -1,0 +1,68 @@
+"""NSGA-II with a mutation that draws from a policy conditioned on the parent (our choice)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.controller.mutation import Mutations, with_policy
+from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.reinforced.mutation import ConditionalMutation
+from falsr_nas.controller.settings import Constraints, ReinforcedSettings
+from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.surrogate.gaussian_process import Surrogate
+
+
+class Reinforced(NSGA2[ReinforcedSettings]):
+    """NSGA-II with one more mutation, the policy's, whose share begins at ``p_exploit``."""
+
+    def __init__(
+        self,
+        settings: ReinforcedSettings,
+        space: SearchSpace,
+        constraints: Constraints,
+        rng: np.random.Generator,
+        objectives: Objectives = PAPER_OBJECTIVES,
+    ) -> None:
+        self.reinforced = ConditionalMutation(
+            settings.policy, space, constraints, settings.population_size, rng.spawn(1)[0]
+        )
+        super().__init__(settings, space, constraints, rng, objectives)
+
+    def all_mutations(self) -> Mutations:
+        """Return the mutations by name: the exploring ones, and the policy's."""
+        explore, share = super().all_mutations(), self.settings.p_exploit
+        return with_policy(explore, share, self.reinforced.mutate)
+
+    def ask(self, count: int) -> list[Candidate]:
+        """Propose up to ``count`` new candidates; fewer only where no other is found."""
+        candidates = super().ask(count)
+        self.reinforced.asked(candidates, self.admission.refuses)
+        return candidates
+
+    def learn(self, evaluations: Sequence[Evaluation]) -> None:
+        """Update the population, then train the policy."""
+        super().learn(evaluations)
+        self.reinforced.learn(evaluations, self.population, self._surrogate, self.rng)
+
+    def state(self) -> dict[str, Any]:
+        """Return NSGA-II's state and the policy's, as JSON."""
+        return super().state() | {"policy": self.reinforced.state()}
+
+    def restore(
+        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
+    ) -> None:
+        """Continue from :meth:`state`."""
+        super().restore(state, told, pending)
+        self.reinforced.restore(state["policy"], told)
+        self.reinforced.look(self.population, self._surrogate)
+
+    @property
+    def _surrogate(self) -> Surrogate | None:
+        """The surrogate, unless it predicts worse than costs alone."""
+        screening = self.screening
+        return screening.surrogate if screening is not None and screening.better else None

@@ -1,0 +1,71 @@
+"""Writing of files: folders are made, and files are complete or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from falsr_nas.core.errors import UserError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the folders above it, where they do not exist.
+
+    Raises:
+        UserError: a file is in the way, or the place is not writable.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise no_folder(folder, error) from error
+
+
+def no_folder(folder: Path, error: OSError) -> UserError:
+    """Return the error for a folder that cannot be made; it names a file that is in the way."""
+    reason = error.strerror or str(error)
+    for part in (folder, *folder.parents):
+        if part.is_file():
+            reason = f"{part} is a file"
+    return UserError(f"cannot make the folder {folder}: {reason}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to the file ``path``; after an error, an older file is unchanged.
+
+    The folder is made if it does not exist.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be made or is not writable.
+    """
+    with open_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that becomes ``path`` at the end of the block; after an error nothing changes.
+
+    The folder is made if it does not exist.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be made or is not writable.
+    """
+    make_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w+b") as file:  # encoders may read back what they wrote
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # a disk may report only now that it is full
+        draft.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink()
+        if isinstance(error, OSError):
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}; an older file is unchanged"
+            ) from error
+        raise

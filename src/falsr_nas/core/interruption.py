@@ -1,0 +1,109 @@
+"""Signals: Ctrl-C or SIGTERM stops a search cleanly, a second one immediately."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from falsr_nas.core.errors import INTERRUPTED
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""The signals that stop a command."""
+
+_RETRY_SECONDS = 0.001
+"""Shorter than what a command does between two imports, so that one of these times is met."""
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Interrupted(BaseException):
+    """Raised when the search is to stop.
+
+    It is not a KeyboardInterrupt, because Lightning catches that and ends the process silently.
+    """
+
+
+def exit_quietly_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the process at once, until :func:`interruptible` takes over.
+
+    Commands call it first. Nothing has begun by then that needs an orderly end, and a
+    KeyboardInterrupt in the middle of an import prints a traceback, or is taken for another error.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _exit)
+    atexit.register(_ignore_signals)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted at the first SIGINT or SIGTERM in the block; end the process at the second.
+
+    Signals can be handled in the main thread only: in other threads the block runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stop = _Stop()
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    """The handler of both signals.
+
+    During an import nothing is raised, because exceptions in an import may be lost or be taken for
+    other errors: the signal is sent again later.
+    """
+
+    def __init__(self) -> None:
+        self._stopping = False
+        self._imports_around = _imports_under_way(sys._getframe())
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR.encode())
+            os._exit(
+                INTERRUPTED
+            )  # workers end with the search, and the store is consistent at any moment
+        if _imports_under_way(frame) > self._imports_around:
+            # Not a threading.Thread: its locks may be held by what the signal interrupted.
+            _thread.start_new_thread(_send_again, (number,))
+            return
+        self._stopping = True
+        raise Interrupted
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_RETRY_SECONDS)
+    os.kill(os.getpid(), number)
+
+
+def _imports_under_way(frame: FrameType | None) -> int:
+    """Count the calls of Python's import system among the callers of a frame."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+        frame = frame.f_back
+    return count
+
+
+def _ignore_signals() -> None:
+    """At the end of the process, when Python would reset the handlers: the work is done."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)

@@ -1,0 +1,49 @@
+"""Exclusive use of a folder by one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import make_folder
+
+
+@contextmanager
+def exclusive(folder: Path, setting: str = "run_dir", lock: str = "search.lock") -> Iterator[None]:
+    """Lock ``folder`` while the block runs; the kernel releases it however the process ends.
+
+    Args:
+        folder: is made if it does not exist.
+        setting: that named the folder, for messages.
+        lock: name of the file in the folder that is locked; it stays there.
+
+    Raises:
+        UserError: another process uses the folder (the message names it), or it is not writable.
+    """
+    path = folder / lock
+    make_folder(folder)
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{setting} {folder} cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UserError(
+                f"{setting} {folder} is in use by {holder}: wait for it to end,"
+                f" or give another {setting}"
+            ) from None
+        try:
+            file.truncate(0)
+            os.pwrite(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            raise UserError(f"{setting} {folder} cannot be written: {error.strerror}") from None
+        yield

@@ -1,0 +1,219 @@
+"""Which images are upscaled to which files."""
+
+from __future__ import annotations
+
+import glob
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import make_folder
+from falsr_nas.data.formats import FORMAT_OF, WRITTEN
+
+_KNOWN = ", ".join(WRITTEN)
+_DEFAULT = ".png"  # for images of formats that are only read
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An image to upscale, and its output file."""
+
+    source: Path
+    target: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether the output exists and is not older than the image.
+
+        Files are written atomically, so an existing output is complete.
+        """
+        return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The images of an input.
+
+    Attributes:
+        jobs: one for each image, in the order of the paths.
+        others: what is in the input beside images: other files, and folders that are not read.
+    """
+
+    jobs: tuple[Job, ...]
+    others: tuple[Path, ...] = ()
+
+
+def find_jobs(source: str, target: str, ending: str | None, recursive: bool = False) -> Jobs:
+    """Return the images to upscale and their outputs; the output folder is created.
+
+    Args:
+        source: an image, a folder of images, or a pattern such as ``holiday/*.png``.
+        target: the file to write for a single image; or a folder, in which images keep their names,
+            and their places below the input folder.
+        ending: extension of the files in the output folder; None keeps each image's, or takes PNG
+            where that format is only read.
+        recursive: whether subfolders are read.
+
+    Raises:
+        UserError: there is no image; or an output has an unknown extension, would be among the
+            inputs, or belongs to two images.
+    """
+    suffix = _suffix(ending)
+    place, output = Path(source).expanduser(), Path(target).expanduser()
+    if place.is_file() or not (place.exists() or glob.has_magic(source)):
+        others: list[Path] = []
+        jobs = [_single(place, output, target.endswith("/"), ending, suffix)]
+    else:
+        _check_folder_name(output, target)
+        base, images, others = _listed(place, recursive)
+        if not images:
+            raise UserError(
+                f"no images in {source}{_found_instead(others)} (looked for {', '.join(FORMAT_OF)})"
+            )
+        if output.resolve() == base.resolve() or (
+            recursive and output.resolve().is_relative_to(base.resolve())
+        ):
+            raise UserError(f"output {output} would be among the input images: give another folder")
+        jobs = [
+            Job(image, output / image.relative_to(base).with_suffix(suffix or _kept_suffix(image)))
+            for image in images
+        ]
+    _check_distinct(jobs)
+    make_folder(jobs[0].target.parent)
+    return Jobs(tuple(jobs), tuple(others))
+
+
+def default_output(source: str, scale: int, ending: str | None) -> str:
+    """Return the output of an input that is given without one, e.g. ``photo_x2.jpg``, beside it.
+
+    Args:
+        source: an image or a folder of images.
+        scale: of the model.
+        ending: extension of the output; None keeps the image's, as :func:`find_jobs` does.
+
+    Raises:
+        UserError: ``source`` is a pattern, or does not exist.
+    """
+    place = Path(source).expanduser()
+    if place.is_dir():
+        place = place.resolve()  # "." has no name
+        return str(place.with_name(f"{place.name}_x{scale}"))
+    if place.is_file():
+        return str(
+            place.with_name(f"{place.stem}_x{scale}{_suffix(ending) or _kept_suffix(place)}")
+        )
+    if glob.has_magic(source):
+        raise UserError(f"input is the pattern {source}: give output=, the folder of the outputs")
+    raise UserError(f"there is no input {place}")
+
+
+def _suffix(ending: str | None) -> str | None:
+    if ending is None:
+        return None
+    suffix = f".{ending.lower().removeprefix('.')}"
+    if suffix not in WRITTEN:
+        raise UserError(f"format is {ending}: it must be one of {_KNOWN}")
+    return suffix
+
+
+def _single(
+    image: Path, output: Path, names_folder: bool, ending: str | None, suffix: str | None
+) -> Job:
+    if not image.exists():
+        raise UserError(f"there is no input {image}")
+    if names_folder or output.is_dir() or not output.suffix:
+        return Job(image, output / f"{image.stem}{suffix or _kept_suffix(image)}")
+    if output.suffix.lower() not in WRITTEN:
+        raise UserError(
+            f"unknown format of {output}: its extension must be one of {_KNOWN}; the path of a"
+            " folder ends in /"
+        )
+    if suffix not in (None, output.suffix.lower()):
+        raise UserError(
+            f"output is {output} and format is {ending}: give only one of these formats"
+        )
+    return Job(image, output)
+
+
+def _check_folder_name(output: Path, typed: str) -> None:
+    """Raise UserError if the folder for several images has the name of an image or a video."""
+    if typed.endswith("/") or output.is_dir():
+        return
+    kind = mimetypes.guess_type(output.name, strict=False)[0] or ""
+    if output.suffix.lower() in FORMAT_OF or kind.startswith(("image/", "video/")):
+        raise UserError(
+            f"output is {output}, but there are several images: give a folder, whose path may end"
+            " in /"
+        )
+
+
+def _listed(place: Path, recursive: bool) -> tuple[Path, list[Path], list[Path]]:
+    """Return the folder that the places of images are relative to, the images, and the others.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    found: Iterable[Path]
+    if place.is_dir():
+        base, found = place, place.rglob("*") if recursive else place.iterdir()
+    else:
+        fixed = next(i for i, part in enumerate(place.parts) if glob.has_magic(part))
+        base, found = Path(*place.parts[:fixed]), _matches(place, recursive)
+    images: list[Path] = []
+    others: list[Path] = []
+    try:
+        paths = sorted(set(found))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {base}: {error.strerror or error}") from None
+    for path in paths:
+        if any(part.startswith(".") for part in path.relative_to(base).parts):
+            continue  # hidden
+        if path.is_file() and path.suffix.lower() in FORMAT_OF:
+            images.append(path)
+        elif not (recursive and path.is_dir()):
+            others.append(path)
+    return base, images, others
+
+
+def _matches(pattern: Path, recursive: bool) -> Iterable[Path]:
+    for name in glob.glob(str(pattern), recursive=True):  # noqa: PTH207  # may be absolute
+        path = Path(name)
+        yield path
+        if recursive and path.is_dir():
+            yield from path.rglob("*")
+
+
+def _kept_suffix(image: Path) -> str:
+    return image.suffix if image.suffix.lower() in WRITTEN else _DEFAULT
+
+
+def _check_distinct(jobs: Iterable[Job]) -> None:
+    sources: dict[Path, Path] = {}
+    for job in jobs:
+        if job.target.resolve() == job.source.resolve():
+            raise UserError(
+                f"output {job.target} would be among the input images: give another folder"
+            )
+        if sources.setdefault(job.target, job.source) != job.source:
+            raise UserError(
+                f"{sources[job.target].name} and {job.source.name} would both become {job.target}"
+            )
+
+
+def _found_instead(others: Iterable[Path]) -> str:
+    text = counted_kinds(others)
+    return f", but {text}" if text else ""
+
+
+def counted_kinds(paths: Iterable[Path]) -> str:
+    """Count files by extension and folders, for example ``3 GIF, 1 folder``."""
+    counts: dict[str, int] = {}
+    for path in paths:
+        kind = "folder" if path.is_dir() else path.suffix[1:].upper() or "without extension"
+        counts[kind] = counts.get(kind, 0) + 1
+    return ", ".join(
+        f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}"
+        for kind, count in sorted(counts.items(), key=lambda item: (item[0].islower(), item))
+    )

@@ -1,0 +1,1 @@
+"""Profiles of devices: which layers a space has, and how long they take."""

@@ -1,0 +1,84 @@
+"""``python -m falsr_nas.search``: search for networks.
+
+The same command with the same ``run_dir`` resumes a search.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falsr_nas.archive.folders import STORE
+from falsr_nas.cli.command import run_command, run_dir
+from falsr_nas.core.errors import SEARCH_ERROR, SearchError, UserError
+from falsr_nas.search.config import SCHEMAS, SearchConfig
+from falsr_nas.search.run import search
+
+if TYPE_CHECKING:
+    from falsr_nas.search.result import SearchResult
+
+
+def _command(config: SearchConfig) -> None:
+    """Search, then print the front."""
+    config = replace(config, run_dir=run_dir())  # a job of a sweep has a folder of its own
+    folder = Path(config.run_dir)
+    try:
+        result = search(config, progress=True)
+    except KeyboardInterrupt:
+        count, again = _count(folder), _resume_command(folder)
+        print(f"stopped; {count} candidates are stored. To continue: {again}", file=sys.stderr)
+        raise
+    except SearchError as error:
+        print(f"the search cannot continue: {error}", file=sys.stderr)
+        print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
+        sys.exit(SEARCH_ERROR)
+    _print(result, config.constraints.min_psnr)
+
+
+def _print(result: SearchResult, min_psnr: float | None) -> None:
+    from falsr_nas.cli.console import console
+    from falsr_nas.report.failures import failures_table
+    from falsr_nas.report.terminal import front_table
+
+    if not result.front:
+        limit = "" if min_psnr is None else f" of at least {min_psnr:g} dB"
+        count = len(result.evaluations)
+        print(f"no candidate has a score{limit}: {count} were evaluated", file=sys.stderr)
+    console().print(front_table(result.front, objectives=result.objectives))
+    if result.failures:
+        console().print(failures_table(result.failures))
+    files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]
+    files += ["failures.csv"] * bool(result.failures) + [STORE, "config.yaml"]
+    print(f"results: {result.folder}  ({', '.join(files)})")
+
+
+def _count(folder: Path) -> int:
+    """Count stored candidates; 0 where the search was stopped before it had a store."""
+    from falsr_nas.archive.store import Store
+
+    with suppress(UserError), Store(folder / STORE) as store:
+        return store.count()
+    return 0
+
+
+def _resume_command(folder: Path) -> str:
+    typed = [argument for argument in sys.orig_argv[1:] if not argument.startswith("run_dir=")]
+    return shlex.join(["python", *typed, f"run_dir={folder}"])
+
+
+def main() -> None:
+    """Run the command."""
+    run_command(
+        "search",
+        SCHEMAS,
+        _command,
+        free_text=("run_dir", "latency", "data.val_dir", "data.root", "evaluator.path"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Settings of a search, and what identifies it. No heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falsr_nas.cli.config import Schemas
+from falsr_nas.controller.settings import (
+    CONTROLLERS,
+    Constraints,
+    ControllerSettings,
+    Mode,
+    ScreeningSettings,
+)
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import Plugin, loaded_plugins, name_of, owner, plugin_settings
+from falsr_nas.core.settings import CommandSettings, flatten, plain_values
+from falsr_nas.data.settings import (
+    DATA_SCHEMAS,
+    DataSettings,
+    PhotographsSettings,
+    data_option,
+)
+from falsr_nas.evaluation.settings import (
+    EVALUATORS,
+    EvaluatorSettings,
+    IncompleteTrainingSettings,
+    InheritanceSettings,
+    RungSettings,
+)
+from falsr_nas.execution.settings import EXECUTORS, ExecutionSettings, ProcessesSettings
+from falsr_nas.latency.profile import LatencyProfile, read_profile
+from falsr_nas.objectives.objective import DEFAULT_OBJECTIVES, check_names
+from falsr_nas.objectives.objective import GROUP as OBJECTIVE
+from falsr_nas.space.operators import GROUP as OPERATOR
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.tracking.settings import TrackingSettings
+from falsr_nas.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class SearchConfig(CommandSettings):
+    """Settings of a search.
+
+    The defaults are those of the command, except for ``run_dir`` and ``tracking``.
+
+    Attributes:
+        space: the search space.
+        constraints: limits on costs and PSNR.
+        controller: proposes the candidates.
+        evaluator: scores them.
+        training: the incomplete training of each candidate.
+        data: the images.
+        execution: where evaluations run.
+        tracking: Weights & Biases.
+        rungs: when candidates are compared during their training, and the worse ones stopped.
+        inheritance: whether children begin with the trained weights of their parents.
+        fresh_scores: how often the members of the front are trained again at the end, with other
+            seeds; the mean of these scores is reported. May be changed later, with the same
+            ``run_dir``, unless weights are inherited.
+        mode: whether the controller is told generation by generation, or of each evaluation.
+        candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
+        seed: seed of everything random.
+        objectives: names of what is optimised, one of
+            :data:`~falsr_nas.objectives.objective.OBJECTIVES` each;
+            ``psnr`` is one of them. The first other one orders fronts.
+        latency: file of a profile of a device, which ``python -m falsr_nas.profile`` writes. It is
+            needed where ``latency`` is an objective or limited. Its content is part of what
+            identifies the search, and is stored with it.
+        psnr_range: PSNR in dB at the worst and at the best end of the hypervolume's scale; None for
+            what the evaluator suggests. It is stored with the search, and searches compare by
+            hypervolume only where it is the same. No controller uses it, so it may be changed.
+        run_dir: folder of all results.
+        plugins: with operators, evaluators and controllers of others. A search is resumed with
+            plug-ins of the same content; copies of those in files are kept in ``run_dir/plugins``.
+    """
+
+    space: SearchSpace = field(default_factory=SearchSpace)
+    constraints: Constraints = field(default_factory=lambda: Constraints(max_mult_adds=60.0))
+    controller: ControllerSettings = field(default_factory=ScreeningSettings)
+    evaluator: EvaluatorSettings = field(default_factory=IncompleteTrainingSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    data: DataSettings = field(default_factory=PhotographsSettings)
+    execution: ExecutionSettings = field(default_factory=ProcessesSettings)
+    tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
+    rungs: RungSettings = field(default_factory=RungSettings)
+    inheritance: InheritanceSettings = field(default_factory=InheritanceSettings)
+    fresh_scores: int = 0
+    mode: Mode = Mode.generational
+    candidates: int = 64
+    seed: int = 1
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
+    latency: str | None = None
+    psnr_range: tuple[float, float] | None = None
+    run_dir: str = "outputs/search"
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise UserError(f"candidates is {self.candidates}: a search evaluates at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: it must not be negative")
+        if self.fresh_scores < 0:
+            raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
+        object.__setattr__(self, "objectives", check_names(self.objectives))
+        if self.psnr_range is not None:
+            object.__setattr__(self, "psnr_range", tuple(self.psnr_range))  # configs bring lists
+            if len(self.psnr_range) != 2 or not self.psnr_range[0] < self.psnr_range[1]:
+                raise UserError(
+                    f"psnr_range is {list(self.psnr_range)}: give two PSNR in dB, the lower one"
+                    " first, or null"
+                )
+        self.rungs.check_before(self.training.epochs)
+
+
+SCHEMAS = Schemas(
+    SearchConfig,
+    {
+        "space": {"falsr": SearchSpace},
+        "controller": CONTROLLERS.schemas,
+        "evaluator": EVALUATORS.schemas,
+        "training": {"training": TrainingSettings},
+        "data": DATA_SCHEMAS,
+        "execution": EXECUTORS.schemas,
+        "tracking": {"tracking": TrackingSettings},
+    },
+)
+
+CHANGEABLE = ("run_dir", "candidates", "execution", "tracking", "psnr_range", "plugins")
+"""Settings that may differ when a search is resumed: they do not change what it finds.
+
+Of the plug-ins, the content counts, not where they are.
+
+``fresh_scores`` is another one, unless weights are inherited."""
+
+
+def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dict[str, Any]:
+    """Return the settings that identify a search, by dotted names: all that may not be changed.
+
+    The names of config groups have the names of the chosen options. A profile is identified by its
+    content, wherever its file is.
+    """
+    plain = plain_values(config)
+    changeable = {*CHANGEABLE}
+    if config.inheritance.share is None:  # otherwise it decides which weights are kept
+        changeable.add("fresh_scores")
+    options = {
+        "controller": CONTROLLERS.name_of(config.controller),
+        "evaluator": EVALUATORS.name_of(config.evaluator),
+        "data": data_option(config.data),
+    }
+    settings = flatten({key: value for key, value in plain.items() if key not in changeable})
+    plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
+    latency = {"latency": None if profile is None else profile.digest}
+    return options | settings | latency | plugin_settings(plugins)
+
+
+def plugins_of(config: SearchConfig) -> list[Plugin]:
+    """Return the plug-ins of a search: those that it names, and those whose parts it uses."""
+    used = [
+        owner("controller", CONTROLLERS.name_of(config.controller)),
+        owner("evaluator", EVALUATORS.name_of(config.evaluator)),
+        *(owner(OBJECTIVE, name) for name in config.objectives),
+        *(owner(OPERATOR, name) for name in {cell.operator.kind for cell in config.space.cells}),
+    ]
+    named = {name_of(given) for given in config.plugins}
+    return [one for one in loaded_plugins() if one.name in named or one in used]
+
+
+def device_profile(config: SearchConfig) -> LatencyProfile | None:
+    """Return the profile that predicts latencies, or None where the config names none.
+
+    Raises:
+        UserError: it cannot be read, or is of another space.
+    """
+    if config.latency is None:
+        return None
+    profile = read_profile(Path(config.latency).expanduser())
+    profile.check_space(config.space)
+    return profile

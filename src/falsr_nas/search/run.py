@@ -1,0 +1,226 @@
+"""Searches: controller, executor and store are built from the settings and connected."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falsr_nas.archive.folders import STORE
+from falsr_nas.cli.config import settings_as_yaml
+from falsr_nas.controller.settings import CONTROLLERS
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import keep_sources, load_plugins, owner
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
+from falsr_nas.execution.settings import EXECUTORS, InlineSettings, WorkersSettings
+from falsr_nas.objectives.objective import Objectives
+from falsr_nas.search.config import (
+    SearchConfig,
+    device_profile,
+    identity,
+    plugins_of,
+)
+from falsr_nas.space.operators import GROUP as OPERATOR
+from falsr_nas.space.operators import other_cells
+
+if TYPE_CHECKING:
+    from falsr_nas.archive.store import Store
+    from falsr_nas.controller.controller import Controller
+    from falsr_nas.evaluation.evaluator import Evaluator
+    from falsr_nas.execution.executor import Executor
+    from falsr_nas.objectives.front import ObjectiveScale
+    from falsr_nas.search.result import SearchResult
+    from falsr_nas.search.stages import Stages
+
+__all__ = ["SearchConfig", "build_controller", "build_evaluator", "build_executor", "search"]
+
+_log = logging.getLogger(__name__)
+
+
+def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
+    """Run or resume the search of ``config`` in its folder, and write its report there.
+
+    A warning is logged if the folder already holds more candidates than ``config`` asks for.
+
+    Args:
+        config: the settings.
+        progress: whether to show the progress on standard error.
+
+    Returns:
+        The front and all evaluations.
+
+    Raises:
+        UserError: for a mistake that the user can correct.
+        SearchError: the search cannot continue; finished evaluations are stored.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM; finished evaluations are stored.
+    """
+    from falsr_nas.archive.database import wait_for_disk_space
+    from falsr_nas.archive.store import Store
+    from falsr_nas.core.files import write_atomically
+    from falsr_nas.core.interruption import Interrupted, interruptible
+    from falsr_nas.core.lock import exclusive
+    from falsr_nas.objectives.objective import objectives_of
+
+    load_plugins(config.plugins)
+    _check_operators(config)
+    folder = Path(config.run_dir).expanduser()
+    try:
+        with exclusive(folder), interruptible():
+            profile = device_profile(config)
+            objectives = objectives_of(identity(config, profile), profile)
+            controller = build_controller(config, objectives)
+            # The executor first: a mistake about the images is reported before a store is made.
+            with (
+                build_executor(config) as executor,
+                Store(
+                    folder / STORE,
+                    identity(config, profile),
+                    on_full=wait_for_disk_space,
+                ) as store,
+            ):
+                if profile is not None:
+                    store.set_profile(profile)
+                write_atomically(folder / "config.yaml", settings_as_yaml(config).encode())
+                keep_sources(folder, plugins_of(config))
+                if (stored := store.count()) > config.candidates:
+                    _log.warning(
+                        "%s already holds %d candidates, more than candidates=%d: nothing to do",
+                        folder,
+                        stored,
+                        config.candidates,
+                    )
+                return _run(
+                    config,
+                    folder,
+                    controller,
+                    executor,
+                    store,
+                    objectives=objectives,
+                    progress=progress,
+                )
+    except Interrupted:
+        raise KeyboardInterrupt from None
+
+
+def build_controller(config: SearchConfig, objectives: Objectives) -> Controller:
+    """Build the controller of a search. Raises UserError where a library is missing."""
+    import numpy as np
+
+    rng = np.random.default_rng(config.seed)
+    constraints = config.constraints
+    return CONTROLLERS.build(config.controller, config.space, constraints, rng, objectives)
+
+
+def build_evaluator(config: SearchConfig) -> Evaluator:
+    """Build the evaluator of a search."""
+    return EVALUATORS.build(config.evaluator, _context(config))
+
+
+def _check_operators(config: SearchConfig) -> None:
+    """Raise UserError where operators are not what they declare, or workers cannot have them."""
+    cells = other_cells(config.space.distinct_cells)
+    for name in {cell.operator.kind for cell in cells}:
+        if owner(OPERATOR, name) is None and not isinstance(config.execution, InlineSettings):
+            raise UserError(
+                f"operator {name} is registered by no plug-in, so worker processes do not have it:"
+                " move it to a file and give plugins=[FILE.py], or use execution=inline"
+            )
+    if cells:
+        from falsr_nas.networks.operator_check import check_operators
+
+        check_operators(cells)
+
+
+def _context(config: SearchConfig) -> EvaluationContext:
+    execution = config.execution
+    devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
+    scale = config.space.scale
+    return EvaluationContext(config.training, config.data, config.seed, devices, scale)
+
+
+def objective_scale(config: SearchConfig, store: Store, objectives: Objectives) -> ObjectiveScale:
+    """Return the scale of a search's hypervolume, whose PSNR range is stored with the search.
+
+    Without a range in ``config`` it is the stored one, at the start the evaluator's.
+    """
+    from falsr_nas.objectives.front import ObjectiveScale
+
+    wanted, stored = config.psnr_range, store.psnr_range
+    psnr_range = wanted or stored or config.evaluator.psnr_range(_context(config))
+    if psnr_range != stored:
+        store.set_psnr_range(psnr_range)
+    limit = config.constraints.max_mult_adds
+    return ObjectiveScale.of_space(config.space, limit, psnr_range, objectives)
+
+
+def build_executor(config: SearchConfig) -> Executor:
+    """Build the executor of a search, with the evaluator in it."""
+    return EXECUTORS.build(config.execution, partial(build_evaluator, config))
+
+
+def _run(
+    config: SearchConfig,
+    folder: Path,
+    controller: Controller,
+    executor: Executor,
+    store: Store,
+    *,
+    objectives: Objectives,
+    progress: bool,
+) -> SearchResult:
+    from rich.console import Console
+
+    from falsr_nas.objectives.fresh import reported_evaluations
+    from falsr_nas.objectives.front import hypervolume, pareto_front
+    from falsr_nas.report.run_dir import ReportWriter
+    from falsr_nas.search.loop import run_search
+    from falsr_nas.search.result import SearchResult
+    from falsr_nas.tracking.progress import Progress, SearchMonitor
+    from falsr_nas.tracking.tracker import open_tracker
+
+    scale, min_psnr = objective_scale(config, store, objectives), config.constraints.min_psnr
+    report = ReportWriter(folder, store, scale, min_psnr)
+    with (
+        report,
+        open_tracker(config.tracking, folder, store.config) as tracker,
+        Progress(None if progress else Console(quiet=True, force_terminal=False)) as shown,
+    ):
+        monitor = SearchMonitor(
+            shown,
+            tracker,
+            scale,
+            total=config.candidates,
+            evaluations=store.evaluations(),
+            min_psnr=min_psnr,
+        )
+        run_search(
+            controller,
+            executor,
+            store,
+            budget=config.candidates,
+            population_size=config.controller.population_size,
+            mode=config.mode,
+            policies=config.execution.failures,
+            constraints=config.constraints,
+            objectives=objectives,
+            stages=_stages(config, folder, store),
+            fresh_scores=config.fresh_scores,
+            observers=[monitor, report],
+        )
+        monitor.finish()
+    evaluations = reported_evaluations(store, min_psnr, objectives)
+    front = pareto_front(evaluations, min_psnr, objectives)
+    volume = hypervolume(front, scale)
+    return SearchResult(
+        folder, tuple(front), tuple(evaluations), tuple(store.failures()), volume, objectives
+    )
+
+
+def _stages(config: SearchConfig, folder: Path, store: Store) -> Stages:
+    from falsr_nas.archive.database import wait_for_disk_space
+    from falsr_nas.archive.weights import WeightsFolder
+    from falsr_nas.search.stages import Stages
+
+    weights = WeightsFolder(folder / "weights", on_full=wait_for_disk_space)
+    return Stages(store, weights, config.training.epochs, config.rungs, config.inheritance)

@@ -1,0 +1,1 @@
+from .gaussian_process import Surrogate as Surrogate

@@ -1,0 +1,35 @@
+"""``python -m falsr_nas.train run_dir=R select=crowding n=4``: train the best networks of a search.
+
+The same command resumes a training.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from falsr_nas.cli.command import run_command
+from falsr_nas.train.config import SCHEMAS, TrainConfig, output_folder
+from falsr_nas.train.run import train
+
+
+def _command(config: TrainConfig) -> None:
+    """Train, printing a line for each model."""
+    try:
+        train(config, progress=True, report=print)
+    except KeyboardInterrupt:
+        print(
+            f"stopped; what was validated is kept in {output_folder(config)}."
+            " The same command continues from there",
+            file=sys.stderr,
+        )
+        raise
+
+
+def main() -> None:
+    """Run the command."""
+    paths = ("run_dir", "select", "genome", "output", "benchmark_root", "start_from")
+    run_command("train", SCHEMAS, _command, free_text=(*paths, "data.val_dir", "data.root"))
+
+
+if __name__ == "__main__":
+    main()

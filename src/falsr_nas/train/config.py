@@ -1,0 +1,107 @@
+"""Settings of full trainings, and what identifies one. No heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falsr_nas.cli.config import Schemas
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import plugin_settings
+from falsr_nas.core.settings import CommandSettings, flatten, plain_values
+from falsr_nas.data.settings import (
+    DATA_SCHEMAS,
+    DataSettings,
+    PhotographsSettings,
+    data_option,
+)
+from falsr_nas.evaluation.settings import RungSettings
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.operators import from_plugins
+from falsr_nas.tracking.settings import TrackingSettings
+from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainConfig(CommandSettings):
+    """Settings of full trainings. The defaults are those of the command, but for ``tracking``.
+
+    Attributes:
+        run_dir: folder of a search whose networks are trained.
+        select: which of its networks: ``crowding``, ``knee``, ``psnr``, another objective of the
+            search such as ``latency``, or ``key=KEY``.
+        n: how many.
+        genome: a network to train instead: a published name, a text, JSON, or a file of either.
+        output: folder of the trained models, one folder per network; by default ``trained`` in
+            ``run_dir``, or ``outputs/trained``.
+        training: the recipe.
+        trainer: devices, and how often to validate.
+        rungs: epochs at which the networks are compared by validation PSNR, and the shares of them
+            that are trained on. It is one training all the same, with one schedule.
+        data: the images.
+        tracking: Weights & Biases.
+        benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
+        sets: benchmark sets.
+        seed: seed of weights and patches.
+        start_from: a model whose stem and cells the training starts with, e.g. of the same network
+            for x2 when it is trained for x4. Stem and cells must be those of the network.
+    """
+
+    run_dir: str | None = None
+    select: str = "crowding"
+    n: int = 4
+    genome: str | None = None
+    output: str | None = None
+    training: TrainingSettings = MODERN
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    rungs: RungSettings = field(default_factory=RungSettings)
+    data: DataSettings = field(default_factory=PhotographsSettings)
+    tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
+    benchmark_root: str | None = None
+    sets: tuple[str, ...] = ("Set5", "Set14")
+    seed: int = 1
+    start_from: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.run_dir is None) == (self.genome is None):
+            raise UserError("give either run_dir=... of a search, or genome=...")
+        if self.n < 1:
+            raise UserError(f"n is {self.n}: it must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: it must not be negative")
+        self.rungs.check_before(self.training.epochs)
+        object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
+
+
+SCHEMAS = Schemas(
+    TrainConfig,
+    {
+        "training": {"training": TrainingSettings},
+        "trainer": {"trainer": TrainerSettings},
+        "data": DATA_SCHEMAS,
+        "tracking": {"tracking": TrackingSettings},
+    },
+)
+
+
+def output_folder(config: TrainConfig) -> Path:
+    """Return the folder of the trained models."""
+    if config.output is not None:
+        return Path(config.output).expanduser()
+    if config.run_dir is not None:
+        return Path(config.run_dir).expanduser() / "trained"
+    return Path("outputs/trained")
+
+
+def recipe_of(config: TrainConfig, genome: Genome) -> dict[str, Any]:
+    """Return what identifies the training of a network beside its genome, by dotted names.
+
+    This is the recipe, the images and the seed, what it starts from, if anything, and the plug-ins
+    of its operators.
+    """
+    plain = plain_values(config)
+    identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
+    start = {} if config.start_from is None else {"start_from": config.start_from}
+    plugins = plugin_settings(from_plugins([genome]))
+    return {"data": data_option(config.data)} | identity | start | plugins

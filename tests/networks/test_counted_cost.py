@@ -1,0 +1,69 @@
+"""Counts on built networks: thop's and PyTorch's agree with the formula and with the literature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from falsr_nas.benchmark.peers import PEERS
+from falsr_nas.networks.baselines import BASELINES, BICUBIC
+from falsr_nas.networks.counted_cost import network_cost, thop_cost
+from falsr_nas.networks.network import Network
+from falsr_nas.space.cost import Cost, genome_cost, input_pixels
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.published import PUBLISHED
+from falsr_nas.space.search_space import SearchSpace
+
+COSTS = {
+    "FALSR-A": Cost(1_021_401, 235_000_627_200),
+    "FALSR-B": Cost(324_745, 74_502_144_000),
+    "FALSR-C": Cost(426_569, 97_955_020_800),
+}
+"""Of the published graphs."""
+
+LITERATURE_MINUS_COUNT = {
+    # In thousands: biases and PReLU slopes are not counted in the paper.
+    ("FSRCNN", "params"): 12.464 - 12.809,
+    # In G: one product per tap and output pixel of the transposed convolution, four times too many.
+    ("FSRCNN", "mult_adds"): 3 * 56 * 81 * input_pixels(2) / 1e9,
+    # The upsamplers for x3 and x4; CARN-M's are grouped, and its paper counts no biases.
+    ("CARN", "params"): (64 * 9 + 1) * 64 * (9 + 4 + 4) / 1e3,
+    ("CARN-M", "params"): ((16 * 9 + 1) * 64 * (9 + 4 + 4) - 2755) / 1e3,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_costs_of_the_published_networks(name: str) -> None:
+    genome = PUBLISHED[name]
+    assert genome_cost(genome) == COSTS[name]
+    assert thop_cost(genome) == COSTS[name]
+    assert network_cost(Network(genome)) == COSTS[name]
+
+
+def test_the_paper_counts_falsr_c_without_one_connection() -> None:
+    text = str(PUBLISHED["FALSR-C"])
+    assert text.endswith(" 0,2,6->8")
+    without = genome_cost(Genome.parse(text.replace(" 0,2,6->8", " 0,6->8")))
+    assert without.params == COSTS["FALSR-C"].params - 64 * 9 * 32
+    assert round(without.params / 1e3) == PEERS["FALSR-C"].params_k
+    assert round(without.mult_adds / 1e9, 1) == PEERS["FALSR-C"].mult_adds_g
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_counts_agree_with_the_formula(seed: int) -> None:
+    genome = SearchSpace(n=4).sample(np.random.default_rng(seed))
+    assert thop_cost(genome) == network_cost(Network(genome)) == genome_cost(genome)
+
+
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - set(BICUBIC)))
+def test_costs_of_the_baselines_agree_with_their_papers(name: str) -> None:
+    counted, peer = network_cost(BASELINES[name]()), PEERS[name]
+    params = counted.params / 1e3 + LITERATURE_MINUS_COUNT.get((name, "params"), 0)
+    mult_adds = counted.mult_adds / 1e9 + LITERATURE_MINUS_COUNT.get((name, "mult_adds"), 0)
+    rounding = 0.5  # the papers print whole thousands
+    assert abs(params - peer.params_k) <= max(0.005 * peer.params_k, rounding)
+    assert mult_adds == pytest.approx(peer.mult_adds_g, rel=0.005)
+
+
+def test_bicubic_costs_nothing() -> None:
+    assert network_cost(BASELINES["bicubic"]()) == Cost(0, 0)

@@ -1,0 +1,337 @@
+"""The search with rungs, inherited weights and fresh scores, interrupted and resumed."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Score,
+    Trained,
+)
+from falsr_nas.archive.store import Store
+from falsr_nas.archive.weights import WeightsFolder
+from falsr_nas.controller.aging import AgingEvolution
+from falsr_nas.controller.controller import Controller
+from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.settings import AgingSettings, Constraints, Mode, NSGA2Settings
+from falsr_nas.core.errors import UserError
+from falsr_nas.evaluation.settings import InheritanceSettings, RungSettings, SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.objectives.fresh import reported_evaluations
+from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.ranking import ranked
+from falsr_nas.search.loop import run_search
+from falsr_nas.search.stages import Stages
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.training.settings import TrainingSettings
+
+TRAINING = TrainingSettings(epochs=8, steps_per_epoch=10)
+RUNGS = RungSettings((2, 4), (0.5, 0.25))
+INHERITANCE = InheritanceSettings(0.5)
+CONSTRAINTS = Constraints(max_mult_adds=60, min_psnr=27.0)
+
+LEVERS = {
+    "rungs": {"rungs": RUNGS},
+    "inheritance": {"inheritance": INHERITANCE},
+    "fresh": {"fresh_scores": 2},
+    "all": {"rungs": RUNGS, "inheritance": INHERITANCE, "fresh_scores": 2},
+}
+every_lever = pytest.mark.parametrize("levers", LEVERS.values(), ids=LEVERS)
+every_mode = pytest.mark.parametrize("mode", Mode)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power failures are not tested here, and hundreds of files are written."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+class RecordingEvaluator:
+    """The synthetic evaluator; records what it evaluates and fails at evaluation ``dies_at``."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.inner = SyntheticEvaluator(SyntheticSettings(), 1, TRAINING)
+        self.done: list[Candidate] = []
+        self.dies_at = dies_at
+
+    def prepare(self) -> None: ...
+
+    def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
+        if len(self.done) == self.dies_at:
+            raise UserError("power failure")  # executors raise only errors of this kind
+        self.done.append(candidate)
+        return self.inner.evaluate(candidate)
+
+    @property
+    def trainings(self) -> list[tuple[str, int, int]]:
+        return [(one.key, one.plan.rung, one.plan.repeat) for one in self.done]
+
+
+def nsga2(rng: np.random.Generator) -> Controller:
+    return NSGA2(NSGA2Settings(population_size=8), SearchSpace(), CONSTRAINTS, rng)
+
+
+def aging(rng: np.random.Generator) -> Controller:
+    return AgingEvolution(AgingSettings(population_size=8), SearchSpace(), CONSTRAINTS, rng)
+
+
+def search(
+    folder: Path,
+    evaluator: RecordingEvaluator,
+    *,
+    mode: Mode = Mode.generational,
+    budget: int = 40,
+    rungs: RungSettings | None = None,
+    inheritance: InheritanceSettings | None = None,
+    fresh_scores: int = 0,
+    make: Callable[[np.random.Generator], Controller] = nsga2,
+) -> list[Evaluation]:
+    """Search, and return the reported evaluations."""
+    folder.mkdir(exist_ok=True)
+    with (
+        Store(folder / "search.db", {}) as store,
+        InlineExecutor(InlineSettings(), lambda: evaluator) as executor,
+    ):
+        weights = WeightsFolder(folder / "weights")
+        run_search(
+            make(np.random.default_rng(1)),
+            executor,
+            store,
+            budget=budget,
+            population_size=8,
+            mode=mode,
+            constraints=CONSTRAINTS,
+            stages=Stages(store, weights, TRAINING.epochs, rungs, inheritance),
+            fresh_scores=fresh_scores,
+        )
+        return reported_evaluations(store, CONSTRAINTS.min_psnr)
+
+
+def found(evaluations: list[Evaluation]) -> list[tuple]:
+    """What a search found, without the seconds."""
+    return [
+        (e.candidate, e.rung, s and (s.psnr, s.steps, s.count, s.deviation))
+        for e in evaluations
+        for s in [e.score]
+    ]
+
+
+def interrupted(folder: Path, **settings) -> list[tuple[str, int, int]]:
+    """Search with many interruptions, and return the trainings that were finished."""
+    trainings: list[tuple[str, int, int]] = []
+    for moment in (0, 3, 5, 8, 1, 13, 6, 11, 2, 9, 17, 4):
+        evaluator = RecordingEvaluator(dies_at=moment)
+        with suppress(UserError):
+            search(folder, evaluator, **settings)
+        trainings += evaluator.trainings
+    return trainings
+
+
+@every_mode
+@every_lever
+def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
+    tmp_path: Path, levers: dict, mode: Mode
+) -> None:
+    once = RecordingEvaluator()
+    uninterrupted = search(tmp_path / "whole", once, mode=mode, **levers)
+    trainings = interrupted(tmp_path / "broken", mode=mode, **levers)
+    last = RecordingEvaluator()
+    resumed = search(tmp_path / "broken", last, mode=mode, **levers)
+    assert len(trainings) > 30
+    assert found(resumed) == found(uninterrupted)
+    assert sorted(trainings + last.trainings) == sorted(once.trainings)
+    assert len(set(once.trainings)) == len(once.trainings)
+
+
+@pytest.mark.parametrize("levers", [{"rungs": RUNGS}, LEVERS["fresh"]], ids=["rungs", "fresh"])
+def test_a_search_stopped_between_two_writes_loses_nothing(
+    tmp_path: Path, levers: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score of a rung and the evaluation are two writes; the second one is interrupted."""
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), **levers)
+    add, left = Store.add, 0
+
+    def interrupted_add(store: Store, evaluation: Evaluation) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        add(store, evaluation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add", interrupted_add)
+        for moment in (6, 0, 6, 0, 7, 3, 1):  # of 8 writes the last 2 are of the last rung
+            left = moment
+            with suppress(KeyboardInterrupt):
+                search(tmp_path / "broken", RecordingEvaluator(), **levers)
+    resumed = search(tmp_path / "broken", RecordingEvaluator(), **levers)
+    assert found(resumed) == found(uninterrupted)
+
+
+def test_parents_that_a_surrogate_brings_back_have_their_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def screened(rng: np.random.Generator) -> Controller:
+        settings = NSGA2Settings(population_size=8, screening=4)
+        return NSGA2(settings, SearchSpace(), CONSTRAINTS, rng)
+
+    with caplog.at_level(logging.WARNING):
+        search(tmp_path, RecordingEvaluator(), budget=200, inheritance=INHERITANCE, make=screened)
+    assert "is missing" not in caplog.text
+
+
+@every_mode
+@every_lever
+def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
+    tmp_path: Path, levers: dict, mode: Mode
+) -> None:
+    """Also in the middle of a generation, where halving had compared fewer candidates."""
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **levers)
+    for budget in (10, 21, 29):
+        search(tmp_path / "grown", RecordingEvaluator(), mode=mode, budget=budget, **levers)
+    grown = search(tmp_path / "grown", RecordingEvaluator(), mode=mode, **levers)
+    assert found(grown) == found(uninterrupted)
+
+
+@every_mode
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_without_the_weights_of_a_rung_a_candidate_is_trained_anew_with_the_same_result(
+    tmp_path: Path, mode: Mode, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, rungs=RUNGS)
+    with pytest.raises(UserError):
+        search(tmp_path / "broken", RecordingEvaluator(dies_at=23), mode=mode, rungs=RUNGS)
+    files = list((tmp_path / "broken/weights").iterdir())
+    assert files
+    for file in files:
+        file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:-2])
+    evaluator = RecordingEvaluator()
+    with caplog.at_level(logging.WARNING):
+        resumed = search(tmp_path / "broken", evaluator, mode=mode, rungs=RUNGS)
+    assert found(resumed) == found(uninterrupted)
+    again = [one.plan.epochs for one in evaluator.done if len(one.plan.epochs) > 1]
+    assert set(again) <= {(2, 2), (2, 2, 4)}
+    assert len(caplog.messages) == len(again) > 0
+
+
+def test_without_the_weights_of_the_parent_a_child_is_trained_from_scratch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search(tmp_path, RecordingEvaluator(), budget=16, inheritance=INHERITANCE)
+    for file in (tmp_path / "weights").iterdir():
+        file.unlink()
+    evaluator = RecordingEvaluator()
+    with caplog.at_level(logging.WARNING):
+        evaluations = search(tmp_path, evaluator, budget=24, inheritance=INHERITANCE)
+    assert len(caplog.messages) == len(evaluator.done) == 8
+    assert {one.score.steps for one in evaluations[16:] if one.score} == {TRAINING.steps}
+
+
+def test_rungs_train_the_better_ones_on(tmp_path: Path) -> None:
+    evaluator = RecordingEvaluator()
+    evaluations = search(tmp_path, evaluator, rungs=RUNGS)
+    for generation in range(5):
+        mine = [one for one in evaluations if one.candidate.generation == generation]
+        assert sorted(one.rung for one in mine) == [0] * 4 + [1] * 2 + [2] * 2
+        with Store(tmp_path / "search.db") as store:
+            scores = store.rung_scores()
+        first = [Evaluation(e.candidate, scores[e.key, 0]) for e in mine]
+        best = {one.key for one in ranked(first, CONSTRAINTS)[:4]}
+        assert {one.key for one in mine if one.rung > 0} == best
+    assert [one.score.steps for one in evaluations if one.score] == [
+        (20, 40, 80)[one.rung] for one in evaluations
+    ]
+    going_on = [one for one in evaluator.done if one.plan.rung == 2]
+    assert all(one.plan.start and one.plan.start.steps == 40 for one in going_on)
+    assert all(one.plan.epochs == (4,) for one in going_on)
+    assert not list((tmp_path / "weights").iterdir())  # nothing goes on from them any more
+
+
+def test_without_waiting_about_as_many_go_on(tmp_path: Path) -> None:
+    evaluations = search(tmp_path, RecordingEvaluator(), mode=Mode.steady, rungs=RUNGS)
+    reached = [sum(one.rung >= rung for one in evaluations) for rung in (0, 1, 2)]
+    assert reached[0] == 40
+    assert 20 <= reached[1] < 40
+    assert 10 <= reached[2] < reached[1]
+
+
+@pytest.mark.parametrize(("make", "parents"), [(nsga2, 8), (aging, 32)])
+@every_mode
+def test_children_begin_with_the_weights_of_their_first_parent(
+    tmp_path: Path, mode: Mode, make: Callable[[np.random.Generator], Controller], parents: int
+) -> None:
+    evaluator = RecordingEvaluator()
+    evaluations = search(tmp_path, evaluator, mode=mode, inheritance=INHERITANCE, make=make)
+    by_key = {one.key: one for one in evaluations}
+    children = 0
+    for candidate in evaluator.done:
+        steps = by_key[candidate.key].score.steps
+        if not candidate.origin.parents:
+            assert candidate.plan.start is None
+            assert steps == 80
+            continue
+        children += 1
+        parent = by_key[candidate.origin.parents[0]]
+        assert candidate.plan.start is not None
+        assert candidate.plan.start.genome == str(parent.candidate.genome)
+        assert candidate.plan.start.steps == parent.score.steps
+        assert steps == parent.score.steps + 40
+    assert children == 32
+    kept = len(list((tmp_path / "weights").iterdir()))
+    assert kept <= parents + 1, "the folder holds what may become a parent"
+
+
+def test_weights_are_written_only_where_a_lever_needs_them(tmp_path: Path) -> None:
+    search(tmp_path / "off", RecordingEvaluator())
+    search(tmp_path / "fresh", RecordingEvaluator(), fresh_scores=2)
+    assert not (tmp_path / "off/weights").exists()
+    assert not (tmp_path / "fresh/weights").exists()
+    with Store(tmp_path / "off/search.db") as store:
+        assert store.rung_scores() == {}
+
+
+@every_lever
+def test_the_members_of_the_front_get_fresh_scores_of_whole_trainings(
+    tmp_path: Path, levers: dict
+) -> None:
+    evaluator = RecordingEvaluator()
+    evaluations = search(tmp_path, evaluator, **levers)
+    front = pareto_front(evaluations, CONSTRAINTS.min_psnr)
+    assert len(front) > 3
+    if "fresh_scores" not in levers:
+        assert all(one.score.count == 1 for one in evaluations if one.score)
+        return
+    assert all(one.score and one.score.count == 2 and one.score.deviation for one in front)
+    again = [one for one in evaluator.done if one.plan.repeat]
+    assert {one.key for one in front} <= {one.key for one in again}
+    whole = {(8,), (4,)} if "rungs" not in levers else {(2, 2, 4), (1, 1, 2)}
+    plain = levers == LEVERS["fresh"]
+    assert {one.plan.epochs for one in again} <= whole
+    for one in again:
+        assert (one.plan.start is not None) == (bool(one.origin.parents) and not plain)
+
+
+def test_a_rung_that_fails_gives_the_candidate_up(tmp_path: Path) -> None:
+    class Diverging(RecordingEvaluator):
+        def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
+            outcome = super().evaluate(candidate)
+            failed = candidate.plan.rung == 1 and candidate.number % 2
+            return Failure(FailureKind.DIVERGED, "nan") if failed else outcome
+
+    once = search(tmp_path / "whole", Diverging(), rungs=RUNGS)
+    assert {one.rung for one in once if one.score is None} == {1}
+    for moment in (5, 9, 2, 14, 11, 13):
+        with pytest.raises(UserError):
+            search(tmp_path / "broken", Diverging(dies_at=moment), rungs=RUNGS)
+    assert found(search(tmp_path / "broken", Diverging(), rungs=RUNGS)) == found(once)
