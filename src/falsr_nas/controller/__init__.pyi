@@ -2,7 +2,6 @@ from .base import BaseController as BaseController
 from .controller import Controller as Controller
 from .settings import CONTROLLERS as CONTROLLERS
 from .settings import AgingSettings as AgingSettings
-from .settings import Constraints as Constraints
 from .settings import ControllerSettings as ControllerSettings
 from .settings import HybridSettings as HybridSettings
 from .settings import NSGA2Settings as NSGA2Settings

@@ -10,12 +10,12 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.front import value_range
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.bounds import value_range
+from falsr_nas.objectives.objective import MULT_ADDS
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.enumeration import affordable_genomes, draw_light, lightest
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
 
 ATTEMPTS = 100
 """Number of draws from the controller, then of uniform draws, before the space is enumerated."""
@@ -42,14 +42,10 @@ class Admission:
     """Admits genomes as candidates if their networks are new and meet the limits.
 
     Args:
-        space: the search space.
-        max_mult_adds: maximum mult-adds in G, or None for no limit.
+        problem: of the search.
         population_size: number of candidates per generation.
-        objectives: of the search, with limits on other costs.
 
     Attributes:
-        space: the search space.
-        limit: maximum mult-adds, or None.
         population_size: number of candidates per generation.
         asked: number of candidates admitted so far.
 
@@ -57,28 +53,21 @@ class Admission:
         UserError: no network of the space meets a limit.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        max_mult_adds: float | None,
-        population_size: int,
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
-        self.space = space
+    def __init__(self, problem: Problem, population_size: int) -> None:
         self.population_size = population_size
-        self.limit = None if max_mult_adds is None else max_mult_adds * 1e9
         self.asked = 0
         self._seen: set[str] = set()
-        self._objectives = objectives
-        lowest = genome_cost(lightest(space)).mult_adds
-        if self.limit is not None and lowest > self.limit:
+        self._problem = problem
+        most, least = problem.max_mult_adds, problem.min_mult_adds
+        lowest = genome_cost(lightest(problem.space)).mult_adds
+        if most is not None and lowest > most:
             raise UserError(
-                f"constraints.max_mult_adds is {max_mult_adds:g} G, but the lightest network of"
+                f"constraints.max_mult_adds is {most / 1e9:g} G, but the lightest network of"
                 f" this space needs {lowest / 1e9:.3g} G: raise the limit or add lighter choices to"
                 " the space"
             )
-        for objective, most in objectives.limits:
-            low, _ = value_range(objective, space)
+        for objective, most in problem.limits:
+            low, _ = value_range(objective, problem.space)
             if low > most:
                 raise UserError(
                     f"the limit on {objective.label} is {most / objective.factor:g}"
@@ -86,14 +75,12 @@ class Admission:
                     f" {low / objective.factor:.3g} {objective.unit} or more: raise the limit or"
                     " add lighter choices to the space"
                 )
-
-        for objective, least in objectives.least:
-            _, high = value_range(objective, space)
+        if least is not None:
+            _, high = value_range(MULT_ADDS, problem.space)
             if high < least:
                 raise UserError(
-                    f"the lower limit on {objective.label} is {least / objective.factor:g}"
-                    f" {objective.unit}, but the networks of this space have"
-                    f" {high / objective.factor:.3g} {objective.unit} or less"
+                    f"the lower limit on {MULT_ADDS.label} is {least / 1e9:g} G, but the networks"
+                    f" of this space have {high / 1e9:.3g} G or less"
                 )
 
     @property
@@ -134,7 +121,7 @@ class Admission:
             genome = genome.canonical()
             misses += 1
             if (
-                self._affordable(genome, cost)
+                self._problem.admissible(genome, cost)
                 and genome.key not in self._seen
                 and genome.key not in found
             ):
@@ -151,7 +138,7 @@ class Admission:
 
     def refuses(self, genome: Genome) -> bool:
         """Whether a network is known or exceeds a limit."""
-        return genome.key in self._seen or not self._affordable(genome, genome_cost(genome))
+        return genome.key in self._seen or not self._problem.admissible(genome, genome_cost(genome))
 
     def restore(self, asked: int, keys: Iterable[str]) -> None:
         """Continue after ``asked`` candidates with these keys."""
@@ -165,31 +152,27 @@ class Admission:
         Returns None if the space has no such network left, or none among the ENUMERATED lightest
         where other costs than mult-adds, or costs from below, are limited.
         """
-        objectives = self._objectives
+        problem, space = self._problem, self._problem.space
+        floor = problem.min_mult_adds is not None
         for _ in range(ATTEMPTS):
             if candidate := self._try(*draw()):
                 return candidate
-        for _ in range(SAMPLED if objectives.least else ATTEMPTS):
-            if candidate := self._try(self.space.sample(rng), Origin(("sampled",))):
+        for _ in range(SAMPLED if floor else ATTEMPTS):
+            if candidate := self._try(space.sample(rng), Origin(("sampled",))):
                 return candidate
         # Not for mult-adds, by which the enumeration finds networks at once.
-        for _ in range(LIGHT_ATTEMPTS if objectives.limits else 0):
-            if candidate := self._try(draw_light(self.space, rng), Origin(("sampled",))):
+        for _ in range(LIGHT_ATTEMPTS if problem.limits else 0):
+            if candidate := self._try(draw_light(space, rng), Origin(("sampled",))):
                 return candidate
-        most = ENUMERATED if objectives.limits or objectives.least else None
-        for genome in islice(affordable_genomes(self.space, self.limit), most):
+        most = ENUMERATED if problem.limits or floor else None
+        for genome in islice(affordable_genomes(space, problem.max_mult_adds), most):
             if candidate := self._try(genome, Origin(("enumerated",))):
                 return candidate
         return None
 
     def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
         cost = genome_cost(genome)
-        if not self._affordable(genome, cost):
+        if not self._problem.admissible(genome, cost):
             return None
         genome = genome.canonical()
         return None if genome.key in self._seen else self.admit_drawn(Drawn(genome, cost, origin))
-
-    def _affordable(self, genome: Genome, cost: Cost) -> bool:
-        if self.limit is not None and cost.mult_adds > self.limit:
-            return False
-        return self._objectives.affordable(genome, cost)

@@ -12,10 +12,9 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission, Drawn
 from falsr_nas.controller.individual import Individual
-from falsr_nas.controller.settings import Constraints, ControllerSettings
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import ControllerSettings
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
 
 ROUNDS = 2
 """Rounds of screening: each after the first varies the networks picked so far."""
@@ -35,36 +34,24 @@ class BaseController(ABC, Generic[S]):
 
     Args:
         settings: settings of the controller.
-        space: the search space.
-        constraints: limits on costs and PSNR.
+        problem: what the search looks for.
         rng: the only source of randomness.
-        objectives: of the search, and its limits on other costs than mult-adds.
 
     Raises:
         UserError: no network of the space meets a limit.
     """
 
-    def __init__(
-        self,
-        settings: S,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
+    def __init__(self, settings: S, problem: Problem, rng: np.random.Generator) -> None:
         self.settings = settings
-        self.space = space
-        self.constraints = constraints
+        self.problem = problem
+        self.space = problem.space
         self.rng = rng
-        self.objectives = objectives
-        self.admission = Admission(
-            space, constraints.max_mult_adds, settings.population_size, objectives
-        )
+        self.admission = Admission(problem, settings.population_size)
         self.screening: Screening | None = None
         if settings.screening > 1:
             from falsr_nas.controller.screening import Screening
 
-            self.screening = Screening(constraints, settings.population_size, objectives)
+            self.screening = Screening(problem, settings.population_size)
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where no other is found."""
@@ -100,10 +87,10 @@ class BaseController(ABC, Generic[S]):
         """Make individuals of the scored evaluations, with the surrogate's scores without noise."""
         scored = [one for one in evaluations if one.score]
         if self.screening is None:
-            return [Individual(one, self.constraints, self.objectives) for one in scored]
+            return [Individual(one, self.problem) for one in scored]
         denoised = self.screening.denoised(scored)
         return [
-            Individual(one, self.constraints, self.objectives, float(psnr))
+            Individual(one, self.problem, float(psnr))
             for one, psnr in zip(scored, denoised, strict=True)
         ]
 

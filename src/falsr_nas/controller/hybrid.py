@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,27 +13,24 @@ from falsr_nas.controller.mutation import Mutations, with_policy
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
-from falsr_nas.controller.settings import Constraints, HybridSettings
-from falsr_nas.objectives.front import ObjectiveScale
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.controller.settings import HybridSettings
+from falsr_nas.objectives.problem import WIDE_PSNR_RANGE, Problem
 
 
 class Hybrid(NSGA2[HybridSettings]):
     """NSGA-II with one more mutation: with probability ``p_exploit``, the policy's is used."""
 
     def __init__(
-        self,
-        settings: HybridSettings,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
+        self, settings: HybridSettings, problem: Problem, rng: np.random.Generator
     ) -> None:
-        scale = ObjectiveScale.of_space(space, objectives=objectives)
-        reward = Reward(settings.reward, scale, constraints)
-        self.reinforced = ReinforcedMutation(settings.policy, reward, space, rng.spawn(1)[0])
-        super().__init__(settings, space, constraints, rng, objectives)
+        # Rewards depend neither on the limit on mult-adds nor on the report's range of PSNR.
+        limits = replace(problem.constraints, max_mult_adds=None)
+        rewarded = replace(problem, constraints=limits, psnr_range=WIDE_PSNR_RANGE)
+        reward = Reward(settings.reward, rewarded)
+        self.reinforced = ReinforcedMutation(
+            settings.policy, reward, problem.space, rng.spawn(1)[0]
+        )
+        super().__init__(settings, problem, rng)
 
     def all_mutations(self) -> Mutations:
         """Return the mutations by name: the exploring ones, and the policy's."""

@@ -13,36 +13,19 @@ import numpy as np
 from deap import base, tools
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.settings import Constraints, Truncation
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import Truncation
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-
-
-def violation(evaluation: Evaluation, constraints: Constraints, psnr: float | None = None) -> float:
-    """Return how far a scored evaluation is below the minimum PSNR, in dB; 0 if it meets it.
-
-    ``psnr`` is a PSNR in dB to use instead of the score.
-    """
-    assert evaluation.score is not None, "only scored candidates compete"
-    if constraints.min_psnr is None:
-        return 0.0
-    return max(0.0, constraints.min_psnr - (evaluation.score.psnr if psnr is None else psnr))
 
 
 class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
     """Objectives with constrained domination: a smaller violation dominates a larger one."""
 
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        constraints: Constraints,
-        objectives: Objectives,
-        psnr: float | None = None,
-    ) -> None:
-        point = objectives.point(evaluation, psnr)
+    def __init__(self, evaluation: Evaluation, problem: Problem, psnr: float | None = None) -> None:
+        point = problem.point(evaluation, psnr)
         self.weights = (-1.0,) * len(point)  # DEAP's: all are minimised
         super().__init__(point)
-        self.violation = violation(evaluation, constraints, psnr)
+        self.violation = problem.violation(-point[0])
 
     def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
         """Return whether this fitness dominates ``other`` (constrained domination)."""
@@ -56,8 +39,7 @@ class Individual:
 
     Args:
         evaluation: the candidate and its score.
-        constraints: of the search.
-        objectives: of the search.
+        problem: of the search.
         psnr: PSNR in dB to compare it by instead of its score.
 
     Attributes:
@@ -66,15 +48,9 @@ class Individual:
         rank: index of its front among the population's fronts, 0 for the best.
     """
 
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        constraints: Constraints,
-        objectives: Objectives = PAPER_OBJECTIVES,
-        psnr: float | None = None,
-    ) -> None:
+    def __init__(self, evaluation: Evaluation, problem: Problem, psnr: float | None = None) -> None:
         self.evaluation = evaluation
-        self.fitness = ConstrainedFitness(evaluation, constraints, objectives, psnr)
+        self.fitness = ConstrainedFitness(evaluation, problem, psnr)
         self.rank = 0
 
     @property

@@ -18,10 +18,9 @@ from falsr_nas.controller.individual import Individual, assess, select, tourname
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import Mutations, exploration
 from falsr_nas.controller.operator_shares import OperatorShares
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import NSGA2Settings
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
 
 S = TypeVar("S", bound=NSGA2Settings)
 
@@ -33,16 +32,9 @@ class NSGA2(BaseController[S]):
     are asked for.
     """
 
-    def __init__(
-        self,
-        settings: S,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
-        super().__init__(settings, space, constraints, rng, objectives)
-        self.initial = InitialDesign(settings.initial, space, rng)
+    def __init__(self, settings: S, problem: Problem, rng: np.random.Generator) -> None:
+        super().__init__(settings, problem, rng)
+        self.initial = InitialDesign(settings.initial, problem.space, rng)
         self.crossover = CROSSOVERS[settings.crossover]
         self.mutations = OperatorShares(self.all_mutations(), settings.adaptive)
         self.population: list[Individual] = []

@@ -22,13 +22,9 @@ import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
-from falsr_nas.objectives.front import (
-    FloatArray,
-    ObjectiveScale,
-    objective_matrix,
-    scored,
-)
+from falsr_nas.controller.settings import RewardKind, RewardSettings
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.ranking import FloatArray, dominates
 
 
 class Reward:
@@ -36,20 +32,16 @@ class Reward:
 
     Args:
         settings: which reward.
-        scale: maps objectives to the unit cube.
-        constraints: of the search; ``min_psnr`` is used.
+        problem: maps objectives to the unit cube.
 
     Attributes:
         front: objectives (M, O) of the non-dominated networks in lexicographic order, so that they
             do not depend on the order of the evaluations.
     """
 
-    def __init__(
-        self, settings: RewardSettings, scale: ObjectiveScale, constraints: Constraints
-    ) -> None:
-        self.scale = scale
-        self.min_psnr = constraints.min_psnr
-        self.front: FloatArray = np.empty((0, len(scale.best)))
+    def __init__(self, settings: RewardSettings, problem: Problem) -> None:
+        self.problem = problem
+        self.front: FloatArray = problem.matrix([])
         self._compare, self._worst = self._rule(settings)
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> FloatArray:
@@ -57,8 +49,8 @@ class Reward:
 
         Where the front is empty, evaluations that meet the minimum PSNR get reward 0.
         """
-        feasible = scored(evaluations, self.min_psnr)
-        points = objective_matrix(feasible, self.scale.objectives)
+        feasible = self.problem.feasible(evaluations)
+        points = self.problem.matrix(feasible)
         values = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
         keys = {evaluation.key for evaluation in feasible}
         rewards = [
@@ -69,15 +61,15 @@ class Reward:
 
     def restore(self, told: Sequence[Evaluation]) -> None:
         """Replace the front by that of these evaluations."""
-        self.front = np.empty((0, len(self.scale.best)))
-        self._join(objective_matrix(scored(told, self.min_psnr), self.scale.objectives))
+        self.front = self.problem.matrix([])
+        self._join(self.problem.matrix(self.problem.feasible(told)))
 
     def _rule(self, settings: RewardSettings) -> tuple[Callable[[FloatArray], FloatArray], float]:
         """Return the function from points (N, O) to rewards (N,), and the reward of failures."""
         match settings.kind:
             case RewardKind.hypervolume:
                 return lambda points: hypervolume_gain(
-                    self.scale.unit(self.front), self.scale.unit(points)
+                    self.problem.unit(self.front), self.problem.unit(points)
                 ), 0.0
             case RewardKind.attainment:
                 return lambda points: np.clip(
@@ -85,7 +77,7 @@ class Reward:
                 ), -settings.clip
             case RewardKind.rank:
                 return lambda points: rank_and_crowding(
-                    self.scale.unit(self.front), self.scale.unit(points)
+                    self.problem.unit(self.front), self.problem.unit(points)
                 ), -1.0
 
     def _join(self, points: FloatArray) -> None:
@@ -104,7 +96,7 @@ def hypervolume_gain(front: FloatArray, points: FloatArray) -> FloatArray:
     reference = (1.0,) * front.shape[1]
     before = moocore.hypervolume(front, ref=reference)
     gains = np.zeros(len(points))
-    for i in np.flatnonzero(~dominators(front, points).any(axis=1)):
+    for i in np.flatnonzero(~dominates(front, points).any(axis=1)):
         gains[i] = moocore.hypervolume(np.vstack([front, points[i]]), ref=reference) - before
     return np.maximum(gains, 0.0)
 
@@ -136,11 +128,6 @@ def rank_and_crowding(front: FloatArray, points: FloatArray) -> FloatArray:
         front: objectives (M, O) in the unit cube.
         points: objectives (N, O) in the unit cube.
     """
-    counts = dominators(front, points).sum(axis=1)
+    counts = dominates(front, points).sum(axis=1)
     distance = np.abs(front[None] - points[:, None]).max(axis=2).min(axis=1)
     return np.asarray(2 / (1 + counts) - 1 + np.where(counts == 0, distance, 0.0))
-
-
-def dominators(front: FloatArray, points: FloatArray) -> np.ndarray:
-    """Return whether each member of the front (M, O) weakly dominates each point (N, O): (N, M)."""
-    return np.asarray((front[None] <= points[:, None]).all(axis=2))

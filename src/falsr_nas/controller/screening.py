@@ -24,8 +24,7 @@ import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.controller.settings import Constraints
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.surrogate.gaussian_process import (
@@ -83,8 +82,7 @@ class Screening:
     """Keeps the surrogate of a search, and picks candidates by it.
 
     Args:
-        constraints: of the search; ``min_psnr`` is used.
-        objectives: of the search.
+        problem: of the search.
         every: number of new scores after which the surrogate's variances are fitted again.
 
     Attributes:
@@ -92,14 +90,11 @@ class Screening:
         latest: predictions of the latest scored networks.
     """
 
-    def __init__(
-        self, constraints: Constraints, every: int, objectives: Objectives = PAPER_OBJECTIVES
-    ) -> None:
+    def __init__(self, problem: Problem, every: int) -> None:
         self.surrogate: Surrogate | None = None
         self.latest: deque[Prediction] = deque(maxlen=WINDOW)
-        self._min_psnr = constraints.min_psnr
+        self._problem = problem
         self._every = every
-        self._objectives = objectives
         self._archive: dict[int, Evaluation] = {}  # by number
         self._fitted: list[Evaluation] = []  # those that the surrogate is fitted to
         self._variances: Variances | None = None
@@ -169,14 +164,10 @@ class Screening:
         pool = list({one.key: one for one in (*self._fitted, *evaluations)}.values())
         if len(pool) <= count:
             return pool
-        psnr = self.denoised(pool)
-        missing = np.maximum(0, (self._min_psnr or -np.inf) - psnr)
         networks = _networks(one.candidate for one in pool)
-        ranks = moocore.pareto_rank(self._objectives.coordinates(psnr, *networks))
-        order = np.lexsort((ranks, missing))
-        last = order[count - 1]
-        chosen = (missing < missing[last]) | ((missing == missing[last]) & (ranks <= ranks[last]))
-        return [one for one, kept in zip(pool, chosen, strict=True) if kept]
+        ranks = self._problem.ranks(self._problem.points(self.denoised(pool), *networks))
+        last = np.sort(ranks)[count - 1]
+        return [one for one, rank in zip(pool, ranks, strict=True) if rank <= last]
 
     def pick(self, genomes: Sequence[Genome], costs: Sequence[Cost], count: int) -> list[int]:
         """Return the indices of ``count`` of these networks, the most promising first.
@@ -191,13 +182,13 @@ class Screening:
         mean, deviation = posterior.mean, posterior.deviation
         fitted = _networks(one.candidate for one in self._fitted)
         gains = _Gains(
-            self._objectives.coordinates(self.surrogate.denoised, *fitted),
-            self._objectives.coordinates(mean, genomes, costs),
-            self._min_psnr,
+            self._problem.points(self.surrogate.denoised, *fitted),
+            self._problem.points(mean, genomes, costs),
+            self._problem.constraints.min_psnr,
         )
         pending = [*self._expected.values()]
         gains.add(
-            self._objectives.coordinates(
+            self._problem.points(
                 np.array([one.surrogate for one in pending]),
                 *_networks(one.candidate for one in pending),
             )

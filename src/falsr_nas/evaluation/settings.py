@@ -118,7 +118,7 @@ class EvaluatorSettings(Settings, group="evaluator"):
         From what is worthless, as plain interpolation, to just above what networks of the space can
         reach, so that quality and cost weigh alike in the hypervolume.
         """
-        from falsr_nas.objectives.front import WIDE_PSNR_RANGE
+        from falsr_nas.objectives.problem import WIDE_PSNR_RANGE
 
         return WIDE_PSNR_RANGE
 

@@ -1,7 +1,8 @@
-from .front import ObjectiveScale as ObjectiveScale
-from .front import hypervolume as hypervolume
-from .front import pareto_front as pareto_front
 from .objective import OBJECTIVES as OBJECTIVES
 from .objective import Objective as Objective
-from .objective import Objectives as Objectives
+from .problem import Problem as Problem
+from .problem import scored as scored
 from .selection import select as select
+from .settings import Constraints as Constraints
+from .summary import SearchSummary as SearchSummary
+from .summary import summarise as summarise

@@ -15,27 +15,19 @@ from statistics import fmean, stdev
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.objectives.front import pareto_front
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 
 FreshScores = Mapping[str, Mapping[int, Score | None]]
 """Fresh scores by key of the candidate and repeat; None for trainings that failed."""
 
 
-def reported_evaluations(
-    store: Store, min_psnr: float | None, objectives: Objectives = PAPER_OBJECTIVES
-) -> list[Evaluation]:
+def reported_evaluations(store: Store, problem: Problem) -> list[Evaluation]:
     """Return the evaluations of a search, those of the front with the means of fresh scores."""
-    evaluations, fresh = store.evaluations(), store.fresh_scores()
-    return with_fresh_scores(evaluations, fresh, 0, min_psnr, objectives)[0]
+    return with_fresh_scores(store.evaluations(), store.fresh_scores(), problem)[0]
 
 
 def with_fresh_scores(
-    evaluations: Sequence[Evaluation],
-    fresh: FreshScores,
-    count: int = 0,
-    min_psnr: float | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
+    evaluations: Sequence[Evaluation], fresh: FreshScores, problem: Problem, count: int = 0
 ) -> tuple[list[Evaluation], list[Evaluation]]:
     """Give the members of the front the means of their fresh scores.
 
@@ -46,27 +38,25 @@ def with_fresh_scores(
     Args:
         evaluations: evaluations of the search.
         fresh: fresh scores.
+        problem: of the search.
         count: number of fresh scores that a member of the front needs.
-        min_psnr: minimum PSNR in dB of networks on the front.
-        objectives: of the search.
 
     Returns:
         The evaluations, and those members of the front that have too few fresh scores. Members with
         none, or only failed ones, keep their score.
     """
-    current = {one.key: one for one in evaluations}
+    current = {evaluation.key: evaluation for evaluation in evaluations}
     seen: set[str] = set()
     while True:
-        front = pareto_front(current.values(), min_psnr, objectives)
-        new = [one for one in front if one.key not in seen]
-        missing = [one for one in new if len(fresh.get(one.key, {})) < count]
+        new = [member for member in problem.front(current.values()) if member.key not in seen]
+        missing = [member for member in new if len(fresh.get(member.key, {})) < count]
         if not new or missing:
             return list(current.values()), missing
-        for one in new:
-            seen.add(one.key)
-            scores = [s for s in fresh.get(one.key, {}).values() if s is not None]
+        for member in new:
+            seen.add(member.key)
+            scores = [s for s in fresh.get(member.key, {}).values() if s is not None]
             if scores:
-                current[one.key] = replace(one, outcome=mean_score(scores))
+                current[member.key] = replace(member, outcome=mean_score(scores))
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

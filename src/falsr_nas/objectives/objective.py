@@ -1,4 +1,4 @@
-"""The objectives that a search can have, and those that one search has chosen.
+"""The objectives that a search can have.
 
 An objective is PSNR, which is known after a training, or a number that follows from the genome. A
 new one of the latter kind is added with ``OBJECTIVES.register``: it can then be chosen by its name
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from falsr_nas.archive.candidate import Evaluation
     from falsr_nas.latency.profile import LatencyProfile
 
 Number = TypeVar("Number", float, "NDArray[np.float64]")
@@ -96,7 +95,7 @@ PARAMS = Objective("params", "params", "parameters", "K", lambda _, cost: cost.p
 
 
 LATENCY = Objective("latency", "latency", "predicted latency", "ms", digits=1)
-"""Latency on a device, in ms; :func:`objectives_of` adds the profile that predicts it."""
+"""Latency on a device, in ms; :func:`predicted_latency` adds the profile that predicts it."""
 
 
 GROUP = "objective"
@@ -149,12 +148,6 @@ OBJECTIVES = ObjectiveRegistry((PSNR, MULT_ADDS, PARAMS, LATENCY))
 DEFAULT_OBJECTIVES = ("psnr", "mult_adds", "params")
 """Names of the paper's objectives (II)."""
 
-LIMITS = {"max_params": PARAMS, "max_latency_ms": LATENCY}
-"""Upper limits of ``constraints``, beside that on mult-adds, in the unit of their objective."""
-
-LEAST = {"min_mult_adds": MULT_ADDS}
-"""Lower limits of ``constraints``, in the unit of their objective."""
-
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return names of objectives, psnr first.
@@ -174,132 +167,12 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     return (PSNR.name, *(name for name in names if name != PSNR.name))
 
 
-@dataclass(frozen=True)
-class Objectives:
-    """The objectives of a search, and its limits on numbers that follow from the genome.
-
-    Attributes:
-        costs: the chosen objectives beside PSNR, which is always one. The first one orders fronts.
-        limits: the largest number of other objectives, chosen or not: see :data:`LIMITS`.
-        least: the smallest number of objectives: see :data:`LEAST`.
-    """
-
-    costs: tuple[Objective, ...] = (MULT_ADDS, PARAMS)
-    limits: tuple[tuple[Objective, float], ...] = ()
-    least: tuple[tuple[Objective, float], ...] = ()
-
-    @property
-    def chosen(self) -> tuple[Objective, ...]:
-        """All objectives, PSNR first."""
-        return (PSNR, *self.costs)
-
-    @property
-    def order(self) -> Objective:
-        """What fronts are ordered by: the first cost, or mult-adds where PSNR is all."""
-        return self.costs[0] if self.costs else MULT_ADDS
-
-    def place(self, evaluation: Evaluation) -> float:
-        """Return the number of :attr:`order`, minimised."""
-        candidate = evaluation.candidate
-        return self.order.minimised(self.order.measure(candidate.genome, candidate.cost))
-
-    @property
-    def shown(self) -> tuple[Objective, ...]:
-        """What tables and figures show beside PSNR.
-
-        These are the chosen ones, then those with a limit, mult-adds and parameters.
-        """
-        found = (*self.costs, *(one for one, _ in self.limits), MULT_ADDS, PARAMS)
-        return tuple({one.name: one for one in found}.values())
-
-    @property
-    def added(self) -> tuple[Objective, ...]:
-        """Those of :attr:`shown` that files of a search have only where they are used."""
-        return tuple(one for one in self.shown if one not in (MULT_ADDS, PARAMS))
-
-    def coordinate(self, evaluation: Evaluation) -> float:
-        """Return the number of :attr:`order` by which distances are measured."""
-        return self.order.coordinate(evaluation.candidate.genome, evaluation.candidate.cost)
-
-    def row(self, evaluation: Evaluation) -> dict[str, float]:
-        """Return the numbers of :attr:`added` by name."""
-        genome, cost = evaluation.candidate.genome, evaluation.candidate.cost
-        return {one.name: one.measure(genome, cost) for one in self.added}
-
-    def affordable(self, genome: Genome, cost: Cost) -> bool:
-        """Return whether a network meets the limits."""
-        return all(one.measure(genome, cost) <= most for one, most in self.limits) and all(
-            one.measure(genome, cost) >= least for one, least in self.least
-        )
-
-    def point(self, evaluation: Evaluation, psnr: float | None = None) -> tuple[float, ...]:
-        """Return the minimised objectives of a scored evaluation, by which distances are measured.
-
-        These are the negative PSNR and mostly logarithms of costs: they change only the crowding
-        distance, not domination, so that 1 G and 2 G are as far apart as 100 G and 200 G (our
-        choice).
-
-        Args:
-            evaluation: the candidate and its score.
-            psnr: PSNR in dB to use instead of the score.
-        """
-        score, candidate = evaluation.score, evaluation.candidate
-        assert score is not None, "only scored candidates compete"
-        costs = (one.coordinate(candidate.genome, candidate.cost) for one in self.costs)
-        return (-(score.psnr if psnr is None else psnr), *costs)
-
-    def coordinates(
-        self, psnr: NDArray[np.float64], genomes: Sequence[Genome], costs: Sequence[Cost]
-    ) -> NDArray[np.float64]:
-        """Return :meth:`point` of networks of these PSNR (N,) in dB: (N, objectives)."""
-        import numpy as np
-
-        networks = list(zip(genomes, costs, strict=True))
-        values = np.array(
-            [[one.measure(*network) for one in self.costs] for network in networks],
-            dtype=np.float64,
-        ).reshape(len(networks), len(self.costs))
-        logarithmic = np.array([one.logarithmic for one in self.costs], dtype=bool)
-        signs = np.array([one.minimised(1.0) for one in self.costs])
-        logs = np.log(np.where(logarithmic, values, 1.0))
-        return np.column_stack([-psnr, signs * np.where(logarithmic, logs, values)])
-
-
-PAPER_OBJECTIVES = Objectives()
-"""PSNR, mult-adds and parameters (paper, II); the default of searches."""
-
-
-def objectives_of(settings: Mapping[str, Any], profile: LatencyProfile | None = None) -> Objectives:
-    """Return the objectives of a search.
-
-    Args:
-        settings: of the search by dotted names: ``objectives``, ``constraints.max_...`` and
-            ``constraints.min_...``. What is missing, as in searches of earlier versions, has its
-            default.
-        profile: predicts latency; None where the search has none.
+def predicted_latency(profile: LatencyProfile | None) -> Objective:
+    """Return :data:`LATENCY` as the profile of a device predicts it.
 
     Raises:
-        UserError: there is no such objective, or one needs a profile.
+        UserError: there is no profile.
     """
-    names = check_names(settings.get("objectives", DEFAULT_OBJECTIVES))
-    limits = [
-        (_with_profile(objective, profile), float(most) * objective.factor)
-        for name, objective in LIMITS.items()
-        if (most := settings.get(f"constraints.{name}")) is not None
-    ]
-    floors = [
-        (objective, float(least) * objective.factor)
-        for name, objective in LEAST.items()
-        if (least := settings.get(f"constraints.{name}")) is not None
-    ]
-    costs = (_with_profile(OBJECTIVES[name], profile) for name in names[1:])
-    return Objectives(tuple(costs), tuple(limits), tuple(floors))
-
-
-def _with_profile(objective: Objective, profile: LatencyProfile | None) -> Objective:
-    """Return an objective as it is, unless it is latency, which the profile predicts."""
-    if objective is not LATENCY:
-        return objective
     if profile is None:
         raise UserError(
             "latency is predicted from a profile of the device: give latency=device.json, which"
@@ -307,4 +180,4 @@ def _with_profile(objective: Objective, profile: LatencyProfile | None) -> Objec
         )
     size = f"{profile.width}\N{MULTIPLICATION SIGN}{profile.height}"
     label = f"latency predicted for {size} output"
-    return replace(objective, label=label, measure=lambda genome, _: profile.latency(genome))
+    return replace(LATENCY, label=label, measure=lambda genome, _: profile.latency(genome))

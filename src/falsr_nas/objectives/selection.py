@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.front import pareto_front, scored
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objective, Objectives
+from falsr_nas.objectives.problem import Problem, scored
+from falsr_nas.objectives.ranking import FloatArray, crowding_distances
 
 WAYS = ("crowding", "knee", "psnr", "key=KEY")
 """Ways to select that every search has."""
 
 
 def select(
-    evaluations: Sequence[Evaluation],
-    way: str,
-    count: int,
-    min_psnr: float | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
+    evaluations: Sequence[Evaluation], way: str, count: int, problem: Problem
 ) -> list[Evaluation]:
     """Select networks, sorted by ascending cost.
 
@@ -41,8 +38,7 @@ def select(
         evaluations: evaluations of the search.
         way: one of the ways above.
         count: maximum number of networks.
-        min_psnr: minimum PSNR of the search in dB; networks below it are infeasible.
-        objectives: of the search.
+        problem: of the search.
 
     Raises:
         UserError: the way is unknown, no network or several networks have the key, or no network is
@@ -54,70 +50,47 @@ def select(
     name, _, key = way.partition("=")
     if name == "key" and key:
         return [_by_key(candidates, key)]
-    costs = {one.name: one for one in objectives.costs}
+    costs = {cost.name: cost for cost in problem.costs}
     if way not in (*WAYS[:3], *costs):
         raise UserError(f"select is {way!r}: choose one of {', '.join((*WAYS, *costs))}")
-    feasible = scored(candidates, min_psnr)
+    feasible = problem.feasible(candidates)
     if not feasible:
         raise UserError(
-            f"no network of the search reaches its constraints.min_psnr of {min_psnr:g} dB:"
-            " select=key=KEY trains an infeasible network"
+            "no network of the search reaches its constraints.min_psnr of"
+            f" {problem.constraints.min_psnr:g} dB: select=key=KEY trains an infeasible network"
         )
     if way == "psnr":
-        chosen = sorted(feasible, key=lambda one: (-_psnr(one), one.key))[:count]
+        chosen = sorted(feasible, key=lambda network: (-_psnr(network), network.key))[:count]
     elif way in costs:
-        chosen = best_in(costs[way], pareto_front(feasible, objectives=objectives))[:count]
+        chosen = problem.by_cost(problem.front(feasible), costs[way])[:count]
     else:
-        front = quality_front(feasible, objectives)
-        rank = crowding_distances if way == "crowding" else knee_heights
-        ranking = rank(front, objectives)
-        ranked = sorted(range(len(front)), key=lambda i: (-ranking[i], i))
-        chosen = [front[i] for i in ranked[:count]]
-    return sorted(chosen, key=objectives.place)
+        front = quality_front(feasible, problem)
+        points = np.array([[-_psnr(network), problem.coordinate(network)] for network in front])
+        height = crowding_distances(points) if way == "crowding" else knee_heights(points)
+        order = sorted(range(len(front)), key=lambda i: (-height[i], i))
+        chosen = [front[i] for i in order[:count]]
+    return problem.by_cost(chosen)
 
 
-def best_in(objective: Objective, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return evaluations sorted by an objective of their genomes, the best first, then by key."""
-
-    def place(one: Evaluation) -> float:
-        return objective.minimised(objective.measure(one.candidate.genome, one.candidate.cost))
-
-    return sorted(evaluations, key=lambda one: (place(one), one.key))
-
-
-def quality_front(
-    evaluations: Sequence[Evaluation], objectives: Objectives = PAPER_OBJECTIVES
-) -> list[Evaluation]:
-    """Return the front in MSE and cost alone (paper, Figure 5), by ascending cost."""
+def quality_front(evaluations: Sequence[Evaluation], problem: Problem) -> list[Evaluation]:
+    """Return the front in MSE and the first cost alone (paper, Figure 5), by ascending cost."""
     front: list[Evaluation] = []
-    whole = pareto_front(evaluations, objectives=objectives)
-    for one in sorted(whole, key=lambda one: (objectives.place(one), -_psnr(one))):
-        if not front or _psnr(one) > _psnr(front[-1]):
-            front.append(one)
+    whole = problem.front(evaluations)
+    for network in sorted(whole, key=lambda one: (problem.place(one), -_psnr(one))):
+        if not front or _psnr(network) > _psnr(front[-1]):
+            front.append(network)
     return front
 
 
-def crowding_distances(
-    front: Sequence[Evaluation], objectives: Objectives = PAPER_OBJECTIVES
-) -> list[float]:
-    """Return the crowding distances of a front by ascending cost (Deb et al., 2002).
+def knee_heights(points: FloatArray) -> FloatArray:
+    """Return how far points are above the line between the ends of their front: (N,).
 
-    The distance is half the perimeter of the box between a network's neighbours; infinite at both
-    ends of the front.
+    Args:
+        points: (N, 2), negative PSNR and cost; both are scaled to the range of the front.
     """
-    x = _unit([objectives.coordinate(one) for one in front])
-    y = _unit([_psnr(one) for one in front])
-    inner = [x[i + 1] - x[i - 1] + y[i + 1] - y[i - 1] for i in range(1, len(front) - 1)]
-    return [math.inf, *inner, math.inf][: max(len(front), 1)]
-
-
-def knee_heights(
-    front: Sequence[Evaluation], objectives: Objectives = PAPER_OBJECTIVES
-) -> list[float]:
-    """Return the heights of a front's networks above the line from its cheapest to its best one."""
-    x = _unit([objectives.coordinate(one) for one in front])
-    y = _unit([_psnr(one) for one in front])
-    return [quality - cost for cost, quality in zip(x, y, strict=True)]
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    unit = (points - low) / np.where(span > 0, span, 1.0)
+    return np.asarray(1 - unit[:, 0] - unit[:, 1])
 
 
 def _by_key(evaluations: Sequence[Evaluation], key: str) -> Evaluation:
@@ -127,11 +100,6 @@ def _by_key(evaluations: Sequence[Evaluation], key: str) -> Evaluation:
     if len(found) > 1:
         raise UserError(f"select=key={key}: {len(found)} networks match; give more of the key")
     return found[0]
-
-
-def _unit(values: list[float]) -> list[float]:
-    low, span = min(values), max(values) - min(values)
-    return [(value - low) / span if span else 0.0 for value in values]
 
 
 def _psnr(evaluation: Evaluation) -> float:

@@ -101,7 +101,6 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     Raises:
         UserError: there is no search, or a file cannot be read or written.
     """
-    from falsr_nas.objectives.front import pareto_front
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
     from falsr_nas.report.run import read_run, with_distinct_names
@@ -114,18 +113,18 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     written = [page]
     write_page(page, runs)
     scores = (read_score(Path(path).expanduser(), config.benchmark) for path in config.scores)
-    upscaling = runs[0].upscaling
+    upscaling = runs[0].problem.scale
     models = [score for score in scores if score is not None and score.upscaling == upscaling]
     fronts = {
-        run.name: pareto_front(run.evaluations, run.min_psnr, run.objectives)
+        run.name: run.problem.front(run.evaluations)
         for run in runs
-        if run.upscaling == upscaling
+        if run.problem.scale == upscaling
     }
     written.append(page.with_name("figure5.png"))
     write_figure(written[-1], peers_figure(config.benchmark, models, fronts, upscaling))
     for number, run in enumerate(runs, start=1):
         written.append(page.with_name("figure6.png" if len(runs) == 1 else f"figure6-{number}.png"))
-        write_figure(written[-1], objectives_figure(run.evaluations, run.min_psnr, run.objectives))
+        write_figure(written[-1], objectives_figure(run.evaluations, run.problem))
     return tuple(written)
 
 

@@ -13,15 +13,8 @@ import numpy as np
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.core.files import write_atomically
-from falsr_nas.objectives.front import pareto_front, scored
-from falsr_nas.objectives.objective import (
-    MULT_ADDS,
-    PAPER_OBJECTIVES,
-    PARAMS,
-    Objective,
-    Objectives,
-)
-from falsr_nas.space.ends import SCALE
+from falsr_nas.objectives.objective import MULT_ADDS, PARAMS, Objective
+from falsr_nas.objectives.problem import Problem, scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,10 +36,8 @@ _NAME: dict[str, Any] = {
 def write_pareto_png(
     path: Path,
     evaluations: Sequence[Evaluation],
-    *,
-    min_psnr: float | None = None,
+    problem: Problem,
     benchmark: str | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
 ) -> None:
     """Write :func:`pareto_figure` as a PNG, 810 pixels high and 900 wide for each panel.
 
@@ -54,19 +45,13 @@ def write_pareto_png(
         UserError: the file cannot be written.
     """
     content = io.BytesIO()
-    figure = pareto_figure(
-        evaluations, min_psnr=min_psnr, benchmark=benchmark, objectives=objectives
-    )
+    figure = pareto_figure(evaluations, problem, benchmark)
     figure.savefig(content, format="png", dpi=180)
     write_atomically(path, content.getvalue())
 
 
 def pareto_figure(
-    evaluations: Sequence[Evaluation],
-    *,
-    min_psnr: float | None = None,
-    benchmark: str | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
+    evaluations: Sequence[Evaluation], problem: Problem, benchmark: str | None = None
 ) -> Figure:
     """Plot PSNR against each cost, mult-adds and parameters by default, with the front.
 
@@ -78,21 +63,19 @@ def pareto_figure(
 
     Args:
         evaluations: all evaluations of the search, including failures.
-        min_psnr: dB that a network must reach to be on the front; None for no limit.
+        problem: of the search; mult-adds and parameters are shown where PSNR is all.
         benchmark: name of the validation images if they are a published benchmark (``Set5``,
             ``Set14``, ``B100``). The published networks are then plotted with their PSNR.
             Otherwise their PSNR is not comparable, and only their costs are marked.
-        objectives: of the search; mult-adds and parameters are shown where PSNR is all.
     """
     from matplotlib.figure import Figure
 
-    costs = objectives.costs or PAPER_OBJECTIVES.costs
+    costs = problem.costs or (MULT_ADDS, PARAMS)
     figure = Figure(figsize=(5 * len(costs), 4.5), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     left, right = panels[0], panels[-1]
-    scale = evaluations[0].candidate.genome.scale if evaluations else SCALE
     points = _points(scored(evaluations), costs)
-    members = pareto_front(evaluations, min_psnr, objectives)
+    members = problem.front(evaluations)
     front, deviations = _points(members, costs), _deviations(members)
     for i, (axes, cost) in enumerate(zip(panels, costs, strict=True)):
         if cost.logarithmic:
@@ -101,7 +84,8 @@ def pareto_figure(
     left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
     for axes in panels[1:]:
         axes.tick_params(left=False)
-    peers = [peer for peer in shown_peers(scale) if benchmark is None or benchmark in peer.psnr]
+    known_peers = shown_peers(problem.scale)
+    peers = [peer for peer in known_peers if benchmark is None or benchmark in peer.psnr]
     scores = [peer.psnr[benchmark] for peer in peers] if benchmark else []
     known = {
         MULT_ADDS.name: [peer.mult_adds_g for peer in peers],

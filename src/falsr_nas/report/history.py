@@ -16,14 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure
-from falsr_nas.objectives.front import (
-    ObjectiveScale,
-    hypervolume,
-    objective_matrix,
-    pareto_front,
-    scored,
-)
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Cell
 
@@ -162,17 +155,14 @@ class Achievement:
     front: int
 
 
-def periods(
-    evaluations: Sequence[Evaluation], scale: ObjectiveScale, min_psnr: float | None = None
-) -> list[Period]:
+def periods(evaluations: Sequence[Evaluation], problem: Problem) -> list[Period]:
     """Divide a search into at most :data:`MOST_PERIODS` periods.
 
     All periods have the same number of generations, except for the last, which may be shorter.
 
     Args:
         evaluations: all evaluations of the search.
-        scale: scale of the hypervolume.
-        min_psnr: dB that a network must reach to be on the front; None for no limit.
+        problem: of the search.
     """
     if not evaluations:
         return []
@@ -190,36 +180,30 @@ def periods(
         return np.array([row_of[id(evaluation)] for evaluation in group], dtype=np.int64)
 
     for index, group in enumerate(made):
-        front = pareto_front([*front, *group], min_psnr, scale.objectives)
+        front = problem.front([*front, *group])
         total += len(group)
         first, last = index * length, min((index + 1) * length, generations) - 1
-        found.append(
-            Period(first, last, rows(group), rows(front), total, hypervolume(front, scale))
-        )
+        volume = problem.hypervolume(front)
+        found.append(Period(first, last, rows(group), rows(front), total, volume))
     return found
 
 
-def entered_front(
-    evaluations: Sequence[Evaluation],
-    min_psnr: float | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
-) -> list[bool]:
+def entered_front(evaluations: Sequence[Evaluation], problem: Problem) -> list[bool]:
     """Return for each evaluation whether it entered the front when it was evaluated.
 
     It did if no earlier evaluation was as good in all objectives.
 
     Args:
         evaluations: in the order of evaluation.
-        min_psnr: dB that a network must reach to be on the front; None for no limit.
-        objectives: of the search.
+        problem: of the search.
     """
-    front: NDArray[Any] = np.empty((0, len(objectives.chosen)))
-    feasible = {id(evaluation) for evaluation in scored(evaluations, min_psnr)}
+    front: NDArray[Any] = problem.matrix([])
+    feasible = {id(evaluation) for evaluation in problem.feasible(evaluations)}
     entered = []
     for evaluation in evaluations:
         enters = False
         if id(evaluation) in feasible:
-            point = objective_matrix([evaluation], objectives)
+            point = problem.matrix([evaluation])
             enters = not (front <= point).all(axis=1).any()
             if enters:
                 front = np.vstack([front[~(front >= point).all(axis=1)], point])
@@ -227,24 +211,19 @@ def entered_front(
     return entered
 
 
-def achievements(
-    evaluations: Sequence[Evaluation],
-    min_psnr: float | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
-) -> list[Achievement]:
+def achievements(evaluations: Sequence[Evaluation], problem: Problem) -> list[Achievement]:
     """Return the results of each combination of operators, most frequent first.
 
     Args:
         evaluations: in the order of evaluation.
-        min_psnr: dB that a network must reach to be on the front; None for no limit.
-        objectives: of the search.
+        problem: of the search.
     """
     parents = {
         parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents
     }
-    front = {evaluation.key for evaluation in pareto_front(evaluations, min_psnr, objectives)}
+    front = {evaluation.key for evaluation in problem.front(evaluations)}
     counts: dict[tuple[str, ...], Counter[str]] = {}
-    entries = entered_front(evaluations, min_psnr, objectives)
+    entries = entered_front(evaluations, problem)
     for evaluation, entered in zip(evaluations, entries, strict=True):
         count = counts.setdefault(evaluation.candidate.origin.operators, Counter())
         count["made"] += 1

@@ -12,8 +12,8 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.benchmark.peers import shown_peers
-from falsr_nas.objectives.front import ObjectiveScale, pareto_front
 from falsr_nas.objectives.objective import Objective
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
     END_TRAITS,
@@ -37,7 +37,7 @@ MOST_CHARACTERS = {"message": 400, "traceback": 8000}
 
 def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     """Return everything that the page shows of the searches, as values for JSON."""
-    scales = {run.upscaling for run in runs}
+    scales = {run.problem.scale for run in runs}
     peers = [
         {"name": peer.name, "mult_adds": peer.mult_adds_g * 1e9, "params": peer.params_k * 1e3}
         for peer in (shown_peers(scales.pop()) if len(scales) == 1 else ())
@@ -60,7 +60,7 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return how the costs are shown that all searches show, in the order of the first search."""
-    names = [{one.name for one in run.objectives.shown} for run in runs]
+    names = [{cost.name for cost in run.problem.shown} for run in runs]
     return [
         {
             "name": one.name,
@@ -71,33 +71,31 @@ def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "maximised": one.maximised,
             "logarithmic": one.logarithmic,
         }
-        for one in (runs[0].objectives.shown if runs else ())
+        for one in (runs[0].problem.shown if runs else ())
         if all(one.name in shown for shown in names)
     ]
 
 
 def _run(run: Run) -> dict[str, Any]:
-    evaluations, networks = run.evaluations, Networks.of(run.evaluations)
+    evaluations, problem = run.evaluations, run.problem
+    networks = Networks.of(evaluations)
     row_of = {evaluation.key: row for row, evaluation in enumerate(evaluations)}
-    history = periods(evaluations, run.scale, run.min_psnr)
+    history = periods(evaluations, problem)
     genome = evaluations[0].candidate.genome if evaluations else None
     return {
         "name": run.name,
         "n": genome.n if genome else 0,
-        "min_psnr": run.min_psnr,
-        "objectives": [one.heading for one in run.objectives.chosen],
+        "min_psnr": problem.constraints.min_psnr,
+        "objectives": [objective.heading for objective in problem.objectives],
         "limits": [
             f"at most {most / one.factor:g} {one.unit} {one.heading}"
-            for one, most in run.objectives.limits
+            for one, most in problem.limits
         ],
-        "scale": _scale(run.scale),
+        "scale": _scale(problem),
         "settings": dict(run.settings),
         "candidates": _candidates(evaluations, networks, row_of)
-        | {one.name: _numbers(one, evaluations) for one in run.objectives.added},
-        "front": [
-            row_of[evaluation.key]
-            for evaluation in pareto_front(evaluations, run.min_psnr, run.objectives)
-        ],
+        | {one.name: _numbers(one, evaluations) for one in problem.added},
+        "front": [row_of[evaluation.key] for evaluation in problem.front(evaluations)],
         "periods": _periods(evaluations, history),
         "traits": {
             trait: _trait(networks, history, trait)
@@ -107,15 +105,12 @@ def _run(run: Run) -> dict[str, Any]:
             "made": [networks.link_counts(period.made).tolist() for period in history],
             "front": [networks.link_counts(period.front).tolist() for period in history],
         },
-        "achievements": [
-            asdict(achievement)
-            for achievement in achievements(evaluations, run.min_psnr, run.objectives)
-        ],
+        "achievements": [asdict(achievement) for achievement in achievements(evaluations, problem)],
         "failures": _failures(evaluations),
     }
 
 
-def _scale(scale: ObjectiveScale) -> list[dict[str, Any]]:
+def _scale(problem: Problem) -> list[dict[str, Any]]:
     """Return the bounds of each objective as they are shown."""
     return [
         {
@@ -124,7 +119,7 @@ def _scale(scale: ObjectiveScale) -> list[dict[str, Any]]:
             "best": best / one.factor,
             "worst": worst / one.factor,
         }
-        for one, best, worst in zip(scale.objectives.chosen, scale.best, scale.worst, strict=True)
+        for one, best, worst in zip(problem.objectives, problem.best, problem.worst, strict=True)
     ]
 
 

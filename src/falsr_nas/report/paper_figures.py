@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.core.files import write_atomically
-from falsr_nas.objectives.front import objective_matrix, pareto_front, scored
-from falsr_nas.objectives.objective import MULT_ADDS, PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.objective import MULT_ADDS, PARAMS
+from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.report.figures import label_decades
 from falsr_nas.space.ends import SCALE
 
@@ -125,11 +125,7 @@ def peers_figure(
     return figure
 
 
-def objectives_figure(
-    evaluations: Sequence[Evaluation],
-    min_psnr: float | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
-) -> Figure:
+def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure:
     """Plot the paper's Figure 6: all networks of a search, in a panel per two objectives.
 
     These are the MSE against each cost, then pairs of costs: three panels by default.
@@ -140,25 +136,24 @@ def objectives_figure(
 
     Args:
         evaluations: all evaluations of the search.
-        min_psnr: dB that a network must reach to be on a front; None for no limit.
-        objectives: of the search; mult-adds and parameters are shown where PSNR is all.
+        problem: of the search; mult-adds and parameters are shown where PSNR is all.
     """
     from matplotlib.figure import Figure
 
-    if not objectives.costs:
-        objectives = PAPER_OBJECTIVES
-    costs = objectives.costs
-    units = np.array([1.0, *(one.minimised(one.factor) for one in costs)])  # as they are shown
-    labels = (MSE_LABEL, *(one.axis for one in costs))
-    logarithmic = (False, *(one.logarithmic for one in costs))
+    if not problem.costs:
+        problem = replace(problem, costs=(MULT_ADDS, PARAMS))
+    costs = problem.costs
+    units = np.array([1.0, *(cost.minimised(cost.factor) for cost in costs)])  # as they are shown
+    labels = (MSE_LABEL, *(cost.axis for cost in costs))
+    logarithmic = (False, *(cost.logarithmic for cost in costs))
     pairs = [(x, 0) for x in range(1, len(labels))]
     pairs += itertools.combinations(range(1, len(labels)), 2)
     figure = Figure(figsize=(4 * len(pairs), 4.3), layout="constrained", facecolor="white")
-    known, front = scored(evaluations), pareto_front(evaluations, min_psnr, objectives)
-    points = objective_matrix(known, objectives) / units
-    best = objective_matrix(front, objectives) / units
+    known = scored(evaluations)
+    points = problem.matrix(known) / units
+    best = problem.matrix(problem.front(evaluations)) / units
     generations = np.array([evaluation.candidate.generation for evaluation in known])
-    feasible = objective_matrix(scored(evaluations, min_psnr), objectives)
+    feasible = problem.matrix(problem.feasible(evaluations))
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for axes, (x, y) in zip(panels, pairs, strict=True):
         if logarithmic[x]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.core.files import write_atomically
-from falsr_nas.objectives.front import ObjectiveScale, pareto_front, summarise
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import summarise
 
 COLUMNS = (
     "key",
@@ -35,10 +35,8 @@ included, and ``rung`` the rung at which the candidate's training ended in the s
 """
 
 
-def write_pareto_csv(
-    path: Path, front: Sequence[Evaluation], objectives: Objectives = PAPER_OBJECTIVES
-) -> None:
-    """Write a front as CSV with the columns of :data:`COLUMNS`, in the given order.
+def write_pareto_csv(path: Path, evaluations: Sequence[Evaluation], problem: Problem) -> None:
+    """Write the front of evaluations as CSV with the columns of :data:`COLUMNS`.
 
     Other objectives of the search, such as ``latency`` in ms, have columns after them.
 
@@ -46,22 +44,16 @@ def write_pareto_csv(
 
     Raises:
         UserError: the file cannot be written.
-        ValueError: an evaluation has no score.
     """
     text = io.StringIO()
-    columns = (*COLUMNS, *(one.name for one in objectives.added))
+    columns = (*COLUMNS, *(cost.name for cost in problem.added))
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    table.writerows(_row(evaluation, objectives) for evaluation in front)
+    table.writerows(_row(evaluation, problem) for evaluation in problem.front(evaluations))
     write_atomically(path, text.getvalue().encode())
 
 
-def write_pareto_json(
-    path: Path,
-    evaluations: Sequence[Evaluation],
-    scale: ObjectiveScale,
-    min_psnr: float | None = None,
-) -> None:
+def write_pareto_json(path: Path, evaluations: Sequence[Evaluation], problem: Problem) -> None:
     """Write the front as JSON, with the origins of its networks and its hypervolume.
 
     The file contains no times and nothing of the machine: equal searches give equal files.
@@ -69,30 +61,28 @@ def write_pareto_json(
     Args:
         path: the file.
         evaluations: all evaluations of the search, including failures.
-        scale: scale of the hypervolume; its bounds are written as ``reference`` and ``ideal``.
-        min_psnr: dB that a network must reach to be on the front; None for no limit.
+        problem: of the search; the bounds of its hypervolume are written as ``reference`` and
+            ``ideal``.
 
     Raises:
         UserError: the file cannot be written.
     """
-    objectives = scale.objectives
-    summary = summarise(evaluations, scale, min_psnr)
-    front = pareto_front(evaluations, min_psnr, objectives)
-    names = [one.name for one in objectives.chosen]
+    summary = summarise(evaluations, problem)
+    names = [objective.name for objective in problem.objectives]
     content = {
         "candidates": summary.candidates,
         "failures": summary.failures,
         "generations": summary.generation + 1,
-        "min_psnr": min_psnr,
+        "min_psnr": problem.constraints.min_psnr,
         "hypervolume": summary.hypervolume,
-        "reference": dict(zip(names, scale.worst, strict=True)),
-        "ideal": dict(zip(names, scale.best, strict=True)),
-        "front": [_entry(evaluation, objectives) for evaluation in front],
+        "reference": dict(zip(names, problem.worst, strict=True)),
+        "ideal": dict(zip(names, problem.best, strict=True)),
+        "front": [_entry(evaluation, problem) for evaluation in problem.front(evaluations)],
     }
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _row(evaluation: Evaluation, objectives: Objectives) -> dict[str, Any]:
+def _row(evaluation: Evaluation, problem: Problem) -> dict[str, Any]:
     candidate, outcome = evaluation.candidate, evaluation.outcome
     if not isinstance(outcome, Score):
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
@@ -108,15 +98,15 @@ def _row(evaluation: Evaluation, objectives: Objectives) -> dict[str, Any]:
         "scores": outcome.count,
         "steps": outcome.steps,
         "rung": evaluation.rung,
-        **objectives.row(evaluation),
+        **problem.numbers(evaluation),
     }
 
 
-def _entry(evaluation: Evaluation, objectives: Objectives) -> dict[str, Any]:
+def _entry(evaluation: Evaluation, problem: Problem) -> dict[str, Any]:
     candidate = evaluation.candidate
     origin = {
         "operators": candidate.origin.operators,
         "parents": candidate.origin.parents,
         "log_prob": candidate.origin.log_prob,
     }
-    return {**_row(evaluation, objectives), "network": candidate.genome.to_json(), "origin": origin}
+    return {**_row(evaluation, problem), "network": candidate.genome.to_json(), "origin": origin}

@@ -12,7 +12,7 @@ from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
 from falsr_nas.core.errors import UserError
 from falsr_nas.objectives.fresh import reported_evaluations
-from falsr_nas.objectives.front import ObjectiveScale, pareto_front
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.failures import write_failures_csv
 from falsr_nas.report.figures import write_pareto_png
 from falsr_nas.report.page import write_page
@@ -31,18 +31,9 @@ def write_report(folder: Path, run: Run) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    write_pareto_csv(
-        folder / "pareto.csv",
-        pareto_front(run.evaluations, run.min_psnr, run.objectives),
-        run.objectives,
-    )
-    write_pareto_json(folder / "pareto.json", run.evaluations, run.scale, run.min_psnr)
-    write_pareto_png(
-        folder / "pareto.png",
-        run.evaluations,
-        min_psnr=run.min_psnr,
-        objectives=run.objectives,
-    )
+    write_pareto_csv(folder / "pareto.csv", run.evaluations, run.problem)
+    write_pareto_json(folder / "pareto.json", run.evaluations, run.problem)
+    write_pareto_png(folder / "pareto.png", run.evaluations, run.problem)
     write_page(folder / "report.html", [run])
 
 
@@ -53,11 +44,8 @@ class ReportWriter:
     block ends, however it ends.
     """
 
-    def __init__(
-        self, folder: Path, store: Store, scale: ObjectiveScale, min_psnr: float | None
-    ) -> None:
-        self._folder, self._store, self._scale = folder, store, scale
-        self._min_psnr = min_psnr
+    def __init__(self, folder: Path, store: Store, problem: Problem) -> None:
+        self._folder, self._store, self._problem = folder, store, problem
         self._written = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -89,8 +77,8 @@ class ReportWriter:
 
     def _write(self) -> None:
         name, store = self._folder.resolve().name, self._store
-        evaluations = reported_evaluations(store, self._min_psnr, self._scale.objectives)
-        run = Run(name, evaluations, self._scale, self._min_psnr, store.config)
+        evaluations = reported_evaluations(store, self._problem)
+        run = Run(name, evaluations, self._problem, store.config)
         write_report(self._folder, run)
         if failures := store.failures():
             write_failures_csv(self._folder / "failures.csv", failures)

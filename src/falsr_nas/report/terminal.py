@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Cell, Genome
 from falsr_nas.space.operators import OPERATORS, other_cells
@@ -20,16 +20,14 @@ LEGEND = (
 )
 
 
-def front_table(
-    front: Sequence[Evaluation], most: int = 20, objectives: Objectives = PAPER_OBJECTIVES
-) -> Table:
+def front_table(front: Sequence[Evaluation], problem: Problem, most: int = 20) -> Table:
     """Return a table of a front, in its order.
 
     Args:
         front: scored evaluations.
+        problem: of the search; all costs that it shows have a column.
         most: largest number of rows, 2 or more. A longer front is thinned evenly; its first and
             last networks are kept.
-        objectives: of the search; all costs that it shows have a column.
 
     Raises:
         ValueError: an evaluation has no score.
@@ -49,12 +47,12 @@ def front_table(
         box=box.SIMPLE_HEAD,
     )
     table.add_column("key", no_wrap=True, style="dim")
-    costs = (f"{one.heading}\n{one.unit}".strip() for one in objectives.shown)
+    costs = (f"{cost.heading}\n{cost.unit}".strip() for cost in problem.shown)
     for column in ("PSNR\ndB", *costs, "links", *extra):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("cells", ratio=1)
     for evaluation in shown:
-        *numbers, cells = _cells_of_row(evaluation, objectives)
+        *numbers, cells = _cells_of_row(evaluation, problem)
         table.add_row(*numbers, *(_extra(evaluation, name) for name in extra), cells)
     return table
 
@@ -108,7 +106,7 @@ def _compact_cell(cell: Cell) -> str:
     return f"{operator}{cell.channels}k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
 
 
-def _cells_of_row(evaluation: Evaluation, objectives: Objectives) -> tuple[str, ...]:
+def _cells_of_row(evaluation: Evaluation, problem: Problem) -> tuple[str, ...]:
     candidate, outcome = evaluation.candidate, evaluation.outcome
     if not isinstance(outcome, Score):
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
@@ -116,7 +114,7 @@ def _cells_of_row(evaluation: Evaluation, objectives: Objectives) -> tuple[str, 
     return (
         candidate.key,
         psnr_text(outcome),
-        *(one.text(one.measure(candidate.genome, candidate.cost)) for one in objectives.shown),
+        *(cost.text(cost.measure(candidate.genome, candidate.cost)) for cost in problem.shown),
         str(links),
         compact(candidate.genome),
     )

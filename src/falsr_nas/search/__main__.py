@@ -36,19 +36,20 @@ def _command(config: SearchConfig) -> None:
         print(f"the search cannot continue: {error}", file=sys.stderr)
         print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
         sys.exit(SEARCH_ERROR)
-    _print(result, config.constraints.min_psnr)
+    _print(result)
 
 
-def _print(result: SearchResult, min_psnr: float | None) -> None:
+def _print(result: SearchResult) -> None:
     from falsr_nas.cli.console import console
     from falsr_nas.report.failures import failures_table
     from falsr_nas.report.terminal import front_table
 
     if not result.front:
+        min_psnr = result.problem.constraints.min_psnr
         limit = "" if min_psnr is None else f" of at least {min_psnr:g} dB"
         count = len(result.evaluations)
         print(f"no candidate has a score{limit}: {count} were evaluated", file=sys.stderr)
-    console().print(front_table(result.front, objectives=result.objectives))
+    console().print(front_table(result.front, result.problem))
     if result.failures:
         console().print(failures_table(result.failures))
     files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]

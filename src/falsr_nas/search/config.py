@@ -9,7 +9,6 @@ from typing import Any
 from falsr_nas.cli.config import Schemas
 from falsr_nas.controller.settings import (
     CONTROLLERS,
-    Constraints,
     ControllerSettings,
     Mode,
     ScreeningSettings,
@@ -34,6 +33,7 @@ from falsr_nas.execution.settings import EXECUTORS, ExecutionSettings, Processes
 from falsr_nas.latency.profile import LatencyProfile, read_profile
 from falsr_nas.objectives.objective import DEFAULT_OBJECTIVES, check_names
 from falsr_nas.objectives.objective import GROUP as OBJECTIVE
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.operators import GROUP as OPERATOR
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings

@@ -20,13 +20,13 @@ from falsr_nas.archive.candidate import (
 from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
-from falsr_nas.controller.settings import Constraints, Mode
+from falsr_nas.controller.settings import Mode
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies
 from falsr_nas.objectives.fresh import with_fresh_scores
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.objectives.ranking import goes_on, survivors
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.search.halving import goes_on, survivors
 from falsr_nas.search.stages import Stages
 
 _log = logging.getLogger(__name__)
@@ -56,8 +56,7 @@ def run_search(
     population_size: int,
     mode: Mode = Mode.generational,
     policies: FailurePolicies | None = None,
-    constraints: Constraints | None = None,
-    objectives: Objectives = PAPER_OBJECTIVES,
+    problem: Problem | None = None,
     stages: Stages | None = None,
     fresh_scores: int = 0,
     observers: Sequence[Observer] = (),
@@ -75,8 +74,7 @@ def run_search(
         population_size: candidates per generation.
         mode: whether the controller is told whole generations or each evaluation.
         policies: how failed evaluations are handled; None for the defaults.
-        constraints: limits by which candidates are compared at rungs and on the front.
-        objectives: those by which they are compared there.
+        problem: by which candidates are compared at rungs and on the front.
         stages: rungs and inherited weights; None for whole trainings from scratch.
         fresh_scores: how often the members of the front are scored again at the end.
         observers: called after each evaluation and each generation.
@@ -95,8 +93,7 @@ def run_search(
         RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure),
         store,
         stages or Stages(store),
-        constraints or Constraints(),
-        objectives,
+        problem or Problem(),
         observers,
         budget,
         population_size,
@@ -118,8 +115,7 @@ class _Search:
     executor: RetryingExecutor
     store: Store
     stages: Stages
-    constraints: Constraints
-    objectives: Objectives
+    problem: Problem
     observers: Sequence[Observer]
     budget: int
     population_size: int
@@ -199,11 +195,11 @@ class _Search:
 
         Scores that are stored already are not evaluated again.
         """
-        count, min_psnr = self.fresh_scores, self.constraints.min_psnr
+        count = self.fresh_scores
         while True:
             stored = self.store.fresh_scores()
             evaluations = self.store.evaluations()
-            _, missing = with_fresh_scores(evaluations, stored, count, min_psnr, self.objectives)
+            _, missing = with_fresh_scores(evaluations, stored, self.problem, count)
             if not missing:
                 return
             trainings = [
@@ -268,9 +264,7 @@ class _Search:
             scored = [ended[one.key] for one in candidates if ended[one.key].score]
             if rung < last:
                 places = self.stages.places(rung, count)
-                chosen = {
-                    one.key for one in survivors(scored, places, self.constraints, self.objectives)
-                }
+                chosen = {one.key for one in survivors(scored, places, self.problem)}
                 for evaluation in scored:
                     if evaluation.key not in chosen:
                         self._finish(evaluation, finished)
@@ -315,7 +309,7 @@ class _Search:
             return False
         seen[rung].append(evaluation)
         share = self.stages.share(rung)
-        return goes_on(evaluation, seen[rung], share, self.constraints, self.objectives)
+        return goes_on(evaluation, seen[rung], share, self.problem)
 
     def _submit(self, candidate: Candidate, in_flight: dict[str, Candidate], rung: int = 0) -> None:
         self.executor.submit(self.stages.planned(candidate, rung))

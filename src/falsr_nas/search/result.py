@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from falsr_nas.archive.candidate import Evaluation, FailedAttempt
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class SearchResult:
         evaluations: all evaluations by number, also failed ones.
         failures: all failed attempts.
         hypervolume: hypervolume of the front, in 0..1.
-        objectives: of the search.
+        problem: what the search looked for.
     """
 
     folder: Path
@@ -27,7 +27,7 @@ class SearchResult:
     evaluations: tuple[Evaluation, ...]
     failures: tuple[FailedAttempt, ...]
     hypervolume: float
-    objectives: Objectives = PAPER_OBJECTIVES
+    problem: Problem
 
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
@@ -39,7 +39,7 @@ class SearchResult:
         """
         on_front = {evaluation.key for evaluation in self.front}
         return [
-            _row(evaluation, evaluation.key in on_front) | self.objectives.row(evaluation)
+            _row(evaluation, evaluation.key in on_front) | self.problem.numbers(evaluation)
             for evaluation in self.evaluations
         ]
 

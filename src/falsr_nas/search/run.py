@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, owner
 from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
 from falsr_nas.execution.settings import EXECUTORS, InlineSettings, WorkersSettings
-from falsr_nas.objectives.objective import Objectives
+from falsr_nas.objectives.objective import OBJECTIVES
 from falsr_nas.search.config import (
     SearchConfig,
     device_profile,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
-    from falsr_nas.objectives.front import ObjectiveScale
+    from falsr_nas.latency.profile import LatencyProfile
+    from falsr_nas.objectives.problem import Problem
     from falsr_nas.search.result import SearchResult
     from falsr_nas.search.stages import Stages
 
@@ -60,7 +62,6 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     from falsr_nas.core.files import write_atomically
     from falsr_nas.core.interruption import Interrupted, interruptible
     from falsr_nas.core.lock import exclusive
-    from falsr_nas.objectives.objective import objectives_of
 
     load_plugins(config.plugins)
     _check_operators(config)
@@ -68,8 +69,8 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     try:
         with exclusive(folder), interruptible():
             profile = device_profile(config)
-            objectives = objectives_of(identity(config, profile), profile)
-            controller = build_controller(config, objectives)
+            problem = build_problem(config, profile)
+            controller = build_controller(config, problem)
             # The executor first: a mistake about the images is reported before a store is made.
             with (
                 build_executor(config) as executor,
@@ -90,26 +91,31 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
                         stored,
                         config.candidates,
                     )
-                return _run(
-                    config,
-                    folder,
-                    controller,
-                    executor,
-                    store,
-                    objectives=objectives,
-                    progress=progress,
-                )
+                psnr_range = _psnr_range(config, store)
+                problem = replace(problem, psnr_range=psnr_range)
+                return _run(config, problem, controller, executor, store, progress=progress)
     except Interrupted:
         raise KeyboardInterrupt from None
 
 
-def build_controller(config: SearchConfig, objectives: Objectives) -> Controller:
+def build_problem(config: SearchConfig, profile: LatencyProfile | None) -> Problem:
+    """Build the problem of a search, whose latency the profile predicts.
+
+    Raises:
+        UserError: latency is an objective or limited, and there is no profile.
+    """
+    from falsr_nas.objectives.problem import Problem
+
+    costs = tuple(OBJECTIVES[name] for name in config.objectives[1:])
+    return Problem(config.space, costs, config.constraints, profile=profile)
+
+
+def build_controller(config: SearchConfig, problem: Problem) -> Controller:
     """Build the controller of a search. Raises UserError where a library is missing."""
     import numpy as np
 
     rng = np.random.default_rng(config.seed)
-    constraints = config.constraints
-    return CONTROLLERS.build(config.controller, config.space, constraints, rng, objectives)
+    return CONTROLLERS.build(config.controller, problem, rng)
 
 
 def build_evaluator(config: SearchConfig) -> Evaluator:
@@ -139,19 +145,16 @@ def _context(config: SearchConfig) -> EvaluationContext:
     return EvaluationContext(config.training, config.data, config.seed, devices, scale)
 
 
-def objective_scale(config: SearchConfig, store: Store, objectives: Objectives) -> ObjectiveScale:
-    """Return the scale of a search's hypervolume, whose PSNR range is stored with the search.
+def _psnr_range(config: SearchConfig, store: Store) -> tuple[float, float]:
+    """Return the PSNR range of the hypervolume, which is stored with the search.
 
     Without a range in ``config`` it is the stored one, at the start the evaluator's.
     """
-    from falsr_nas.objectives.front import ObjectiveScale
-
     wanted, stored = config.psnr_range, store.psnr_range
     psnr_range = wanted or stored or config.evaluator.psnr_range(_context(config))
     if psnr_range != stored:
         store.set_psnr_range(psnr_range)
-    limit = config.constraints.max_mult_adds
-    return ObjectiveScale.of_space(config.space, limit, psnr_range, objectives)
+    return psnr_range
 
 
 def build_executor(config: SearchConfig) -> Executor:
@@ -161,38 +164,31 @@ def build_executor(config: SearchConfig) -> Executor:
 
 def _run(
     config: SearchConfig,
-    folder: Path,
+    problem: Problem,
     controller: Controller,
     executor: Executor,
     store: Store,
     *,
-    objectives: Objectives,
     progress: bool,
 ) -> SearchResult:
     from rich.console import Console
 
     from falsr_nas.objectives.fresh import reported_evaluations
-    from falsr_nas.objectives.front import hypervolume, pareto_front
     from falsr_nas.report.run_dir import ReportWriter
     from falsr_nas.search.loop import run_search
     from falsr_nas.search.result import SearchResult
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.tracker import open_tracker
 
-    scale, min_psnr = objective_scale(config, store, objectives), config.constraints.min_psnr
-    report = ReportWriter(folder, store, scale, min_psnr)
+    folder = store.path.parent
     with (
-        report,
+        ReportWriter(folder, store, problem) as report,
         open_tracker(config.tracking, folder, store.config) as tracker,
         Progress(None if progress else Console(quiet=True, force_terminal=False)) as shown,
     ):
+        stored = store.evaluations()
         monitor = SearchMonitor(
-            shown,
-            tracker,
-            scale,
-            total=config.candidates,
-            evaluations=store.evaluations(),
-            min_psnr=min_psnr,
+            shown, tracker, problem, total=config.candidates, evaluations=stored
         )
         run_search(
             controller,
@@ -202,18 +198,21 @@ def _run(
             population_size=config.controller.population_size,
             mode=config.mode,
             policies=config.execution.failures,
-            constraints=config.constraints,
-            objectives=objectives,
+            problem=problem,
             stages=_stages(config, folder, store),
             fresh_scores=config.fresh_scores,
             observers=[monitor, report],
         )
         monitor.finish()
-    evaluations = reported_evaluations(store, min_psnr, objectives)
-    front = pareto_front(evaluations, min_psnr, objectives)
-    volume = hypervolume(front, scale)
+    evaluations = reported_evaluations(store, problem)
+    front = problem.front(evaluations)
     return SearchResult(
-        folder, tuple(front), tuple(evaluations), tuple(store.failures()), volume, objectives
+        folder,
+        tuple(front),
+        tuple(evaluations),
+        tuple(store.failures()),
+        problem.hypervolume(front),
+        problem,
     )
 
 

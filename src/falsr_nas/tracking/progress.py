@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.objectives.front import ObjectiveScale, SearchSummary, pareto_front, summarise
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import SearchSummary, summarise
 from falsr_nas.tracking.tracker import Tracker
 
 
@@ -189,26 +190,23 @@ class SearchMonitor:
     Args:
         progress: progress of the search; the monitor starts and stops it.
         tracker: gets the metrics after each generation, and all evaluations at the end.
-        scale: scale of the hypervolume.
+        problem: what the search looks for.
         total: number of candidates that the search may evaluate.
         evaluations: evaluations that a resumed search has already.
-        min_psnr: networks below this PSNR in dB are not on the front; None for no limit.
     """
 
     def __init__(
         self,
         progress: Progress,
         tracker: Tracker,
-        scale: ObjectiveScale,
+        problem: Problem,
         *,
         total: int,
         evaluations: Sequence[Evaluation] = (),
-        min_psnr: float | None = None,
     ) -> None:
         self._progress = progress
         self._tracker = tracker
-        self._scale = scale
-        self._min_psnr = min_psnr
+        self._problem = problem
         self._evaluations = list(evaluations)
         self._unreported = False  # whether evaluations ended since the last report
         progress.start(total, self._summary())
@@ -228,9 +226,7 @@ class SearchMonitor:
         if self._unreported:
             self._report()
         self._progress.stop()
-        objectives = self._scale.objectives
-        front = pareto_front(self._evaluations, self._min_psnr, objectives)
-        self._tracker.finish(self._evaluations, front, objectives)
+        self._tracker.finish(self._evaluations, self._problem)
 
     def _report(self) -> None:
         summary = self._summary()
@@ -239,7 +235,7 @@ class SearchMonitor:
         self._unreported = False
 
     def _summary(self) -> SearchSummary:
-        return summarise(self._evaluations, self._scale, self._min_psnr)
+        return summarise(self._evaluations, self._problem)
 
 
 class LiveLine:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.objectives.front import SearchSummary
+    from falsr_nas.objectives.summary import SearchSummary
 
 
 class Tracker(Protocol):
@@ -23,12 +23,7 @@ class Tracker(Protocol):
         """Record the summary after a generation."""
         ...
 
-    def finish(
-        self,
-        evaluations: Sequence[Evaluation],
-        front: Sequence[Evaluation],
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
+    def finish(self, evaluations: Sequence[Evaluation], problem: Problem) -> None:
         """Record all evaluations and the front at the end of the search."""
         ...
 
@@ -39,12 +34,7 @@ class NoTracker:
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         """Do nothing."""
 
-    def finish(
-        self,
-        evaluations: Sequence[Evaluation],
-        front: Sequence[Evaluation],
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
+    def finish(self, evaluations: Sequence[Evaluation], problem: Problem) -> None:
         """Do nothing."""
 
 

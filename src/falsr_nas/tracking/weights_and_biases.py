@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     import wandb
 
-    from falsr_nas.objectives.front import SearchSummary
+    from falsr_nas.objectives.summary import SearchSummary
 
 _COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation", "operators")
 _TABLE_ROWS = 10_000  # limit of W&B
@@ -137,12 +137,7 @@ class WandbTracker(_WandbRun):
         }
         self._try(lambda run: run.log(present, step=summary.generation))
 
-    def finish(
-        self,
-        evaluations: Sequence[Evaluation],
-        front: Sequence[Evaluation],
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
+    def finish(self, evaluations: Sequence[Evaluation], problem: Problem) -> None:
         """Log the evaluations, the front and two plots of the front.
 
         The tables are ``all_candidates`` (with ``all_candidates_2`` and so on after every 10,000
@@ -152,7 +147,7 @@ class WandbTracker(_WandbRun):
         if evaluations:
             self._try(
                 lambda run: run.log(
-                    dict(_tables(evaluations, front, objectives)),
+                    dict(_tables(evaluations, problem)),
                     step=max(e.candidate.generation for e in evaluations),
                 )
             )
@@ -217,22 +212,21 @@ def _run_id(run_dir: Path) -> str:
     return path.read_text().strip()
 
 
-def _tables(
-    evaluations: Sequence[Evaluation], front: Sequence[Evaluation], objectives: Objectives
-) -> Iterator[tuple[str, Any]]:
+def _tables(evaluations: Sequence[Evaluation], problem: Problem) -> Iterator[tuple[str, Any]]:
     import wandb
 
-    columns: list[str | int] = [*_COLUMNS, *(one.name for one in objectives.added)]
+    front = problem.front(evaluations)
+    columns: list[str | int] = [*_COLUMNS, *(cost.name for cost in problem.added)]
 
     def table(rows: Sequence[Evaluation]) -> wandb.Table:
-        data = [(*_row(one), *objectives.row(one).values()) for one in rows]
+        data = [(*_row(one), *problem.numbers(one).values()) for one in rows]
         return wandb.Table(columns=columns, data=data)
 
     for part, start in enumerate(range(0, len(evaluations), _TABLE_ROWS)):
         name = f"all_candidates_{part + 1}" if part else "all_candidates"
         yield name, table(evaluations[start : start + _TABLE_ROWS])
     yield "front", table(front)
-    for cost in objectives.shown:
+    for cost in problem.shown:
         title = f"Pareto front: PSNR (dB) against {cost.label}"
         yield (
             f"front_{cost.name}",

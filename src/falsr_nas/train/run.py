@@ -132,16 +132,14 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
     from falsr_nas.archive.folders import STORE, search_in
     from falsr_nas.archive.store import Store
     from falsr_nas.objectives.fresh import reported_evaluations
-    from falsr_nas.objectives.objective import objectives_of
+    from falsr_nas.objectives.problem import stored_problem
     from falsr_nas.objectives.selection import select
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
-        settings = store.config
-        objectives = objectives_of(settings, store.profile)
-        min_psnr = settings.get("constraints.min_psnr")
-        evaluations = reported_evaluations(store, min_psnr, objectives)
-        chosen = select(evaluations, config.select, config.n, min_psnr, objectives)
+        problem = stored_problem(store)
+        evaluations = reported_evaluations(store, problem)
+        chosen = select(evaluations, config.select, config.n, problem)
     return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
 
 

@@ -11,9 +11,8 @@ from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.mutation import Mutations, with_policy
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.reinforced.mutation import ConditionalMutation
-from falsr_nas.controller.settings import Constraints, ReinforcedSettings
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.controller.settings import ReinforcedSettings
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.surrogate.gaussian_process import Surrogate
 
 
@@ -21,17 +20,12 @@ class Reinforced(NSGA2[ReinforcedSettings]):
     """NSGA-II with one more mutation, the policy's, whose share begins at ``p_exploit``."""
 
     def __init__(
-        self,
-        settings: ReinforcedSettings,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
+        self, settings: ReinforcedSettings, problem: Problem, rng: np.random.Generator
     ) -> None:
         self.reinforced = ConditionalMutation(
-            settings.policy, space, constraints, settings.population_size, rng.spawn(1)[0]
+            settings.policy, problem, settings.population_size, rng.spawn(1)[0]
         )
-        super().__init__(settings, space, constraints, rng, objectives)
+        super().__init__(settings, problem, rng)
 
     def all_mutations(self) -> Mutations:
         """Return the mutations by name: the exploring ones, and the policy's."""

@@ -41,11 +41,11 @@ from falsr_nas.controller.reinforced.policy import (
     Likelihood,
     Sampler,
 )
-from falsr_nas.controller.settings import ConditionalPolicySettings, Constraints
+from falsr_nas.controller.settings import ConditionalPolicySettings
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.surrogate.encoding import Encoding, FloatArray, Genes
 from falsr_nas.surrogate.gaussian_process import Surrogate
 from falsr_nas.surrogate.tables import SurrogateTables
@@ -112,8 +112,7 @@ class ConditionalMutation:
 
     Args:
         settings: of the policy and its training.
-        space: the search space.
-        constraints: of the search.
+        problem: of the search.
         every: number of evaluations after which it is trained on imagined children.
         rng: draws the policy's initial weights.
     """
@@ -121,12 +120,12 @@ class ConditionalMutation:
     def __init__(
         self,
         settings: ConditionalPolicySettings,
-        space: SearchSpace,
-        constraints: Constraints,
+        problem: Problem,
         every: int,
         rng: np.random.Generator,
     ) -> None:
         self.settings = settings
+        space, constraints = problem.space, problem.constraints
         self.encoding = Encoding(space)
         self.policy = ConditionalPolicy(settings, self.encoding, rng)
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)

@@ -1,0 +1,60 @@
+"""The least and the largest number of an objective over a search space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.objective import MULT_ADDS, PARAMS, Objective
+from falsr_nas.space.cost import Cost, genome_cost, input_pixels
+from falsr_nas.space.enumeration import heaviest, lightest
+from falsr_nas.space.search_space import SearchSpace
+
+PROBES = 256
+"""Random networks by which the range of an objective over a space is estimated; our choice."""
+
+
+def cost_range(
+    objective: Objective, space: SearchSpace, max_mult_adds: float | None
+) -> tuple[float, float]:
+    """Return the least and the largest number of an objective that a search may propose.
+
+    Args:
+        objective: other than PSNR.
+        space: the search space.
+        max_mult_adds: maximum mult-adds, or None for no limit.
+    """
+    if objective not in (MULT_ADDS, PARAMS):
+        return value_range(objective, space)
+    least, most = genome_cost(lightest(space)), genome_cost(heaviest(space))
+    if max_mult_adds is not None:
+        # A weight is used at least once per low-resolution pixel, so that a limit on mult-adds
+        # is one on weights. (Biases are not counted: a few percent, clipped by ``Problem.unit``.)
+        params = max_mult_adds / input_pixels(space.scale)
+        most = Cost(
+            int(max(least.params, min(most.params, params))),
+            int(max(least.mult_adds, min(most.mult_adds, max_mult_adds))),
+        )
+    if objective == PARAMS:
+        return least.params, most.params
+    return least.mult_adds, most.mult_adds
+
+
+def value_range(objective: Objective, space: SearchSpace) -> tuple[float, float]:
+    """Return the least and the largest number of an objective over a space, nearly.
+
+    They are those of the lightest and the heaviest network and of PROBES random ones.
+
+    Raises:
+        UserError: a number is not finite, or not positive although the objective is logarithmic.
+    """
+    rng = np.random.default_rng(0)
+    drawn = [lightest(space), heaviest(space), *(space.sample(rng) for _ in range(PROBES))]
+    values = [float(objective.measure(genome, genome_cost(genome))) for genome in drawn]
+    for genome, value in zip(drawn, values, strict=True):
+        if not np.isfinite(value) or (objective.logarithmic and value <= 0):
+            allowed = "positive and finite" if objective.logarithmic else "finite"
+            raise UserError(
+                f"the objective {objective.name} must be {allowed}: {value} of {genome}"
+            )
+    return min(values), max(values)
