@@ -1,4 +1,3 @@
-import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -24,23 +23,6 @@ from falsr_nas.space.genome import Genome
 
 CONFIG = {"seed": 1, "space.n": 7}
 INSERT_FAILURE = "INSERT INTO failures (number, key, fate, kind, message, traceback, place) VALUES"
-SCHEMA_OF_0_1 = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE evaluations (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, genome TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, failure TEXT,
-    operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
-    told INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX untold ON evaluations (told) WHERE told = 0;
-CREATE TABLE failures (
-    id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
-    kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
-    fate TEXT NOT NULL
-);
-"""
 
 
 def evaluation(number: int, failed: bool = False) -> Evaluation:
@@ -103,64 +85,21 @@ def test_failed_attempts_are_stored_immediately_and_read_with_their_evaluation(
         ]
 
 
-def test_a_file_of_version_0_1_is_read_and_written(tmp_path: Path) -> None:
-    first = evaluation(0)
-    candidate, cost = first.candidate, first.candidate.cost
-    with closing(sqlite3.connect(tmp_path / "search.db")) as old, old:
-        old.executescript(SCHEMA_OF_0_1)
-        config = {"controller.population": 64, "training.rate": 1e-4, "seed": 1}
-        about = {"version": "2", "config": json.dumps(config), "state": '{"pending": []}'}
-        old.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-        row = (0, candidate.key, str(candidate.genome), 0, cost.params, cost.mult_adds)
-        row += (first.score.mse, first.score.psnr, first.score.seconds, None)
-        row += ('["crossover", "random"]', '["a", "b"]', None, 1)
-        old.execute(f"INSERT INTO evaluations VALUES ({', '.join('?' * len(row))})", row)
-        old.execute(f"{INSERT_FAILURE} (9, 'k', 'stopped', 'bug', 'text', 'trace', 'worker 0')")
-    config = {"controller.population_size": 64, "training.learning_rate": 1e-4, "seed": 1}
-    with Store(tmp_path / "search.db", config) as store:
-        assert store.config == config
-        assert store.state() == {"pending": []}
-        assert store.evaluations(told=True) == [first]
-        assert [one.outcome for one in store.failures()] == [AttemptOutcome.STOPPED]
-        store.add(evaluation(1))
-        store.commit_state({})
-    with Store(tmp_path / "search.db") as store:
-        assert store.evaluations(told=True) == [first, evaluation(1)]
-
-
-def test_a_file_of_version_2_is_read_unchanged_and_extended_when_a_search_goes_on(
-    tmp_path: Path,
+@pytest.mark.parametrize("config", [None, CONFIG], ids=["read", "resumed"])
+@pytest.mark.parametrize("version", ["2", "4"])
+def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
+    tmp_path: Path, version: str, config: dict | None
 ) -> None:
-    first = evaluation(0)
-    candidate, cost = first.candidate, first.candidate.cost
-    with closing(sqlite3.connect(tmp_path / "search.db")) as old, old:
-        old.executescript(SCHEMA_OF_0_1)
-        about = {"version": "2", "config": json.dumps(CONFIG)}
-        old.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-        row = (0, candidate.key, str(candidate.genome), 0, cost.params, cost.mult_adds)
-        row += (first.score.mse, first.score.psnr, first.score.seconds, None)
-        row += ('["crossover", "random"]', '["a", "b"]', None, 1)
-        old.execute(f"INSERT INTO evaluations VALUES ({', '.join('?' * len(row))})", row)
-
-    def tables() -> set[str]:
-        with closing(sqlite3.connect(tmp_path / "search.db")) as db:
-            return {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-
-    with Store(tmp_path / "search.db") as store:
-        assert store.evaluations() == [first]
-        assert store.rung_scores() == store.fresh_scores() == {}
-    assert "scores" not in tables()
-    rung = replace(evaluation(1), rung=1)
-    for _ in range(2):
-        with Store(tmp_path / "search.db", CONFIG) as store:
-            assert store.evaluations()[0] == first
-            assert store.rung(first.key) == 0
-            store.add(rung)
-            store.add_score(rung)
-    assert "scores" in tables()
-    with Store(tmp_path / "search.db") as store:
-        assert store.evaluations() == [first, rung]
-        assert store.rung_scores() == {(rung.key, 1): rung.score}
+    path = tmp_path / "search.db"
+    with Store(path, CONFIG) as store:
+        store.add(evaluation(0))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE about SET value = ? WHERE name = 'version'", (version,))
+    before = path.read_bytes()
+    says = rf"search\.db: .*format {version}, this version reads 3[^\n]*Give another run_dir$"
+    with pytest.raises(UserError, match=says):
+        Store(path, config)
+    assert path.read_bytes() == before
 
 
 def test_scores_of_rungs_and_fresh_scores_are_kept_apart(tmp_path: Path) -> None:

@@ -402,6 +402,14 @@ def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path) -
     assert rows(tmp_path)[:8] == before
 
 
+def test_a_search_in_another_format_is_refused(tmp_path: Path) -> None:
+    arguments = (*SYNTHETIC, "candidates=4", f"run_dir={tmp_path}")
+    succeeds(*arguments)
+    with sqlite3.connect(tmp_path / "search.db") as db:
+        db.execute("UPDATE about SET value = '2' WHERE name = 'version'")
+    assert "made by another version of falsr_nas (format 2" in refused(*arguments)
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     arguments = (*SYNTHETIC, f"run_dir={tmp_path}", "candidates=1000", "evaluator.seconds=0.05")
     process = subprocess.Popen(

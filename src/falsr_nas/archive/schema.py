@@ -1,4 +1,4 @@
-"""The tables of a search's store, and their change since an earlier version."""
+"""The tables of a search's store."""
 
 from __future__ import annotations
 
@@ -26,14 +26,6 @@ CREATE TABLE scores (
     PRIMARY KEY (key, rung, repeat)
 ) WITHOUT ROWID
 """
-
-FROM_VERSION_2 = (
-    "ALTER TABLE evaluations ADD COLUMN rung INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE evaluations ADD COLUMN steps INTEGER",
-    SCHEMA.rsplit(";", maxsplit=1)[-1],
-    f"UPDATE about SET value = '{SCHEMA_VERSION}' WHERE name = 'version'",
-)
-"""Statements that turn a file of version 2 into one of this version."""
 
 COLUMNS = (
     "number, key, genome, generation, params, mult_adds, mse, psnr, seconds, failure, operators,"

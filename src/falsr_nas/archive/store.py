@@ -25,14 +25,13 @@ from falsr_nas.archive.candidate import (
     Score,
 )
 from falsr_nas.archive.database import Database, DiskFullError, StoreError
-from falsr_nas.archive.schema import COLUMNS, FROM_VERSION_2, SCHEMA, SCHEMA_VERSION
+from falsr_nas.archive.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
 from falsr_nas.archive.serialization import (
     evaluation_of_row,
     failure_of_row,
     row_of_evaluation,
     score_of_row,
 )
-from falsr_nas.cli.renamed import with_current_names
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.plugins import missing, owner, plugins_of_settings, warn_of_changes
 from falsr_nas.latency.profile import LatencyProfile, parse_profile
@@ -67,7 +66,6 @@ class Store:
         on_full: Callable[[DiskFullError, int], None] | None = None,
     ) -> None:
         self.path = path
-        self._version = SCHEMA_VERSION
         # Rows are parsed once: a large search reads all of them many times.
         self._parsed: dict[int, Evaluation] = {}
         existed = path.exists()
@@ -96,8 +94,7 @@ class Store:
             return
         with self._db.content_errors_translated():
             about = dict(self._db.execute("SELECT name, value FROM about"))
-            self._version = int(about.get("version", 0))
-            if self._version not in (2, SCHEMA_VERSION):
+            if about.get("version") != str(SCHEMA_VERSION):
                 raise StoreError(
                     f"{self.path}: made by another version of falsr_nas (format"
                     f" {about.get('version')}, this version reads {SCHEMA_VERSION})."
@@ -114,11 +111,6 @@ class Store:
             )
         if config is None:
             self._check_plugins(plugins_of_settings(stored), stored.get("space.operators", ()))
-        if config is not None and self._version == 2:
-            with self._db.transaction():
-                for statement in FROM_VERSION_2:
-                    self._db.execute(statement)
-            self._version = SCHEMA_VERSION
 
     def _check_plugins(self, needed: dict[str, str], operators: Iterable[str]) -> None:
         """Check that those plug-ins are loaded without which the genomes cannot be read.
@@ -143,9 +135,9 @@ class Store:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings that identify the search, by dotted names of today."""
+        """The settings that identify the search, by dotted names."""
         with self._db.errors_translated(), self._db.content_errors_translated():
-            return with_current_names(dict(json.loads(self._about("config") or "")))
+            return dict(json.loads(self._about("config") or ""))
 
     @property
     def psnr_range(self) -> tuple[float, float] | None:
@@ -235,9 +227,8 @@ class Store:
             self._db.content_errors_translated(),
             _garbage_collection_off(),
         ):
-            columns = COLUMNS if self._version > 2 else COLUMNS.replace("rung, steps", "0, NULL")
             rows = self._db.execute(
-                f"SELECT {columns} FROM evaluations {where} ORDER BY number"
+                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY number"
             ).fetchall()
             # After the rows, so that their failures are complete while another process writes.
             failures = self._failures_by_number()
@@ -264,8 +255,6 @@ class Store:
 
         ``untold=True`` leaves out candidates whose evaluation the controller was told.
         """
-        if self._version == 2:
-            return {}
         told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
         with self._db.errors_translated(), self._db.content_errors_translated():
             rows = self._db.execute(
@@ -276,8 +265,6 @@ class Store:
 
     def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
         """Return the fresh scores by key of the candidate and repeat; None for failures."""
-        if self._version == 2:
-            return {}
         found: dict[str, dict[int, Score | None]] = defaultdict(dict)
         with self._db.errors_translated(), self._db.content_errors_translated():
             for key, repeat, *score in self._db.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.cli.renamed import NOW_LISTS, RENAMED
 from falsr_nas.core.errors import INTERRUPTED, USER_ERROR, UserError
 from falsr_nas.core.files import no_folder
 from falsr_nas.core.interruption import Interrupted, exit_quietly_on_signals, interruptible
@@ -138,31 +137,14 @@ def _named_plugins(arguments: Sequence[str]) -> list[str]:
 def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
     """Return the command line as Hydra's parser needs it.
 
-    Settings have today's names, free text is quoted except in a sweep, and ``-m`` comes first,
-    because the parser refuses an option between settings.
+    Free text is quoted except in a sweep, and ``-m`` comes first, because the parser refuses an
+    option between settings.
     """
-    arguments = arguments_of_today(typed)
-    multirun = [argument for argument in arguments if argument in MULTIRUN]
-    settings = [argument for argument in arguments if argument not in MULTIRUN]
+    multirun = [argument for argument in typed if argument in MULTIRUN]
+    settings = [argument for argument in typed if argument not in MULTIRUN]
     if multirun:
         return [*multirun, *settings]
     return [_quote(argument, free_text) for argument in settings]
-
-
-def arguments_of_today(arguments: Iterable[str]) -> list[str]:
-    """Replace settings of an earlier version by today's names, with a notice on standard error."""
-    return [_with_current_name(argument) for argument in arguments]
-
-
-def _with_current_name(argument: str) -> str:
-    match = re.fullmatch(r"([+~]*)([^=]+)(=.*)?", argument, re.DOTALL)
-    if match is None or (new := RENAMED.get(match[2])) is None:
-        return argument
-    print(f"{match[2]} is now called {new}", file=sys.stderr)
-    value = match[3] or ""
-    if match[2] in NOW_LISTS and value:  # in a sweep there are several values
-        value = "=" + ",".join(f"[{one}]" for one in value[1:].split(","))
-    return f"{match[1]}{new}{value}"
 
 
 def _print_help(name: str, schemas: Schemas) -> None:

@@ -94,9 +94,8 @@ class NSGA2(BaseController[S]):
         self.population = self.individuals([by_key[key] for key in state["population"]])
         assess(self.population)
         self.initial.unused = list(state["unused_cells"])
-        # Searches of version 0.1 have no shares: theirs do not change.
-        self.mutations.shares = dict(state.get("shares", self.mutations.shares))
-        self.mutations.success = dict(state.get("success", self.mutations.success))
+        self.mutations.shares = dict(state["shares"])
+        self.mutations.success = dict(state["success"])
 
     def _child(self) -> tuple[Genome, Origin]:
         """Make one child: tournament, crossover, mutation (paper, IV-C to IV-E)."""
