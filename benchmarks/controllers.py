@@ -59,7 +59,6 @@ from falsr_nas.controller.settings import (
     ReinforcedSettings,
     Sampler,
     ScreeningSettings,
-    Truncation,
 )
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range
@@ -92,12 +91,10 @@ COMPARED: dict[str, ControllerSettings] = {
     "nsga2": PAPER,
     "nsga2-attribute": ATTRIBUTE,
     "nsga2-adaptive": ADAPTIVE,
-    "nsga2-hypervolume": replace(PAPER, truncation=Truncation.hypervolume),
     "hybrid": HybridSettings(POPULATION),
     "screening": ScreeningSettings(POPULATION),
     "screening-80": ScreeningSettings(POPULATION, 80),
     "screening-plain": replace(PAPER, screening=20),
-    "screening-hypervolume": ScreeningSettings(POPULATION, truncation=Truncation.hypervolume),
     "reinforced": ReinforcedSettings(POPULATION),
     "reinforced-80": ReinforcedSettings(POPULATION, 80),
     "reinforced-untrained": ReinforcedSettings(POPULATION, policy=UNTRAINED),

@@ -1,19 +1,16 @@
 """Individuals of a population: constrained domination, rank and crowding distance.
 
-All is as in NSGA-II (Deb et al., 2002), with the truncation of SMS-EMOA (Beume et al., 2007) as a
-choice. Non-dominated sorting and crowding distance are DEAP's.
+All is as in NSGA-II (Deb et al., 2002). Non-dominated sorting and crowding distance are DEAP's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import moocore
 import numpy as np
 from deap import base, tools
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.settings import Truncation
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
 
@@ -64,37 +61,11 @@ class Individual:
         return self.rank, -self.fitness.crowding_dist
 
 
-def select(
-    population: list[Individual], size: int, truncation: Truncation = Truncation.crowding
-) -> list[Individual]:
-    """Select the ``size`` best by rank, then as the truncation says, and assess them."""
-    selection = {
-        Truncation.crowding: tools.selNSGA2,
-        Truncation.hypervolume: select_by_contribution,
-    }[truncation]
-    chosen: list[Individual] = selection(population, size)
+def select(population: list[Individual], size: int) -> list[Individual]:
+    """Select the ``size`` best by rank, then by crowding distance, and assess them."""
+    chosen: list[Individual] = tools.selNSGA2(population, size)
     assess(chosen)
     return chosen
-
-
-def select_by_contribution(population: list[Individual], size: int) -> list[Individual]:
-    """Select the ``size`` best by rank, then by contribution to the hypervolume (SMS-EMOA).
-
-    From the last front that does not fit, the individual of the smallest contribution is taken away
-    until it fits. Objectives are scaled to that front's range; the reference point is a tenth of it
-    beyond the worst values, so that the ends of the front contribute.
-    """
-    if len(population) <= size:
-        return [*population]
-    *whole, last = tools.sortNondominated(population, size)
-    chosen = [individual for front in whole for individual in front]
-    points = np.array([individual.fitness.values for individual in last])
-    span = np.ptp(points, axis=0)
-    unit = (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
-    kept = list(range(len(last)))
-    while len(chosen) + len(kept) > size:
-        del kept[int(np.argmin(moocore.hv_contributions(unit[kept], ref=1.1)))]
-    return [*chosen, *(last[i] for i in kept)]
 
 
 def assess(population: list[Individual]) -> None:

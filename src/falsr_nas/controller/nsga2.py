@@ -64,7 +64,7 @@ class NSGA2(BaseController[S]):
         pool = [*(one.evaluation for one in self.population), *(e for e in evaluations if e.score)]
         if self.screening is not None:
             pool = self.screening.best(pool, size)
-        self.population = select(self.individuals(pool), size, self.settings.truncation)
+        self.population = select(self.individuals(pool), size)
         kept = {one.evaluation.key for one in self.population}
         self.mutations.learn((e.candidate.origin.operators[-1], e.key in kept) for e in evaluations)
 

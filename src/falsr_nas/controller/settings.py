@@ -125,16 +125,6 @@ class Crossover(StrEnum):
     """One gene comes from the second parent: the formula of the paper (IV-D)."""
 
 
-class Truncation(StrEnum):
-    """Which networks of the last front that fits in part stay in the population."""
-
-    crowding = "crowding"
-    """Those with the largest crowding distance (NSGA-II; the paper)."""
-    hypervolume = "hypervolume"
-    """Those that are left when the one of the smallest contribution to the front's hypervolume is
-    taken away again and again (SMS-EMOA; our choice)."""
-
-
 @CONTROLLERS.register("nsga2", "falsr_nas.controller.nsga2:NSGA2")
 @dataclass(frozen=True)
 class NSGA2Settings(ControllerSettings):
@@ -149,7 +139,6 @@ class NSGA2Settings(ControllerSettings):
         exploration: the exploring mutations.
         adaptive: whether the shares of the mutations follow their success (our choice); see
             :mod:`falsr_nas.controller.operator_shares`.
-        truncation: which networks stay in the population.
     """
 
     initial: InitialSettings = field(default_factory=InitialSettings)
@@ -158,7 +147,6 @@ class NSGA2Settings(ControllerSettings):
     p_mutation: float = 0.5
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     adaptive: bool = False
-    truncation: Truncation = Truncation.crowding
 
     def __post_init__(self) -> None:
         super().__post_init__()
