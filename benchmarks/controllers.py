@@ -46,27 +46,29 @@ from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     CONTROLLERS,
-    AgingSettings,
     ConditionalPolicySettings,
-    Constraints,
     ControllerSettings,
     ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
-    OptunaSettings,
-    PymooSettings,
     RandomSettings,
     ReinforcedSettings,
-    Sampler,
     ScreeningSettings,
 )
+from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
+
+load_plugins(
+    Path(__file__).parents[1] / "plugins" / f"{name}.py"
+    for name in ("aging", "optuna_sampler", "pymoo_nsga2")
+)
 
 POPULATION = 64  # as in the paper
 MARKS = (256, 512, 1024, 2048)
@@ -79,15 +81,16 @@ SPACE = SearchSpace()
 PAPER = NSGA2Settings(POPULATION)
 ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
 ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
-TPE = OptunaSettings(POPULATION, sampler=Sampler.tpe)
+AGING, OPTUNA, PYMOO = (CONTROLLERS.schemas[name] for name in ("aging", "optuna", "pymoo"))
+TPE = OPTUNA(POPULATION, sampler="tpe")
 UNTRAINED = ConditionalPolicySettings(imagined=0, batch_size=10**9)
 
 COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(POPULATION),
-    "optuna": OptunaSettings(POPULATION),
+    "optuna": OPTUNA(POPULATION),
     "optuna-tpe": TPE,
-    "pymoo": PymooSettings(POPULATION),
-    "aging": AgingSettings(POPULATION),
+    "pymoo": PYMOO(POPULATION),
+    "aging": AGING(POPULATION),
     "nsga2": PAPER,
     "nsga2-attribute": ATTRIBUTE,
     "nsga2-adaptive": ADAPTIVE,
@@ -101,9 +104,9 @@ COMPARED: dict[str, ControllerSettings] = {
     "screening-hybrid": HybridSettings(
         POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True
     ),
-    "optuna-our-start": OptunaSettings(POPULATION),
+    "optuna-our-start": OPTUNA(POPULATION),
     "optuna-tpe-our-start": TPE,
-    "pymoo-our-start": PymooSettings(POPULATION),
+    "pymoo-our-start": PYMOO(POPULATION),
 }
 """Controllers by name; those named ``-our-start`` begin with the initial population of nsga2."""
 
@@ -146,20 +149,21 @@ class Race:
         self.name, self.seed = name, seed
         self.evaluator: SyntheticEvaluator | LandscapeEvaluator
         if landscape is None:
-            limits, scale = Constraints(), PSNR_RANGE
+            limits, measured = Constraints(), PSNR_RANGE
             self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
         else:
-            limits, scale = Constraints(max_mult_adds=MOST), psnr_range(landscape)
+            limits, measured = Constraints(max_mult_adds=MOST), psnr_range(landscape)
             self.evaluator = LandscapeEvaluator(LandscapeSettings(str(landscape)), seed)
-        self.scale = ObjectiveScale.of_space(SPACE, limits.max_mult_adds, scale)
-        controller = CONTROLLERS.build(COMPARED[name], SPACE, limits, np.random.default_rng(seed))
+        self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
+        rng = np.random.default_rng(seed)
+        controller = CONTROLLERS.build(COMPARED[name], self.problem, rng)
         assert isinstance(controller, BaseController)
         self.controller = controller
         self.told: list[Evaluation] = []
         self.seconds = 0.0
         if name.endswith("-our-start"):
             first = self.evaluated(
-                NSGA2(PAPER, SPACE, limits, np.random.default_rng(seed)).ask(POPULATION)
+                NSGA2(PAPER, self.problem, np.random.default_rng(seed)).ask(POPULATION)
             )
             controller.admission.restore(POPULATION, [one.key for one in first])
             controller.tell(first)
@@ -184,17 +188,17 @@ class Race:
         return [Evaluation(one, self.evaluator.evaluate(one)) for one in candidates]
 
     def row(self) -> Row:
-        front = pareto_front(self.told)
+        front = self.problem.front(self.told)
         denoised = None
         if self.controller.screening is not None:
             corrected = rescored(self.told, list(self.controller.screening.denoised(self.told)))
-            denoised = self.true(pareto_front(corrected))
+            denoised = self.true(self.problem.front(corrected))
         return Row(
             self.name,
             self.seed,
             len(self.told),
             self.true(front),
-            hypervolume(front, self.scale),
+            self.problem.hypervolume(front),
             denoised,
             round(self.seconds, 2),
         )
@@ -205,7 +209,7 @@ class Race:
             psnr = [self.evaluator.psnr(one.genome, one.cost) for one in candidates]
         else:
             psnr = [self.evaluator.psnr(one.genome) for one in candidates]
-        return hypervolume(rescored(front, psnr), self.scale)
+        return self.problem.hypervolume(rescored(front, psnr))
 
 
 def job(task: tuple[str, int, int], landscape: Path | None = None) -> list[Row]:

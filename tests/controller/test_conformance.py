@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -11,27 +12,26 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
     CONTROLLERS,
-    AgingSettings,
     ConditionalPolicySettings,
-    Constraints,
     ControllerSettings,
     Crossover,
     ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
-    OptunaSettings,
-    PymooSettings,
     RandomSettings,
     ReinforcedSettings,
-    Sampler,
     ScreeningSettings,
 )
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
+
+pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
 
 PAPER = SearchSpace()
 TINY = SearchSpace(
@@ -56,6 +56,14 @@ needs = {
     )
     for name in ("pymoo", "optuna")
 }
+MakeSettings = Callable[..., ControllerSettings]
+
+
+def of_plugin(name: str, **chosen: object) -> MakeSettings:
+    """What makes the settings of a plug-in's controller, once the plug-in is loaded."""
+    return lambda **others: CONTROLLERS.schemas[name](**chosen, **others)
+
+
 IMAGINED = ConditionalPolicySettings(imagined=512, batch_size=4)
 EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
@@ -72,20 +80,20 @@ EXACT = [
         id="reinforced-without-screening",
     ),
     pytest.param(partial(HybridSettings, screening=3), id="hybrid-screening"),
-    pytest.param(partial(PymooSettings, screening=3), id="pymoo-screening", marks=needs["pymoo"]),
-    pytest.param(AgingSettings, id="aging"),
-    pytest.param(partial(AgingSettings, screening=3), id="aging-screening"),
+    pytest.param(of_plugin("pymoo", screening=3), id="pymoo-screening", marks=needs["pymoo"]),
+    pytest.param(of_plugin("aging"), id="aging"),
+    pytest.param(of_plugin("aging", screening=3), id="aging-screening"),
     pytest.param(RandomSettings, id="random"),
-    pytest.param(PymooSettings, id="pymoo", marks=needs["pymoo"]),
+    pytest.param(of_plugin("pymoo"), id="pymoo", marks=needs["pymoo"]),
 ]
-INEXACT = [pytest.param(OptunaSettings, id="optuna", marks=needs["optuna"])]
+INEXACT = [pytest.param(of_plugin("optuna"), id="optuna", marks=needs["optuna"])]
 """The state of Optuna's generators cannot be saved, so a restored search draws differently."""
-TPE = pytest.param(partial(OptunaSettings, sampler=Sampler.tpe), id="tpe", marks=needs["optuna"])
+TPE = pytest.param(of_plugin("optuna", sampler="tpe"), id="tpe", marks=needs["optuna"])
 ALL = [*EXACT, *INEXACT, TPE]
 
 
 def made(
-    kind: type[ControllerSettings],
+    kind: MakeSettings,
     population_size: int = 8,
     seed: int = 0,
     space: SearchSpace = PAPER,
@@ -93,8 +101,7 @@ def made(
 ) -> Controller:
     return CONTROLLERS.build(
         kind(population_size=population_size),
-        space,
-        Constraints(**constraints),
+        Problem(space, constraints=Constraints(**constraints)),
         np.random.default_rng(seed),
     )
 
@@ -114,7 +121,7 @@ def evaluate(candidates: list[Candidate], failing: int = 0) -> list[Evaluation]:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_candidates_are_new_affordable_numbered_and_have_an_origin(
-    kind: type[ControllerSettings],
+    kind: MakeSettings,
 ) -> None:
     search, known = made(kind, max_mult_adds=60, min_psnr=29), set()
     for generation in range(8):
@@ -138,7 +145,7 @@ def test_candidates_are_new_affordable_numbered_and_have_an_origin(
 @pytest.mark.parametrize("limit", [None, 0.5])
 @pytest.mark.parametrize("space", [TINY, ENDS], ids=["one pair of ends", "several"])
 def test_a_tiny_space_is_exhausted(
-    kind: type[ControllerSettings], count: int, limit: float | None, space: SearchSpace
+    kind: MakeSettings, count: int, limit: float | None, space: SearchSpace
 ) -> None:
     wanted = {
         genome.key for genome in affordable_genomes(space, None if limit is None else limit * 1e9)
@@ -156,7 +163,7 @@ def test_a_tiny_space_is_exhausted(
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_search_continues_after_generations_of_failures(kind: type[ControllerSettings]) -> None:
+def test_a_search_continues_after_generations_of_failures(kind: MakeSettings) -> None:
     search, keys = made(kind), set()
     for _ in range(3):
         candidates = search.ask(8)
@@ -170,7 +177,7 @@ def test_a_search_continues_after_generations_of_failures(kind: type[ControllerS
 
 @pytest.mark.parametrize("kind", ALL)
 def test_the_seed_determines_the_candidates(
-    kind: type[ControllerSettings],
+    kind: MakeSettings,
 ) -> None:
     def keys(seed: int) -> list[str]:
         search, found = made(kind, seed=seed), []
@@ -185,7 +192,7 @@ def test_the_seed_determines_the_candidates(
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings]) -> None:
+def test_several_in_flight_are_told_in_any_order(kind: MakeSettings) -> None:
     rng, search = np.random.default_rng(5), made(kind)
     in_flight, keys = search.ask(3), []
     for _ in range(40):
@@ -200,7 +207,7 @@ def test_several_in_flight_are_told_in_any_order(kind: type[ControllerSettings])
 @pytest.mark.parametrize("in_flight", [0, 3])
 @pytest.mark.parametrize("space", [PAPER, WITH_ENDS], ids=["one pair of ends", "several"])
 def test_a_restored_controller_continues_as_the_saved_one(
-    kind: type[ControllerSettings], in_flight: int, space: SearchSpace
+    kind: MakeSettings, in_flight: int, space: SearchSpace
 ) -> None:
     saved, told = made(kind, space=space, max_mult_adds=80), []
     for _ in range(12):
@@ -223,7 +230,7 @@ def test_a_restored_controller_continues_as_the_saved_one(
 
 @pytest.mark.parametrize("kind", INEXACT)
 def test_a_controller_that_cannot_restore_exactly_still_knows_all_evaluations(
-    kind: type[ControllerSettings],
+    kind: MakeSettings,
 ) -> None:
     saved, told = made(kind), []
     for _ in range(5):
@@ -245,27 +252,21 @@ def test_a_controller_that_cannot_restore_exactly_still_knows_all_evaluations(
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_limits_that_no_network_meets_are_rejected(kind: type[ControllerSettings]) -> None:
+def test_limits_that_no_network_meets_are_rejected(kind: MakeSettings) -> None:
     with pytest.raises(UserError, match="the lightest network of this space needs"):
         made(kind, max_mult_adds=0.5)
 
 
-@pytest.mark.parametrize(
-    ("kind", "library"), [(PymooSettings, "pymoo"), (OptunaSettings, "optuna")]
-)
+@pytest.mark.parametrize("library", ["pymoo", "optuna"])
 def test_a_missing_library_is_reported_with_its_extra(
-    kind: type[ControllerSettings], library: str, monkeypatch: pytest.MonkeyPatch
+    library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
 
-    for name in [
-        name
-        for name in sys.modules
-        if name.split(".")[0] == library or name.startswith(f"falsr_nas.controller.{library}_")
-    ]:
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(
         UserError, match=rf"controller={library} .*pip install 'falsr-nas\[compare\]'"
     ):
-        made(kind)
+        made(of_plugin(library))

@@ -20,6 +20,8 @@ from falsr_nas.objectives.ranking import ranked, survivors
 from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
 
+pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
+
 SPACE = SearchSpace()
 PROFILE = made_profile(SPACE)
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=4), seed=3)
@@ -28,7 +30,7 @@ TIMED = objectives_of(
     {"objectives": ["psnr", "latency"], "constraints.max_latency_ms": LIMIT}, PROFILE
 )
 QUALITY = Objectives(())
-ALL = sorted(CONTROLLERS.schemas)
+ALL = sorted({*CONTROLLERS.schemas, "aging", "optuna", "pymoo"})
 EXACT = [name for name in ALL if name != "optuna"]  # whose generators' state cannot be saved
 
 

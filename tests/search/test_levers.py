@@ -19,10 +19,9 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.archive.weights import WeightsFolder
-from falsr_nas.controller.aging import AgingEvolution
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import AgingSettings, Constraints, Mode, NSGA2Settings
+from falsr_nas.controller.settings import CONTROLLERS, Constraints, Mode, NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import InheritanceSettings, RungSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
@@ -83,7 +82,8 @@ def nsga2(rng: np.random.Generator) -> Controller:
 
 
 def aging(rng: np.random.Generator) -> Controller:
-    return AgingEvolution(AgingSettings(population_size=8), SearchSpace(), CONSTRAINTS, rng)
+    settings = CONTROLLERS.schemas["aging"](population_size=8)
+    return CONTROLLERS.build(settings, SearchSpace(), CONSTRAINTS, rng)
 
 
 def search(
@@ -266,6 +266,7 @@ def test_without_waiting_about_as_many_go_on(tmp_path: Path) -> None:
     assert 10 <= reached[2] < reached[1]
 
 
+@pytest.mark.usefixtures("controllers_of_plugins")
 @pytest.mark.parametrize(("make", "parents"), [(nsga2, 8), (aging, 32)])
 @every_mode
 def test_children_begin_with_the_weights_of_their_first_parent(

@@ -1,12 +1,9 @@
 from .base import BaseController as BaseController
 from .controller import Controller as Controller
 from .settings import CONTROLLERS as CONTROLLERS
-from .settings import AgingSettings as AgingSettings
 from .settings import ControllerSettings as ControllerSettings
 from .settings import HybridSettings as HybridSettings
 from .settings import NSGA2Settings as NSGA2Settings
-from .settings import OptunaSettings as OptunaSettings
-from .settings import PymooSettings as PymooSettings
 from .settings import RandomSettings as RandomSettings
 from .settings import ReinforcedSettings as ReinforcedSettings
 from .settings import ScreeningSettings as ScreeningSettings

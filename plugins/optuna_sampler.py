@@ -1,28 +1,50 @@
-"""Optuna's NSGA-II and TPE samplers as a controller, for comparison."""
+"""Optuna's NSGA-II and TPE samplers: ``optuna``, a baseline to compare controllers with.
+
+    pip install 'falsr-nas[compare]'
+    python -m falsr_nas.search plugins=[plugins/optuna_sampler.py] controller=optuna \
+        controller.sampler=tpe
+
+Worker processes load this file, too, so Optuna is imported only where the controller runs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import Trial, TrialState, create_trial
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.base import BaseController
-from falsr_nas.controller.individual import violation
-from falsr_nas.controller.settings import Constraints, OptunaSettings, Sampler
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import (
+    CONTROLLERS,
+    ControllerSettings,
+    check_probability,
+)
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
 
 GENERATION = "NSGAIISampler:generation"
 """System attribute in which Optuna's sampler stores the generation of a trial."""
 
 
-class OptunaSampler(BaseController[OptunaSettings]):
+class Sampler(StrEnum):
+    """Optuna's sampler; from Python, its name as text will do."""
+
+    nsga2 = "nsga2"
+    tpe = "tpe"
+    """Tree-structured Parzen estimator, for several objectives; each attribute of a cell is a
+    parameter."""
+
+
+class OptunaSampler(BaseController["OptunaSettings"]):
     """Runs an Optuna study whose parameters are the cells, links and ends.
 
     For NSGA-II parameters are integers because Optuna is slow with long lists of categories. Their
@@ -37,15 +59,14 @@ class OptunaSampler(BaseController[OptunaSettings]):
     """
 
     def __init__(
-        self,
-        settings: OptunaSettings,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
+        self, settings: OptunaSettings, problem: Problem, rng: np.random.Generator
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        super().__init__(settings, space, constraints, rng, objectives)
+        from optuna import logging
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        logging.set_verbosity(logging.WARNING)
+        super().__init__(settings, problem, rng)
+        space = problem.space
         choices = (
             space.operators,
             space.channels,
@@ -54,15 +75,16 @@ class OptunaSampler(BaseController[OptunaSettings]):
             space.residuals,
         )
         self._sizes = tuple(len(one) for one in choices)  # space.cells is their product
-        if settings.sampler is Sampler.tpe:
-            cell, distribution = self._sizes, _category
-        else:
-            cell, distribution = (len(space.cells),), _integer
+        tpe = settings.sampler == Sampler.tpe
+        cell = self._sizes if tpe else (len(space.cells),)
         self._parts = len(cell)  # parameters of a cell
         sizes = {f"cell{i}.{a}": size for i in range(space.n) for a, size in enumerate(cell)}
         sizes |= {f"link{i}": 2 for i in range(space.bits)}
         sizes |= {f"ends{i}": len(space.ends) for i in range(space.end_genes)}
-        self._genes = {name: distribution(size) for name, size in sizes.items()}
+        self._genes: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(range(size)) if tpe else IntDistribution(0, size - 1)
+            for name, size in sizes.items()
+        }
         self._trials: dict[str, Trial] = {}  # by key: candidates that are being evaluated
         self._drawn: dict[str, Trial] = {}  # by key: draws for the next candidate
         self._study = self._new_study()
@@ -75,7 +97,7 @@ class OptunaSampler(BaseController[OptunaSettings]):
             admitted = super().ask(1)
             trial = self._drawn.pop(admitted[0].key, None) if admitted else None
             for rejected in self._drawn.values():
-                self._study.tell(rejected, state=TrialState.FAIL)
+                self._fail(rejected)
             if not admitted:
                 break
             candidates += admitted
@@ -90,10 +112,11 @@ class OptunaSampler(BaseController[OptunaSettings]):
             if trial is None:
                 self._add(evaluation)
             elif evaluation.score is None:
-                self._study.tell(trial, state=TrialState.FAIL)
+                self._fail(trial)
             else:
-                trial.set_constraint("psnr", violation(evaluation, self.constraints))
-                self._study.tell(trial, self.objectives.point(evaluation))
+                point = self.problem.point(evaluation)  # negative PSNR first
+                trial.set_constraint("psnr", self.problem.violation(-point[0]))
+                self._study.tell(trial, point)
 
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
@@ -111,20 +134,29 @@ class OptunaSampler(BaseController[OptunaSettings]):
         values = [trial.params[name] for name in self._genes]
         genome = self._decode(values)
         if genome.key in self._drawn:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._fail(trial)
         else:
             self._drawn[genome.key] = trial
         return genome, Origin(("optuna",))
 
+    def _fail(self, trial: Trial) -> None:
+        """Tell the study that a draw gets no score."""
+        from optuna.trial import TrialState
+
+        self._study.tell(trial, state=TrialState.FAIL)
+
     def _add(self, evaluation: Evaluation) -> None:
         """Add an evaluation to the study as if its sampler had proposed the candidate."""
+        from optuna.trial import create_trial
+
         if evaluation.score is None:
             return
+        point = self.problem.point(evaluation)
         trial = create_trial(
             params=dict(zip(self._genes, self._encode(evaluation.candidate.genome), strict=True)),
             distributions=dict(self._genes),
-            values=self.objectives.point(evaluation),
-            constraints={"psnr": violation(evaluation, self.constraints)},
+            values=point,
+            constraints={"psnr": self.problem.violation(-point[0])},
             system_attrs={GENERATION: evaluation.candidate.generation},
         )
         self._study.add_trial(trial)
@@ -144,28 +176,42 @@ class OptunaSampler(BaseController[OptunaSettings]):
             cells = tuple(np.column_stack(np.unravel_index(cells, self._sizes)).ravel().tolist())
         return [*cells, *bits, *ends]
 
-    def _new_study(self) -> optuna.Study:
+    def _new_study(self) -> Study:
+        from optuna import create_study
+        from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+
         settings, seed = self.settings, int(self.rng.integers(2**32))
-        sampler: optuna.samplers.BaseSampler
-        if settings.sampler is Sampler.tpe:
-            sampler = optuna.samplers.TPESampler(
-                n_startup_trials=settings.population_size, seed=seed
-            )
+        sampler: BaseSampler
+        if settings.sampler == Sampler.tpe:
+            sampler = TPESampler(n_startup_trials=settings.population_size, seed=seed)
         else:
-            sampler = optuna.samplers.NSGAIISampler(
+            sampler = NSGAIISampler(
                 population_size=settings.population_size,
                 mutation_prob=settings.p_mutation,
                 crossover_prob=settings.p_crossover,
                 seed=seed,
             )
-        return optuna.create_study(
-            directions=["minimize"] * len(self.objectives.chosen), sampler=sampler
-        )
+        return create_study(directions=["minimize"] * len(self.problem.objectives), sampler=sampler)
 
 
-def _integer(size: int) -> BaseDistribution:
-    return IntDistribution(0, size - 1)
+@CONTROLLERS.register("optuna", OptunaSampler, extra="compare")
+@dataclass(frozen=True)
+class OptunaSettings(ControllerSettings):
+    """Settings of ``controller=optuna``; its NSGA-II has Optuna's own crossover and mutation.
 
+    Attributes:
+        sampler: which sampler.
+        p_crossover: probability of crossover, of ``nsga2`` (Optuna's default).
+        p_mutation: probability that a gene is redrawn, of ``nsga2``; None for one gene on average,
+            Optuna's default.
+    """
 
-def _category(size: int) -> BaseDistribution:
-    return CategoricalDistribution(range(size))
+    sampler: Sampler = Sampler.nsga2
+    p_crossover: float = 0.9
+    p_mutation: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_crossover", self.p_crossover)
+        if self.p_mutation is not None:
+            check_probability("controller.p_mutation", self.p_mutation)

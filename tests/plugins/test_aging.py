@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.aging import AgingEvolution
-from falsr_nas.controller.settings import AgingSettings, Constraints
+from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.objectives.problem import Problem
 
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=1)
+pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
 
 
 def test_a_generation_replaces_the_oldest_generation_only() -> None:
-    settings = AgingSettings(population_size=8, generations=3)
-    search = AgingEvolution(settings, SearchSpace(), Constraints(), np.random.default_rng(0))
+    settings = CONTROLLERS.schemas["aging"](population_size=8, generations=3)
+    search = CONTROLLERS.build(settings, Problem(), np.random.default_rng(0))
     told: list[Evaluation] = []
     for generation in range(5):
         new = [Evaluation(one, EVALUATOR.evaluate(one)) for one in search.ask(8)]
@@ -30,4 +30,4 @@ def test_a_generation_replaces_the_oldest_generation_only() -> None:
 
 def test_a_queue_without_a_generation_is_rejected() -> None:
     with pytest.raises(UserError, match=r"controller.generations is 0"):
-        AgingSettings(generations=0)
+        CONTROLLERS.schemas["aging"](generations=0)

@@ -1,9 +1,16 @@
-"""Regularised evolution (Real et al., 2019) for several objectives."""
+"""Regularised evolution for several objectives: ``aging``, a baseline to compare controllers with.
+
+Of Real et al., "Regularized Evolution for Image Classifier Architecture Search" (2019): the oldest
+network is removed, not the worst.
+
+    python -m falsr_nas.search plugins=[plugins/aging.py] controller=aging
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,13 +21,18 @@ from falsr_nas.controller.individual import Individual, assess, tournament
 from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import exploration
 from falsr_nas.controller.operator_shares import OperatorShares
-from falsr_nas.controller.settings import AgingSettings, Constraints
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import (
+    CONTROLLERS,
+    ControllerSettings,
+    ExplorationSettings,
+    InitialSettings,
+)
+from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
 
 
-class AgingEvolution(BaseController[AgingSettings]):
+class AgingEvolution(BaseController["AgingSettings"]):
     """Regularised evolution: tournament selection from a queue, and mutation.
 
     The parent is the best of a sample of the queue. Its child is appended and the oldest network is
@@ -30,17 +42,11 @@ class AgingEvolution(BaseController[AgingSettings]):
     distance (our choice; the original has one objective).
     """
 
-    def __init__(
-        self,
-        settings: AgingSettings,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
-        super().__init__(settings, space, constraints, rng, objectives)
-        self.initial = InitialDesign(settings.initial, space, rng)
-        self.mutations = OperatorShares(exploration(settings.exploration, space), adaptive=False)
+    def __init__(self, settings: AgingSettings, problem: Problem, rng: np.random.Generator) -> None:
+        super().__init__(settings, problem, rng)
+        self.initial = InitialDesign(settings.initial, problem.space, rng)
+        mutations = exploration(settings.exploration, problem.space)
+        self.mutations = OperatorShares(mutations, adaptive=False)
         length = settings.population_size * settings.generations
         self.queue: deque[Individual] = deque(maxlen=length)
 
@@ -86,3 +92,31 @@ class AgingEvolution(BaseController[AgingSettings]):
         self.queue.clear()
         self.learn([by_key[key] for key in state["queue"]])
         self.initial.unused = list(state["unused_cells"])
+
+
+@CONTROLLERS.register("aging", AgingEvolution)
+@dataclass(frozen=True)
+class AgingSettings(ControllerSettings):
+    """Settings of ``controller=aging``.
+
+    Attributes:
+        generations: generations of candidates in the queue, >= 1 (our choice; the original adds one
+            child at a time).
+        sample: tournament size, >= 1: the number of networks of which the best becomes the parent
+            (our choice).
+        initial: links of the initial population, as in the paper (IV-B).
+        exploration: the mutations; by default random mutation alone, as in the original.
+    """
+
+    generations: int = 4
+    sample: int = 16
+    initial: InitialSettings = field(default_factory=InitialSettings)
+    exploration: ExplorationSettings = field(
+        default_factory=lambda: ExplorationSettings(p_random=1.0, p_flops=1.0)
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("generations", "sample"):
+            if (count := getattr(self, name)) < 1:
+                raise UserError(f"controller.{name} is {count}: it must be at least 1")

@@ -1,36 +1,36 @@
-"""pymoo's NSGA-II as a controller, for comparison."""
+"""pymoo's NSGA-II: ``pymoo``, a baseline to compare controllers with.
+
+    pip install 'falsr-nas[compare]'
+    python -m falsr_nas.search plugins=[plugins/pymoo_nsga2.py] controller=pymoo
+
+Worker processes load this file, too, so pymoo is imported only where the controller runs.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooAlgorithm  # noqa: N811
-from pymoo.algorithms.moo.nsga2 import binary_tournament
-from pymoo.core.mixed import (
-    MixedVariableDuplicateElimination,
-    MixedVariableMating,
-    MixedVariableSampling,
-)
-from pymoo.core.population import Population
-from pymoo.core.problem import Problem
-from pymoo.core.termination import NoTermination
-from pymoo.core.variable import Binary, Choice
-from pymoo.operators.crossover.ux import UX
-from pymoo.operators.selection.tournament import TournamentSelection
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.base import BaseController
-from falsr_nas.controller.individual import violation
-from falsr_nas.controller.settings import Constraints, PymooSettings
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.controller.settings import (
+    CONTROLLERS,
+    ControllerSettings,
+    check_probability,
+)
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.population import Population
 
 
-class PymooNSGA2(BaseController[PymooSettings]):
+class PymooNSGA2(BaseController["PymooSettings"]):
     """Runs pymoo's NSGA-II on a mixed-variable problem: cells and ends are choices, links bits.
 
     Proposals that repeat a network or exceed a limit are skipped. Scored evaluations
@@ -38,22 +38,19 @@ class PymooNSGA2(BaseController[PymooSettings]):
     and the random generator are saved, so a restored search continues exactly.
     """
 
-    def __init__(
-        self,
-        settings: PymooSettings,
-        space: SearchSpace,
-        constraints: Constraints,
-        rng: np.random.Generator,
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
-        super().__init__(settings, space, constraints, rng, objectives)
+    def __init__(self, settings: PymooSettings, problem: Problem, rng: np.random.Generator) -> None:
+        from pymoo.core.problem import Problem
+        from pymoo.core.variable import Binary, Choice
+
+        super().__init__(settings, problem, rng)
+        space = problem.space
         cells = {f"cell{i}": Choice(options=list(range(len(space.cells)))) for i in range(space.n)}
         links = {f"link{i}": Binary() for i in range(space.bits)}
         choices = list(range(len(space.ends)))
         ends = {f"ends{i}": Choice(options=choices) for i in range(space.end_genes)}
         genes = cells | links | ends
         self._genes = list(genes)
-        self._problem = Problem(vars=genes, n_obj=len(objectives.chosen), n_ieq_constr=1)
+        self._problem = Problem(vars=genes, n_obj=len(problem.objectives), n_ieq_constr=1)
         self._proposals: deque[dict[str, Any]] = deque()
         self._algorithm = self._new_algorithm()
 
@@ -97,11 +94,15 @@ class PymooNSGA2(BaseController[PymooSettings]):
         return self.space.decode(cells, bits, ends), Origin(("pymoo",))
 
     def _population(self, evaluations: Sequence[Evaluation]) -> Population:
+        from pymoo.core.population import Population
+
         genomes = [self.space.encode(evaluation.candidate.genome) for evaluation in evaluations]
+        # The first number of each is the negative PSNR.
+        points = [self.problem.point(evaluation) for evaluation in evaluations]
         population = Population.new(
             X=[self._parameters((*cells, *bits, *ends)) for cells, bits, ends in genomes],
-            F=np.array([self.objectives.point(evaluation) for evaluation in evaluations]),
-            G=np.array([[violation(evaluation, self.constraints)] for evaluation in evaluations]),
+            F=np.array(points),
+            G=np.array([[self.problem.violation(-point[0])] for point in points]),
         )
         population.set("key", [evaluation.key for evaluation in evaluations])
         return population
@@ -112,14 +113,25 @@ class PymooNSGA2(BaseController[PymooSettings]):
             for name, value in zip(self._genes, row, strict=True)
         }
 
-    def _new_algorithm(self) -> PymooAlgorithm:
+    def _new_algorithm(self) -> NSGA2:
+        from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
+        from pymoo.core.mixed import (
+            MixedVariableDuplicateElimination,
+            MixedVariableMating,
+            MixedVariableSampling,
+        )
+        from pymoo.core.termination import NoTermination
+        from pymoo.core.variable import Binary, Choice
+        from pymoo.operators.crossover.ux import UX
+        from pymoo.operators.selection.tournament import TournamentSelection
+
         same = MixedVariableDuplicateElimination()
         mating = MixedVariableMating(
             selection=TournamentSelection(func_comp=binary_tournament),
             crossover={kind: UX(prob=self.settings.p_crossover) for kind in (Choice, Binary)},
             eliminate_duplicates=same,
         )
-        algorithm = PymooAlgorithm(
+        algorithm = NSGA2(
             pop_size=self.settings.population_size,
             sampling=MixedVariableSampling(),
             mating=mating,
@@ -128,3 +140,19 @@ class PymooNSGA2(BaseController[PymooSettings]):
         algorithm.setup(self._problem, termination=NoTermination())
         algorithm.random_state = self.rng
         return algorithm
+
+
+@CONTROLLERS.register("pymoo", PymooNSGA2, extra="compare")
+@dataclass(frozen=True)
+class PymooSettings(ControllerSettings):
+    """Settings of ``controller=pymoo``, with pymoo's own crossover and mutation.
+
+    Attributes:
+        p_crossover: probability of crossover (pymoo's default).
+    """
+
+    p_crossover: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("controller.p_crossover", self.p_crossover)
