@@ -177,5 +177,5 @@ def test_a_training_starts_with_the_body_of_an_x2_model(tmp_path: Path) -> None:
     for name, weight in network.state_dict().items():
         if name.startswith(("stem.", "cells.")):
             torch.testing.assert_close(weight, trained.state_dict()[name], rtol=0, atol=1e-6)
-    with pytest.raises(UserError, match="has not the stem and the cells of"):
+    with pytest.raises(UserError, match="has a different stem or cells than"):
         started(f"{body} paper_x4 |")

@@ -1,4 +1,4 @@
-"""What a search knows: candidates and their scores, objectives, the store, selection."""
+"""What a search knows: candidates, their scores and weights, and the store."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
 """Storage of a search: one SQLite file that stays consistent if the process is killed.
 
 Evaluations and failed attempts are written immediately. The state of the controller is written in
-one transaction with the mark that the controller was told these evaluations. So at any time the
-file holds a state and all evaluations that finished after it.
+one transaction with the mark that the controller was told these evaluations. At any time the
+file therefore holds a state and all evaluations that finished after it.
 """
 
 from __future__ import annotations

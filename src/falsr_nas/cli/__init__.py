@@ -1,1 +1,1 @@
-"""What the commands share: Hydra configuration, errors, interruption, the lock of a run folder."""
+"""What the commands share: configuration by Hydra, errors as one line, the console."""

@@ -111,7 +111,7 @@ class Admission:
     def pool(self, count: int, draw: Callable[[], tuple[Genome, Origin]]) -> list[Drawn]:
         """Return up to ``count`` different draws that can be admitted, without admitting them.
 
-        It ends after ATTEMPTS draws in a row of which none can be, or is another one.
+        It gives up after ATTEMPTS draws in a row that are not admissible or not new.
         """
         found: dict[str, Drawn] = {}
         misses = 0

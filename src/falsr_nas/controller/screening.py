@@ -1,14 +1,14 @@
-"""Screening: of many drawn networks, evaluate those that a surrogate expects the most of.
+"""Screening: generate many networks and train those that a surrogate expects the most of.
 
-A controller draws several children for each that is evaluated. The surrogate
+A controller generates several children per child that is trained. The surrogate
 (:mod:`falsr_nas.surrogate.gaussian_process`), refitted after each generation, predicts their PSNR.
-They are picked one after another by the expected gain of hypervolume over the front of all scores
-without noise and of those picked before. What the scores of those picked will tell of others is
-taken into account, which keeps a batch diverse.
+Children are picked one after another by the expected gain of hypervolume over a front: that of all
+scores, corrected for noise, and of the children picked before. Each pick takes into account what
+the scores of the earlier ones will say about it, which keeps a batch diverse.
 
-What it predicts is compared with the scores that follow. Where its rank correlation with them is
-below that of a prediction from costs alone, by more than chance explains, children are not screened
-until it is no longer.
+The predictions are compared with the scores that follow. Where their rank correlation with the
+scores is below that of a prediction from costs alone, by more than chance explains, children are
+not screened until it has recovered.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ class ControllerSettings(Settings, group="controller"):
 
     Attributes:
         population_size: number of candidates per generation, >= 2. The paper's is 64 (VI).
-        screening: networks drawn for each that is evaluated, >= 1; 1 evaluates all. A surrogate
-            picks among them, see :mod:`falsr_nas.controller.screening`.
+        screening: how many networks to generate per network trained, >= 1; a surrogate keeps the
+            best, see :mod:`falsr_nas.controller.screening`. 1 trains every network.
     """
 
     population_size: int = 16
@@ -101,8 +101,8 @@ class ControllerSettings(Settings, group="controller"):
     def __post_init__(self) -> None:
         if self.screening < 1:
             raise UserError(
-                f"controller.screening is {self.screening}: give 1 to evaluate every network that"
-                " is drawn, or how many are drawn for each that is evaluated"
+                f"controller.screening is {self.screening}: give how many networks to"
+                " generate per network trained, or 1 to train every network"
             )
         if self.population_size < 2:
             raise UserError(

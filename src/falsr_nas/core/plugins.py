@@ -270,7 +270,7 @@ def _load(plugin: Plugin) -> None:
         if before.plugin.sha256 == plugin.sha256:
             return
         if plugin.source is None:
-            raise UserError(f"the plug-in {plugin.name} was replaced: start Python anew")
+            raise UserError(f"the plug-in {plugin.name} was replaced: restart Python")
         unload(plugin.name)
     one = _Loaded(plugin)
     _loading.append(one)

@@ -1,10 +1,10 @@
 """A landscape of real trainings: a surrogate fitted to scores in a file, with their noise.
 
 A search with it takes seconds and needs no images, as with NAS-Bench-301 (Zela et al., 2022). The
-file is a CSV with a header and one row per training; ``experiments/landscape`` makes it. Of its
-columns, ``genome`` (as in ``pareto.csv``) and ``psnr`` (dB) are read, and ``seed`` where there is
-one. Genomes that were trained with several seeds tell the noise best, and what the patches of a
-seed give to all networks, which is subtracted.
+file is a CSV with a header and one row per training; ``experiments/landscape`` makes it. The
+columns ``genome`` (as in ``pareto.csv``) and ``psnr`` (dB) are read, and ``seed`` if it is there.
+Genomes that were trained with several seeds help most to estimate the noise and the offset that the
+patches of a seed add to all scores, which is subtracted.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class IncompleteTrainingSettings(EvaluatorSettings):
         """Return the PSNR of bilinear interpolation on the validation images, and 4 dB more.
 
         4 dB is our choice: the published FALSR-A is 2.6 (B100) to 4.3 dB (Set5) above bicubic
-        interpolation (README), which is about 1 dB above bilinear.
+        interpolation (docs/evaluate.md), which is about 1 dB above bilinear.
 
         Raises:
             DataError: images are missing or cannot be used.

@@ -22,8 +22,8 @@ The terms of the formula in dB, for a genome of n cells:
 - *training*: 3 (exp(-3) - exp(-3 s)), s the optimiser steps behind the weights as a share of a
   whole training's: 0 after a whole training, negative after a shorter one.
 
-The weights that it returns are a single tensor with the number of steps, which is where it reads
-them.
+The weights that an evaluation returns are a single tensor with the number of steps, from which the
+next evaluation reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Upscaling of planes and photographs: tiling, colour conversion, image files."""
+"""Upscaling of planes: tiling, colour conversion, memory, threads."""
 
 import lazy_loader
 

@@ -181,7 +181,7 @@ def parse_profile(text: str, name: str) -> LatencyProfile:
     Raises:
         UserError: it is no profile of this version.
     """
-    again = "make it anew with `python -m falsr_nas.profile`"
+    again = "measure it again with `python -m falsr_nas.profile`"
     try:
         content = json.loads(text)
         if not isinstance(content, dict) or "format" not in content:

@@ -2,9 +2,9 @@
 
 Weights are signed, one scale per channel; activations are unsigned, one scale per tensor, from the
 smallest and largest value on the calibration images. Super-resolution is more sensitive than
-classification, because its output is the image itself: quantising all of FALSR-B loses 0.5 dB. So
-nodes stay in float32, those that lose most first, until the loss on the calibration images is
-small.
+classification, because its output is the image itself: quantising all of FALSR-B loses 0.5 dB.
+Nodes are therefore kept in float32, the most sensitive ones first, until the loss on the
+calibration images is small.
 
 Colour conversion and the interpolation of chroma stay in float32. Pixel shuffles are moved in 8
 bits by onnxruntime 1.21 and later.

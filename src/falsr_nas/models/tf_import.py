@@ -1,9 +1,9 @@
 """Import of FALSR's TensorFlow graphs: from a frozen GraphDef (``.pb``) to a :class:`Network`.
 
 The genome is read from the graph: names of nodes hold the cells
-(``.../cell3/conv_f64_k3_b4_isskip_b0/kernel``), and ConcatV2 nodes the connections. Names only tell
-where to look. Every layer is then followed along its inputs, and a graph that computes anything
-else than the network of its genome is refused.
+(``.../cell3/conv_f64_k3_b4_isskip_b0/kernel``), and ConcatV2 nodes the connections. Names only say
+where to look: every layer is then followed along its inputs, and a graph that computes anything
+other than the network of its genome is refused.
 """
 
 from __future__ import annotations

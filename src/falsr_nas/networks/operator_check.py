@@ -1,4 +1,4 @@
-"""Whether the modules of operators are what the operators declare; for those of plug-ins."""
+"""Checks that the modules of plug-in operators are what the operators declare."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Fresh scores of the front: the mean of new trainings in place of the score that was selected.
 
 The best of many noisy scores are too good on average, because luck is selected, too (the winner's
-curse). So the members of the front are trained again with fresh seeds, and the mean of these scores
-alone, without the one that brought them there, takes its place in reports and in the selection for
-full training. What the controller was told is not changed.
+curse). The members of the front are therefore trained again with fresh seeds. In reports and in the
+selection for full training, the mean of these scores replaces the score by which they were
+selected. What the controller was told does not change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Measures the profile of this device: layers, whole networks, and the model that joins them.
+"""Measures the profile of this device: layers, whole networks, and the model that combines them.
 
 The time of a network is not the sum of its layers' times: runtimes join layers, change the layout
-of memory between them, and small layers find their input in the cache. So the coefficients of a
-:class:`~falsr_nas.latency.profile.LatencyProfile` are fitted to whole networks that were measured
-in the same minutes, and its error is that on other networks.
+of memory between them, and small layers find their input in the cache. The coefficients of a
+:class:`~falsr_nas.latency.profile.LatencyProfile` are therefore fitted to whole networks, measured
+in the same minutes. The error of the profile is measured on other networks.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Which candidates are trained on after a rung: successive halving for several objectives.
+"""Which candidates continue their training after a rung: successive halving for several objectives.
 
 Successive halving (Karnin et al., 2013; Jamieson and Talwalkar, 2016) trains all candidates a
-little, the better ones on, and the best of these to the end. Better is what NSGA-II prefers: by
-rank under constrained domination, then by crowding distance.
+little, continues with the better ones, and trains the best of these to the end. Candidates are
+ordered as in NSGA-II: by rank under constrained domination, then by crowding distance.
 
-The score of a lower rung is a lower bound of what the candidate would reach with more training. So
-candidates that were stopped are judged pessimistically beside those that were trained on, in the
-population as well as on the front. That is what makes stopping safe for the latter.
+The score of a lower rung is a lower bound of what the candidate would reach with more training.
+Stopped candidates are therefore judged pessimistically beside those that were trained longer, in
+the population as well as on the front, and cannot displace the latter by a score that is too high.
 """
 
 from __future__ import annotations

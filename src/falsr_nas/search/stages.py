@@ -22,7 +22,7 @@ class Stages:
 
     Args:
         store: the store of the search.
-        folder: folder of the weights; None where no lever needs any.
+        folder: folder of the weights; None where no setting needs any.
         epochs: epochs of a whole training.
         rungs: when candidates are compared and stopped.
         inheritance: whether children begin with the weights of their parents.

@@ -129,7 +129,7 @@ class WandbTracker(_WandbRun):
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         """Log the metrics of a generation, with its number as the step.
 
-        So the steps of a resumed run continue those before it.
+        The steps of a resumed run then continue those before it.
         """
         metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
         present = {

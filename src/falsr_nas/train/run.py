@@ -322,7 +322,7 @@ def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
     """Return the weights of stem and cells of a model, for a network of the same stem and cells.
 
     Raises:
-        UserError: the model cannot be read, or its stem or its cells are others.
+        UserError: the model cannot be read, or has a different stem or cells.
     """
     from falsr_nas.models.model_file import load_model
     from falsr_nas.networks.network import BilinearResidual, Network, body_weights
@@ -331,7 +331,7 @@ def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
     if isinstance(network, BilinearResidual):
         network = network.network
     if not isinstance(network, Network) or not network.genome.has_body_of(genome):
-        raise UserError(f"start_from: {path} has not the stem and the cells of {genome}")
+        raise UserError(f"start_from: {path} has a different stem or cells than {genome}")
     return body_weights(network)
 
 

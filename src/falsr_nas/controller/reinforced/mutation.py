@@ -10,12 +10,12 @@ mult-adds and parameters, not that on latency.
 The policy learns from two sources:
 
 - *imagined children*: after each generation, the surrogate predicts the gains of thousands of
-  children that the policy draws from the population. All evaluations teach the surrogate, whatever
-  operator made the candidates, and by it the policy.
-- *real scores* of its own draws. The policy has changed since, so they count by importance weights,
-  the ratio of a draw's probability now to that at the time, clipped. The probability with which
-  other operators draw a network is not known, so that weights of their candidates would be wrong;
-  they count only in what is usual at equal cost, and by the surrogate.
+  children that the policy draws from the population. The surrogate is fitted to all evaluations,
+  whatever mutation made the candidates, and so they all teach the policy.
+- *real scores* of its own draws. The policy has changed since, so each score is multiplied by a
+  clipped importance weight, the ratio of the draw's probability now to that at the time. Candidates
+  of other mutations have no such weight, because the probability of drawing them is not known; they
+  are used only for the PSNR that is usual at equal cost, and by the surrogate.
 """
 
 from __future__ import annotations

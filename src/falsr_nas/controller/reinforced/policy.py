@@ -2,8 +2,8 @@
 
 The paper's policy (:mod:`falsr_nas.controller.policy`) has one distribution of whole cells for each
 place. This one is a distribution of children given their parent. At the start each gene is kept
-with a high probability, so that about one attribute and one link change; learning tells which ones
-should change, and to what.
+with a high probability, so that about one attribute and one link change; the policy learns which
+ones should change, and to what.
 """
 
 from __future__ import annotations
