@@ -53,14 +53,14 @@ SMALLER = {
 }
 
 DRIVER = """
-import importlib, json, sys, traceback
+import importlib.util, json, sys, traceback
 for line in sys.stdin:
     module, *arguments = json.loads(line)
     sys.argv = [module, *arguments]
     sys.orig_argv = ["python", "-m", module, *arguments]
     try:
-        name = module + ".__main__" if module == "falsr_nas.report" else module
-        importlib.import_module(name).main()
+        is_package = importlib.util.find_spec(module).submodule_search_locations is not None
+        importlib.import_module(module + ".__main__" if is_package else module).main()
         code = 0
     except SystemExit as stop:
         code = stop.code or 0
