@@ -17,7 +17,7 @@ from scipy.stats import kendalltau
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.objectives.front import pareto_front, scored
-from falsr_nas.space.genome import Cell
+from falsr_nas.space.cell import Cell
 
 TRAITS: dict[str, Callable[[Cell], Hashable]] = {
     "operator": lambda cell: cell.operator.name,

@@ -20,7 +20,8 @@ from falsr_nas.controller.mutation import (
 from falsr_nas.controller.operator_shares import LEAST, OperatorShares
 from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
 from falsr_nas.core.errors import UserError
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.cell import Cell
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 PAPER = SearchSpace()

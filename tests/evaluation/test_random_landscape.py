@@ -8,8 +8,9 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import genome_cost
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 SPACE = SearchSpace()

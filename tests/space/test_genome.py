@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.space.cell import Cell, Operator
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.errors import GenomeError
-from falsr_nas.space.genome import Cell, Genome, Operator
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
 operators = st.sampled_from(["conv", "groupConG2", "groupConG4", "invertBotConE2"]).map(

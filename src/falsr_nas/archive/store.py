@@ -35,8 +35,8 @@ from falsr_nas.archive.serialization import (
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.plugins import missing, owner, plugins_of_settings, warn_of_changes
 from falsr_nas.latency.profile import LatencyProfile, parse_profile
+from falsr_nas.space.cell import Operator
 from falsr_nas.space.errors import GenomeError
-from falsr_nas.space.genome import Operator
 from falsr_nas.space.operators import GROUP
 
 _FAILURE_COLUMNS = "kind, message, traceback, place"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from falsr_nas.controller.settings import InitialSettings
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.cell import Cell
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from falsr_nas.controller.settings import ExplorationSettings
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import cell_mult_adds, cell_params
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 

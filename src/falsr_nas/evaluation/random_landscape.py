@@ -27,8 +27,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import convs, genome_cost
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 
 BASE = 27.0
 

@@ -34,11 +34,11 @@ from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALES
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.operators import from_plugins
 
 WEIGHTS = "model.safetensors"
 """Name of the model file in a model's folder."""
@@ -331,7 +331,7 @@ def _plugins(network: SuperResolver) -> dict[str, str]:
     """Return the plug-ins of a network's operators by name, with their SHA-256."""
     if isinstance(network, BilinearResidual):
         network = network.network
-    return from_plugins([network.genome]) if isinstance(network, Network) else {}
+    return from_plugins(network.genome.cells) if isinstance(network, Network) else {}
 
 
 def _named_plugins(content: object) -> dict[str, str]:

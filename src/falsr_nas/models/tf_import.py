@@ -18,10 +18,11 @@ from torch import Tensor
 
 from falsr_nas.models.tf_graph import Graph, GraphError, attribute
 from falsr_nas.networks.network import Network
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.ends import SCALE, Ends
 from falsr_nas.space.errors import GenomeError
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 
 LARGEST_FILE = 64 * 2**20
 """Most bytes of a graph: three times what the paper's space needs."""

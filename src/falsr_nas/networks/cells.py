@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from falsr_nas.core.registry import resolve
-from falsr_nas.space.genome import Cell
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.operators import OPERATORS
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
 from falsr_nas.networks.cells import build_cell
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import cell_convs, cell_extra, cell_mult_adds, cell_params
-from falsr_nas.space.genome import Cell
 from falsr_nas.space.layers import Conv
 from falsr_nas.space.operators import GROUP, OPERATORS
 

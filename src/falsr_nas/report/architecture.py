@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.ends import PAPER_ENDS, Ends
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.operators import OPERATORS
 
 _BOX, _HEIGHT, _PITCH = 264, 32, 54

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Failure
 from falsr_nas.objectives.problem import Problem
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.ends import Ends
-from falsr_nas.space.genome import Cell
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

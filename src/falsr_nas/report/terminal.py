@@ -10,9 +10,10 @@ from rich.table import Table
 
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.objectives.problem import Problem
+from falsr_nas.space.cell import Cell, other_cells
 from falsr_nas.space.ends import PAPER_ENDS
-from falsr_nas.space.genome import Cell, Genome
-from falsr_nas.space.operators import OPERATORS, other_cells
+from falsr_nas.space.genome import Genome
+from falsr_nas.space.operators import OPERATORS
 
 LEGEND = (
     "cells: C conv, G2/G4 grouped, E2 inverted bottleneck{others};"

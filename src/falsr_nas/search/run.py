@@ -22,8 +22,8 @@ from falsr_nas.search.config import (
     identity,
     plugins_of,
 )
+from falsr_nas.space.cell import other_cells
 from falsr_nas.space.operators import GROUP as OPERATOR
-from falsr_nas.space.operators import other_cells
 
 if TYPE_CHECKING:
     from falsr_nas.archive.store import Store

@@ -1,11 +1,11 @@
+from .cell import Cell as Cell
+from .cell import Operator as Operator
 from .cost import Cost as Cost
 from .cost import genome_cost as genome_cost
 from .ends import Ends as Ends
 from .errors import GenomeError as GenomeError
 from .errors import SpaceError as SpaceError
-from .genome import Cell as Cell
 from .genome import Genome as Genome
-from .genome import Operator as Operator
 from .layers import Conv as Conv
 from .layers import Extra as Extra
 from .lookup import find_genome as find_genome

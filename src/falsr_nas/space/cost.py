@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.ends import Ends
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.layers import Conv, Extra
 from falsr_nas.space.operators import OPERATORS
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import (
     cell_mult_adds,
     genome_cost,
@@ -18,7 +19,7 @@ from falsr_nas.space.cost import (
     upsampler_convs,
 )
 from falsr_nas.space.ends import Ends
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 if TYPE_CHECKING:

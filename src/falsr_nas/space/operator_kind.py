@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from falsr_nas.space.layers import Conv, Extra
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from falsr_nas.space.genome import Cell
 
 WHOLE_IMAGE = 10**6
 """Reach of an operator whose output depends on the whole image, e.g. by its mean.
@@ -19,8 +17,51 @@ WHOLE_IMAGE = 10**6
 Images are then not upscaled in tiles, whatever memory they need."""
 
 
+class OperatorOfCell(Protocol):
+    """What a kind of operator reads of the operator of a cell."""
+
+    @property
+    def factor(self) -> int:
+        """The number in the operator's name; 1 where it has none."""
+
+    @property
+    def groups(self) -> int:
+        """Number that must divide the channels of a cell and its input."""
+
+
+class CellOfKind(Protocol):
+    """What a kind of operator reads of a cell, which is a :class:`~falsr_nas.space.cell.Cell`.
+
+    A cell names its operator, so that its class is above the kinds of operators.
+    """
+
+    @property
+    def operator(self) -> OperatorOfCell:
+        """The operator that is repeated."""
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+
+    @property
+    def kernel(self) -> int:
+        """Kernel size."""
+
+    @property
+    def repeats(self) -> int:
+        """Number of times that the operator is applied."""
+
+    @property
+    def residual(self) -> bool:
+        """Whether the first layer's output is added to the last layer's."""
+
+
+CellType = TypeVar("CellType", bound=CellOfKind)
+"""The cell that the functions of a kind take; ``Cell`` in plug-ins."""
+
+
 @dataclass(frozen=True)
-class OperatorKind:
+class OperatorKind(Generic[CellType]):
     """A kind of operator: its name, its cost and its module; all else has a default.
 
     Attributes:
@@ -48,17 +89,17 @@ class OperatorKind:
     """
 
     name: str
-    convs: Callable[[Cell, int], Iterable[Conv]]
-    module: str | Callable[[Cell, int], nn.Module]
-    extra: Callable[[Cell, int], Extra] | None = None
+    convs: Callable[[CellType, int], Iterable[Conv]]
+    module: str | Callable[[CellType, int], nn.Module]
+    extra: Callable[[CellType, int], Extra] | None = None
     letter: str = ""
     factors: tuple[int, int] = (1, 64)
     factor_name: str = "factor"
     divides: bool = False
     label: str = ""
     colors: tuple[str, str] | None = None
-    reach: Callable[[Cell], int] | None = None
-    floats: Callable[[Cell], int] | None = None
+    reach: Callable[[CellType], int] | None = None
+    floats: Callable[[CellType], int] | None = None
 
     @property
     def form(self) -> str:
@@ -74,13 +115,13 @@ class OperatorKind:
         """Return the short name before a cell's channels: ``C``, ``G4-``, ``bsconv-``."""
         return f"{self.prefix}{factor}-" if self.letter else self.prefix
 
-    def cell_reach(self, cell: Cell) -> int:
+    def cell_reach(self, cell: CellType) -> int:
         """Return how far away an input pixel of a cell can be to affect an output pixel."""
         if self.reach is not None:
             return self.reach(cell)
         return sum(conv.kernel // 2 for conv in self.convs(cell, cell.channels))
 
-    def cell_floats(self, cell: Cell) -> int:
+    def cell_floats(self, cell: CellType) -> int:
         """Return the most numbers per pixel in memory while a cell runs, without its input."""
         if self.floats is not None:
             return self.floats(cell)

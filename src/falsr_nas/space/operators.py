@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
@@ -12,8 +12,7 @@ from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.operator_kind import OperatorKind
 from falsr_nas.space.paper_operators import PAPER_OPERATORS
 
-if TYPE_CHECKING:
-    from falsr_nas.space.genome import Cell, Genome
+AnyKind = OperatorKind[Any]
 
 GROUP = "operator"
 """What operators are registered as in :mod:`falsr_nas.core.plugins`."""
@@ -32,13 +31,13 @@ _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _LABEL = re.compile(r"[A-Za-z]{0,8}")
 
 
-class Operators(Mapping[str, OperatorKind]):
+class Operators(Mapping[str, AnyKind]):
     """Operators by name, in the order in which they were registered."""
 
-    def __init__(self, kinds: Iterable[OperatorKind] = ()) -> None:
+    def __init__(self, kinds: Iterable[AnyKind] = ()) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
 
-    def register(self, kind: OperatorKind) -> OperatorKind:
+    def register(self, kind: AnyKind) -> AnyKind:
         """Add an operator, and return it.
 
         Raises:
@@ -51,7 +50,7 @@ class Operators(Mapping[str, OperatorKind]):
         plugins.registered(GROUP, kind.name, lambda: self._kinds.pop(kind.name))
         return kind
 
-    def __getitem__(self, name: str) -> OperatorKind:
+    def __getitem__(self, name: str) -> AnyKind:
         try:
             return self._kinds[name]
         except KeyError:
@@ -83,7 +82,7 @@ class Operators(Mapping[str, OperatorKind]):
         return "" if owner is None else f" by the plug-in {owner.name}"
 
 
-def _check(kind: OperatorKind) -> None:
+def _check(kind: AnyKind) -> None:
     name = kind.name
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -104,16 +103,3 @@ def _check(kind: OperatorKind) -> None:
 
 OPERATORS = Operators(PAPER_OPERATORS)
 """The operators that genomes may have."""
-
-
-def other_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the cells whose operators are not the paper's."""
-    papers = {kind.name for kind in PAPER_OPERATORS}
-    return [cell for cell in cells if cell.operator.kind not in papers]
-
-
-def from_plugins(genomes: Iterable[Genome]) -> dict[str, str]:
-    """Return the plug-ins that genomes need, with the SHA-256 of each by its name."""
-    names = {cell.operator.kind for genome in genomes for cell in genome.cells}
-    owners = (plugins.owner(GROUP, name) for name in sorted(names))
-    return {owner.name: owner.sha256 for owner in owners if owner is not None}

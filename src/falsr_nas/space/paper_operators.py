@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from falsr_nas.space.layers import Conv
-from falsr_nas.space.operator_kind import OperatorKind
-
-if TYPE_CHECKING:
-    from falsr_nas.space.genome import Cell
+from falsr_nas.space.operator_kind import CellOfKind, OperatorKind
 
 
-def _convs(cell: Cell, inputs: int) -> Iterator[Conv]:
+def _convs(cell: CellOfKind, inputs: int) -> Iterator[Conv]:
     for repeat in range(cell.repeats):
         read = cell.channels if repeat else inputs
         yield Conv(read, cell.channels, cell.kernel, cell.operator.groups)
 
 
-def _reach(cell: Cell) -> int:
+def _reach(cell: CellOfKind) -> int:
     return cell.repeats * (cell.kernel // 2)
 
 
-def _floats(cell: Cell) -> int:
+def _floats(cell: CellOfKind) -> int:
     if cell.repeats == 1:
         return cell.channels
     # Input and output of a layer; the output of the first one too, where it is kept for the sum or
@@ -30,7 +26,7 @@ def _floats(cell: Cell) -> int:
     return (3 if cell.repeats > 2 or cell.residual else 2) * cell.channels
 
 
-def _bottleneck_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
+def _bottleneck_convs(cell: CellOfKind, inputs: int) -> Iterator[Conv]:
     width, kernel = cell.channels, cell.kernel
     inner = width * cell.operator.factor
     yield Conv(inputs, width, 1)
@@ -40,11 +36,11 @@ def _bottleneck_convs(cell: Cell, inputs: int) -> Iterator[Conv]:
         yield Conv(inner, width, kernel)
 
 
-def _bottleneck_reach(cell: Cell) -> int:
+def _bottleneck_reach(cell: CellOfKind) -> int:
     return cell.repeats * (2 * (cell.kernel // 2) + 1)  # expand, depthwise 3 x 3, project
 
 
-def _bottleneck_floats(cell: Cell) -> int:
+def _bottleneck_floats(cell: CellOfKind) -> int:
     width = cell.channels
     inner = width * cell.operator.factor
     first = width if cell.repeats > 1 else 0

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from falsr_nas.core.settings import Settings
+from falsr_nas.space.cell import Cell, Operator
 from falsr_nas.space.ends import DEFAULT_STEMS, PAPER_ENDS, SCALE, SCALES, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
-from falsr_nas.space.genome import Cell, Genome, Operator
+from falsr_nas.space.genome import Genome
 
 if TYPE_CHECKING:  # not imported at run time, so that --help stays fast
     import numpy as np

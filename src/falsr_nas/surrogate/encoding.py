@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import (
     cell_mult_adds,
     cell_params,
@@ -19,7 +20,7 @@ from falsr_nas.space.cost import (
     stem_conv,
     upsampler_convs,
 )
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.layers import Conv
 from falsr_nas.space.search_space import SearchSpace
 

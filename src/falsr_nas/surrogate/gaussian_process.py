@@ -35,8 +35,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
+from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import Cost
-from falsr_nas.space.genome import Cell, Genome
+from falsr_nas.space.genome import Genome
 
 FloatArray = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ from falsr_nas.data.settings import (
     data_option,
 )
 from falsr_nas.evaluation.settings import RungSettings
+from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.operators import from_plugins
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
 
@@ -103,5 +103,5 @@ def recipe_of(config: TrainConfig, genome: Genome) -> dict[str, Any]:
     plain = plain_values(config)
     identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
     start = {} if config.start_from is None else {"start_from": config.start_from}
-    plugins = plugin_settings(from_plugins([genome]))
+    plugins = plugin_settings(from_plugins(genome.cells))
     return {"data": data_option(config.data)} | identity | start | plugins

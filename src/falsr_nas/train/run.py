@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, loaded_plugins
+from falsr_nas.space.cell import from_plugins, other_cells
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
-from falsr_nas.space.operators import from_plugins, other_cells
 from falsr_nas.train.config import TrainConfig, output_folder, recipe_of
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def train_one(
     from falsr_nas.training.full_training import stored_curve
 
     recipe = _kept_recipe(config, genome, folder)
-    needed = from_plugins([genome])
+    needed = from_plugins(genome.cells)
     keep_sources(folder, [one for one in loaded_plugins() if one.name in needed])
     model_path = folder / WEIGHTS
     if model_path.exists():

@@ -17,7 +17,7 @@ from falsr_nas.data.levels import psnr_from_mse
 from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.operators import from_plugins
+from falsr_nas.space.cell import from_plugins
 from falsr_nas.training.engine import StepEngine, exact_cudnn, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Target, TrainingSettings
@@ -60,7 +60,7 @@ class SuperResolution(pl.LightningModule):
         self._error = LumaMSE(network.scale, sync_on_compute=False)
         # With these a checkpoint can be read without this project's settings.
         self.hparams.update({"genome": network.genome.to_json(), "target": settings.target.value})
-        if plugins := from_plugins([network.genome]):
+        if plugins := from_plugins(network.genome.cells):
             self.hparams.update({"plugins": plugins})
 
     @property
