@@ -13,10 +13,12 @@ from falsr_nas.report.history import (
     END_TRAITS,
     MOST_PERIODS,
     TRAITS,
-    Networks,
     achievements,
     entered_front,
+    link_counts,
+    networks_of,
     periods,
+    trait_counts,
 )
 from falsr_nas.report.run import Run
 
@@ -60,21 +62,21 @@ def test_very_many_generations_share_periods(
 
 def test_nothing_yet_has_no_periods(scale: ObjectiveScale) -> None:
     assert periods([], scale) == []
-    assert Networks.of([]).cells.shape == (0, 0)
+    assert networks_of([]).cells.shape == (0, 0)
 
 
 def test_counts_are_those_of_the_genomes(evaluations: list[Evaluation]) -> None:
-    networks, rows = Networks.of(evaluations), np.arange(3, 250, 4)
+    networks, rows = networks_of(evaluations), np.arange(3, 250, 4)
     genomes = [evaluations[row].candidate.genome for row in rows]
     for trait, value in TRAITS.items():
-        assert networks.trait_counts(trait, rows) == Counter(
+        assert trait_counts(networks, trait, rows) == Counter(
             value(cell) for genome in genomes for cell in genome.cells
         )
     for trait, value in END_TRAITS.items():
-        assert networks.trait_counts(trait, rows) == Counter(
+        assert trait_counts(networks, trait, rows) == Counter(
             value(genome.ends) for genome in genomes
         )
-    counted = dict(zip(networks.places, networks.link_counts(rows).tolist(), strict=True))
+    counted = dict(zip(networks.places, link_counts(networks, rows).tolist(), strict=True))
     links = Counter(
         (node, target)
         for genome in genomes

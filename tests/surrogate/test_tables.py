@@ -5,8 +5,8 @@ import pytest
 
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.encoding import Encoding
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.surrogate.encoding import Encoding
 from falsr_nas.surrogate.gaussian_process import Variances, fit
 from falsr_nas.surrogate.tables import ROWS, SurrogateTables
 

@@ -16,7 +16,7 @@ from falsr_nas.controller.settings import ExplorationSettings
 from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import cell_mult_adds, cell_params
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.space.search_space import SearchSpace, link_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _mutation(
         if not genes.any():
             genes[rng.integers(len(genes))] = True
             redraw, flip, other_ends = np.split(genes, [space.n, space.n + space.bits])
-        bits = np.array(space.encode(genome)[1])
+        bits = np.array(link_bits(genome))
         cells = [
             redrawn(cell, rng) if change else cell
             for cell, change in zip(genome.cells, redraw, strict=True)

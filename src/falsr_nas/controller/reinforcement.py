@@ -20,6 +20,7 @@ from falsr_nas.controller.policy import Policy, reinforce_loss
 from falsr_nas.controller.policy_weights import restore_weights, weights_state
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
+from falsr_nas.space.encoding import Encoding
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
@@ -66,7 +67,7 @@ class ReinforcedMutation:
             settings, space.n, len(space.distinct_cells), space.bits, rng, ends=len(space.ends)
         )
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
-        self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
+        self.encoding = Encoding(space)
         self._lessons: list[Lesson] = []
         # Moving averages of the rewards and of their squared distance from the former.
         self._baseline: tuple[float, float] | None = None
@@ -157,9 +158,9 @@ class ReinforcedMutation:
 
     def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the indices among distinct cells, the links, and the index of the ends."""
-        cells = [self._index[cell] for cell in genome.canonical().cells]
-        _, links, ends = self.space.encode(genome)
-        return np.array(cells), np.array(links), np.array(ends, dtype=int)
+        networks = self.encoding.encode([genome])
+        ends = networks.ends[: self.space.end_genes]
+        return networks.cells[0], networks.links[0].astype(int), ends
 
     def _cell_chances(self) -> np.ndarray:
         if self._chances is None:

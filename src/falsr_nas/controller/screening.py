@@ -26,9 +26,9 @@ import numpy as np
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import Cost
+from falsr_nas.space.encoding import FloatArray
 from falsr_nas.space.genome import Genome
 from falsr_nas.surrogate.gaussian_process import (
-    FloatArray,
     Surrogate,
     Variances,
     fit,

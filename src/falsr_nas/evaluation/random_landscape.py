@@ -22,13 +22,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from dataclasses import fields
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import convs, genome_cost
+from falsr_nas.space.encoding import attributes_of
 from falsr_nas.space.genome import Genome
 
 BASE = 27.0
@@ -45,7 +44,7 @@ class RandomLandscape:
         self.seed = seed
         # Each landscape has a cache of its own.
         self._effect = lru_cache(maxsize=None)(self._draw)
-        self._attributes = lru_cache(maxsize=None)(_attributes)
+        self._attributes = lru_cache(maxsize=None)(attributes_of)
 
     def psnr(self, genome: Genome) -> float:
         """Return the PSNR of a genome in dB, without noise; equal for genomes of one network."""
@@ -98,7 +97,3 @@ class RandomLandscape:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8]))
         return float(rng.normal(scale=deviation))
-
-
-def _attributes(cell: Cell) -> tuple[tuple[str, str], ...]:
-    return tuple((field.name, str(getattr(cell, field.name))) for field in fields(cell))

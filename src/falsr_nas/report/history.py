@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from falsr_nas.archive.candidate import Evaluation, Failure
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cell import Cell
+from falsr_nas.space.encoding import IntArray, Networks
 from falsr_nas.space.ends import Ends
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 TRAITS: dict[str, Callable[[Cell], str | int]] = {
     "operator": lambda cell: cell.operator.name,
@@ -42,75 +40,36 @@ MOST_PERIODS = 160
 """Largest number of periods; longer searches have several generations per period."""
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """The networks of a search as arrays with one row per evaluation.
+def networks_of(evaluations: Sequence[Evaluation]) -> Networks:
+    """Return the networks of evaluations, which must all have the same number of cells."""
+    return Networks.of([evaluation.candidate.genome for evaluation in evaluations])
 
-    Attributes:
-        table: the distinct cells.
-        cells: (N, n), the index in ``table`` of each block's cell.
-        ends_table: the distinct pairs of ends.
-        ends: (N,), the index in ``ends_table`` of each network's ends.
-        places: (node, target) of every possible link, in the order of the paper's index (section
-            III-B).
-        links: (N, len(places)), whether a network has the link.
+
+def trait_counts(networks: Networks, trait: str, rows: IntArray) -> dict[str | int, int]:
+    """Count the cells of the networks in ``rows`` by their value of a trait, or their ends.
+
+    Args:
+        networks: all networks of the search.
+        trait: a key of :data:`TRAITS`, or of :data:`END_TRAITS`.
+        rows: (M,), the networks.
+
+    Returns:
+        The number of cells, or of ends, for each value that occurs.
     """
+    if trait in END_TRAITS:
+        return dict(Counter(END_TRAITS[trait](networks.ends_table[i]) for i in networks.ends[rows]))
+    of_cell = np.bincount(networks.cells[rows].ravel(), minlength=len(networks.cell_table))
+    counts: Counter[str | int] = Counter()
+    for cell, count in zip(networks.cell_table, of_cell, strict=True):
+        if count:
+            counts[TRAITS[trait](cell)] += int(count)
+    return dict(counts)
 
-    table: tuple[Cell, ...]
-    cells: IntArray
-    ends_table: tuple[Ends, ...]
-    ends: IntArray
-    places: tuple[tuple[int, int], ...]
-    links: BoolArray
 
-    @classmethod
-    def of(cls, evaluations: Sequence[Evaluation]) -> Networks:
-        """Return the networks of evaluations, which must all have the same number of cells."""
-        n = evaluations[0].candidate.genome.n if evaluations else 0
-        places = tuple((node, target) for node in range(n) for target in range(node + 2, n + 2))
-        place = {link: i for i, link in enumerate(places)}
-        table: dict[Cell, int] = {}
-        ends_table: dict[Ends, int] = {}
-        ends = np.zeros(len(evaluations), dtype=np.int64)
-        cells = np.zeros((len(evaluations), n), dtype=np.int64)
-        links = np.zeros((len(evaluations), len(places)), dtype=np.bool_)
-        for row, evaluation in enumerate(evaluations):
-            genome = evaluation.candidate.genome
-            ends[row] = ends_table.setdefault(genome.ends, len(ends_table))
-            cells[row] = [table.setdefault(cell, len(table)) for cell in genome.cells]
-            links[
-                row,
-                [
-                    place[node, target]
-                    for target, nodes in enumerate(genome.links, start=2)
-                    for node in nodes
-                ],
-            ] = True
-        return cls(tuple(table), cells, tuple(ends_table), ends, places, links)
-
-    def trait_counts(self, trait: str, rows: IntArray) -> dict[str | int, int]:
-        """Count the cells of the networks in ``rows`` by their value of a trait, or their ends.
-
-        Args:
-            trait: a key of :data:`TRAITS`, or of :data:`END_TRAITS`.
-            rows: (M,), the networks.
-
-        Returns:
-            The number of cells, or of ends, for each value that occurs.
-        """
-        if trait in END_TRAITS:
-            return dict(Counter(END_TRAITS[trait](self.ends_table[i]) for i in self.ends[rows]))
-        of_cell = np.bincount(self.cells[rows].ravel(), minlength=len(self.table))
-        counts: Counter[str | int] = Counter()
-        for cell, count in zip(self.table, of_cell, strict=True):
-            if count:
-                counts[TRAITS[trait](cell)] += int(count)
-        return dict(counts)
-
-    def link_counts(self, rows: IntArray) -> IntArray:
-        """Count the networks in ``rows`` that have each link; the result is (len(places),)."""
-        counts: IntArray = self.links[rows].sum(axis=0)
-        return counts
+def link_counts(networks: Networks, rows: IntArray) -> IntArray:
+    """Count the networks in ``rows`` that have each link; the result is (n(n+1)/2,)."""
+    counts: IntArray = networks.links[rows].sum(axis=0)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,15 @@ from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
     END_TRAITS,
     TRAITS,
-    IntArray,
-    Networks,
     Period,
     achievements,
+    link_counts,
+    networks_of,
     periods,
+    trait_counts,
 )
 from falsr_nas.report.run import Run
+from falsr_nas.space.encoding import IntArray, Networks
 from falsr_nas.space.ends import PAPER_ENDS, Ends
 from falsr_nas.space.operators import OPERATORS
 
@@ -78,7 +80,7 @@ def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _run(run: Run) -> dict[str, Any]:
     evaluations, problem = run.evaluations, run.problem
-    networks = Networks.of(evaluations)
+    networks = networks_of(evaluations)
     row_of = {evaluation.key: row for row, evaluation in enumerate(evaluations)}
     history = periods(evaluations, problem)
     genome = evaluations[0].candidate.genome if evaluations else None
@@ -102,8 +104,8 @@ def _run(run: Run) -> dict[str, Any]:
             for trait in (*TRAITS, *(END_TRAITS if len(networks.ends_table) > 1 else ()))
         },
         "links": {
-            "made": [networks.link_counts(period.made).tolist() for period in history],
-            "front": [networks.link_counts(period.front).tolist() for period in history],
+            "made": [link_counts(networks, period.made).tolist() for period in history],
+            "front": [link_counts(networks, period.front).tolist() for period in history],
         },
         "achievements": [asdict(achievement) for achievement in achievements(evaluations, problem)],
         "failures": _failures(evaluations),
@@ -153,7 +155,7 @@ def _candidates(
         "seconds": score(lambda s: round(s.seconds, 1)),
         "mult_adds": [e.candidate.cost.mult_adds for e in evaluations],
         "params": [e.candidate.cost.params for e in evaluations],
-        "table": [cell.name for cell in networks.table],
+        "table": [cell.name for cell in networks.cell_table],
         "cells": networks.cells.ravel().tolist(),
         "ends_table": [_ends(ends) for ends in networks.ends_table],
         "ends": networks.ends.tolist(),
@@ -224,8 +226,8 @@ def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[st
 
     They are counted in the networks made in the period, and in the front at its end.
     """
-    made = [networks.trait_counts(trait, period.made) for period in history]
-    front = [networks.trait_counts(trait, period.front) for period in history]
+    made = [trait_counts(networks, trait, period.made) for period in history]
+    front = [trait_counts(networks, trait, period.front) for period in history]
     values = sorted(
         {value for counts in made for value in counts},
         key=lambda value: (isinstance(value, str), value),

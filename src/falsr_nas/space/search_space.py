@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from falsr_nas.core.settings import Settings
@@ -19,6 +19,26 @@ if TYPE_CHECKING:  # not imported at run time, so that --help stays fast
 
 CHOICES = ("operators", "channels", "kernels", "residuals", "repeats", "stems", "upsamplers")
 """Settings of a space that list choices."""
+
+
+@lru_cache(maxsize=64)
+def link_places(n: int) -> tuple[tuple[int, int], ...]:
+    """Return the (node, target) of each link bit of ``n`` cells, row by row over the nodes.
+
+    The paper's index is (i-1)(n+1-i/2)+(j-i), where i is node+1 and j is the target; ours is one
+    less because it starts at 0.
+    """
+    return tuple((i - 1, j) for i in range(1, n + 1) for j in range(i + 1, n + 2))
+
+
+def link_bits(genome: Genome) -> list[int]:
+    """Return for each of :func:`link_places` 1 if a genome has the link, else 0."""
+    n = genome.n
+    bits = [0] * (n * (n + 1) // 2)
+    for target, nodes in enumerate(genome.links, start=2):
+        for node in nodes:
+            bits[node * (2 * n - 1 - node) // 2 + target - 2] = 1  # the paper's index, less one
+    return bits
 
 
 @dataclass(frozen=True)
@@ -181,14 +201,10 @@ class SearchSpace(Settings, group="space"):
                 links[target - 2].append(node)
         return Genome(tuple(cells), tuple(tuple(nodes) for nodes in links), ends)
 
-    @cached_property
+    @property
     def link_places(self) -> tuple[tuple[int, int], ...]:
-        """(node, target) of each link bit, row by row over the nodes.
-
-        The paper's index is (i-1)(n+1-i/2)+(j-i), where i is node+1 and j is the target; ours is
-        one less because it starts at 0.
-        """
-        return tuple((i - 1, j) for i in range(1, self.n + 1) for j in range(i + 1, self.n + 2))
+        """(node, target) of each link bit; see :func:`link_places`."""
+        return link_places(self.n)
 
     def encode(self, genome: Genome) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Return the cell indices (n,) and link bits (n(n+1)/2,) of a genome (paper, IV-A).
@@ -200,9 +216,8 @@ class SearchSpace(Settings, group="space"):
         """
         if genome not in self:
             raise SpaceError(f"genome is not in this space: {genome}")
-        bits = tuple(int(node in genome.links[target - 2]) for node, target in self.link_places)
         ends = (self.ends.index(genome.ends),) * self.end_genes
-        return tuple(self._index[cell] for cell in genome.cells), bits, ends
+        return tuple(self._index[cell] for cell in genome.cells), tuple(link_bits(genome)), ends
 
     def decode(
         self, cells: tuple[int, ...], bits: tuple[int, ...], ends: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Surrogates of trainings: networks as arrays, and a Gaussian process that predicts their PSNR."""
+"""Surrogates of trainings: a Gaussian process that predicts the PSNR of networks."""
 
 import lazy_loader
 

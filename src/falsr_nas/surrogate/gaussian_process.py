@@ -27,8 +27,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +36,9 @@ from scipy.optimize import minimize
 
 from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import Cost
+from falsr_nas.space.encoding import FloatArray, Networks, attributes_of
+from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Genome
-
-FloatArray = NDArray[np.float64]
 
 KERNELS = ("trend", "cost", "counts", "places", "cells", "neighbours", "links", "whole")
 """The parts of the covariance, in the order of their variances."""
@@ -94,39 +93,49 @@ class Vocabulary:
         genomes: at least one; all have the same number of cells.
 
     Attributes:
-        genes: column of each gene among the features.
-        row: returns the features (A,) of a cell.
+        n: the number of cells.
     """
 
     def __init__(self, genomes: Sequence[Genome]) -> None:
+        networks = Networks.of(genomes)
         self.n = genomes[0].n
-        cells = {cell for genome in genomes for cell in genome.cells}
-        self._attributes = _numbered({word for cell in cells for word in _words(cell)})
-        self.genes = _numbered({gene for genome in genomes for gene in _genes(genome)})
-        self.row = lru_cache(maxsize=None)(self._of_cell)
+        self._attributes = _numbered(
+            {word for cell in networks.cell_table for word in attributes_of(cell.canonical())}
+        )
+        names = _names(networks.places, networks.ends_table)
+        used = networks.links_and_ends().sum(axis=0)
+        self._genes = _numbered({name for name, one in zip(names, used, strict=True) if one})
 
     def features(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Features:
         """Return the features of networks. Raises ValueError for another number of cells."""
         if any(genome.n != self.n for genome in genomes):
             raise ValueError(f"the surrogate compares networks of {self.n} cells")
-        genes = np.zeros((len(genomes), len(self.genes)))
-        for row, genome in enumerate(genomes):
-            known = [self.genes[gene] for gene in _genes(genome) if gene in self.genes]
-            genes[row, known] = 1
+        networks = Networks.of(genomes)
+        rows = self.cell_features(networks.cell_table)
         shape = (self.n, len(genomes), len(self._attributes))
-        cells = np.array([[self.row(genome.cells[i]) for genome in genomes] for i in range(self.n)])
         return Features(
             np.log([(cost.params, cost.mult_adds) for cost in costs]).reshape(-1, 2),
-            cells.reshape(shape),
-            genes,
+            rows[np.ascontiguousarray(networks.cells.T)].reshape(shape),
+            networks.links_and_ends() @ self.columns(networks.places, networks.ends_table),
         )
 
-    def _of_cell(self, cell: Cell) -> FloatArray:
-        row = np.zeros(len(self._attributes))
-        words = _words(cell)
-        known = [self._attributes[word] for word in words if word in self._attributes]
-        row[known] = 1 / math.sqrt(len(words))
-        return row
+    def cell_features(self, cells: Sequence[Cell]) -> FloatArray:
+        """Return the features (N, A) of cells."""
+        rows = np.zeros((len(cells), len(self._attributes)))
+        for row, cell in zip(rows, cells, strict=True):
+            words = attributes_of(cell.canonical())  # an attribute without effect is as without
+            known = [self._attributes[word] for word in words if word in self._attributes]
+            row[known] = 1 / math.sqrt(len(words))
+        return rows
+
+    def columns(self, places: Sequence[tuple[int, int]], ends: Sequence[Ends]) -> FloatArray:
+        """Return which column of the genes each link and pair of ends is, as 0 and 1 (L + E, G)."""
+        names = _names(places, ends)
+        columns = np.zeros((len(names), len(self._genes)))
+        for row, name in zip(columns, names, strict=True):
+            if name in self._genes:
+                row[self._genes[name]] = 1
+        return columns
 
 
 class Surrogate:
@@ -372,25 +381,9 @@ class Covariance:
         return scaled
 
 
-def _words(cell: Cell) -> list[tuple[str, str]]:
-    """Return the attributes of a cell by name, one without effect as it is without."""
-    cell = cell.canonical()
-    return [(field.name, str(getattr(cell, field.name))) for field in fields(cell)]
-
-
-def _genes(genome: Genome) -> list[tuple[object, ...]]:
-    """Return the links of a genome, and its genes beside cells and links by name."""
-    links = [
-        ("link", node, target)
-        for target, nodes in enumerate(genome.links, start=2)
-        for node in nodes
-    ]
-    others = [
-        (field.name, str(getattr(genome, field.name)))
-        for field in fields(genome)
-        if field.name not in ("cells", "links")
-    ]
-    return [*links, *others]
+def _names(places: Sequence[tuple[int, int]], ends: Sequence[Ends]) -> list[tuple[object, ...]]:
+    """Return names of links and of pairs of ends."""
+    return [*(("link", *place) for place in places), *(("ends", str(one)) for one in ends)]
 
 
 def _numbered(words: set[tuple[object, ...]] | set[tuple[str, str]]) -> dict[object, int]:

@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from falsr_nas.surrogate.encoding import Encoding, FloatArray, Genes
+from falsr_nas.space.encoding import Encoding, FloatArray, Networks
 from falsr_nas.surrogate.gaussian_process import Surrogate
 
 ROWS = 512
@@ -35,7 +35,7 @@ class SurrogateTables:
         )
         weights, n = surrogate.weights, space.n
         total = weights.sum()
-        words = np.array([vocabulary.row(cell) for cell in space.distinct_cells])  # (|S|, A)
+        words = vocabulary.cell_features(space.distinct_cells)  # (|S|, A)
         alike = np.array([words @ one.T for one in fitted.cells])  # (n, |S|, N)
         sharp = alike**2
         means = covariance.places  # (n, A)
@@ -55,16 +55,8 @@ class SurrogateTables:
             [(a * weights) @ b.T / (n - 1) for a, b in itertools.pairwise(sharp)]
         )
         # Links and ends as the surrogate has them.
-        names = [
-            *(("link", node, target) for node, target in space.link_places),
-            *(("ends", str(ends)) for ends in space.ends),
-        ]
-        known = vocabulary.genes
-        self._genes = np.zeros((len(names), len(known)))
-        for row, name in enumerate(names):
-            if name in known:
-                self._genes[row, known[name]] = 1
-        self._width = max(1, len(known))
+        self._genes = vocabulary.columns(space.link_places, space.ends)
+        self._width = max(1, self._genes.shape[1])
         shifted = fitted.genes - covariance.share
         of_gene = links * (weights @ shifted + (weights * shifted.sum(axis=1)).sum()) / self._width
         constant -= covariance.share @ of_gene
@@ -86,24 +78,23 @@ class SurrogateTables:
         self._near = np.vstack([own.T, -0.5 * (own**2).sum(axis=1)]).astype(np.float32)
         self._mean, self._unit = surrogate.psnr_mean, surrogate.unit
 
-    def mean(self, genes: Genes, costs: FloatArray) -> FloatArray:
+    def mean(self, networks: Networks, costs: FloatArray) -> FloatArray:
         """Return the PSNR (B,) that the surrogate predicts, in dB.
 
         Args:
-            genes: networks of the space.
+            networks: of the space, as its encoding has them.
             costs: their parameters and mult-adds (B, 2).
         """
-        blocks = [slice(first, first + ROWS) for first in range(0, len(genes), ROWS)]
-        values = [self._block(genes[rows], costs[rows]) for rows in blocks]
+        blocks = [slice(first, first + ROWS) for first in range(0, len(networks), ROWS)]
+        values = [self._block(networks[rows], costs[rows]) for rows in blocks]
         return np.concatenate([np.empty(0), *values])
 
-    def _block(self, genes: Genes, costs: FloatArray) -> FloatArray:
-        cells, n = genes.cells, self._n
+    def _block(self, networks: Networks, costs: FloatArray) -> FloatArray:
+        cells, n = networks.cells, self._n
         total = self._of_place[np.arange(n), cells].sum(axis=1)
         if n > 1:
             total += self._of_pair[np.arange(n - 1), cells[:, :-1], cells[:, 1:]].sum(axis=1)
-        ends = np.eye(len(self._genes) - genes.links.shape[1])[genes.ends]
-        named = np.hstack([genes.links, ends])
+        named = networks.links_and_ends()
         total += named @ self._of_link
         scaled = (np.log(costs) - self._center) / self._spread
         total += scaled @ self._slope + self._constant

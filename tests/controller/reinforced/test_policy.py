@@ -8,9 +8,9 @@ from torch import Tensor
 from falsr_nas.controller.reinforced.mutation import policy_loss
 from falsr_nas.controller.reinforced.policy import ConditionalPolicy, Context, Sampler
 from falsr_nas.controller.settings import ConditionalPolicySettings
+from falsr_nas.space.encoding import ATTRIBUTES, Encoding, Networks
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.surrogate.encoding import ATTRIBUTES, Encoding, Genes
 
 SMALL = SearchSpace(
     n=1,
@@ -148,7 +148,7 @@ def test_a_bandit_whose_right_attribute_depends_on_the_parents_cost_is_learnt() 
     made = policy(0, encoding, hidden=16)
     optimiser = torch.optim.Adam(made.parameters(), lr=0.02)
 
-    def draw(count: int) -> tuple[Context, Genes, np.ndarray]:
+    def draw(count: int) -> tuple[Context, Networks, np.ndarray]:
         parents = encoding.encode([space.sample(rng) for _ in range(count)])
         numbers = rng.uniform(-1, 1, size=(count, 4))
         children, _ = Sampler(made).sample(Context(parents, numbers), rng)

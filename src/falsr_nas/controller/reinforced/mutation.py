@@ -44,9 +44,9 @@ from falsr_nas.controller.reinforced.policy import (
 from falsr_nas.controller.settings import ConditionalPolicySettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.encoding import Encoding, FloatArray, Networks
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.genome import Genome
-from falsr_nas.surrogate.encoding import Encoding, FloatArray, Genes
 from falsr_nas.surrogate.gaussian_process import Surrogate
 from falsr_nas.surrogate.tables import SurrogateTables
 
@@ -282,7 +282,7 @@ class ConditionalMutation:
             children, _ = Sampler(self.policy).sample(some, rng)
             self._update(some, children, self.imagined_gains(some, children))
 
-    def imagined_gains(self, context: Context, children: Genes) -> FloatArray:
+    def imagined_gains(self, context: Context, children: Networks) -> FloatArray:
         """Return the gains (B,) of children as the surrogate predicts them."""
         assert self._tables is not None
         costs = self.encoding.costs(children)
@@ -310,7 +310,7 @@ class ConditionalMutation:
         return np.where(psnr >= least, np.clip(gains, -LARGEST, LARGEST), REFUSED)
 
     def _update(
-        self, context: Context, children: Genes, gains: FloatArray, then: Tensor | None = None
+        self, context: Context, children: Networks, gains: FloatArray, then: Tensor | None = None
     ) -> None:
         """Take one step; ``then`` are the log-probabilities of the draws at their time."""
         settings = self.settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from falsr_nas.controller.settings import ConditionalPolicySettings
-from falsr_nas.surrogate.encoding import ATTRIBUTES, NONE, Encoding, FloatArray, Genes, IntArray
+from falsr_nas.space.encoding import ATTRIBUTES, NONE, Encoding, FloatArray, IntArray, Networks
 
 RESIDUAL = len(ATTRIBUTES) - 1
 """Column of the residual among the attributes, the last."""
@@ -37,7 +37,7 @@ class Context:
             cost in standard deviations of the population's, and share of links.
     """
 
-    parents: Genes
+    parents: Networks
     numbers: FloatArray
 
     def __getitem__(self, rows: IntArray) -> Context:
@@ -135,7 +135,7 @@ class ConditionalPolicy(nn.Module):
         self._start_links = float(self.keep_links.detach())
         self._start_ends = float(self.keep_ends.detach())
 
-    def forward(self, context: Context, children: Genes) -> Likelihood:
+    def forward(self, context: Context, children: Networks) -> Likelihood:
         """Return what the policy says of children of these parents."""
         numbers = _tensor(context.numbers)
         parents, cells = (torch.from_numpy(one.cells) for one in (context.parents, children))
@@ -209,7 +209,7 @@ class Sampler:
         self._kept = one_hot * self._weights["keep"][policy.kind.numpy()]
         self._after = self._weights["after"] * policy.earlier.numpy()
 
-    def sample(self, context: Context, rng: np.random.Generator) -> tuple[Genes, FloatArray]:
+    def sample(self, context: Context, rng: np.random.Generator) -> tuple[Networks, FloatArray]:
         """Draw a child of each parent.
 
         Returns:
@@ -219,10 +219,11 @@ class Sampler:
         cells, of_cells = self._cells(context.parents, numbers, rng)
         links, of_links = self._links(cells, context.parents, numbers, rng)
         ends, of_ends = self._ends(context.parents, numbers, rng)
-        return Genes(cells, links, ends), of_cells + of_links + of_ends
+        children = replace(context.parents, cells=cells, links=links, ends=ends)
+        return children, of_cells + of_links + of_ends
 
     def _cells(
-        self, parents: Genes, numbers: np.ndarray, rng: np.random.Generator
+        self, parents: Networks, numbers: np.ndarray, rng: np.random.Generator
     ) -> tuple[IntArray, FloatArray]:
         weights, policy, cells = self._weights, self._policy, parents.cells
         hidden = weights["place"] + self._own[cells] + (numbers @ weights["numbers"])[:, None]
@@ -243,7 +244,7 @@ class Sampler:
         return policy.encoding.cell_of(attributes), log_prob
 
     def _links(
-        self, cells: IntArray, parents: Genes, numbers: np.ndarray, rng: np.random.Generator
+        self, cells: IntArray, parents: Networks, numbers: np.ndarray, rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], FloatArray]:
         weights, links = self._weights, parents.links.astype(np.float32)
         one_hot = self._policy.one_hot.numpy()[cells].reshape(len(cells), -1)
@@ -255,7 +256,7 @@ class Sampler:
         return drawn, np.log(np.where(drawn, chance, 1 - chance)).sum(axis=1)
 
     def _ends(
-        self, parents: Genes, numbers: np.ndarray, rng: np.random.Generator
+        self, parents: Networks, numbers: np.ndarray, rng: np.random.Generator
     ) -> tuple[IntArray, FloatArray]:
         weights = self._weights["ends"]
         if weights.shape[1] == 1:

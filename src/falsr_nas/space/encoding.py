@@ -1,13 +1,14 @@
-"""Networks of a search space as arrays, thousands at a time, and their costs.
+"""Networks as arrays, thousands at a time: their cells, links and ends by number, and their costs.
 
-A genome costs tens of microseconds to build and to measure. Arrays of genes cost a hundredth of it.
+A genome costs tens of microseconds to build and to measure. Arrays cost a hundredth of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,14 @@ from falsr_nas.space.cost import (
     stem_conv,
     upsampler_convs,
 )
+from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.layers import Conv
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.space.search_space import SearchSpace, link_bits, link_places
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 ATTRIBUTES = tuple(field.name for field in fields(Cell))
 """Attributes of a cell in the order of the columns of :attr:`Encoding.attributes`."""
@@ -36,40 +39,92 @@ NONE = -1
 MOST_READ = 2**20
 """Above the number of channels that a cell can read."""
 
+Key = TypeVar("Key")
+
+
+def attributes_of(cell: Cell) -> tuple[tuple[str, str], ...]:
+    """Return the attributes of a cell with their names, as text."""
+    return tuple((name, str(getattr(cell, name))) for name in ATTRIBUTES)
+
 
 @dataclass(frozen=True)
-class Genes:
-    """Networks of one space, one row each.
+class Networks:
+    """Networks with the same number of cells, one row each.
 
     Attributes:
-        cells: indices (B, n) among the space's distinct cells.
-        links: link bits (B, n(n+1)/2), bool.
-        ends: indices (B,) among the space's pairs of ends.
+        cell_table: the cells that :attr:`cells` refers to.
+        ends_table: the pairs of ends that :attr:`ends` refers to.
+        cells: index (N, n) of each block's cell in its table.
+        links: whether a network has each link (N, n(n+1)/2), in the order of the paper's index.
+        ends: index (N,) of each network's ends in their table.
     """
 
+    cell_table: tuple[Cell, ...]
+    ends_table: tuple[Ends, ...]
     cells: IntArray
-    links: NDArray[np.bool_]
+    links: BoolArray
     ends: IntArray
+
+    @classmethod
+    def of(cls, genomes: Sequence[Genome]) -> Networks:
+        """Return the networks of genomes, with the cells and ends that these have as tables."""
+        cells, ends = _Numbers[Cell](), _Numbers[Ends]()
+        arrays = _arrays(genomes, cells, ends)
+        return cls(tuple(cells), tuple(ends), *arrays)
 
     def __len__(self) -> int:
         return len(self.cells)
 
-    def __getitem__(self, rows: IntArray | slice) -> Genes:
-        return Genes(self.cells[rows], self.links[rows], self.ends[rows])
+    def __getitem__(self, rows: IntArray | slice) -> Networks:
+        return replace(self, cells=self.cells[rows], links=self.links[rows], ends=self.ends[rows])
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """(node, target) of each possible link."""
+        return link_places(self.cells.shape[1])
+
+    def links_and_ends(self) -> FloatArray:
+        """Return whether a network has each link, and each pair of ends, as 0 and 1 (N, L + E)."""
+        return np.hstack([self.links, np.eye(len(self.ends_table))[self.ends]])
 
     def rows(self) -> list[bytes]:
-        """Return a text for each network; different networks have different ones."""
+        """Return a text for each network, which tells it from others with the same tables."""
         together = np.column_stack([self.cells, self.ends, self.links]).astype(np.uint16)
         return [row.tobytes() for row in together]
 
-    def same_as(self, other: Genes) -> NDArray[np.bool_]:
-        """Return whether each network is that of the same row of ``other`` (B,)."""
+    def same_as(self, other: Networks) -> BoolArray:
+        """Return whether each network is that of the same row of ``other`` (N,).
+
+        Both have the same tables.
+        """
         equal = (self.cells == other.cells).all(axis=1) & (self.links == other.links).all(axis=1)
         return np.asarray(equal & (self.ends == other.ends))
 
 
+class _Numbers(dict[Key, int]):
+    """Numbers keys in the order in which they are looked up first."""
+
+    def __missing__(self, key: Key) -> int:
+        self[key] = number = len(self)
+        return number
+
+
+def _arrays(
+    genomes: Sequence[Genome], cells: Mapping[Cell, int], ends: Mapping[Ends, int]
+) -> tuple[IntArray, BoolArray, IntArray]:
+    """Return the numbers of the cells (N, n), the link bits, and the numbers of the ends (N,)."""
+    count, n = len(genomes), genomes[0].n if genomes else 0
+    numbers = [[cells[cell] for cell in genome.cells] for genome in genomes]
+    bits = [link_bits(genome) for genome in genomes]
+    return (
+        np.array(numbers, np.int64).reshape(count, n),
+        np.array(bits, np.bool_).reshape(count, n * (n + 1) // 2),
+        np.array([ends[genome.ends] for genome in genomes], np.int64),
+    )
+
+
 class Encoding:
-    """Converts between genomes of a space and their genes.
+    """Converts between genomes of a space and arrays, whose tables are those of the space.
 
     Args:
         space: the search space.
@@ -91,7 +146,8 @@ class Encoding:
         )
         self.sizes = tuple(len(one) for one in choices)
         self.attributes = np.array([_attributes(cell, choices) for cell in space.distinct_cells])
-        self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
+        index = {cell: i for i, cell in enumerate(space.distinct_cells)}
+        self._index = index | {cell: index[cell.canonical()] for cell in space.cells}
         self._ends = {ends: i for i, ends in enumerate(space.ends)}
         self._nodes = np.array([node for node, _ in space.link_places])
         targets = np.array([target for _, target in space.link_places])
@@ -113,35 +169,28 @@ class Encoding:
         )
         self._widths = np.array([float(cell.channels) for cell in space.distinct_cells])
 
-    def encode(self, genomes: Sequence[Genome]) -> Genes:
-        """Return the genes of genomes of the space."""
-        bits = [
-            [node in genome.links[target - 2] for node, target in self.space.link_places]
-            for genome in genomes
-        ]
-        return Genes(
-            np.array([[self._index[cell.canonical()] for cell in one.cells] for one in genomes]),
-            np.array(bits, dtype=bool),
-            np.array([self._ends[one.ends] for one in genomes]),
-        )
+    def encode(self, genomes: Sequence[Genome]) -> Networks:
+        """Return genomes of the space as arrays; the table of cells has the distinct ones."""
+        arrays = _arrays(genomes, self._index, self._ends)
+        return Networks(self.space.distinct_cells, self.space.ends, *arrays)
 
-    def decode(self, genes: Genes, row: int) -> Genome:
+    def decode(self, networks: Networks, row: int) -> Genome:
         """Return the canonical genome of one row."""
         space = self.space
-        cells = [space.distinct_cells[i] for i in genes.cells[row]]
-        return space.genome(cells, genes.links[row], space.ends[genes.ends[row]])
+        cells = [space.distinct_cells[i] for i in networks.cells[row]]
+        return space.genome(cells, networks.links[row], space.ends[networks.ends[row]])
 
     def cell_of(self, attributes: IntArray) -> IntArray:
         """Return the indices (...) of the distinct cells with these attributes (..., 5)."""
         cells: IntArray = self._cell[tuple(np.moveaxis(attributes, -1, 0))]
         return cells
 
-    def costs(self, genes: Genes) -> FloatArray:
+    def costs(self, networks: Networks) -> FloatArray:
         """Return parameters and mult-adds (B, 2): the integers of ``genome_cost``, as floats."""
-        ends = self._end_costs[genes.ends]
-        widths = np.column_stack([ends[:, -1], self._widths[genes.cells]])  # of nodes 0..n
-        read = widths + (widths[:, self._nodes] * genes.links) @ self._into  # by targets 1..n+1
-        pairs = genes.cells * MOST_READ + read[:, :-1].astype(np.int64)
+        ends = self._end_costs[networks.ends]
+        widths = np.column_stack([ends[:, -1], self._widths[networks.cells]])  # of nodes 0..n
+        read = widths + (widths[:, self._nodes] * networks.links) @ self._into  # by targets 1..n+1
+        pairs = networks.cells * MOST_READ + read[:, :-1].astype(np.int64)
         different, places = np.unique(pairs, return_inverse=True)
         of_cells = np.array([self._cell_cost(int(pair)) for pair in different], dtype=np.float64)
         total = of_cells[places].reshape(*pairs.shape, 2).sum(axis=1)

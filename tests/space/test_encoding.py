@@ -1,11 +1,13 @@
-"""Genes as arrays: they are those of the genomes, with the same costs."""
+"""Networks as arrays: they are those of the genomes, with the same costs."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.encoding import NONE, Encoding
 from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.surrogate.encoding import NONE, Encoding, Genes
 
 SPACES = {
     "paper": SearchSpace(),
@@ -16,14 +18,14 @@ SPACES = {
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-def test_genes_are_those_of_the_genomes_and_cost_the_same(space: SearchSpace) -> None:
+def test_arrays_are_those_of_the_genomes_and_cost_the_same(space: SearchSpace) -> None:
     rng, encoding = np.random.default_rng(0), Encoding(space)
     genomes = [space.sample(rng) for _ in range(300)]
-    genes = encoding.encode(genomes)
-    assert [encoding.decode(genes, i).key for i in range(300)] == [one.key for one in genomes]
+    networks = encoding.encode(genomes)
+    assert [encoding.decode(networks, i).key for i in range(300)] == [one.key for one in genomes]
     costs = [genome_cost(genome) for genome in genomes]
-    assert encoding.costs(genes).tolist() == [[one.params, one.mult_adds] for one in costs]
-    assert len(set(genes.rows())) == len({one.key for one in genomes})
+    assert encoding.costs(networks).tolist() == [[one.params, one.mult_adds] for one in costs]
+    assert len(set(networks.rows())) == len({one.key for one in genomes})
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
@@ -45,8 +47,9 @@ def test_attributes_name_each_distinct_cell_once(space: SearchSpace) -> None:
 def test_networks_are_the_same_where_all_genes_are() -> None:
     encoding = Encoding(SPACES["several ends"])
     rng = np.random.default_rng(1)
-    genes = encoding.encode([encoding.space.sample(rng) for _ in range(4)])
-    links, ends = genes.links.copy(), genes.ends.copy()
+    networks = encoding.encode([encoding.space.sample(rng) for _ in range(4)])
+    links, ends = networks.links.copy(), networks.ends.copy()
     links[1, 3] ^= True
     ends[2] = (ends[2] + 1) % 6
-    assert genes.same_as(Genes(genes.cells, links, ends)).tolist() == [True, False, False, True]
+    others = replace(networks, links=links, ends=ends)
+    assert networks.same_as(others).tolist() == [True, False, False, True]
