@@ -53,11 +53,23 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     # Their prefix in short notation, in the order in which they were registered.
     operators = {name: kind.prefix for name, kind in OPERATORS.items() if name in used}
     return {
+        "subject": _subject(runs),
         "runs": [_run(run) for run in runs],
         "costs": _costs(runs),
         "peers": peers,
         "operators": operators,
     }
+
+
+def _subject(runs: Sequence[Run]) -> str:
+    """Return what networks the searches are for: their upscaling factors and numbers of cells."""
+    scales = ", ".join(f"x{scale}" for scale in sorted({run.problem.scale for run in runs}))
+    cells = ", ".join(dict.fromkeys(f"{_cells(run)} cells" for run in runs))
+    return f"{scales} super-resolution, {cells}"
+
+
+def _cells(run: Run) -> int:
+    return run.evaluations[0].candidate.genome.n if run.evaluations else 0
 
 
 def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -83,10 +95,9 @@ def _run(run: Run) -> dict[str, Any]:
     networks = networks_of(evaluations)
     row_of = {evaluation.key: row for row, evaluation in enumerate(evaluations)}
     history = periods(evaluations, problem)
-    genome = evaluations[0].candidate.genome if evaluations else None
     return {
         "name": run.name,
-        "n": genome.n if genome else 0,
+        "n": _cells(run),
         "min_psnr": problem.constraints.min_psnr,
         "objectives": [objective.heading for objective in problem.objectives],
         "limits": [

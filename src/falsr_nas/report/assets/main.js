@@ -9,12 +9,11 @@ const at = (selector) => document.querySelector(selector);
 
 function header() {
   at("h1").textContent = RUNS.map((run) => run.name).join(" and ");
-  const total = RUNS.reduce((sum, run) => sum + run.size, 0),
-    space = [...new Set(RUNS.map((run) => `${run.n} cells`))].join(", ");
+  const total = RUNS.reduce((sum, run) => sum + run.size, 0);
   at(".lead").textContent =
     plural(total, "candidate") +
     (MANY ? ` of ${RUNS.length} searches` : "") +
-    ` for ×2 super-resolution, ${space}` +
+    ` for ${DATA.subject}` +
     (MANY ? "" : settingsInShort(RUNS[0]));
   at("#tiles").replaceChildren(...(MANY ? runTable() : tiles(RUNS[0])));
 }
