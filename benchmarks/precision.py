@@ -30,12 +30,12 @@ from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.training.settings import Precision, TrainingSettings
+from falsr_nas.training.settings import StepPrecision, TrainingSettings
 
 KINDS = {
-    "fp32": (Precision.fp32, 1),
-    "bf16": (Precision.bf16, 1),
-    "fp32, seed 2": (Precision.fp32, 2),
+    "fp32": (StepPrecision.fp32, 1),
+    "bf16": (StepPrecision.bf16, 1),
+    "fp32, seed 2": (StepPrecision.fp32, 2),
 }
 """Precision and seed of each series of trainings; the first is the reference."""
 

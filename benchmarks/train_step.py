@@ -46,7 +46,7 @@ from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.initialization import initialized_network
-from falsr_nas.training.settings import Initialization, Precision
+from falsr_nas.training.settings import Initialization, StepPrecision
 
 BATCH = 16
 FIRST_STEPS = 5
@@ -110,7 +110,7 @@ def our_step(
     )
     pool, generator = data.pool(device), torch.Generator(device).manual_seed(1)
     rates = torch.full((1_000_000,), 1e-3, device=device)
-    dtype = step_dtype(Precision.auto, device)
+    dtype = step_dtype(StepPrecision.auto, device)
     engine = StepEngine(
         model,
         optimizer,
@@ -210,7 +210,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = step_dtype(Precision.auto, device)
+    dtype = step_dtype(StepPrecision.auto, device)
     networks = fixed_genomes()
     if options.networks:
         networks = {name: networks[name] for name in options.networks}

@@ -27,7 +27,7 @@ from falsr_nas.networks.baselines import FSRCNN
 from falsr_nas.networks.network import BilinearResidual
 from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
-from falsr_nas.training.settings import Decay, Precision, TrainingSettings
+from falsr_nas.training.settings import Decay, StepPrecision, TrainingSettings
 
 SETS = ("Set5", "Set14", "B100")
 
@@ -110,7 +110,7 @@ def trained(settings: TrainingSettings, data_root: Path, seed: int) -> BilinearR
         ),
         rates,
         data.batches(generator),
-        step_dtype(Precision.auto, device),
+        step_dtype(StepPrecision.auto, device),
         average=(list(average.parameters()), average_shares(settings).to(device)),
         generator=generator,
     )

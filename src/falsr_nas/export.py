@@ -11,7 +11,7 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings
-from falsr_nas.models.layout import Layout, Precision
+from falsr_nas.models.layout import ExportPrecision, Layout
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.exported import Measured
@@ -47,21 +47,21 @@ class ExportConfig(CommandSettings):
     model: str = REQUIRED
     output: str = REQUIRED
     layout: Layout = Layout.rgb
-    precision: Precision = Precision.fp32
+    precision: ExportPrecision = ExportPrecision.fp32
     calibration: str | None = None
     benchmark: str | None = None
     force: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("layout", Layout), ("precision", Precision)):
+        for name, kind in (("layout", Layout), ("precision", ExportPrecision)):
             value = getattr(self, name)
             if value not in set(kind):
                 raise UserError(f"{name} is {value}: choose one of {', '.join(kind)}")
             object.__setattr__(self, name, kind(value))  # may be a plain str
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
-        if self.precision is Precision.fp32:
+        if self.precision is ExportPrecision.fp32:
             return
         if Path(self.output).suffix != ".onnx":
             raise UserError(f"precision is int8 and output is {self.output}: int8 is .onnx only")
@@ -117,7 +117,7 @@ def export(config: ExportConfig) -> ExportedModel:
     model = find_model(config.model)
     with processor_threads(config.threads):
         exported = convert_model(model, Path(config.output).expanduser(), config.layout)
-        if sets["calibration"] is not None and config.precision is Precision.int8:
+        if sets["calibration"] is not None and config.precision is ExportPrecision.int8:
             scale = model.network.scale
             return _export_int8(
                 config, exported, scale, sets["calibration"], sets["benchmark"] or []
@@ -192,7 +192,7 @@ def _export_and_print(config: ExportConfig) -> None:
 
     exported = export(config)
     runtime = FORMATS[exported.path.suffix].runtime
-    int8 = config.precision is Precision.int8
+    int8 = config.precision is ExportPrecision.int8
     sizes = ", ".join("x".join(map(str, size)) for size in CHECKED_SIZES)
     print(
         f"{exported.path}: {'before int8 ' if int8 else ''}in {runtime} at most"

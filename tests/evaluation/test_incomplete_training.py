@@ -24,7 +24,13 @@ from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingS
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.module import SuperResolution
-from falsr_nas.training.settings import Decay, Initialization, Precision, Target, TrainingSettings
+from falsr_nas.training.settings import (
+    Decay,
+    Initialization,
+    StepPrecision,
+    Target,
+    TrainingSettings,
+)
 
 SMALL = TrainingSettings(epochs=2, steps_per_epoch=5, batch_size=4, patch_size=12, warmup=0)
 
@@ -167,7 +173,7 @@ def test_a_child_begins_with_what_its_parent_learned() -> None:
 def test_scaled_he_trains_deep_residual_networks_where_he_does_not() -> None:
     cell = "conv_f32_k3_b4_isskip"
     deep = candidate(f"{' '.join([cell] * 5)} | 0->2 0,1->3 0,1,2->4 0,1,2,3->5 0,1,2,3,4->6")
-    recipe = replace(SMALL, epochs=1, steps_per_epoch=100, warmup=10, precision=Precision.fp32)
+    recipe = replace(SMALL, epochs=1, steps_per_epoch=100, warmup=10, precision=StepPrecision.fp32)
     he, scaled = (
         psnr(evaluator(replace(recipe, initialization=initialization)).evaluate(deep))
         for initialization in (Initialization.he, Initialization.scaled_he)

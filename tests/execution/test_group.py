@@ -17,7 +17,7 @@ from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
-from falsr_nas.training.settings import Precision, TrainingSettings
+from falsr_nas.training.settings import StepPrecision, TrainingSettings
 
 TEXTS = (
     "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip | 0->3",
@@ -45,7 +45,7 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
         batch_size=batch,
         patch_size=12,
         warmup=0,
-        precision=Precision.fp32,
+        precision=StepPrecision.fp32,
     )
     return IncompleteTraining(
         IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices

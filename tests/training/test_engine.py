@@ -16,7 +16,7 @@ from falsr_nas.training.full_training import train_fully
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.settings import (
     Initialization,
-    Precision,
+    StepPrecision,
     TrainerSettings,
     TrainingSettings,
 )
@@ -77,9 +77,9 @@ def test_bfloat16_steps_learn_as_float32_steps_do_with_float32_weights() -> None
 def test_precision_is_a_setting(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("falsr_nas.training.engine.cpu_has_bf16", lambda: fast)
     cpu = torch.device("cpu")
-    assert step_dtype(Precision.fp32, cpu) is torch.float32
-    assert step_dtype(Precision.bf16, cpu) is torch.bfloat16
-    assert step_dtype(Precision.auto, cpu) is (torch.bfloat16 if fast else torch.float32)
+    assert step_dtype(StepPrecision.fp32, cpu) is torch.float32
+    assert step_dtype(StepPrecision.bf16, cpu) is torch.bfloat16
+    assert step_dtype(StepPrecision.auto, cpu) is (torch.bfloat16 if fast else torch.float32)
 
 
 def engine(rates: Tensor = RATES, **options: object) -> StepEngine:

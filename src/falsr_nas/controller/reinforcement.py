@@ -25,7 +25,7 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 
-class Lesson(NamedTuple):
+class RewardedCandidate(NamedTuple):
     """A rewarded candidate that the policy has not learnt from yet.
 
     Attributes:
@@ -68,7 +68,7 @@ class ReinforcedMutation:
         )
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
         self.encoding = Encoding(space)
-        self._lessons: list[Lesson] = []
+        self._lessons: list[RewardedCandidate] = []
         # Moving averages of the rewards and of their squared distance from the former.
         self._baseline: tuple[float, float] | None = None
         # Masks of the genes that the policy drew, by key: of candidates that are being evaluated,
@@ -133,7 +133,7 @@ class ReinforcedMutation:
             cells, links, ends = (
                 gene.tolist() for gene in self._encode(evaluation.candidate.genome)
             )
-            self._lessons.append(Lesson(cells, links, drawn, float(reward), ends))
+            self._lessons.append(RewardedCandidate(cells, links, drawn, float(reward), ends))
             if len(self._lessons) == self.settings.batch_size:
                 self._update()
 
@@ -150,7 +150,7 @@ class ReinforcedMutation:
         """Continue from :meth:`state`, after these evaluations."""
         restore_weights(self.policy, self.optimiser, state)
         self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
-        self._lessons = [Lesson(*lesson) for lesson in state["lessons"]]
+        self._lessons = [RewardedCandidate(*lesson) for lesson in state["lessons"]]
         self._pending = dict(state["pending"])
         self._draws.clear()
         self._chances = None

@@ -18,7 +18,7 @@ class Layout(StrEnum):
     """The luma plane alone (JPEG's full range), not clipped: the network without anything else."""
 
 
-class Precision(StrEnum):
+class ExportPrecision(StrEnum):
     """The numbers that an exported model computes with."""
 
     fp32 = "fp32"

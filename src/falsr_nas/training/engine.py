@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from falsr_nas.training.settings import Precision
+from falsr_nas.training.settings import StepPrecision
 
 Batches = Callable[[], tuple[Tensor, Tensor]]
 """Draws a batch: luma (N, 1, P, P) and high-resolution luma (N, 1, sP, sP), both in [0, 1]."""
@@ -21,12 +21,12 @@ WARMUP = 3
 its state. They are ordinary steps of the training."""
 
 
-def step_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+def step_dtype(precision: StepPrecision, device: torch.device) -> torch.dtype:
     """Return the arithmetic of the convolutions; ``auto`` is bfloat16 where that is fast."""
-    if precision is Precision.auto:
+    if precision is StepPrecision.auto:
         fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
         return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    return torch.bfloat16 if precision is StepPrecision.bf16 else torch.float32
 
 
 def cpu_has_bf16() -> bool:

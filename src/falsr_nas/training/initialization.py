@@ -10,7 +10,7 @@ from falsr_nas.networks.network import Network, layer_seed
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
 
-SCALE = 0.1
+SMALL_START = 0.1
 """Factor of ``scaled_he`` for the stem and the last layers of residual branches (our choice)."""
 
 IDENTITY_GAIN = 0.25
@@ -59,10 +59,10 @@ def initialized_network(
 def _scale_down(network: Network) -> None:
     """Keep activations small, and about the same in all nodes."""
     with torch.no_grad():
-        network.stem.weight.mul_(SCALE)
+        network.stem.weight.mul_(SMALL_START)
         for cell in network.cells:
             if (scale_down := getattr(cell, "scale_down", None)) is not None:
-                scale_down(SCALE)
+                scale_down(SMALL_START)
 
 
 def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:

@@ -41,7 +41,7 @@ class Initialization(StrEnum):
     """PyTorch's default."""
 
 
-class Precision(StrEnum):
+class StepPrecision(StrEnum):
     """Arithmetic of training steps. Weights, optimiser, loss and validation are always float32."""
 
     auto = "auto"
@@ -108,7 +108,7 @@ class TrainingSettings(Settings, group="training"):
     target: Target = Target.residual
     initialization: Initialization = Initialization.identity
     zero_output: bool = True
-    precision: Precision = Precision.auto
+    precision: StepPrecision = StepPrecision.auto
     expansion: int | None = 64
 
     def __post_init__(self) -> None:

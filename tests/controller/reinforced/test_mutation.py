@@ -21,7 +21,7 @@ from falsr_nas.controller.reinforced.mutation import (
     ConditionalMutation,
     EqualCost,
 )
-from falsr_nas.controller.reinforced.policy import Sampler
+from falsr_nas.controller.reinforced.policy import ChildSampler
 from falsr_nas.controller.settings import (
     ConditionalPolicySettings,
     Constraints,
@@ -84,7 +84,7 @@ def mean_gain(made: ConditionalMutation) -> float:
     rng = np.random.default_rng(7)
     parents = [POPULATION[i].genome for i in rng.integers(32, size=1000)]
     context = made._context(parents)
-    children, _ = Sampler(made.policy).sample(context, rng)
+    children, _ = ChildSampler(made.policy).sample(context, rng)
     return float(made.imagined_gains(context, children).mean())
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from falsr_nas.controller.reinforced.mutation import policy_loss
-from falsr_nas.controller.reinforced.policy import ConditionalPolicy, Context, Sampler
+from falsr_nas.controller.reinforced.policy import ChildSampler, ConditionalPolicy, Context
 from falsr_nas.controller.settings import ConditionalPolicySettings
 from falsr_nas.space.encoding import ATTRIBUTES, Encoding, Networks
 from falsr_nas.space.enumeration import affordable_genomes
@@ -60,7 +60,7 @@ def test_all_networks_of_the_space_are_children_and_their_probabilities_add_up()
 
 def test_children_are_drawn_with_the_probabilities_that_are_stored() -> None:
     made, rng, draws = policy(0.7), np.random.default_rng(2), 12_000
-    children, log_prob = Sampler(made).sample(context(7, draws), rng)
+    children, log_prob = ChildSampler(made).sample(context(7, draws), rng)
     assert log_prob == pytest.approx(
         made(context(7, draws), children).log_prob.detach().numpy(), abs=1e-5
     )
@@ -77,7 +77,9 @@ def test_at_the_start_about_one_attribute_and_one_link_change() -> None:
     encoding = Encoding(SearchSpace())
     rng = np.random.default_rng(3)
     parents = encoding.encode([encoding.space.sample(rng) for _ in range(2000)])
-    children, _ = Sampler(policy(0, encoding)).sample(Context(parents, np.zeros((2000, 4))), rng)
+    children, _ = ChildSampler(policy(0, encoding)).sample(
+        Context(parents, np.zeros((2000, 4))), rng
+    )
     changed = encoding.attributes[children.cells] != encoding.attributes[parents.cells]
     # Where repeats change to or from 1, the residual appears or disappears.
     assert changed[..., :-1].sum((1, 2)).mean() == pytest.approx(0.8, abs=0.1)
@@ -131,7 +133,7 @@ def test_the_baseline_learns_the_expected_gain_of_a_parent() -> None:
         some = Context(
             ALL[parents], np.column_stack([np.zeros((64, 2)), parents % 2, np.zeros(64)])
         )
-        children, _ = Sampler(made).sample(some, rng)
+        children, _ = ChildSampler(made).sample(some, rng)
         gains = torch.from_numpy(2.0 * (parents % 2) + rng.normal(size=64)).float()
         optimiser.zero_grad()
         policy_loss(made(some, children), gains, None, 1, 0).backward()
@@ -151,7 +153,7 @@ def test_a_bandit_whose_right_attribute_depends_on_the_parents_cost_is_learnt() 
     def draw(count: int) -> tuple[Context, Networks, np.ndarray]:
         parents = encoding.encode([space.sample(rng) for _ in range(count)])
         numbers = rng.uniform(-1, 1, size=(count, 4))
-        children, _ = Sampler(made).sample(Context(parents, numbers), rng)
+        children, _ = ChildSampler(made).sample(Context(parents, numbers), rng)
         kernels = encoding.attributes[children.cells][..., kernel]
         right = (kernels == (numbers[:, :1] < 0)).mean(axis=1)
         return Context(parents, numbers), children, right

@@ -36,10 +36,10 @@ from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy_weights import restore_weights, weights_state
 from falsr_nas.controller.reinforced.policy import (
     QUALITY,
+    ChildSampler,
     ConditionalPolicy,
     Context,
     Likelihood,
-    Sampler,
 )
 from falsr_nas.controller.settings import ConditionalPolicySettings
 from falsr_nas.objectives.problem import Problem
@@ -91,7 +91,7 @@ class EqualCost:
         return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
 
 
-class Lesson(NamedTuple):
+class ScoredDraw(NamedTuple):
     """A draw that became a candidate or was refused.
 
     Attributes:
@@ -137,29 +137,29 @@ class ConditionalMutation:
         self._most = units * [np.inf if limit is None else limit for limit in most]
         self._least = units * [0, constraints.min_mult_adds or 0]
         self._min_psnr = constraints.min_psnr
-        self._sampler: Sampler | None = None  # None after an update
+        self._sampler: ChildSampler | None = None  # None after an update
         self._tables: SurrogateTables | None = None
         self._usual: EqualCost | None = None
         self._scores: dict[str, float] = {}  # PSNR by key, of the population
         self._known: set[bytes] = set()  # networks that were evaluated
-        self._lessons: deque[Lesson] = deque(maxlen=MEMORY)
+        self._lessons: deque[ScoredDraw] = deque(maxlen=MEMORY)
         self._every, self._told = every, 0  # evaluations since imagined children
         self._new = 0  # lessons since the last update
         # Draws by key: of candidates that are being evaluated, and since the last call of asked().
-        self._pending: dict[str, Lesson] = {}
-        self._draws: dict[str, Lesson] = {}
+        self._pending: dict[str, ScoredDraw] = {}
+        self._draws: dict[str, ScoredDraw] = {}
         self._contexts: dict[str, Context] = {}  # of parents since the last call of look()
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
         """Draw a child of a genome."""
         if self._sampler is None:
-            self._sampler = Sampler(self.policy)
+            self._sampler = ChildSampler(self.policy)
         if (context := self._contexts.get(genome.key)) is None:
             context = self._contexts[genome.key] = self._context([genome])
         children, log_probs = self._sampler.sample(context, rng)
         child, log_prob = self.encoding.decode(children, 0), float(log_probs[0])
         # If a network is drawn twice, the first draw is the one that becomes a candidate.
-        self._draws.setdefault(child.key, Lesson(genome, child, log_prob))
+        self._draws.setdefault(child.key, ScoredDraw(genome, child, log_prob))
         return Mutant(child, log_prob)
 
     def asked(self, candidates: Sequence[Candidate], refuses: Callable[[Genome], bool]) -> None:
@@ -279,7 +279,7 @@ class ConditionalMutation:
         for done in range(0, self.settings.imagined, BATCH):
             count = min(BATCH, self.settings.imagined - done)
             some = context[rng.integers(len(population), size=count)]
-            children, _ = Sampler(self.policy).sample(some, rng)
+            children, _ = ChildSampler(self.policy).sample(some, rng)
             self._update(some, children, self.imagined_gains(some, children))
 
     def imagined_gains(self, context: Context, children: Networks) -> FloatArray:
@@ -354,10 +354,10 @@ def policy_loss(
     return (0.5 * weights * error**2 - gain + divergence * likelihood.divergence).mean()
 
 
-def _to_json(lesson: Lesson) -> list[Any]:
+def _to_json(lesson: ScoredDraw) -> list[Any]:
     return [str(lesson.parent), str(lesson.child), *lesson[2:]]
 
 
-def _from_json(values: Sequence[Any]) -> Lesson:
+def _from_json(values: Sequence[Any]) -> ScoredDraw:
     parent, child, *others = values
-    return Lesson(Genome.parse(parent), Genome.parse(child), *others)
+    return ScoredDraw(Genome.parse(parent), Genome.parse(child), *others)

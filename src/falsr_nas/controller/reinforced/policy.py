@@ -193,7 +193,7 @@ class ConditionalPolicy(nn.Module):
         return torch.cat([scores[..., block].log_softmax(-1) for block in self.blocks], -1)
 
 
-class Sampler:
+class ChildSampler:
     """Draws children from a policy as it is at this moment.
 
     NumPy computes what :class:`ConditionalPolicy` does: with few children it is much faster.
