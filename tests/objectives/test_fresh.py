@@ -5,7 +5,8 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.objectives.fresh import with_fresh_scores
-from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
@@ -22,6 +23,8 @@ def evaluation(number: int, psnr: float) -> Evaluation:
     )
 
 
+PROBLEM = Problem()
+STRICT = Problem(constraints=Constraints(min_psnr=29.45))
 FOUND = [evaluation(0, 28.0), evaluation(1, 29.5), evaluation(2, 29.4), evaluation(3, 30.0)]
 
 
@@ -35,18 +38,18 @@ def psnrs(evaluations: list[Evaluation]) -> list[float]:
 
 
 def test_without_fresh_scores_nothing_changes_and_the_front_misses_them() -> None:
-    reported, missing = with_fresh_scores(FOUND, {})
+    reported, missing = with_fresh_scores(FOUND, {}, PROBLEM)
     assert reported == FOUND
     assert missing == []
-    reported, missing = with_fresh_scores(FOUND, {}, 2)
+    reported, missing = with_fresh_scores(FOUND, {}, PROBLEM, 2)
     assert reported == FOUND
-    assert missing == pareto_front(FOUND)
+    assert missing == PROBLEM.front(FOUND)
     assert [one.candidate.number for one in missing] == [0, 1, 3]
 
 
 def test_the_mean_is_that_of_the_fresh_scores_alone() -> None:
     scores = {0: {1: score(27.0), 2: score(27.5)}}
-    reported, _ = with_fresh_scores(FOUND, fresh(scores))
+    reported, _ = with_fresh_scores(FOUND, fresh(scores), PROBLEM)
     mean = reported[0].score
     assert mean is not None
     assert mean.psnr == fmean([27.0, 27.5])
@@ -58,26 +61,26 @@ def test_the_mean_is_that_of_the_fresh_scores_alone() -> None:
 
 def test_networks_that_enter_the_front_need_fresh_scores_too() -> None:
     scores = {n: {1: score(psnr)} for n, psnr in ((0, 28.1), (1, 29.0), (3, 29.9))}
-    reported, missing = with_fresh_scores(FOUND, fresh(scores), 1)
+    reported, missing = with_fresh_scores(FOUND, fresh(scores), PROBLEM, 1)
     assert psnrs(reported) == pytest.approx([28.1, 29.0, 29.4, 29.9])
     assert [one.candidate.number for one in missing] == [2]  # it was behind number 1 before
     scores[2] = {1: score(28.5)}
-    reported, missing = with_fresh_scores(FOUND, fresh(scores), 1)
+    reported, missing = with_fresh_scores(FOUND, fresh(scores), PROBLEM, 1)
     assert missing == []
     assert psnrs(reported) == pytest.approx([28.1, 29.0, 28.5, 29.9])
-    assert [one.candidate.number for one in pareto_front(reported)] == [0, 1, 3]
+    assert [one.candidate.number for one in PROBLEM.front(reported)] == [0, 1, 3]
 
 
 def test_fresh_scores_of_networks_that_are_not_on_the_front_are_not_used() -> None:
     """They were on the front of the same search when it was shorter."""
     scores = {n: {1: score(psnr)} for n, psnr in ((0, 28.0), (1, 29.5), (2, 40.0), (3, 30.0))}
-    reported, _ = with_fresh_scores(FOUND, fresh(scores), 1)
+    reported, _ = with_fresh_scores(FOUND, fresh(scores), PROBLEM, 1)
     assert psnrs(reported) == pytest.approx([28.0, 29.5, 29.4, 30.0])
 
 
 def test_a_network_whose_fresh_trainings_failed_keeps_its_score() -> None:
     scores = {0: {1: None, 2: None}, 1: {1: None, 2: score(29.0)}, 3: {1: score(30), 2: score(30)}}
-    reported, missing = with_fresh_scores(FOUND[:2] + FOUND[3:], fresh(scores), 2)
+    reported, missing = with_fresh_scores(FOUND[:2] + FOUND[3:], fresh(scores), PROBLEM, 2)
     assert missing == []
     assert psnrs(reported) == pytest.approx([28.0, 29.0, 30.0])
     assert reported[1].score is not None
@@ -87,7 +90,7 @@ def test_a_network_whose_fresh_trainings_failed_keeps_its_score() -> None:
 
 def test_the_minimum_psnr_holds_for_the_means() -> None:
     scores = {3: {1: score(29.2)}}
-    _, missing = with_fresh_scores(FOUND, fresh(scores), 1, 29.45)
+    _, missing = with_fresh_scores(FOUND, fresh(scores), STRICT, 1)
     assert [one.candidate.number for one in missing] == [1]
-    reported, _ = with_fresh_scores(FOUND, fresh(scores), 0, 29.45)
-    assert [one.candidate.number for one in pareto_front(reported, 29.45)] == [1]
+    reported, _ = with_fresh_scores(FOUND, fresh(scores), STRICT)
+    assert [one.candidate.number for one in STRICT.front(reported)] == [1]
