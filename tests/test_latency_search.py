@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from falsr_nas.latency.profile import read_profile
-from falsr_nas.objectives.front import hypervolume
 from falsr_nas.report.run import read_run
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.genome import Genome
@@ -109,7 +108,7 @@ def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) 
     device.unlink()
     elsewhere.unlink()
     stored = read_run(broken)
-    assert hypervolume(stored.evaluations, stored.scale) == content["hypervolume"]
+    assert stored.problem.hypervolume(stored.evaluations) == content["hypervolume"]
     names = choose(TrainConfig(run_dir=str(broken), select="latency", n=1))
     assert str(names[0][1]) == rows[0]["genome"]
     done = run("report", f"run_dirs=[{broken}]", f"output={tmp_path / 'page.html'}")
@@ -117,9 +116,10 @@ def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) 
 
 
 def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> None:
-    from falsr_nas.controller.settings import Constraints, NSGA2Settings
+    from falsr_nas.controller.settings import NSGA2Settings
     from falsr_nas.evaluation.settings import SyntheticSettings
     from falsr_nas.execution.settings import InlineSettings
+    from falsr_nas.objectives.settings import Constraints
 
     config = SearchConfig(
         controller=NSGA2Settings(population_size=8),

@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 
 from falsr_nas.archive.store import Store
 from falsr_nas.cli.config import config_path
-from falsr_nas.controller.settings import Constraints, HybridSettings, NSGA2Settings
+from falsr_nas.controller.settings import HybridSettings, NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
-from falsr_nas.objectives.front import hypervolume
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.report.run import read_run
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.search.config import SCHEMAS as SEARCH_SCHEMAS
@@ -59,9 +59,10 @@ def test_the_scale_of_a_search_is_stored_and_can_be_changed(tmp_path: Path) -> N
     assert narrow.hypervolume != first.hypervolume
     assert search(config).hypervolume == narrow.hypervolume, "null keeps what is stored"
     run = read_run(tmp_path)
-    assert (run.scale.worst[0], run.scale.best[0]) == (26.0, 34.0)
-    assert run.scale.worst[1] == pytest.approx(60e9), "the search's limit"
-    assert hypervolume(narrow.front, run.scale) == narrow.hypervolume
+    assert run.problem == narrow.problem
+    assert run.problem.psnr_range == (26.0, 34.0)
+    assert run.problem.worst[1] == pytest.approx(60e9), "the search's limit"
+    assert run.problem.hypervolume(narrow.front) == narrow.hypervolume
     for wrong in ((34.0, 26.0), (25.0,), (25.0, 30.0, 35.0)):
         with pytest.raises(UserError, match="psnr_range is"):
             replace(SMALL, psnr_range=wrong)

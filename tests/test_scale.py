@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from falsr_nas.controller.settings import Constraints, RandomSettings
+from falsr_nas.controller.settings import RandomSettings
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.evaluate import EvaluateConfig, evaluate
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.export import ExportConfig, export
 from falsr_nas.models.pretrained import from_pretrained
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.train import TrainConfig, train

@@ -12,7 +12,6 @@ from falsr_nas.archive.store import Store
 from falsr_nas.controller.hybrid import Hybrid
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
-    Constraints,
     ExplorationSettings,
     HybridSettings,
     LearnFrom,
@@ -27,10 +26,11 @@ from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from falsr_nas.space.search_space import SearchSpace
 
-PAPER = SearchSpace()
+PROBLEM = Problem(constraints=Constraints(max_mult_adds=60))
 POPULATION = 8
 
 
@@ -38,8 +38,7 @@ def controller(seed: int = 1, population_size: int = POPULATION, **settings) -> 
     policy = PolicySettings(batch_size=4)
     return Hybrid(
         HybridSettings(**{"population_size": population_size, "policy": policy} | settings),
-        PAPER,
-        Constraints(max_mult_adds=60),
+        PROBLEM,
         np.random.default_rng(seed),
     )
 
@@ -238,8 +237,7 @@ def test_without_exploitation_the_hybrid_is_plain_nsga2() -> None:
     hybrid, evaluator = controller(p_exploit=0.0), Watched().inner
     plain = NSGA2(
         NSGA2Settings(population_size=POPULATION),
-        PAPER,
-        Constraints(max_mult_adds=60),
+        PROBLEM,
         np.random.default_rng(1),
     )
     for _ in range(6):

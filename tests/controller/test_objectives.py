@@ -1,22 +1,21 @@
 """Every controller with other objectives than the paper's, and with limits on their numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.controller import Controller
-from falsr_nas.controller.settings import (
-    CONTROLLERS,
-    Constraints,
-)
+from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.objectives.front import ObjectiveScale, hypervolume
-from falsr_nas.objectives.objective import Objectives, objectives_of
-from falsr_nas.objectives.ranking import ranked, survivors
+from falsr_nas.objectives.objective import LATENCY
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
+from falsr_nas.search.halving import survivors
 from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
 
@@ -26,27 +25,22 @@ SPACE = SearchSpace()
 PROFILE = made_profile(SPACE)
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=4), seed=3)
 LIMIT = 210.0  # ms: a sixth of uniform draws are faster
-TIMED = objectives_of(
-    {"objectives": ["psnr", "latency"], "constraints.max_latency_ms": LIMIT}, PROFILE
+TIMED = Problem(
+    SPACE, (LATENCY,), Constraints(max_latency_ms=LIMIT, min_psnr=26), (26.0, 36.0), PROFILE
 )
-QUALITY = Objectives(())
+QUALITY = Problem(SPACE, costs=(), constraints=Constraints(min_psnr=26))
+TINY = SearchSpace(
+    n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
+)
 ALL = sorted({*CONTROLLERS.schemas, "aging", "optuna", "pymoo"})
 EXACT = [name for name in ALL if name != "optuna"]  # whose generators' state cannot be saved
 
 
-def made(
-    name: str = "random",
-    objectives: Objectives = TIMED,
-    seed: int = 0,
-    space: SearchSpace = SPACE,
-    max_mult_adds: float | None = None,
-) -> Controller:
+def made(name: str = "random", problem: Problem = TIMED, seed: int = 0) -> Controller:
     if name in ("pymoo", "optuna"):
         pytest.importorskip(name)
     settings = CONTROLLERS.schemas[name](population_size=8)
-    rng = np.random.default_rng(seed)
-    limits = Constraints(max_mult_adds, min_psnr=26)
-    return CONTROLLERS.build(settings, space, limits, rng, objectives)
+    return CONTROLLERS.build(settings, problem, np.random.default_rng(seed))
 
 
 def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
@@ -54,14 +48,14 @@ def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("objectives", [TIMED, QUALITY], ids=["latency", "psnr alone"])
-def test_networks_above_a_limit_are_never_proposed(name: str, objectives: Objectives) -> None:
-    search, keys = made(name, objectives), set()
+@pytest.mark.parametrize("problem", [TIMED, QUALITY], ids=["latency", "psnr alone"])
+def test_networks_above_a_limit_are_never_proposed(name: str, problem: Problem) -> None:
+    search, keys = made(name, problem), set()
     for _ in range(6):
         candidates = search.ask(8)
         assert len(candidates) == 8
         for one in candidates:
-            assert objectives is QUALITY or PROFILE.latency(one.genome) <= LIMIT
+            assert problem is QUALITY or PROFILE.latency(one.genome) <= LIMIT
         keys |= {one.key for one in candidates}
         search.tell(evaluate(candidates))
     assert len(keys) == 48
@@ -72,7 +66,8 @@ def test_a_limit_that_no_uniform_draw_meets_still_gives_different_networks(name:
     limit = 80.0
     rng = np.random.default_rng(0)
     assert min(PROFILE.latency(SPACE.sample(rng)) for _ in range(300)) > limit
-    found = made(name, objectives_of({"constraints.max_latency_ms": limit}, PROFILE)).ask(12)
+    limits = Constraints(max_latency_ms=limit, min_psnr=26)
+    found = made(name, Problem(SPACE, constraints=limits, profile=PROFILE)).ask(12)
     assert len(found) == 12
     assert max(PROFILE.latency(one.genome) for one in found) <= limit
     assert len({one.genome.cells for one in found}) == 12
@@ -99,7 +94,6 @@ def test_a_restored_controller_continues_as_the_saved_one(name: str, in_flight: 
 
 
 def test_screening_finds_more_than_random_search() -> None:
-    scale = ObjectiveScale.of_space(SPACE, None, (26.0, 36.0), TIMED)
     volumes = {}
     for name in ("screening", "random"):
         search, told = made(name), []
@@ -107,38 +101,39 @@ def test_screening_finds_more_than_random_search() -> None:
             new = evaluate(search.ask(8))
             search.tell(new)
             told += new
-        volumes[name] = hypervolume(told, scale)
+        volumes[name] = TIMED.hypervolume(told)
     assert volumes["screening"] > volumes["random"]
 
 
 def test_rungs_keep_the_fast_ones() -> None:
     told = evaluate(made().ask(20))
-    order = ranked(told, Constraints(), TIMED)
+    free = Constraints(max_latency_ms=LIMIT)
+    order = replace(TIMED, constraints=free).ranked(told)
     fastest = min(told, key=lambda one: PROFILE.latency(one.candidate.genome))
     best = max(told, key=lambda one: one.score.psnr if one.score else 0)
     assert {fastest.key, best.key} <= {one.key for one in order[:6]}
-    alone = ranked(told, Constraints(), QUALITY)
+    quality = Problem(SPACE, costs=())
+    alone = quality.ranked(told)
     assert [one.score.psnr for one in alone] == sorted(
         (one.score.psnr for one in told), reverse=True
     )
-    assert survivors(told, 1, Constraints(), QUALITY) == [best]
+    assert survivors(told, 1, quality) == [best]
 
 
 def test_limits_that_no_network_meets_are_refused() -> None:
-    for settings, message in (
-        ({"constraints.max_latency_ms": 0.001}, "the limit on latency predicted .* is 0.001 ms"),
-        ({"constraints.max_params": 0.01}, "the limit on parameters is 0.01 K, but .* or more"),
-        ({"constraints.min_mult_adds": 9e6}, r"the lower limit on .* is 9e\+06 G, but .* or less"),
+    for limits, message in (
+        (Constraints(max_latency_ms=0.001), "the limit on latency predicted .* is 0.001 ms"),
+        (Constraints(max_params=0.01), "the limit on parameters is 0.01 K, but .* or more"),
+        (Constraints(min_mult_adds=9e6), r"the lower limit on .* is 9e\+06 G, but .* or less"),
     ):
         with pytest.raises(UserError, match=message):
-            made("random", objectives_of(settings, PROFILE))
+            made("random", Problem(SPACE, constraints=limits, profile=PROFILE))
 
 
 @pytest.mark.parametrize("name", ["random", "screening", "reinforced", "nsga2"])
 def test_a_lower_limit_on_mult_adds(name: str) -> None:
     low, high = 30.0, 45.0
-    objectives = objectives_of({"objectives": ["psnr"], "constraints.min_mult_adds": low})
-    search = made(name, objectives, max_mult_adds=high)
+    search = made(name, Problem(SPACE, (), Constraints(high, min_psnr=26, min_mult_adds=low)))
     for _ in range(5):
         candidates = search.ask(8)
         assert len(candidates) == 8
@@ -148,27 +143,21 @@ def test_a_lower_limit_on_mult_adds(name: str) -> None:
 
 
 def test_a_tiny_space_is_exhausted_between_limits() -> None:
-    space = SearchSpace(
-        n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
-    )
-    everything = made("random", Objectives(), space=space).ask(1000)
+    everything = made("random", Problem(TINY)).ask(1000)
     costs = {one.key: one.cost.mult_adds / 1e9 for one in everything}
     low, high = np.quantile(list(costs.values()), [0.3, 0.7])
-    limited = objectives_of({"constraints.min_mult_adds": low})
-    found = made("random", limited, space=space, max_mult_adds=high).ask(1000)
+    limited = Problem(TINY, constraints=Constraints(high, min_mult_adds=low))
+    found = made("random", limited).ask(1000)
     assert {one.key for one in found} == {k for k, cost in costs.items() if low <= cost <= high}
     assert 0 < len(found) < len(everything)
 
 
 def test_a_tiny_space_is_exhausted_under_a_limit() -> None:
-    space = SearchSpace(
-        n=1, operators=("conv",), channels=(4, 8), kernels=(1, 3), repeats=(1, 2), stems=(8,)
-    )
-    profile = made_profile(space)
-    everything = made("random", Objectives(), space=space).ask(1000)
+    profile = made_profile(TINY)
+    everything = made("random", Problem(TINY)).ask(1000)
     latencies = {one.key: profile.latency(one.genome) for one in everything}
     limit = float(np.median(list(latencies.values())))
-    limited = objectives_of({"constraints.max_latency_ms": limit}, profile)
-    found = made("random", limited, space=space).ask(1000)
+    limited = Problem(TINY, constraints=Constraints(max_latency_ms=limit), profile=profile)
+    found = made("random", limited).ask(1000)
     assert {one.key for one in found} == {k for k, ms in latencies.items() if ms <= limit}
     assert 0 < len(found) < len(everything)

@@ -5,14 +5,15 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.controller.reward import Reward, attainment, hypervolume_gain, rank_and_crowding
-from falsr_nas.controller.settings import Constraints, RewardKind, RewardSettings
+from falsr_nas.controller.settings import RewardKind, RewardSettings
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.front import ObjectiveScale, hypervolume, objective_matrix, pareto_front
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.search_space import SearchSpace
 
 SPACE = SearchSpace()
-SCALE = ObjectiveScale.of_space(SPACE)
+PROBLEM = Problem(SPACE)
 SAMPLE = np.random.default_rng(0)
 GENOMES = [SPACE.sample(SAMPLE) for _ in range(400)]
 KINDS = list(RewardKind)
@@ -51,7 +52,8 @@ def reward(
     min_psnr: float | None = None,
     clip: float = 1.0,
 ) -> Reward:
-    made = Reward(RewardSettings(kind=kind, clip=clip), SCALE, Constraints(min_psnr=min_psnr))
+    problem = Problem(SPACE, constraints=Constraints(min_psnr=min_psnr))
+    made = Reward(RewardSettings(kind=kind, clip=clip), problem)
     made(list(told))
     return made
 
@@ -59,9 +61,9 @@ def reward(
 def test_hypervolume_gain_is_what_the_candidate_adds() -> None:
     told, new = crowd(80, 1)[:60], crowd(80, 1)[60:]
     gains = reward(RewardKind.hypervolume, told)(new)
-    before = hypervolume(told, SCALE)
+    before = PROBLEM.hypervolume(told)
     assert gains == pytest.approx(
-        [hypervolume([*told, one], SCALE) - before for one in new], abs=1e-12
+        [PROBLEM.hypervolume([*told, one]) - before for one in new], abs=1e-12
     )
     assert (gains > 0).any()
     assert (gains == 0).any()
@@ -106,7 +108,7 @@ def test_rank_counts_dominating_networks_then_adds_the_distance() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_dominating_beats_joining_beats_being_dominated(kind: RewardKind) -> None:
     known = reward(kind, crowd(50, 3))
-    best = min(pareto_front(crowd(50, 3)), key=lambda e: e.score.mse)
+    best = min(PROBLEM.front(crowd(50, 3)), key=lambda e: e.score.mse)
     psnr, cost = best.score.psnr, best.candidate.cost
     dominating = evaluation(51, psnr + 0.5, cost.mult_adds, cost.params)
     joining = evaluation(52, psnr + 0.05, cost.mult_adds * 1.01, cost.params * 1.01)
@@ -141,7 +143,7 @@ def test_a_restored_front_gives_bit_identical_rewards(kind: RewardKind) -> None:
         saved(told[i : i + 7])
     restored.restore(told)
     assert restored.front.tolist() == saved.front.tolist()
-    assert restored.front.tolist() == sorted(objective_matrix(pareto_front(told)).tolist())
+    assert restored.front.tolist() == sorted(PROBLEM.matrix(PROBLEM.front(told)).tolist())
     assert restored(new).tolist() == saved(new).tolist()
 
 

@@ -10,17 +10,19 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.screening import FEWEST, MOST, Prediction, Screening
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 SPACE = SearchSpace()
+PROBLEM = Problem(SPACE, psnr_range=(26.0, 36.0))
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=7, noise=0.3), seed=1)
 
 
@@ -39,7 +41,7 @@ def scored(count: int, seed: int = 0) -> list[Evaluation]:
 
 def controller(screening: int, seed: int = 1, population_size: int = 32) -> NSGA2:
     settings = NSGA2Settings(population_size=population_size, screening=screening)
-    return NSGA2(settings, SPACE, Constraints(), np.random.default_rng(seed))
+    return NSGA2(settings, PROBLEM, np.random.default_rng(seed))
 
 
 def with_truth(evaluations: list[Evaluation]) -> list[Evaluation]:
@@ -56,8 +58,7 @@ def true_hypervolume(settings: NSGA2, generations: int) -> float:
         new = [Evaluation(one, EVALUATOR.evaluate(one)) for one in settings.ask(32)]
         settings.tell(new)
         told += new
-    scale = ObjectiveScale.of_space(SPACE, None, (26.0, 36.0))
-    return hypervolume(with_truth(pareto_front(told)), scale)
+    return PROBLEM.hypervolume(with_truth(PROBLEM.front(told)))
 
 
 def test_screening_finds_better_networks_with_as_many_evaluations() -> None:
@@ -79,7 +80,7 @@ def test_no_more_networks_are_evaluated_than_asked_for_and_each_has_a_prediction
 
 
 def test_the_first_pick_has_the_largest_expected_gain_and_the_next_differs() -> None:
-    screening = Screening(Constraints(), 32)
+    screening = Screening(PROBLEM, 32)
     screening.learn(scored(60))
     pool = candidates(40, seed=5)
     genomes, costs = [one.genome for one in pool], [one.cost for one in pool]
@@ -114,7 +115,7 @@ def objectives(psnr: np.ndarray, costs: list[Cost]) -> np.ndarray:
 def test_networks_below_the_minimum_psnr_are_not_picked_first() -> None:
     told = scored(80)
     limit = float(np.median([one.score.psnr for one in told]))
-    screening = Screening(Constraints(min_psnr=limit), 32)
+    screening = Screening(Problem(SPACE, constraints=Constraints(min_psnr=limit)), 32)
     screening.learn(told)
     pool = candidates(60, seed=6)
     genomes, costs = [one.genome for one in pool], [one.cost for one in pool]
@@ -149,7 +150,7 @@ def test_a_surrogate_worse_than_costs_is_not_used_and_says_so(
 
 
 def test_a_difference_by_chance_does_not_stop_screening() -> None:
-    screening = Screening(Constraints(), 32)
+    screening = Screening(PROBLEM, 32)
     rng = np.random.default_rng(0)
     for p in rng.normal(30, 1, 100):
         a, b = p + rng.normal(scale=[0.31, 0.3])
@@ -158,7 +159,7 @@ def test_a_difference_by_chance_does_not_stop_screening() -> None:
 
 
 def test_few_scores_have_no_surrogate() -> None:
-    screening = Screening(Constraints(), 32)
+    screening = Screening(PROBLEM, 32)
     told = scored(FEWEST)
     screening.learn(told[:-1])
     assert screening.surrogate is None
@@ -171,7 +172,7 @@ def test_the_order_in_which_evaluations_end_does_not_matter() -> None:
     told, pool = scored(50), candidates(5, seed=9)
     surrogates = []
     for order in (told, told[::-1]):
-        screening = Screening(Constraints(), 200)
+        screening = Screening(PROBLEM, 200)
         screening.learn(told[:FEWEST])
         for one in (one for one in order if one.candidate.number >= FEWEST):
             screening.learn([one])
@@ -189,7 +190,7 @@ def test_a_large_archive_is_sketched() -> None:
         for row in itertools.islice(bits, MOST + 200)
     ]
     told = [evaluation(genome, i) for i, genome in enumerate(genomes)]
-    screening = Screening(Constraints(), 10_000)
+    screening = Screening(PROBLEM, 10_000)
     screening.learn(told)
     numbers = [one.candidate.number for one in screening._fitted]
     assert len(numbers) == MOST

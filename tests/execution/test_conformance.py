@@ -21,11 +21,11 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, Then
-from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -33,6 +33,7 @@ from faulty_evaluator import KINDS, FaultyEvaluator
 
 TIME_LIMIT = 2.0
 SPACE = SearchSpace()
+PROBLEM = Problem(SPACE)
 FAULTS = {3: "memory", 6: "nan", 8: "exception", 13: "unpicklable"}
 """Faults that a search survives with any executor."""
 FATAL_FAULTS = {1: "kill", 11: "loop", 17: "kill"}
@@ -65,9 +66,8 @@ def search(
     policies: FailurePolicies,
     budget: int = 24,
 ) -> list[Evaluation]:
-    controller = NSGA2(
-        NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1)
-    )
+    settings = NSGA2Settings(population_size=8)
+    controller = NSGA2(settings, PROBLEM, np.random.default_rng(1))
     with Store(path, {}) as store, backend.build(make, TIME_LIMIT) as executor:
         run_search(controller, executor, store, budget=budget, population_size=8, policies=policies)
         return store.evaluations()
@@ -115,7 +115,7 @@ def test_retried_faults_do_not_change_the_front(backend: Backend, tmp_path: Path
     )
     assert len(list((tmp_path / "marks").iterdir())) == len(faults)
     assert found(faulty) == found(whole)
-    assert [e.key for e in pareto_front(faulty)] == [e.key for e in pareto_front(whole)]
+    assert [e.key for e in PROBLEM.front(faulty)] == [e.key for e in PROBLEM.front(whole)]
     assert {e.candidate.number: e.attempts for e in faulty if e.attempts > 1} == dict.fromkeys(
         faults, 2
     )

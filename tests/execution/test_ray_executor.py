@@ -29,7 +29,7 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor, InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
@@ -39,7 +39,7 @@ from falsr_nas.execution.settings import (
     InlineSettings,
     RaySettings,
 )
-from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -47,6 +47,7 @@ from faulty_evaluator import FaultyEvaluator
 from stranded_evaluator import StrandedEvaluator
 
 SPACE = SearchSpace()
+PROBLEM = Problem(SPACE)
 FAST_HEALTH_CHECK = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -77,9 +78,8 @@ def candidate(number: int) -> Candidate:
 
 
 def search(executor: Executor, path: Path) -> list[Evaluation]:
-    controller = NSGA2(
-        NSGA2Settings(population_size=8), SPACE, Constraints(), np.random.default_rng(1)
-    )
+    settings = NSGA2Settings(population_size=8)
+    controller = NSGA2(settings, PROBLEM, np.random.default_rng(1))
     with Store(path, {}) as store:
         run_search(
             controller, executor, store, budget=40, population_size=8, policies=FailurePolicies()
@@ -134,7 +134,7 @@ def test_a_search_survives_the_loss_of_a_node_and_uses_a_new_one(
     with InlineExecutor(InlineSettings(), FaultyEvaluator) as inline:
         alone = search(inline, tmp_path / "inline.db")
     assert found(evaluations) == found(alone)
-    assert [e.key for e in pareto_front(evaluations)] == [e.key for e in pareto_front(alone)]
+    assert [e.key for e in PROBLEM.front(evaluations)] == [e.key for e in PROBLEM.front(alone)]
     with Store(tmp_path / "ray.db") as store:
         (failed,) = store.failures()
     assert (failed.failure.kind, failed.outcome) == (FailureKind.NODE_LOST, AttemptOutcome.RETRIED)

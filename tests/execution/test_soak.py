@@ -14,11 +14,12 @@ import pytest
 from falsr_nas.archive.candidate import AttemptOutcome, FailureKind, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, Mode, NSGA2Settings
+from falsr_nas.controller.settings import Mode, NSGA2Settings
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, ProcessesSettings
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator
 
 CANDIDATES = 2_000
@@ -40,12 +41,8 @@ def random_faults(rng: random.Random) -> dict[int, str]:
 def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
     faults, log, marks = random_faults(random.Random(17)), tmp_path / "log", tmp_path / "marks"
     marks.mkdir()
-    controller = NSGA2(
-        NSGA2Settings(population_size=16),
-        SearchSpace(),
-        Constraints(max_mult_adds=60),
-        np.random.default_rng(1),
-    )
+    problem = Problem(constraints=Constraints(max_mult_adds=60))
+    controller = NSGA2(NSGA2Settings(population_size=16), problem, np.random.default_rng(1))
     policies = FailurePolicies(*[FailurePolicy(retries=1)] * len(FailureKind))
     executor = ProcessesExecutor(
         ProcessesSettings(workers=2, time_limit=TIME_LIMIT),

@@ -7,7 +7,7 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.controller.crossover import single_point
-from falsr_nas.objectives.front import ObjectiveScale
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.run import Run
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
@@ -25,8 +25,8 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
-def scale(space: SearchSpace) -> ObjectiveScale:
-    return ObjectiveScale.of_space(space)
+def problem(space: SearchSpace) -> Problem:
+    return Problem(space)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def doubtful(evaluations: list[Evaluation]) -> list[Evaluation]:
 
 
 @pytest.fixture(scope="session")
-def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
+def family(space: SearchSpace, problem: Problem) -> Run:
     """Return 200 networks in 5 generations; those after the first have two earlier parents.
 
     Some failed with a hostile message, one was retried.
@@ -101,7 +101,6 @@ def family(space: SearchSpace, scale: ObjectiveScale) -> Run:
     return Run(
         f"family {HOSTILE}",
         made,
-        scale,
-        None,
+        problem,
         {"seed": 1, "constraints.max_mult_adds": None, "note": HOSTILE},
     )

@@ -12,6 +12,7 @@ import pytest
 
 from falsr_nas.archive.store import Store
 from falsr_nas.core.errors import UserError
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.report.__main__ import ReportConfig, find_searches, read_score, report
 from falsr_nas.report.run import Run, read_run, with_distinct_names
 
@@ -45,8 +46,8 @@ def test_a_search_is_read_back(tmp_path: Path, family: Run) -> None:
     assert run.evaluations == [
         replace(evaluation, earlier=()) for evaluation in family.evaluations[:60]
     ]
-    assert run.scale == family.scale
-    assert run.min_psnr == 23.0
+    constraints = Constraints(min_psnr=23.0)
+    assert run.problem == replace(family.problem, constraints=constraints)
     assert run.settings == SETTINGS
 
 

@@ -12,10 +12,13 @@ from PIL import Image
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import PEERS, SHOWN_PEERS
-from falsr_nas.objectives.front import pareto_front, scored
+from falsr_nas.objectives.problem import Problem, scored
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.report.figures import pareto_figure, write_pareto_png
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.published import PUBLISHED
+
+PROBLEM = Problem()
 
 
 def points(axes: Axes, label: str) -> set[tuple[float, float]]:
@@ -33,14 +36,14 @@ def panels(figure: Figure) -> tuple[Axes, Axes]:
 
 
 def test_panels_show_every_scored_candidate_and_the_front(evaluations: list[Evaluation]) -> None:
-    left, right = panels(pareto_figure(evaluations))
+    left, right = panels(pareto_figure(evaluations, PROBLEM))
     assert left.get_xlabel() == "mult-adds at 1280\N{MULTIPLICATION SIGN}720 output (G)"
     assert right.get_xlabel() == "parameters (K)"
     assert left.get_ylabel() == "PSNR on the validation images (dB)"
     assert left.get_xscale() == right.get_xscale() == "log"
     for label, shown in (
         ("candidates", scored(evaluations)),
-        ("Pareto front", pareto_front(evaluations)),
+        ("Pareto front", PROBLEM.front(evaluations)),
     ):
         psnr = [e.score.psnr for e in shown if e.score is not None]
         assert points(left, label) == {
@@ -52,7 +55,7 @@ def test_panels_show_every_scored_candidate_and_the_front(evaluations: list[Eval
 
 
 def test_the_line_climbs_with_the_cost(evaluations: list[Evaluation]) -> None:
-    for axes in pareto_figure(evaluations).axes:
+    for axes in pareto_figure(evaluations, PROBLEM).axes:
         steps = next(line for line in axes.lines if line.get_drawstyle() == "steps-post")
         x, y = (np.asarray(values) for values in steps.get_data())
         assert len(x) > 3
@@ -62,7 +65,8 @@ def test_the_line_climbs_with_the_cost(evaluations: list[Evaluation]) -> None:
 
 
 def test_networks_below_the_least_psnr_are_candidates_only(evaluations: list[Evaluation]) -> None:
-    left, _ = panels(pareto_figure(evaluations, min_psnr=26.0))
+    strict = Problem(constraints=Constraints(min_psnr=26.0))
+    left, _ = panels(pareto_figure(evaluations, strict))
     assert min(psnr for _, psnr in points(left, "Pareto front")) >= 26.0
     assert min(psnr for _, psnr in points(left, "candidates")) < 26.0
 
@@ -70,13 +74,13 @@ def test_networks_below_the_least_psnr_are_candidates_only(evaluations: list[Eva
 def test_published_scores_stand_only_among_scores_on_the_same_images(
     evaluations: list[Evaluation],
 ) -> None:
-    left, right = panels(pareto_figure(evaluations))
+    left, right = panels(pareto_figure(evaluations, PROBLEM))
     assert "published, fully trained" not in {
         line.get_label() for axes in (left, right) for line in axes.lines
     }
     assert "FALSR-B" in texts(left) & texts(right)  # its cost, which holds for any images
 
-    left, right = panels(pareto_figure(evaluations, benchmark="Set5"))
+    left, right = panels(pareto_figure(evaluations, PROBLEM, benchmark="Set5"))
     assert left.get_ylabel() == "PSNR on Set5 (dB)"
     assert (234.7, 37.82) in points(left, "published, fully trained")
     assert (1021, 37.82) in points(right, "published, fully trained")
@@ -86,21 +90,21 @@ def test_published_scores_stand_only_among_scores_on_the_same_images(
 
 def test_costs_out_of_reach_are_not_marked(evaluations: list[Evaluation]) -> None:
     small = [e for e in evaluations if e.candidate.cost.mult_adds < 50e9]
-    left, _ = panels(pareto_figure(small))
+    left, _ = panels(pareto_figure(small, PROBLEM))
     assert not texts(left) & set(SHOWN_PEERS)
 
 
 def test_far_outliers_are_counted_below_the_panel(evaluations: list[Evaluation]) -> None:
     outlier = next(
-        e for e in evaluations if e.score is not None and e not in pareto_front(evaluations)
+        e for e in evaluations if e.score is not None and e not in PROBLEM.front(evaluations)
     )
     assert outlier.score is not None
     broken = Evaluation(outlier.candidate, type(outlier.score)(mse=20_000.0, psnr=5.1, seconds=1.0))
-    left, right = panels(pareto_figure([*evaluations, broken]))
+    left, right = panels(pareto_figure([*evaluations, broken], PROBLEM))
     assert left.get_ylim()[0] > 20
     assert "1 more candidate below" in texts(right)
     assert not any(
-        "below" in text for axes in pareto_figure(evaluations).axes for text in texts(axes)
+        "below" in text for axes in pareto_figure(evaluations, PROBLEM).axes for text in texts(axes)
     )
 
 
@@ -109,7 +113,7 @@ def test_far_outliers_are_counted_below_the_panel(evaluations: list[Evaluation])
 def test_the_png_is_drawn_whatever_there_is(
     tmp_path: Path, evaluations: list[Evaluation], count: int
 ) -> None:
-    write_pareto_png(tmp_path / "pareto.png", evaluations[:count])
+    write_pareto_png(tmp_path / "pareto.png", evaluations[:count], PROBLEM)
     with Image.open(tmp_path / "pareto.png") as image:
         assert image.size == (1800, 810)
         levels = np.asarray(image.convert("L"))
@@ -118,9 +122,12 @@ def test_the_png_is_drawn_whatever_there_is(
 
 
 def test_no_global_state_of_pyplot_is_touched() -> None:
-    code = "import sys, pathlib; from falsr_nas.report import figures;"
+    code = "import sys; from falsr_nas.report import figures;"
+    code += "from falsr_nas.objectives.problem import Problem;"
     code += "assert 'matplotlib' not in sys.modules;"
-    code += "figures.pareto_figure([]).canvas; assert 'matplotlib.pyplot' not in sys.modules"
+    code += (
+        "figures.pareto_figure([], Problem()).canvas; assert 'matplotlib.pyplot' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -132,14 +139,14 @@ def test_published_costs_are_ours_to_the_rounding_of_the_paper(name: str) -> Non
 
 
 def test_error_bars_have_the_deviation_of_each_score(doubtful: list[Evaluation]) -> None:
-    for axes in panels(pareto_figure(doubtful)):
+    for axes in panels(pareto_figure(doubtful, PROBLEM)):
         (bars,) = axes.containers
         segments = bars[2][0].get_segments()
-        front = pareto_front(doubtful)
+        front = PROBLEM.front(doubtful)
         heights = sorted(segment[1][1] - segment[0][1] for segment in segments)
         expected = sorted(2 * (one.score.deviation or 0) for one in front if one.score)
         assert np.allclose(heights, expected)
 
 
 def test_single_scores_have_no_error_bars(evaluations: list[Evaluation]) -> None:
-    assert not any(axes.containers for axes in panels(pareto_figure(evaluations)))
+    assert not any(axes.containers for axes in panels(pareto_figure(evaluations, PROBLEM)))

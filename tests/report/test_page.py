@@ -13,7 +13,7 @@ import pytest
 
 from browser import Page, find_browser, open_page
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, Origin, Score
-from falsr_nas.objectives.front import ObjectiveScale, pareto_front
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import achievements
 from falsr_nas.report.page import page, write_page
@@ -101,7 +101,7 @@ def test_the_page_loads_offline_and_shows_the_search(
 ) -> None:
     shown(tab, tmp_path, family)
     tiles = dict(each(tab, ".tile", "[one.children[1].textContent, one.children[0].textContent]"))
-    front = pareto_front(family.evaluations)
+    front = family.problem.front(family.evaluations)
     assert (tiles["candidates"], tiles["generations"], tiles["on the front"]) == (
         "200",
         "5",
@@ -113,7 +113,10 @@ def test_the_page_loads_offline_and_shows_the_search(
     )
     assert set(each(tab, "circle.front", "one.dataset.key")) == {e.key for e in front}
     assert each(tab, "#front-table tbody tr", "one.dataset.key") == [e.key for e in front]
-    made = {" + ".join(one.operators): str(one.made) for one in achievements(family.evaluations)}
+    made = {
+        " + ".join(one.operators): str(one.made)
+        for one in achievements(family.evaluations, family.problem)
+    }
     assert (
         dict(
             each(
@@ -135,7 +138,7 @@ def test_the_page_knows_every_genome(tab: Page, tmp_path: Path, family: Run) -> 
 
 def test_a_click_shows_an_architecture(tab: Page, tmp_path: Path, family: Run) -> None:
     shown(tab, tmp_path, family)
-    front = pareto_front(family.evaluations)
+    front = family.problem.front(family.evaluations)
     for evaluation in (front[0], front[-1], front[len(front) // 3]):
         tab.click(f"circle.front[data-key='{evaluation.key}']")
         assert tab.evaluate("document.querySelector('#candidate').dataset.key") == evaluation.key
@@ -160,12 +163,12 @@ def test_other_ends_are_shown(tab: Page, tmp_path: Path) -> None:
         )
         for number, genome in enumerate(space.sample(rng) for _ in range(24))
     ]
-    run = Run("ends", made, ObjectiveScale.of_space(space))
+    run = Run("ends", made, Problem(space))
     shown(tab, tmp_path, run)
     assert {e.candidate.genome.ends for e in made} == set(space.ends)
     texts = tab.evaluate("Array.from({ length: RUNS[0].size }, (_, row) => RUNS[0].text(row))")
     assert texts == [str(evaluation.candidate.genome) for evaluation in made]
-    for evaluation in pareto_front(made):
+    for evaluation in run.problem.front(made):
         tab.click(f"#front-table tr[data-key='{evaluation.key}'] td")
         found = drawn(tab)
         assert found | {"links": sorted(found["links"])} == expected_drawing(evaluation)
@@ -189,7 +192,7 @@ def test_lineage_leads_back_to_the_initial_population(
         return parents.union(*map(ancestors, parents))
 
     child = next(
-        e for e in reversed(pareto_front(family.evaluations)) if e.candidate.generation >= 2
+        e for e in reversed(family.problem.front(family.evaluations)) if e.candidate.generation >= 2
     )
     tab.click(f"circle.front[data-key='{child.key}']")
     found = tab.evaluate(
@@ -247,7 +250,7 @@ def test_what_no_parent_has_is_marked(tab: Page, tmp_path: Path, family: Run) ->
 
 def test_the_front_can_be_walked_with_the_keyboard(tab: Page, tmp_path: Path, family: Run) -> None:
     shown(tab, tmp_path, family)
-    front = [evaluation.key for evaluation in pareto_front(family.evaluations)]
+    front = [evaluation.key for evaluation in family.problem.front(family.evaluations)]
     for _ in range(40):
         tab.press("Tab")
         if tab.evaluate("document.activeElement.classList.contains('front')"):
@@ -267,7 +270,7 @@ def test_the_front_can_be_walked_with_the_keyboard(tab: Page, tmp_path: Path, fa
 
 def test_hovering_tells_the_cells(tab: Page, tmp_path: Path, family: Run) -> None:
     shown(tab, tmp_path, family)
-    evaluation = pareto_front(family.evaluations)[3]
+    evaluation = family.problem.front(family.evaluations)[3]
     tab.move(f"circle.front[data-key='{evaluation.key}']")
     assert not tab.evaluate("document.querySelector('#tip').hidden")
     cells = tab.evaluate(
@@ -280,7 +283,7 @@ def test_costs_switch_to_parameters(tab: Page, tmp_path: Path, family: Run) -> N
     shown(tab, tmp_path, family)
     tab.click("#front .choice button:nth-child(2)")
     assert "parameters (K)" in text_of(tab, "#front .chart")
-    front = sorted(pareto_front(family.evaluations), key=lambda e: e.candidate.cost.params)
+    front = sorted(family.problem.front(family.evaluations), key=lambda e: e.candidate.cost.params)
     places = tab.evaluate(
         "[...document.querySelectorAll('circle.front')]"
         ".map((point) => [point.dataset.key, Number(point.getAttribute('cx'))])"
@@ -322,19 +325,19 @@ def test_several_searches_lie_over_each_other(tab: Page, tmp_path: Path, family:
             genome, genome_cost(genome), Origin(("initial",)), number // 10, number
         )
         made.append(Evaluation(candidate, Score(100.0 + number, 28 - number / 20, 1.0)))
-    other = Run("small", made, ObjectiveScale.of_space(space))
+    other = Run("small", made, Problem(space))
     shown(tab, tmp_path, family, other)
     assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(
-        pareto_front(family.evaluations)
-    ) + len(pareto_front(made))
+        family.problem.front(family.evaluations)
+    ) + len(other.problem.front(made))
     assert "cannot be compared" in text_of(tab, "#growth .note")
-    small = pareto_front(made)[0]
+    small = other.problem.front(made)[0]
     tab.click(f"#front-table tr[data-key='{small.key}'] td")
     found = drawn(tab)
     assert found | {"links": sorted(found["links"])} == expected_drawing(small)
     tab.click("#tiles tr:nth-child(1) input")
     assert tab.evaluate("document.querySelectorAll('circle.front').length") == len(
-        pareto_front(made)
+        other.problem.front(made)
     )
     tab.click("#traits .choice button:nth-child(2)")
     assert tab.evaluate("document.querySelectorAll('#links [data-link]').length") == 6
@@ -374,7 +377,7 @@ def test_colours_follow_the_reader(tab: Page, tmp_path: Path, family: Run) -> No
 
 
 def test_10_000_candidates_are_a_small_page(
-    tab: Page, tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+    tab: Page, tmp_path: Path, evaluations: list[Evaluation], problem: Problem
 ) -> None:
     many = []
     for number in range(10_000):
@@ -391,7 +394,7 @@ def test_10_000_candidates_are_a_small_page(
                 ),
             )
         )
-    path = shown(tab, tmp_path, Run("large", many, scale))
+    path = shown(tab, tmp_path, Run("large", many, problem))
     assert path.stat().st_size < 2_000_000
     tab.click("circle.front")
     assert len(drawn(tab)["names"]) == 9

@@ -9,7 +9,7 @@ from PIL import Image
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import PEERS
-from falsr_nas.objectives.front import objective_matrix, pareto_front, scored
+from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.report.paper_figures import (
     Scored,
     lower_left,
@@ -24,9 +24,11 @@ def line(axes: Axes, label: str) -> set[tuple[float, float]]:
     return {(float(x), float(y)) for x, y in zip(*found.get_data(), strict=True)}
 
 
-def test_figure_5_sets_falsr_and_ours_among_the_peers(evaluations: list[Evaluation]) -> None:
+def test_figure_5_sets_falsr_and_ours_among_the_peers(
+    evaluations: list[Evaluation], problem: Problem
+) -> None:
     ours = [Scored("ours-1", 40.0, 37.3)]
-    figure = peers_figure("Set5", ours, {"demo": pareto_front(evaluations)})
+    figure = peers_figure("Set5", ours, {"demo": problem.front(evaluations)})
     (axes,) = figure.axes
     assert axes.get_ylabel() == "PSNR on Set5 (dB)"
     assert line(axes, "FALSR, published") == {(234.7, 37.82), (74.7, 37.61), (93.7, 37.66)}
@@ -43,7 +45,7 @@ def test_figure_5_sets_falsr_and_ours_among_the_peers(evaluations: list[Evaluati
         "DRRN",
     }
     ticks = {x for x, _ in line(axes, "costs of the front of demo")}
-    assert ticks == {e.candidate.cost.mult_adds / 1e9 for e in pareto_front(evaluations)}
+    assert ticks == {e.candidate.cost.mult_adds / 1e9 for e in problem.front(evaluations)}
 
 
 def test_figure_5_names_keep_clear_of_each_other() -> None:
@@ -59,10 +61,10 @@ def test_figure_5_leaves_out_who_was_not_measured() -> None:
     assert len(line(axes, "published")) == len(PEERS) - 4
 
 
-def test_figure_6_pairs_the_objectives(evaluations: list[Evaluation]) -> None:
-    figure = objectives_figure(evaluations)
+def test_figure_6_pairs_the_objectives(evaluations: list[Evaluation], problem: Problem) -> None:
+    figure = objectives_figure(evaluations, problem)
     panels = figure.axes[:3]
-    known, best = objective_matrix(scored(evaluations)), objective_matrix(pareto_front(evaluations))
+    known, best = problem.matrix(scored(evaluations)), problem.matrix(problem.front(evaluations))
     units = np.array([1.0, 1e9, 1e3])
     for axes, (x, y) in zip(panels, ((1, 0), (2, 0), (1, 2)), strict=True):
         (cloud,) = axes.collections
@@ -96,12 +98,12 @@ def test_lower_left_is_what_nothing_beats() -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("count", [0, 1])
 def test_both_are_drawn_whatever_there_is(
-    tmp_path: Path, evaluations: list[Evaluation], count: int
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem, count: int
 ) -> None:
     some = evaluations[:count]
     for name, figure in (
-        ("5", peers_figure("B100", (), {"demo": pareto_front(some)})),
-        ("6", objectives_figure(some)),
+        ("5", peers_figure("B100", (), {"demo": problem.front(some)})),
+        ("6", objectives_figure(some, problem)),
     ):
         write_figure(tmp_path / f"{name}.png", figure)
         with Image.open(tmp_path / f"{name}.png") as image:

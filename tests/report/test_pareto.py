@@ -2,22 +2,22 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.objectives.front import ObjectiveScale, hypervolume, pareto_front
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.report.pareto import COLUMNS, write_pareto_csv, write_pareto_json
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 
 def test_csv_gives_back_every_number_and_genome(
-    tmp_path: Path, evaluations: list[Evaluation]
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem
 ) -> None:
-    front = pareto_front(evaluations)
-    write_pareto_csv(tmp_path / "pareto.csv", front)
+    front = problem.front(evaluations)
+    write_pareto_csv(tmp_path / "pareto.csv", evaluations, problem)
     data = (tmp_path / "pareto.csv").read_bytes()
     assert data.startswith(b"key,genome,psnr,mse,mult_adds,params,generation,psnr_deviation,")
     assert b"\r" not in data
@@ -41,34 +41,34 @@ def test_csv_gives_back_every_number_and_genome(
         assert int(row["generation"]) == evaluation.candidate.generation
 
 
-def test_csv_of_an_empty_front_is_its_header(tmp_path: Path) -> None:
-    write_pareto_csv(tmp_path / "pareto.csv", [])
-    assert (tmp_path / "pareto.csv").read_text() == ",".join(COLUMNS) + "\n"
-
-
-def test_failures_are_on_no_front(tmp_path: Path, evaluations: list[Evaluation]) -> None:
-    with pytest.raises(ValueError, match="failed"):
-        write_pareto_csv(tmp_path / "pareto.csv", [evaluations[49]])
-    assert not (tmp_path / "pareto.csv").exists()
+def test_csv_of_an_empty_front_is_its_header(
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem
+) -> None:
+    failed = evaluations[49]
+    assert failed.score is None
+    for count, nothing in enumerate(([], [failed])):
+        write_pareto_csv(tmp_path / f"{count}.csv", nothing, problem)
+        assert (tmp_path / f"{count}.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
 def test_json_tells_the_whole_story(
-    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem
 ) -> None:
-    write_pareto_json(tmp_path / "pareto.json", evaluations, scale, min_psnr=25.0)
+    problem = replace(problem, constraints=Constraints(min_psnr=25.0))
+    write_pareto_json(tmp_path / "pareto.json", evaluations, problem)
     content = json.loads((tmp_path / "pareto.json").read_text())
-    front = pareto_front(evaluations, min_psnr=25.0)
+    front = problem.front(evaluations)
     assert (
         content["candidates"],
         content["failures"],
         content["generations"],
         content["min_psnr"],
     ) == (300, 6, 5, 25.0)
-    assert content["hypervolume"] == hypervolume(front, scale)
+    assert content["hypervolume"] == problem.hypervolume(front)
     assert content["reference"] == {
         "psnr": 20.0,
-        "mult_adds": scale.worst[1],
-        "params": scale.worst[2],
+        "mult_adds": problem.worst[1],
+        "params": problem.worst[2],
     }
     assert [entry["key"] for entry in content["front"]] == [evaluation.key for evaluation in front]
     for entry, evaluation in zip(content["front"], front, strict=True):
@@ -86,19 +86,19 @@ def test_json_tells_the_whole_story(
 
 
 def test_equal_searches_make_equal_files(
-    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem
 ) -> None:
     for name, order in (("one", evaluations), ("two", evaluations[::-1])):
-        write_pareto_csv(tmp_path / f"{name}.csv", pareto_front(order))
-        write_pareto_json(tmp_path / f"{name}.json", order, scale)
+        write_pareto_csv(tmp_path / f"{name}.csv", order, problem)
+        write_pareto_json(tmp_path / f"{name}.json", order, problem)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
 def test_json_of_a_search_without_scores(
-    tmp_path: Path, evaluations: list[Evaluation], scale: ObjectiveScale
+    tmp_path: Path, evaluations: list[Evaluation], problem: Problem
 ) -> None:
-    write_pareto_json(tmp_path / "pareto.json", [evaluations[49]], scale)
+    write_pareto_json(tmp_path / "pareto.json", [evaluations[49]], problem)
     content = json.loads((tmp_path / "pareto.json").read_text())
     assert (
         content["candidates"],
@@ -109,10 +109,10 @@ def test_json_of_a_search_without_scores(
 
 
 def test_csv_says_how_far_a_score_can_be_trusted(
-    tmp_path: Path, doubtful: list[Evaluation]
+    tmp_path: Path, doubtful: list[Evaluation], problem: Problem
 ) -> None:
-    front = pareto_front(doubtful)
-    write_pareto_csv(tmp_path / "pareto.csv", front)
+    front = problem.front(doubtful)
+    write_pareto_csv(tmp_path / "pareto.csv", doubtful, problem)
     with (tmp_path / "pareto.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row, one in zip(rows, front, strict=True):

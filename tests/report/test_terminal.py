@@ -5,15 +5,17 @@ import io
 from rich.console import Console
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.terminal import compact, front_table
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 
+PROBLEM = Problem()
+
 
 def shown(front: list[Evaluation], most: int = 20) -> str:
     console = Console(file=io.StringIO(), width=150, legacy_windows=False)
-    console.print(front_table(front, most))
+    console.print(front_table(front, PROBLEM, most))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -31,7 +33,7 @@ def test_ends_in_short_where_they_are_not_the_papers() -> None:
 
 
 def test_every_network_of_a_short_front_is_shown(evaluations: list[Evaluation]) -> None:
-    front = pareto_front(evaluations)
+    front = PROBLEM.front(evaluations)
     text = shown(front, most=1000)
     assert f"Pareto front, {len(front)} networks" in text
     for evaluation in front:
@@ -43,7 +45,7 @@ def test_every_network_of_a_short_front_is_shown(evaluations: list[Evaluation]) 
 
 
 def test_a_long_front_is_thinned_and_says_so(evaluations: list[Evaluation]) -> None:
-    front = pareto_front(evaluations)
+    front = PROBLEM.front(evaluations)
     text = shown(front, most=4)
     assert f"4 of its {len(front)} networks" in text
     assert sum(evaluation.key in text for evaluation in front) == 4
@@ -58,7 +60,7 @@ def test_an_empty_front() -> None:
 def test_deviations_rungs_and_steps_are_shown_where_there_are_any(
     evaluations: list[Evaluation], doubtful: list[Evaluation]
 ) -> None:
-    plain, doubt = shown(pareto_front(evaluations)), shown(pareto_front(doubtful))
+    plain, doubt = shown(PROBLEM.front(evaluations)), shown(PROBLEM.front(doubtful))
     assert "\u00b1" not in plain
     assert "rung" not in plain
     assert "\u00b1 0.12" in doubt

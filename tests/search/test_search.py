@@ -20,7 +20,7 @@ from PIL import Image
 
 from backends import Backend, every_backend
 from falsr_nas.archive.store import Store
-from falsr_nas.objectives.front import pareto_front
+from falsr_nas.objectives.problem import Problem
 
 SYNTHETIC = ("evaluator=synthetic", "execution=inline", "tracking=none")
 
@@ -250,12 +250,12 @@ def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path)
     while process.poll() is None:
         with Store(tmp_path / "search.db") as store:
             seen = store.evaluations()
-        fronts.append((len(seen), pareto_front(seen)))
+        fronts.append((len(seen), Problem().front(seen)))
     assert process.returncode == 0, process.stderr and process.stderr.read()
     with Store(tmp_path / "search.db") as store:
         whole = store.evaluations()
     assert len({count for count, _ in fronts}) > 3, "it should read while the search writes"
-    assert all(front == pareto_front(whole[:count]) for count, front in fronts)
+    assert all(front == Problem().front(whole[:count]) for count, front in fronts)
 
 
 def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:

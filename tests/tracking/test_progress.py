@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.objectives.front import ObjectiveScale, SearchSummary, pareto_front, summarise
-from falsr_nas.objectives.objective import PAPER_OBJECTIVES, Objectives
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
+from falsr_nas.objectives.summary import SearchSummary, summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
 
 SPACE = SearchSpace(n=2)
-SCALE = ObjectiveScale.of_space(SPACE)
+PROBLEM = Problem(SPACE, constraints=Constraints(min_psnr=25.0))
 NOTHING = SearchSummary(-1, 0, 0, None, 0.0, 0)
 
 
@@ -31,18 +32,13 @@ class Clock:
 class RecordingTracker:
     def __init__(self) -> None:
         self.generations: list[tuple[SearchSummary, float | None]] = []
-        self.ends: list[tuple[list[Evaluation], list[Evaluation]]] = []
+        self.ends: list[tuple[list[Evaluation], Problem]] = []
 
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         self.generations.append((summary, candidates_per_hour))
 
-    def finish(
-        self,
-        evaluations: Sequence[Evaluation],
-        front: Sequence[Evaluation],
-        objectives: Objectives = PAPER_OBJECTIVES,
-    ) -> None:
-        self.ends.append((list(evaluations), list(front)))
+    def finish(self, evaluations: Sequence[Evaluation], problem: Problem) -> None:
+        self.ends.append((list(evaluations), problem))
 
 
 def evaluation(number: int, psnr: float | None = 30.0, generation: int = 0) -> Evaluation:
@@ -185,30 +181,30 @@ def test_the_panel_stops_when_the_search_is_interrupted() -> None:
 def test_the_monitor_reports_the_same_to_progress_and_tracker() -> None:
     clock, (console, file), tracker = Clock(), plain(), RecordingTracker()
     before = [evaluation(0, 30.0), evaluation(1, 24.0)]
-    monitor = SearchMonitor(
-        Progress(console, clock), tracker, SCALE, total=6, evaluations=before, min_psnr=25.0
-    )
+    monitor = SearchMonitor(Progress(console, clock), tracker, PROBLEM, total=6, evaluations=before)
     known = list(before)
     for number, psnr in ((2, 31.0), (3, None)):
         clock.now += 10
         known.append(evaluation(number, psnr, generation=1))
         monitor.evaluated(known[-1])
     monitor.generation_ended(1)
-    assert tracker.generations == [(summarise(known, SCALE, 25.0), pytest.approx(360))]
-    expected = f"hypervolume {summarise(known, SCALE, 25.0).hypervolume:.4f}"
+    assert tracker.generations == [(summarise(known, PROBLEM), pytest.approx(360))]
+    expected = f"hypervolume {summarise(known, PROBLEM).hypervolume:.4f}"
     assert f"candidates 4/6  per hour 360  left 0:00:20  {expected}" in file.getvalue()
 
     known.append(evaluation(4, 29.0, generation=2))  # the budget ends within generation 2
     monitor.evaluated(known[-1])
     monitor.finish()
-    assert tracker.generations[1][0] == summarise(known, SCALE, 25.0)
-    assert tracker.ends == [(known, pareto_front(known, 25.0))]
+    assert tracker.generations[1][0] == summarise(known, PROBLEM)
+    assert tracker.ends == [(known, PROBLEM)]
 
 
 def test_the_monitor_of_a_finished_search_reports_no_generation_twice() -> None:
     console, file = plain()
     tracker = RecordingTracker()
-    SearchMonitor(Progress(console), tracker, SCALE, total=1, evaluations=[evaluation(0)]).finish()
+    SearchMonitor(
+        Progress(console), tracker, PROBLEM, total=1, evaluations=[evaluation(0)]
+    ).finish()
     assert tracker.generations == []
     assert tracker.ends[0][0] == [evaluation(0)]
     assert file.getvalue() == ""

@@ -17,14 +17,15 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.front import ObjectiveScale, pareto_front, summarise
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import NoTracker, open_tracker, open_training_tracker
 
 SPACE = SearchSpace(n=3)
-SCALE = ObjectiveScale.of_space(SPACE)
+PROBLEM = Problem(SPACE)
 OFFLINE = TrackingSettings(mode="offline", project="p", group="g", tags=("t",))
 
 
@@ -123,10 +124,10 @@ def track(run_dir: Path, known: list[Evaluation], first: int = 0) -> None:
     with open_tracker(OFFLINE, run_dir, {"seed": 1, "space": {"n": 3}}) as tracker:
         for generation in range(first, known[-1].candidate.generation + 1):
             tracker.generation(
-                summarise([e for e in known if e.candidate.generation <= generation], SCALE),
+                summarise([e for e in known if e.candidate.generation <= generation], PROBLEM),
                 120.0 if generation else None,
             )
-        tracker.finish(known, pareto_front(known))
+        tracker.finish(known, PROBLEM)
 
 
 def test_an_offline_run_contains_metrics_tables_and_plots(
@@ -145,7 +146,7 @@ def test_an_offline_run_contains_metrics_tables_and_plots(
     rows = history(file)
     assert [row["_step"] for row in rows] == [0, 1, 2]
     for generation, row in enumerate(rows):
-        expected = summarise(known[: 4 * generation + 4], SCALE)
+        expected = summarise(known[: 4 * generation + 4], PROBLEM)
         assert (row["generation"], row["candidates"], row["failures"], row["front_size"]) == (
             generation,
             4 * generation + 4,
@@ -174,7 +175,7 @@ def test_an_offline_run_contains_metrics_tables_and_plots(
     assert table["data"][3][2:4] == [None, None]
     assert table["data"][0][7] == "crossover random"
     rows_of_front = [
-        [e.key, str(e.candidate.genome), e.score.psnr] for e in pareto_front(known) if e.score
+        [e.key, str(e.candidate.genome), e.score.psnr] for e in PROBLEM.front(known) if e.score
     ]
     for name in ("front", "front_mult_adds_table", "front_params_table"):
         front = json.loads((file.parent / "files" / last[f"{name}.path"]).read_text())
@@ -272,8 +273,8 @@ def test_a_run_is_finished_as_failed_after_an_exception(tmp_path: Path) -> None:
 def test_no_tracking_writes_nothing(tmp_path: Path) -> None:
     with open_tracker(TrackingSettings(mode="none"), tmp_path, {}) as tracker:
         assert isinstance(tracker, NoTracker)
-        tracker.generation(summarise(evaluations(4), SCALE), 1.0)
-        tracker.finish(evaluations(4), [])
+        tracker.generation(summarise(evaluations(4), PROBLEM), 1.0)
+        tracker.finish(evaluations(4), PROBLEM)
     assert not list(tmp_path.iterdir())
 
 
@@ -320,7 +321,8 @@ def test_a_start_that_fails_turns_tracking_off(
 _DYING = """
 import logging, os, signal, sys, time
 from pathlib import Path
-from falsr_nas.objectives.front import SearchSummary
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import SearchSummary
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import open_tracker
 
@@ -334,7 +336,7 @@ with open_tracker(TrackingSettings(), Path(sys.argv[1]), {}) as tracker:
             print("killed")
     for generation in range(1, 20):
         tracker.generation(SearchSummary(generation, 4, 0, 30.0, 0.5, 2), 1.0)
-    tracker.finish([], [])
+    tracker.finish([], Problem())
 time.sleep(1.1)  # W&B names a run's folder by the second of its start
 with open_tracker(TrackingSettings(), Path(sys.argv[1]), {}) as tracker:
     tracker.generation(SearchSummary(20, 4, 0, 30.0, 0.5, 2), 1.0)

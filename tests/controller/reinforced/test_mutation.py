@@ -22,14 +22,12 @@ from falsr_nas.controller.reinforced.mutation import (
     EqualCost,
 )
 from falsr_nas.controller.reinforced.policy import ChildSampler
-from falsr_nas.controller.settings import (
-    ConditionalPolicySettings,
-    Constraints,
-    ReinforcedSettings,
-)
+from falsr_nas.controller.settings import ConditionalPolicySettings, ReinforcedSettings
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -52,7 +50,7 @@ def evaluations(count: int) -> list[Evaluation]:
 
 TOLD = evaluations(150)
 NO_LIMITS = Constraints()
-POPULATION = select([Individual(one, NO_LIMITS) for one in TOLD], 32)
+POPULATION = select([Individual(one, Problem(SPACE)) for one in TOLD], 32)
 
 
 def surrogate() -> Surrogate:
@@ -70,8 +68,7 @@ def mutation(
     """A mutation that knows the population; ``told`` evaluations are known networks."""
     made = ConditionalMutation(
         ConditionalPolicySettings(**{"imagined": 0} | settings),
-        SPACE,
-        constraints,
+        Problem(SPACE, constraints=constraints),
         16,
         np.random.default_rng(0),
     )
@@ -191,7 +188,8 @@ def controller(seed: int = 1) -> Reinforced:
         screening=4,
         policy=ConditionalPolicySettings(imagined=512, batch_size=4),
     )
-    return Reinforced(settings, SPACE, Constraints(max_mult_adds=80), np.random.default_rng(seed))
+    problem = Problem(SPACE, constraints=Constraints(max_mult_adds=80))
+    return Reinforced(settings, problem, np.random.default_rng(seed))
 
 
 def test_the_state_does_not_grow_with_the_search_and_its_operator_is_recorded() -> None:
