@@ -149,12 +149,12 @@ class Race:
         self.name, self.seed = name, seed
         self.evaluator: SyntheticEvaluator | LandscapeEvaluator
         if landscape is None:
-            limits, measured = Constraints(), PSNR_RANGE
+            self.problem = Problem(SPACE, psnr_range=PSNR_RANGE)
             self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
         else:
-            limits, measured = Constraints(max_mult_adds=MOST), psnr_range(landscape)
+            limits = Constraints(max_mult_adds=MOST)
+            self.problem = Problem(SPACE, constraints=limits, psnr_range=psnr_range(landscape))
             self.evaluator = LandscapeEvaluator(LandscapeSettings(str(landscape)), seed)
-        self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
         rng = np.random.default_rng(seed)
         controller = CONTROLLERS.build(COMPARED[name], self.problem, rng)
         assert isinstance(controller, BaseController)

@@ -21,13 +21,14 @@ from rich.table import Table
 from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from falsr_nas.space.search_space import SearchSpace
 
 
 class TimedEvaluator(SyntheticEvaluator):
@@ -63,12 +64,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=10_000)
     parser.add_argument("--population", type=int, default=64)
     options = parser.parse_args()
-    controller = NSGA2(
-        NSGA2Settings(population_size=options.population),
-        SearchSpace(),
-        Constraints(max_mult_adds=250),
-        np.random.default_rng(1),
-    )
+    problem = Problem(constraints=Constraints(max_mult_adds=250))
+    settings = NSGA2Settings(population_size=options.population)
+    controller = NSGA2(settings, problem, np.random.default_rng(1))
     evaluator = TimedEvaluator(SyntheticSettings(), seed=1)
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -23,16 +23,17 @@ from rich.table import Table
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin, Score
 from falsr_nas.archive.store import Store
-from falsr_nas.controller.settings import CONTROLLERS, Constraints, HybridSettings, NSGA2Settings
+from falsr_nas.controller.settings import CONTROLLERS, HybridSettings, NSGA2Settings
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.synthetic import synthetic_psnr
-from falsr_nas.objectives.front import ObjectiveScale
+from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
 from falsr_nas.tracking.tracker import NoTracker
 
 SPACE = SearchSpace()
+PROBLEM = Problem(SPACE)
 
 
 def timed(action: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -64,14 +65,14 @@ def resume(path: Path) -> dict[str, dict[str, float]]:
         told, spent["read the store"] = timed(lambda: store.evaluations(told=True))
     population = [evaluation.key for evaluation in told[-64:]]
     for settings in (NSGA2Settings(population_size=64), HybridSettings(population_size=64)):
-        controller = CONTROLLERS.build(settings, SPACE, Constraints(), np.random.default_rng(1))
+        controller = CONTROLLERS.build(settings, PROBLEM, np.random.default_rng(1))
         state = controller.state() | {"population": population, "asked": len(told)}
         _, spent[f"restore {type(controller).__name__}"] = timed(
             lambda c=controller, s=state: c.restore(s, told)
         )
-    progress, scale = Progress(Console(file=io.StringIO())), ObjectiveScale.of_space(SPACE)
+    progress = Progress(Console(file=io.StringIO()))
     _, spent["sum up"] = timed(
-        lambda: SearchMonitor(progress, NoTracker(), scale, total=len(told), evaluations=told)
+        lambda: SearchMonitor(progress, NoTracker(), PROBLEM, total=len(told), evaluations=told)
     )
     return spent
 

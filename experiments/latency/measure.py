@@ -15,7 +15,6 @@ import numpy as np
 from falsr_nas.inference.memory import keep_freed_memory
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.latency.profile import read_profile
-from falsr_nas.objectives.front import pareto_front
 from falsr_nas.profiling.device import network_latencies, prediction_error
 from falsr_nas.report.run import read_run
 from falsr_nas.report.terminal import compact
@@ -29,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0)
     options = parser.parse_args()
     run, profile = read_run(options.run_dir), read_profile(options.profile)
-    front = pareto_front(run.evaluations, run.min_psnr, run.objectives)
+    front = run.problem.front(run.evaluations)
     rows = np.unique(np.linspace(0, len(front) - 1, options.most).round().astype(int))
     chosen = [front[i] for i in rows]
     networks = [one.candidate.genome for one in chosen]

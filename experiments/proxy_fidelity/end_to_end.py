@@ -116,12 +116,12 @@ def processor_seconds(pid: int) -> float:
 def fronts(output: Path) -> dict[str, list[Any]]:
     """Return the front that each search reports, by the name of its folder."""
     from falsr_nas.archive.store import Store
-    from falsr_nas.objectives.front import pareto_front
+    from falsr_nas.objectives.problem import stored_problem
 
     found = {}
     for path in sorted(output.glob("*/search.db")):
         with Store(path) as store:
-            found[path.parent.name] = pareto_front(store.evaluations())
+            found[path.parent.name] = stored_problem(store).front(store.evaluations())
     return found
 
 
@@ -155,10 +155,9 @@ def report(options: argparse.Namespace) -> None:
     import numpy as np
 
     from falsr_nas.data.levels import mse_from_psnr
-    from falsr_nas.objectives.front import ObjectiveScale
-    from falsr_nas.space.search_space import SearchSpace
+    from falsr_nas.objectives.problem import Problem
 
-    scale = ObjectiveScale.of_space(SearchSpace(), psnr=PSNR)
+    problem = Problem(psnr_range=PSNR)
     truth = {row["genome"]: _final(row) for row in study.rows(options.file)}
 
     def volume(genomes: list[Genome], psnr: list[float]) -> float:
@@ -167,7 +166,7 @@ def report(options: argparse.Namespace) -> None:
             (mse_from_psnr(value), cost.mult_adds, cost.params)
             for value, cost in zip(psnr, costs, strict=True)
         ]
-        return float(moocore.hypervolume(scale.unit(np.array(rows, dtype=float)), ref=(1, 1, 1)))
+        return float(moocore.hypervolume(problem.unit(np.array(rows, dtype=float)), ref=(1, 1, 1)))
 
     print("| search | networks on the front | hypervolume by its scores | retrained | best, dB |")
     print("|---|---|---|---|---|")

@@ -15,8 +15,8 @@ from statistics import mean
 from scipy.stats import kendalltau
 
 from falsr_nas.archive.candidate import Evaluation, Score
-from falsr_nas.archive.store import Store
-from falsr_nas.objectives.front import pareto_front, scored
+from falsr_nas.objectives.problem import scored
+from falsr_nas.report.run import read_run
 from falsr_nas.space.cell import Cell
 
 TRAITS: dict[str, Callable[[Cell], Hashable]] = {
@@ -100,10 +100,10 @@ def write_candidates(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
 
 def main() -> None:
-    with Store(Path(sys.argv[1]) / "search.db") as store:
-        everyone = store.evaluations()
+    run = read_run(Path(sys.argv[1]))
+    everyone = run.evaluations
     write_candidates(Path(__file__).with_name("candidates.csv"), everyone)
-    ranked, front = scored(everyone), pareto_front(everyone)
+    ranked, front = scored(everyone), run.problem.front(everyone)
     best = sorted(ranked, key=psnr)[-len(ranked) // 10 :]
     failed = len(everyone) - len(ranked)
     print(f"{len(everyone)} candidates, {failed} failed, {len(front)} on the front\n")
