@@ -64,4 +64,7 @@ def test_every_cell_runs(notebook: Path, run_dir: Path, model: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert SAYS[notebook.stem] in done.stdout
+    if "hypervolume " in done.stdout:
+        reported = json.loads((run_dir / "pareto.json").read_text())["hypervolume"]
+        assert f"hypervolume {reported:.4f}" in done.stdout
     assert all(not cell.get("outputs") for cell in cells), "notebooks are kept without outputs"
