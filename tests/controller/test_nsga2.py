@@ -199,42 +199,6 @@ def test_every_child_has_its_operators_and_parents() -> None:
         assert set(candidate.origin.parents) <= keys
 
 
-def test_truncation_by_hypervolume_takes_the_smallest_contributions_away() -> None:
-    """As by the definition: the hypervolume of all less that of all others, computed by pymoo."""
-    pymoo = pytest.importorskip("pymoo.indicators.hv")
-    rng = np.random.default_rng(5)
-    # Of the front, of points behind it, and of one that misses the minimum PSNR.
-    angles = rng.uniform(0.05, np.pi / 2 - 0.05, (12, 2))
-    front = [
-        (30 + 4 * np.cos(a) * np.cos(b), int(1e9 * (1 - np.sin(a))) + 1, int(1e6 * (1 - np.sin(b))))
-        for a, b in angles
-    ]
-    crowd = [individual(*one, 20.0) for one in front]
-    behind = [individual(21.0, 2 * 10**9, 10**7, 20.0) for _ in range(3)]
-    below = individual(19.0, 1, 1, 20.0)
-    left = [one for one in crowd if not any(o.fitness.dominates(one.fitness) for o in crowd)]
-    values = np.array([one.fitness.values for one in left])
-    unit = (values - values.min(axis=0)) / np.ptp(values, axis=0)
-    volume = pymoo.HV(ref_point=np.full(3, 1.1))
-    kept = list(range(len(left)))
-    while len(kept) > 5:
-        others = [[k for k in kept if k != i] for i in kept]
-        kept = max(others, key=lambda rows: float(volume(unit[rows])))
-    chosen = select([below, *behind, *crowd], 5.hypervolume)
-    assert {id(one) for one in chosen} == {id(left[i]) for i in kept}
-    assert len(left) > 6
-    assert {one.rank for one in chosen} == {0}
-
-
 def test_truncation_of_few() -> None:
     for crowd in ([], [individual(30, 1, 1)], [individual(30, 1, 1), individual(29, 2, 2)]):
-        for truncation in Truncation:
-            assert {id(one) for one in select(crowd, 2, truncation)} == {id(one) for one in crowd}
-
-
-def test_a_search_truncated_by_hypervolume() -> None:
-    settings = NSGA2Settings(population_size=8, truncation=Truncation.hypervolume)
-    search = NSGA2(settings, Problem(PAPER), np.random.default_rng(1))
-    for _ in range(4):
-        search.tell(evaluate(search.ask(8)))
-    assert len(search.population) == 8
+        assert {id(one) for one in select(crowd, 2)} == {id(one) for one in crowd}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from falsr_nas.objectives.front import pareto_front
 
 from falsr_nas.archive.candidate import (
     Candidate,
@@ -28,7 +29,6 @@ from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.executor import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.objectives.fresh import reported_evaluations
-from falsr_nas.objectives.front import pareto_front
 from falsr_nas.objectives.ranking import ranked
 from falsr_nas.search.loop import run_search
 from falsr_nas.search.stages import Stages
