@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": {"core", "space"},
     "latency": {"core", "space"},
     "surrogate": {"space"},
-    "archive": {"core", "latency", "space"},
+    "archive": {"core", "space"},
     "objectives": {"archive", "core", "data", "latency", "space"},
     "controller": {"archive", "core", "objectives", "space", "surrogate"},
     "inference": {"core", "data", "networks"},
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"core", "inference", "networks", "space"},
     "benchmark": {"core", "data", "inference", "models", "networks", "space"},
     "profiling": {"core", "latency", "models", "networks", "space"},
-    "training": {"benchmark", "core", "data", "models", "networks", "space"},
+    "training": {"benchmark", "core", "data", "networks", "space"},
     "evaluation": {
         "archive",
         "core",
@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "execution": {"archive", "core", "evaluation"},
     "tracking": {"archive", "core", "objectives"},
-    "report": {"archive", "benchmark", "core", "objectives", "space", "training"},
+    "report": {"archive", "benchmark", "core", "objectives", "space"},
 }
 """For each room, the rooms that it may import beside itself. Commands may import all."""
 

@@ -18,7 +18,7 @@ from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.models import shipped
 from falsr_nas.models.pretrained import from_pretrained, save_pretrained
 from falsr_nas.networks.network import BilinearResidual, Network
-from falsr_nas.report.model_card import model_card
+from falsr_nas.train.model_card import model_card
 from falsr_nas.training.full_training import stored_curve
 
 SETS = ("Set5", "Set14", "B100")

@@ -34,7 +34,6 @@ from falsr_nas.archive.serialization import (
 )
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.plugins import missing, owner, plugins_of_settings, warn_of_changes
-from falsr_nas.latency.profile import LatencyProfile, parse_profile
 from falsr_nas.space.cell import Operator
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.operators import GROUP
@@ -154,15 +153,14 @@ class Store:
         self._db.write(lambda: self._set_about("psnr_range", json.dumps(psnr_range)))
 
     @property
-    def profile(self) -> LatencyProfile | None:
-        """The profile that predicts latencies of the search; None where it has none."""
+    def profile(self) -> str | None:
+        """JSON of the profile that predicts latencies of the search; None where it has none."""
         with self._db.errors_translated(), self._db.content_errors_translated():
-            text = self._about("profile")
-        return None if text is None else parse_profile(text, str(self.path))
+            return self._about("profile")
 
-    def set_profile(self, profile: LatencyProfile) -> None:
-        """Store the profile, so that the file needs no other to be read."""
-        self._db.write(lambda: self._set_about("profile", profile.to_json()))
+    def set_profile(self, profile: str) -> None:
+        """Store the JSON of the profile, so that the file needs no other to be read."""
+        self._db.write(lambda: self._set_about("profile", profile))
 
     def add(self, evaluation: Evaluation) -> None:
         """Store an evaluation durably; it replaces an earlier one with the same number.

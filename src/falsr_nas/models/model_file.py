@@ -26,10 +26,10 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.core.plugins import missing, warn_of_changes
 from falsr_nas.core.version import __version__
-from falsr_nas.models.checkpoint import read_checkpoint
 from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
+from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork

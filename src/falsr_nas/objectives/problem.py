@@ -12,7 +12,7 @@ import numpy as np
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import PEAK
-from falsr_nas.latency.profile import LatencyProfile
+from falsr_nas.latency.profile import LatencyProfile, parse_profile
 from falsr_nas.objectives.bounds import cost_range
 from falsr_nas.objectives.objective import (
     DEFAULT_OBJECTIVES,
@@ -342,8 +342,9 @@ def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 
 def stored_problem(store: Store) -> Problem:
     """Return the problem of a stored search, with the PSNR range that is stored with it."""
-    problem = Problem.of(store.config, store.profile)
-    psnr_range = store.psnr_range
+    profile, psnr_range = store.profile, store.psnr_range
+    known = None if profile is None else parse_profile(profile, str(store.path))
+    problem = Problem.of(store.config, known)
     return problem if psnr_range is None else replace(problem, psnr_range=psnr_range)
 
 

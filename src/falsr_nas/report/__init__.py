@@ -1,1 +1,1 @@
-"""Reports: tables, figures, the HTML page, model cards."""
+"""Reports: tables, figures, the HTML page."""

@@ -81,7 +81,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
                 ) as store,
             ):
                 if profile is not None:
-                    store.set_profile(profile)
+                    store.set_profile(profile.to_json())
                 write_atomically(folder / "config.yaml", settings_as_yaml(config).encode())
                 keep_sources(folder, plugins_of(config))
                 if (stored := store.count()) > config.candidates:

@@ -204,7 +204,7 @@ def train_one(
     """Train a network into its folder: checkpoint and curve, then the model and its card."""
     from falsr_nas.models.model_file import WEIGHTS, Model, load_model
     from falsr_nas.models.pretrained import save_pretrained
-    from falsr_nas.report.model_card import model_card
+    from falsr_nas.train.model_card import model_card
     from falsr_nas.training.full_training import stored_curve
 
     recipe = _kept_recipe(config, genome, folder)

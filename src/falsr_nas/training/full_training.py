@@ -25,7 +25,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder, write_atomically
 from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
-from falsr_nas.models.checkpoint import read_checkpoint
+from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
