@@ -10,13 +10,8 @@ from PIL import Image
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.objectives.problem import Problem, scored
-from falsr_nas.report.paper_figures import (
-    Scored,
-    lower_left,
-    objectives_figure,
-    peers_figure,
-    write_figure,
-)
+from falsr_nas.report.figures import lower_left, write_figure
+from falsr_nas.report.paper_figures import Scored, objectives_figure, peers_figure
 
 
 def line(axes: Axes, label: str) -> set[tuple[float, float]]:

@@ -101,8 +101,9 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     Raises:
         UserError: there is no search, or a file cannot be read or written.
     """
+    from falsr_nas.report.figures import write_figure
     from falsr_nas.report.page import write_page
-    from falsr_nas.report.paper_figures import objectives_figure, peers_figure, write_figure
+    from falsr_nas.report.paper_figures import objectives_figure, peers_figure
     from falsr_nas.report.run import read_run, with_distinct_names
 
     load_plugins(config.plugins)

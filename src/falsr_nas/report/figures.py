@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.benchmark.peers import shown_peers
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FloatArray = NDArray[np.float64]
+
 # Colours of Okabe and Ito, which can be distinguished with any common colour blindness and in
 # greyscale.
-_CANDIDATE, _FRONT, _PEER, _TEXT, _GRID = "#8a8f98", "#0072B2", "#D55E00", "#22262b", "#e6e8eb"
+_FRONT, _PEER, _GRID = "#0072B2", "#D55E00", "#e6e8eb"
+TEXT, QUIET = "#22262b", "#8a8f98"
+"""Colours of text, and of candidates and notes."""
+
 _NAME: dict[str, Any] = {
     "rotation": 40,
     "rotation_mode": "anchor",
@@ -44,8 +50,16 @@ def write_pareto_png(
     Raises:
         UserError: the file cannot be written.
     """
+    write_figure(path, pareto_figure(evaluations, problem, benchmark))
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     content = io.BytesIO()
-    figure = pareto_figure(evaluations, problem, benchmark)
     figure.savefig(content, format="png", dpi=180)
     write_atomically(path, content.getvalue())
 
@@ -81,7 +95,7 @@ def pareto_figure(
         if cost.logarithmic:
             axes.set_xscale("log")
         _draw_panel(axes, points[:, [i, -1]], front[:, [i, -1]], deviations, cost)
-    left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=_TEXT)
+    left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=TEXT)
     for axes in panels[1:]:
         axes.tick_params(left=False)
     known_peers = shown_peers(problem.scale)
@@ -114,7 +128,7 @@ def pareto_figure(
     legend = left.legend(
         loc="lower right",
         fontsize=9,
-        labelcolor=_TEXT,
+        labelcolor=TEXT,
         handletextpad=0.4,
         edgecolor="none",
         framealpha=0.85,
@@ -125,9 +139,7 @@ def pareto_figure(
     return figure
 
 
-def _points(
-    evaluations: Sequence[Evaluation], costs: Sequence[Objective]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _points(evaluations: Sequence[Evaluation], costs: Sequence[Objective]) -> FloatArray:
     """Return an (N, C + 1) array of C costs as they are shown, and PSNR in dB."""
     rows = [
         (
@@ -140,7 +152,7 @@ def _points(
     return np.array(rows, dtype=np.float64).reshape(-1, len(costs) + 1)
 
 
-def _deviations(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _deviations(evaluations: Sequence[Evaluation]) -> FloatArray:
     """Return the standard deviation of each PSNR in dB, (N,); 0 for single trainings."""
     scores = [one.score for one in evaluations if one.score]
     return np.array([score.deviation or 0.0 for score in scores], dtype=np.float64)
@@ -148,9 +160,9 @@ def _deviations(evaluations: Sequence[Evaluation]) -> np.ndarray[Any, np.dtype[n
 
 def _draw_panel(
     axes: Axes,
-    points: np.ndarray[Any, Any],
-    front: np.ndarray[Any, Any],
-    deviations: np.ndarray[Any, Any],
+    points: FloatArray,
+    front: FloatArray,
+    deviations: FloatArray,
     cost: Objective,
 ) -> None:
     """Plot candidates and front, each an (N, 2) array of cost and PSNR.
@@ -162,7 +174,7 @@ def _draw_panel(
         "o",
         ms=3.2,
         mew=0,
-        color=_CANDIDATE,
+        color=QUIET,
         alpha=max(0.12, 0.55 - len(points) / 10_000),
         zorder=2,
         label="candidates",
@@ -191,14 +203,31 @@ def _draw_panel(
     axes.plot(
         *front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front"
     )
-    axes.set_xlabel(cost.axis, color=_TEXT)
+    axes.set_xlabel(cost.axis, color=TEXT)
     label_decades(axes)
+    finish(axes)
+
+
+def finish(axes: Axes) -> None:
+    """Draw a grid and two axes, quietly."""
     axes.grid(color=_GRID, lw=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#b8bdc4")
-    axes.tick_params(labelcolor=_TEXT, color="#b8bdc4", labelsize=9)
+    axes.tick_params(which="both", labelcolor=TEXT, color="#b8bdc4", labelsize=9)
     axes.tick_params(which="minor", length=0)
+
+
+def say_nothing_scored(axes: Axes) -> None:
+    """Write in the middle of an empty panel that no candidate has a score."""
+    axes.annotate(
+        "no candidate has a score",
+        (0.5, 0.5),
+        xycoords="axes fraction",
+        ha="center",
+        fontsize=9,
+        color=QUIET,
+    )
 
 
 def label_decades(axes: Axes) -> None:
@@ -212,30 +241,30 @@ def label_decades(axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def _best_at_cost(front: np.ndarray[Any, Any], maximised: bool) -> np.ndarray[Any, Any]:
+def _best_at_cost(front: FloatArray, maximised: bool) -> FloatArray:
     """Return those rows of (N, 2) cost and PSNR that beat the PSNR of all cheaper ones.
 
     Cheaper ones have more of the cost where it is ``maximised``.
     """
-    ascending = front[np.lexsort((-front[:, 1], -front[:, 0] if maximised else front[:, 0]))]
-    before = [-np.inf, *accumulate(ascending[:-1, 1], max)] if len(ascending) else []
-    return ascending[ascending[:, 1] > before]
+    signs = np.array([-1 if maximised else 1, -1])
+    return lower_left(front * signs) * signs
 
 
-def _limit_psnr(
-    axes: Axes, psnr: np.ndarray[Any, Any], front: np.ndarray[Any, Any], peers: Sequence[float]
-) -> None:
+def lower_left(points: FloatArray) -> FloatArray:
+    """Return the nondominated ones of (N, 2) points, both coordinates minimized.
+
+    They are ordered by ascending first coordinate; of equal points one is kept.
+    """
+    ascending = points[np.lexsort((points[:, 1], points[:, 0]))]
+    before = [np.inf, *accumulate(ascending[:-1, 1], min)] if len(ascending) else []
+    return ascending[ascending[:, 1] < before]
+
+
+def _limit_psnr(axes: Axes, psnr: FloatArray, front: FloatArray, peers: Sequence[float]) -> None:
     """Cut off PSNR values below Tukey's outer fence, except for those of the front."""
     if not len(psnr):
         axes.set_yticks([])
-        axes.annotate(
-            "no candidate has a score",
-            (0.5, 0.5),
-            xycoords="axes fraction",
-            ha="center",
-            fontsize=9,
-            color=_CANDIDATE,
-        )
+        say_nothing_scored(axes)
         return
     lower, upper = np.percentile(psnr, [25, 75])
     low, high = (
@@ -254,7 +283,7 @@ def _limit_psnr(
             "offset points",
             ha="right",
             fontsize=8,
-            color=_CANDIDATE,
+            color=QUIET,
         )
 
 

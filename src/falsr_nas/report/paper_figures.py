@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import PEERS_BY_SCALE
-from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.objective import MULT_ADDS, PARAMS
 from falsr_nas.objectives.problem import Problem, scored
-from falsr_nas.report.figures import label_decades
+from falsr_nas.report.figures import (
+    QUIET,
+    TEXT,
+    FloatArray,
+    finish,
+    label_decades,
+    lower_left,
+    say_nothing_scored,
+)
 from falsr_nas.space.ends import SCALE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray = NDArray[np.float64]
-
 # The paper's colours: FALSR in salmon, other networks in light blue. Our models are darker.
-_FALSR, _OTHERS, _OURS, _TEXT, _GRID, _QUIET = (
-    "#fa8072",
-    "#6cb2dc",
-    "#b3261e",
-    "#22262b",
-    "#e6e8eb",
-    "#8a8f98",
-)
-_FRONT = "#D55E00"
+_FALSR, _OTHERS, _OURS, _FRONT = "#fa8072", "#6cb2dc", "#b3261e", "#D55E00"
+_LEGEND: dict[str, Any] = {"fontsize": 8.5, "labelcolor": TEXT, "edgecolor": "none"}
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 MSE_LABEL = "MSE on the validation images"
@@ -56,17 +51,6 @@ class Scored:
     mult_adds_g: float
     psnr: float
     upscaling: int = SCALE
-
-
-def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=180)
-    write_atomically(path, content.getvalue())
 
 
 def peers_figure(
@@ -92,16 +76,9 @@ def peers_figure(
     figure = Figure(figsize=(7.6, 5.2), layout="constrained", facecolor="white")
     axes = figure.subplots()
     peers = [peer for peer in PEERS_BY_SCALE[upscaling].values() if benchmark in peer.psnr]
-    falsr = [
-        Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark])
-        for peer in peers
-        if peer.name.startswith("FALSR")
-    ]
-    others = [
-        Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark])
-        for peer in peers
-        if not peer.name.startswith("FALSR")
-    ]
+    known = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers]
+    falsr = [one for one in known if one.name.startswith("FALSR")]
+    others = [one for one in known if not one.name.startswith("FALSR")]
     axes.set_xscale("log")
     for group, color, marker, label in (
         (others, _OTHERS, "o", "published"),
@@ -113,14 +90,14 @@ def peers_figure(
             axes.plot(
                 *places, marker, ms=8, mew=0.8, mec="white", color=color, zorder=3, label=label
             )
-    _finish(axes)
+    finish(axes)
     label_decades(axes)
-    axes.set_xlabel(MULT_ADDS.axis, color=_TEXT)
-    axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=_TEXT)
+    axes.set_xlabel(MULT_ADDS.axis, color=TEXT)
+    axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=TEXT)
     axes.margins(0.09, 0.1)
     for row, (name, front) in enumerate((fronts or {}).items()):
         _cost_ticks(axes, front, row, label=f"costs of the front of {name}")
-    axes.legend(loc="lower right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9)
+    axes.legend(loc="lower right", framealpha=0.9, **_LEGEND)
     _name(axes, [*models, *falsr, *others])
     return figure
 
@@ -160,18 +137,11 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
             axes.set_xscale("log")
         if logarithmic[y]:
             axes.set_yscale("log")
-        axes.set_xlabel(labels[x], color=_TEXT)
-        axes.set_ylabel(labels[y], color=_TEXT)
-        _finish(axes)
+        axes.set_xlabel(labels[x], color=TEXT)
+        axes.set_ylabel(labels[y], color=TEXT)
+        finish(axes)
         if not len(points):
-            axes.annotate(
-                "no candidate has a score",
-                (0.5, 0.5),
-                xycoords="axes fraction",
-                ha="center",
-                fontsize=9,
-                color=_QUIET,
-            )
+            say_nothing_scored(axes)
             continue
         cloud = axes.scatter(
             points[:, x],
@@ -208,42 +178,17 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
             _limit_mse(axes, points[:, 0], best[:, 0])
         label_decades(axes)
     if len(points):
-        figure.axes[0].legend(
-            loc="upper right", fontsize=8.5, labelcolor=_TEXT, edgecolor="none", framealpha=0.9
-        )
+        figure.axes[0].legend(loc="upper right", framealpha=0.9, **_LEGEND)
         figure.colorbar(
             cloud, ax=figure.axes, label="generation", pad=0.01, aspect=30
         ).outline.set_visible(False)
     return figure
 
 
-def lower_left(points: FloatArray) -> FloatArray:
-    """Return the nondominated ones of (N, 2) points, both coordinates minimized.
-
-    They are ordered by ascending first coordinate; of equal points one is kept.
-    """
-    ascending = points[np.lexsort((points[:, 1], points[:, 0]))]
-    before = (
-        np.minimum.accumulate(np.concatenate([[np.inf], ascending[:-1, 1]]))
-        if len(ascending)
-        else np.empty(0)
-    )
-    return ascending[ascending[:, 1] < before]
-
-
 def _ramp() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("generations", ["#d5dbe2", "#7fb2d4", "#0d4f83"])
-
-
-def _finish(axes: Axes) -> None:
-    axes.grid(color=_GRID, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#b8bdc4")
-    axes.tick_params(which="both", labelcolor=_TEXT, color="#b8bdc4", labelsize=9)
-    axes.tick_params(which="minor", length=0)
 
 
 def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
@@ -261,7 +206,7 @@ def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
             "offset points",
             va="top",
             fontsize=8,
-            color=_QUIET,
+            color=QUIET,
         )
 
 
@@ -308,7 +253,7 @@ def _name(axes: Axes, models: Sequence[Scored]) -> None:
                 "ha": horizontal,
                 "va": vertical,
                 "fontsize": 8.5,
-                "color": _TEXT,
+                "color": TEXT,
             }
             text = axes.annotate(
                 one.name, (one.mult_adds_g, one.psnr), (dx, dy), textcoords="offset points", **style
