@@ -68,23 +68,6 @@ def test_the_posterior_is_that_of_a_gaussian_process_with_these_covariances() ->
     assert deviation == pytest.approx(psnr.std() * np.sqrt(variance), abs=1e-6)
 
 
-def test_leave_one_out_equals_fits_without_each_network() -> None:
-    variances, count = Variances(), 24
-    psnr = (TRUTH + NOISE)[:count]
-    surrogate = fit(GENOMES[:count], COSTS[:count], psnr, variances)
-    # The scale and the vocabulary are those of all networks: only the conditioning leaves one out.
-    features = Vocabulary(GENOMES[:count]).features(GENOMES[:count], COSTS[:count])
-    covariance = Covariance(features).between(features, features, variances.kernels)
-    noisy, target = covariance + variances.noise * np.eye(count), psnr - psnr.mean()
-    mean, deviation = surrogate.leave_one_out()
-    for i in range(count):
-        rest = np.arange(count) != i
-        solved = np.linalg.solve(noisy[np.ix_(rest, rest)], noisy[rest, i])
-        assert mean[i] == pytest.approx(psnr.mean() + solved @ target[rest], abs=1e-8)
-        left = noisy[i, i] - solved @ noisy[rest, i]
-        assert deviation[i] == pytest.approx(psnr.std() * np.sqrt(left), abs=1e-8)
-
-
 def test_covariances_are_positive_semidefinite() -> None:
     features = Vocabulary(GENOMES[:120]).features(GENOMES[:120], COSTS[:120])
     for name, part in zip(KERNELS, Covariance(features).parts(features, features), strict=True):

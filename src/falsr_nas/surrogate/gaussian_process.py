@@ -7,7 +7,6 @@ cells got. Usable alone::
     surrogate = fit(genomes, costs, psnr)
     mean, deviation = surrogate.predict(other_genomes, other_costs)
     surrogate.denoised  # PSNR (N,) of the given networks, without noise
-    mean, deviation = surrogate.leave_one_out()
 
 The covariance of two networks is a sum of kernels, each scaled by a variance that is fitted, with
 that of the noise, by the marginal likelihood (Rasmussen and Williams, 2006, 5.4.1):
@@ -158,7 +157,6 @@ class Surrogate:
         settings: Variances,
     ) -> None:
         self.variances = settings
-        self._psnr = psnr
         self.psnr_mean = float(psnr.mean())
         self.unit = _deviation(psnr)
         self.vocabulary = Vocabulary(genomes)
@@ -198,16 +196,6 @@ class Surrogate:
             lambda i: self.unit**2 * covariance(i),
             self.noise**2,
         )
-
-    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
-        """Return what each given network is predicted to score from all others: (N,) and (N,).
-
-        The second is the standard deviation of the score, noise included. The variances are those
-        that all networks were fitted with.
-        """
-        inverse = np.diag(_inverse(self._factor))
-        mean = self._psnr - self.unit * self.weights / inverse
-        return mean, self.unit / np.sqrt(inverse)
 
 
 class Posterior:

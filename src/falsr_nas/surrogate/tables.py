@@ -66,7 +66,7 @@ class SurrogateTables:
         self._center, self._spread = covariance.center, covariance.spread
         self._slope = trend * (weights @ own)
         self._constant = constant + trend * total
-        self._words, self._shape, self._n = words, (n * words.shape[1],), n
+        self._words, self._n = words, n
         self._weights = weights.astype(np.float32)
         self._columns = np.vstack(
             [
