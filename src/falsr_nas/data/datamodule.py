@@ -14,7 +14,7 @@ from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.patches import PatchPool
 from falsr_nas.data.settings import MIN_CROP, DataSettings
 from falsr_nas.data.sources import find_images
-from falsr_nas.data.validation import ValidationSet
+from falsr_nas.data.validation import validation_batches
 
 VAL_PIXELS = 2**16
 """LR pixels in a validation batch: a few hundred MB of activations at most; our choice."""
@@ -100,7 +100,7 @@ class SuperResolutionData(pl.LightningDataModule):
         # patches, so their minimum size does not depend on the patch size.
         crop, on_error = self.settings.val_crop, self.settings.on_error
         val = load_pairs(files.val, MIN_CROP // self.scale, crop, on_error, scale=self.scale)
-        self._val_batches = ValidationSet.of(val).batches(self.val_pixels)
+        self._val_batches = validation_batches(val, self.val_pixels)
         train = load_pairs(files.train, self.patch_size, on_error=on_error, scale=self.scale)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 

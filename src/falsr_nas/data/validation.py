@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor, cat
 
@@ -12,50 +11,28 @@ from falsr_nas.data.images import luma
 from falsr_nas.data.pairs import Pair
 
 
-@dataclass(frozen=True, eq=False)
-class ValidationSet:
-    """Validation images as luma in [0, 1], float32.
+def luma_planes(pairs: Sequence[Pair]) -> list[tuple[Tensor, Tensor]]:
+    """Return the luma of images at both sizes: (1, 1, h, w) and (1, 1, sh, sw) in [0, 1]."""
+    return [(_plane(pair.lr), _plane(pair.hr)) for pair in pairs]
 
-    Attributes:
-        names: file names, one per image.
-        lr: (1, 1, h, w) per image.
-        hr: (1, 1, sh, sw) per image; s is the scale.
+
+def validation_batches(pairs: Sequence[Pair], max_pixels: int) -> list[tuple[Tensor, Tensor]]:
+    """Return the luma of images in batches of equal shape: (N, 1, h, w) and (N, 1, sh, sw).
+
+    Args:
+        pairs: the images.
+        max_pixels: LR pixels that a batch may hold; a larger image is a batch of its own.
     """
-
-    names: tuple[str, ...]
-    lr: tuple[Tensor, ...]
-    hr: tuple[Tensor, ...]
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> ValidationSet:
-        """Return the luma of these pairs."""
-        return cls(
-            tuple(pair.path.name for pair in pairs),
-            tuple(_plane(pair.lr) for pair in pairs),
-            tuple(_plane(pair.hr) for pair in pairs),
-        )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def batches(self, max_pixels: int) -> list[tuple[Tensor, Tensor]]:
-        """Return all images in batches of equal shape: (N, 1, h, w) and (N, 1, sh, sw).
-
-        Args:
-            max_pixels: LR pixels that a batch may hold; a larger image is a batch of its own.
-        """
-        shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, lr in enumerate(self.lr):
-            shapes[tuple(lr.shape)].append(i)
-        batches = []
-        for alike in shapes.values():
-            size = max(1, max_pixels // self.lr[alike[0]].numel())
-            for first in range(0, len(alike), size):
-                chosen = alike[first : first + size]
-                batches.append(
-                    (cat([self.lr[i] for i in chosen]), cat([self.hr[i] for i in chosen]))
-                )
-        return batches
+    alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    for lr, hr in luma_planes(pairs):
+        alike[tuple(lr.shape)].append((lr, hr))
+    batches = []
+    for shape, planes in alike.items():
+        size = max(1, max_pixels // (shape[-2] * shape[-1]))
+        for first in range(0, len(planes), size):
+            chosen = planes[first : first + size]
+            batches.append((cat([lr for lr, _ in chosen]), cat([hr for _, hr in chosen])))
+    return batches
 
 
 def _plane(image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from falsr_nas.data.levels import psnr_from_mse
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.settings import MIN_CROP, DataSettings
 from falsr_nas.data.sources import find_images
-from falsr_nas.data.validation import ValidationSet
+from falsr_nas.data.validation import luma_planes
 
 
 def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
@@ -25,9 +25,8 @@ def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
     """
     files = find_images(data, scale).val
     pairs = load_pairs(files, MIN_CROP // scale, data.val_crop, data.on_error, scale=scale)
-    images = ValidationSet.of(pairs)
     errors = []
-    for low, high in zip(images.lr, images.hr, strict=True):
+    for low, high in luma_planes(pairs):
         output = interpolate(low, high.shape[-2:], mode="bilinear", align_corners=False)
         errors += luma_mse(output, high, scale).tolist()
     return psnr_from_mse(fmean(errors))
