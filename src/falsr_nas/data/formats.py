@@ -7,26 +7,6 @@ from importlib.util import find_spec
 
 _HEIF = {".heic": "HEIF", ".heif": "HEIF"} if find_spec("pillow_heif") else {}
 
-FORMAT_OF = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".ppm": "PPM",
-    ".avif": "AVIF",
-    ".jp2": "JPEG2000",
-    ".tga": "TGA",
-    **_HEIF,
-}
-"""The formats that are read, by file extension."""
-
-FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
-"""The formats that are opened. Pillow's other decoders can run programs (EPS) or are rarely tested
-on damaged files."""
-
 WRITTEN = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -38,6 +18,13 @@ WRITTEN = {
     ".ppm": "PPM",
 }
 """The formats that are written, by file extension."""
+
+FORMAT_OF = WRITTEN | {".avif": "AVIF", ".jp2": "JPEG2000", ".tga": "TGA"} | _HEIF
+"""The formats that are read, by file extension."""
+
+FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
+"""The formats that are opened. Pillow's other decoders can run programs (EPS) or are rarely tested
+on damaged files."""
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
 

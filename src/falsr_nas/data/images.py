@@ -117,10 +117,7 @@ def refuse_lost_bits(image: ImageFile, file: BinaryIO) -> None:
     """Raise ValueError if Pillow would silently keep only 8 bits of each channel."""
     bits = image.info.get("bit_depth", 8)  # of HEIF
     if image.format in ("JPEG2000", "AVIF") and not image.mode.startswith("I;16"):
-        place = file.tell()
-        file.seek(0)
-        bits = bits_per_channel(file.read(_HEAD_BYTES))
-        file.seek(place)
+        bits = bits_per_channel(_from_start(file, _HEAD_BYTES))
     if bits > 8:
         raise ValueError("it has more than 8 bits per channel; save it as PNG or TIFF")
 
@@ -189,11 +186,17 @@ def _check_tiles(image: ImageFile, area: int) -> None:
         raise ValueError(f"TIFF has {len(image.tile):,} tiles, the limit is {_MAX_TILES:,}")
 
 
-def _check_scans(file: BinaryIO) -> None:
+def _from_start(file: BinaryIO, size: int = -1) -> bytes:
+    """Read a file from its start, and return to the place where it is."""
     place = file.tell()
     file.seek(0)
-    scans = file.read().count(b"\xff\xda")
+    content = file.read(size)
     file.seek(place)
+    return content
+
+
+def _check_scans(file: BinaryIO) -> None:
+    scans = _from_start(file).count(b"\xff\xda")
     if scans > _MAX_SCANS:
         raise ValueError(f"JPEG has {scans} scans, the limit is {_MAX_SCANS}")
 
