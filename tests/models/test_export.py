@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exported_files import read_exported
 from falsr_nas import export
 from falsr_nas.benchmark.image_quality import quantise
 from falsr_nas.benchmark.protocol import ScoringProtocol
@@ -31,7 +32,6 @@ from falsr_nas.models.export import (
     Format,
     RgbUpscaler,
     export_model,
-    read_exported,
     to_torchscript,
 )
 from falsr_nas.models.layout import Layout

@@ -65,10 +65,8 @@ def whole(content: bytes, patches: list[Tensor]) -> Int8Model:
     return quantise(content, patches, allowed=100)
 
 
-def test_all_convolutions_of_the_network_become_8_bits(content: bytes, whole: Int8Model) -> None:
+def test_all_convolutions_of_the_network_become_8_bits(whole: Int8Model) -> None:
     assert whole.kept == ()
-    names = network_nodes(onnx.load_model_from_string(content))
-    assert whole.quantised == len(names)
     weights = [
         one.name
         for one in onnx.load_model_from_string(whole.content).graph.initializer
@@ -116,7 +114,6 @@ def test_sensitive_nodes_stay_in_float(
 
     partly = quantise(content, patches, allowed=allowed_for(noise(whole.content) / 4))
     assert 0 < len(partly.kept) < len(network_nodes(onnx.load_model_from_string(content)))
-    assert partly.quantised + len(partly.kept) == whole.quantised
     assert noise(partly.content) < noise(whole.content)
     counts = [
         Counter(node.op_type for node in onnx.load_model_from_string(one.content).graph.node)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.models.export import TOLERANCE, RgbUpscaler, export_model, read_exported
+from exported_files import read_exported
+from falsr_nas.models.export import TOLERANCE, RgbUpscaler, export_model
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, find_model
 from falsr_nas.models.ncnn_files import check_upscayl_name, tidy

@@ -23,13 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle
 
-from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata
 from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
-from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, require
+from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, onnx_session, require
 from falsr_nas.networks.baselines import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
@@ -203,26 +202,6 @@ def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float
     return exported.difference
 
 
-def read_exported(path: Path) -> Runner:
-    """Load the file of an exported model, of any of :data:`FORMATS`.
-
-    Raises:
-        UserError: the file is missing or has another suffix.
-    """
-    form = FORMATS.get(path.suffix)
-    if form is None:
-        raise ExportError(f"{path}: an exported model ends in {', '.join(FORMATS)}")
-    try:
-        return form.read(
-            {
-                suffix: path.with_suffix(suffix).read_bytes()
-                for suffix in form.suffixes or (path.suffix,)
-            }
-        )
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-
-
 def largest_difference(module: nn.Module, exported: Runner, planes: int) -> float:
     """Return the largest absolute difference between outputs of :data:`CHECKED_SIZES`, or NaN."""
     generator = torch.Generator().manual_seed(0)
@@ -310,11 +289,7 @@ def _swaps_channels(transpose: onnx_ir.Node, block_size: int) -> bool:
 
 def from_onnx(content: bytes) -> Runner:
     """Load an ONNX model with onnxruntime, on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(content)
     return lambda x: torch.from_numpy(session.run(["output"], {"input": x.numpy()})[0])
 
 
@@ -361,7 +336,6 @@ class Format:
         runtime: name of what runs it.
         write: exports a module, given an example input and the metadata to store.
         read: loads what ``write`` returned.
-        suffixes: of the files, where they are several.
         check_name: raises ExportError if programs that load the file would not accept its name
             for a model of this scale.
     """
@@ -369,7 +343,6 @@ class Format:
     runtime: str
     write: Callable[[nn.Module, Tensor, Mapping[str, Any]], Files]
     read: Callable[[Files], Runner]
-    suffixes: tuple[str, ...] = ()
     check_name: Callable[[Path, int], None] | None = None
 
 
@@ -388,7 +361,7 @@ def _single_file(
 
 FORMATS: dict[str, Format] = {
     ".onnx": _single_file(".onnx", "onnxruntime", to_onnx, from_onnx),
-    ".param": Format("ncnn", to_ncnn, from_ncnn, (".param", ".bin"), check_upscayl_name),
+    ".param": Format("ncnn", to_ncnn, from_ncnn, check_upscayl_name),
     ".pt2": _single_file(".pt2", "torch.export", to_exported_program, from_exported_program),
     ".pt": _single_file(".pt", "TorchScript", to_torchscript, from_torchscript),
     ".torchscript": _single_file(".torchscript", "TorchScript", to_torchscript, from_torchscript),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,12 +55,10 @@ class Int8Model:
 
     Attributes:
         content: of the ONNX file.
-        quantised: number of nodes in 8 bits.
         kept: names of the nodes of the network that stay in float32, the most sensitive first.
     """
 
     content: bytes
-    quantised: int
     kept: tuple[str, ...]
 
 
@@ -102,24 +101,22 @@ class _Quantiser:
         """Return the model with the fewest nodes in float32 that loses at most ``allowed`` dB."""
         content = self.build(())
         if self.loss(content) <= allowed:
-            return self._result(content, ())
+            return Int8Model(content, ())
         order = sorted(
             self.nodes,
             key=lambda name: self.loss(self.build([one for one in self.nodes if one != name])),
             reverse=True,
         )
-        low, high = 1, len(order)  # the number of nodes to keep is in low..high
-        while low < high:
-            middle = (low + high) // 2
-            if self.loss(self.build(order[:middle])) <= allowed:
-                high = middle
-            else:
-                low = middle + 1
-        if high == len(order):
+        counts = range(1, len(order))  # of nodes to keep
+        enough = bisect_left(
+            counts, True, key=lambda count: self.loss(self.build(order[:count])) <= allowed
+        )
+        if enough == len(counts):
             raise ExportError(
                 f"every quantised layer loses more than {allowed:g} dB on the calibration images"
             )
-        return self._result(self.build(order[:high]), tuple(order[:high]))
+        kept = order[: counts[enough]]
+        return Int8Model(self.build(kept), tuple(kept))
 
     def build(self, kept: Sequence[str]) -> bytes:
         """Return the model with all nodes quantised but ``kept`` and those around the network."""
@@ -185,9 +182,6 @@ class _Quantiser:
         )
         calibrator.collect_data(Reader(images))
         return calibrator.compute_data()
-
-    def _result(self, content: bytes, kept: tuple[str, ...]) -> Int8Model:
-        return Int8Model(content, len(self.nodes) - len(kept), kept)
 
 
 def network_nodes(model: onnx.ModelProto) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.models.portable import Runner, require
+from falsr_nas.models.portable import Runner, onnx_session, require
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.runtime_network import RuntimeNetwork, measured_margin
 from falsr_nas.space.cost import Cost, input_pixels
@@ -94,13 +94,8 @@ def tensor_float() -> int:
 
 
 def _session(path: Path, content: bytes) -> Runner:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # no warnings on standard error
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(content)
     except Exception as error:  # its exceptions have no base class of their own
         reason = " ".join(str(error).split())
         raise OnnxFileError(f"{path}: onnxruntime does not load it: {reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import torch
@@ -81,11 +82,4 @@ def measured_margin(run: Callable[[Tensor], Tensor], planes: int, scale: int) ->
 
     if not holds(LARGEST_MARGIN):
         return NO_TILES
-    low, high = 0, LARGEST_MARGIN  # the smallest margin that holds is in low..high
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return high
+    return bisect_left(range(LARGEST_MARGIN), True, key=holds)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.models.ncnn_files import from_ncnn, to_ncnn
-from falsr_nas.models.portable import require
+from falsr_nas.models.portable import onnx_session, require
 from falsr_nas.models.traced_onnx import traced_onnx
 
 Run = Callable[[], object]
@@ -48,8 +48,6 @@ def _torch(module: nn.Module, channels: int) -> Load:
 
 def _onnxruntime(module: nn.Module, channels: int) -> Load:
     require("timing in onnxruntime", "export", "onnx", "onnxruntime")
-    import onnxruntime
-
     from falsr_nas.models.export import to_onnx
 
     content = traced_onnx(module, channels)
@@ -60,10 +58,7 @@ def _onnxruntime(module: nn.Module, channels: int) -> Load:
     shapes = deepcopy(module).to("meta")  # computes shapes alone
 
     def load(x: Tensor) -> Run:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(content)
         # Input and output stay in place: copies to and from numpy are not the network's time.
         output = np.zeros(tuple(shapes(torch.empty_like(x, device="meta")).shape), np.float32)
         binding = session.io_binding()

@@ -1,0 +1,14 @@
+"""Reading of exported models from their files, as users do."""
+
+from pathlib import Path
+
+from falsr_nas.models.export import FORMATS
+from falsr_nas.models.portable import Runner
+
+
+def read_exported(path: Path) -> Runner:
+    """Load the file of an exported model, of any format, in the format's runtime."""
+    suffixes = (".param", ".bin") if path.suffix == ".param" else (path.suffix,)
+    return FORMATS[path.suffix].read(
+        {suffix: path.with_suffix(suffix).read_bytes() for suffix in suffixes}
+    )
