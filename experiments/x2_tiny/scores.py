@@ -26,7 +26,7 @@ from typing import Any
 from torch import nn
 
 from falsr_nas.archive.candidate import Candidate, Origin
-from falsr_nas.benchmark.peers import PEERS, SMALL_PEERS
+from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.data.settings import FolderSettings
@@ -43,6 +43,22 @@ HERE = Path(__file__).parent
 SCORES = HERE / "scores.json"
 FIGURE = HERE.parents[1] / "docs" / "images" / "front.png"
 SETS = ("Set5", "Set14", "B100")
+SMALL_PEERS = {
+    "ECBSR-M4C8": (0.6, 32.51),
+    "SESR-M3": (2.05, 32.70),
+    "ECBSR-M4C16": (2.3, 32.81),
+    "SESR-M5": (3.1, 32.84),
+    "MoreMNAS-C": (5.5, 32.75),
+    "SESR-M11": (6.3, 33.03),
+    "TPSR-NoGAN": (14, 33.00),
+    "ECBSR-M10C32": (21.8, 33.26),
+    "SESR-XL": (24.3, 33.24),
+}
+"""G mult-adds, and PSNR in dB on Set14, of the smallest published x2 networks.
+
+Quoted from SESR (Bhardwaj et al., MLSys 2022), ECBSR (Zhang et al., ACM MM 2021), MoreMNAS (Chu et
+al., 2019) and TPSR (Lee et al., ECCV 2020).
+"""
 TO_THE_LEFT = ("ECBSR-M4C16", "ECBSR-M10C32", "FALSR-A", "VDSR")
 """Networks whose names are on the left of their points in the figure."""
 THREADS = 2
@@ -150,12 +166,12 @@ def figure(options: argparse.Namespace) -> None:
     axes = drawing.subplots()
     axes.set_xscale("log")
     shown = ("FSRCNN", "SRCNN", "FALSR-B", "FALSR-A", "CARN", "VDSR")
-    for peer in [*SMALL_PEERS.values(), *(PEERS[name] for name in shown)]:
-        point = peer.mult_adds_g, peer.psnr["Set14"]
+    larger = {name: (PEERS[name].mult_adds_g, PEERS[name].psnr["Set14"]) for name in shown}
+    for name, point in (SMALL_PEERS | larger).items():
         axes.plot(*point, "o", ms=4, color="#8a8f98")
-        left = peer.name in TO_THE_LEFT
+        left = name in TO_THE_LEFT
         axes.annotate(
-            peer.name,
+            name,
             point,
             xytext=(-5, -3) if left else (4, -8),
             textcoords="offset points",

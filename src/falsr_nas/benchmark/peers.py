@@ -3,9 +3,7 @@
 Costs at 1280x720 output. At x2, PSNR and SSIM as quoted in FALSR's Table I (Chu et al., 2019).
 MemNet is not in that table: its figures are those of CARN's Table 1 (Ahn et al., ECCV 2018). At x3
 and x4, VDSR and CARN are quoted from CARN's Table 1, IMDN from SwinIR's Table 3 (Liang et al.,
-ICCVW 2021). The smallest x2 networks are quoted, without SSIM, from SESR (Bhardwaj et al., MLSys
-2022), ECBSR (Zhang et al., ACM MM 2021), MoreMNAS (Chu et al., 2019) and TPSR (Lee et al., ECCV
-2020). All networks are fully trained, each on its authors' own training images.
+ICCVW 2021). All networks are fully trained, each on its authors' own training images.
 """
 
 from __future__ import annotations
@@ -82,24 +80,6 @@ PEERS_BY_SCALE: dict[int, dict[str, Peer]] = {
     for scale, rows in ((2, _X2), (3, _X3), (4, _X4))
 }
 """Published networks by scale and name."""
-
-_SMALL_X2: tuple[tuple[str, float, float, tuple[float, float, float]], ...] = (
-    ("ECBSR-M4C8", 2.8, 0.6, (36.93, 32.51, 31.44)),
-    ("SESR-M3", 8.9, 2.05, (37.21, 32.70, 31.56)),
-    ("ECBSR-M4C16", 10.2, 2.3, (37.33, 32.81, 31.66)),
-    ("SESR-M5", 13.5, 3.1, (37.39, 32.84, 31.70)),
-    ("MoreMNAS-C", 25, 5.5, (37.06, 32.75, 31.50)),
-    ("SESR-M11", 27, 6.3, (37.58, 33.03, 31.85)),
-    ("TPSR-NoGAN", 60, 14, (37.38, 33.00, 31.75)),
-    ("ECBSR-M10C32", 95, 21.8, (37.76, 33.26, 32.04)),
-    ("SESR-XL", 105, 24.3, (37.77, 33.24, 31.99)),
-)
-
-SMALL_PEERS = {
-    name: Peer(name, params, mult_adds, _measured((*psnr, None)), {})
-    for name, params, mult_adds, psnr in _SMALL_X2
-}
-"""More published x2 networks, of 30 G mult-adds and less, by name."""
 
 PEERS = PEERS_BY_SCALE[2]
 """Published x2 networks by name."""
