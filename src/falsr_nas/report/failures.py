@@ -53,14 +53,8 @@ def write_failures_csv(path: Path, failures: Sequence[FailedAttempt]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for attempt in failures:
-        failure = attempt.failure
-        what = (
-            failure.kind.value,
-            attempt.outcome.value,
-            failure.place,
-            failure.message,
-            failure.traceback,
-        )
-        table.writerow((attempt.number, attempt.key, attempt.attempt, *what))
+    for one in failures:
+        failure, kind, fate = one.failure, one.failure.kind.value, one.outcome.value
+        what = kind, fate, failure.place, failure.message, failure.traceback
+        table.writerow((one.number, one.key, one.attempt, *what))
     write_atomically(path, text.getvalue().encode())

@@ -247,7 +247,7 @@ def _best_at_cost(front: FloatArray, maximised: bool) -> FloatArray:
     Cheaper ones have more of the cost where it is ``maximised``.
     """
     signs = np.array([-1 if maximised else 1, -1])
-    return lower_left(front * signs) * signs
+    return np.asarray(lower_left(front * signs) * signs)
 
 
 def lower_left(points: FloatArray) -> FloatArray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,19 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import summarise
 
-COLUMNS = (
-    "key",
-    "genome",
-    "psnr",
-    "mse",
-    "mult_adds",
-    "params",
-    "generation",
-    "psnr_deviation",
-    "scores",
-    "steps",
-    "rung",
-)
+COLUMNS: dict[str, Callable[[Evaluation, Score], Any]] = {
+    "key": lambda one, score: one.key,
+    "genome": lambda one, score: str(one.candidate.genome),
+    "psnr": lambda one, score: score.psnr,
+    "mse": lambda one, score: score.mse,
+    "mult_adds": lambda one, score: one.candidate.cost.mult_adds,
+    "params": lambda one, score: one.candidate.cost.params,
+    "generation": lambda one, score: one.candidate.generation,
+    "psnr_deviation": lambda one, score: score.deviation,
+    "scores": lambda one, score: score.count,
+    "steps": lambda one, score: score.steps,
+    "rung": lambda one, score: one.rung,
+}
 """Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 1280x720 output.
 
 ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the mean,
@@ -83,30 +84,13 @@ def write_pareto_json(path: Path, evaluations: Sequence[Evaluation], problem: Pr
 
 
 def _row(evaluation: Evaluation, problem: Problem) -> dict[str, Any]:
-    candidate, outcome = evaluation.candidate, evaluation.outcome
+    outcome = evaluation.outcome
     if not isinstance(outcome, Score):
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
-    return {
-        "key": candidate.key,
-        "genome": str(candidate.genome),
-        "psnr": outcome.psnr,
-        "mse": outcome.mse,
-        "mult_adds": candidate.cost.mult_adds,
-        "params": candidate.cost.params,
-        "generation": candidate.generation,
-        "psnr_deviation": outcome.deviation,
-        "scores": outcome.count,
-        "steps": outcome.steps,
-        "rung": evaluation.rung,
-        **problem.numbers(evaluation),
-    }
+    columns = {name: value(evaluation, outcome) for name, value in COLUMNS.items()}
+    return columns | problem.numbers(evaluation)
 
 
 def _entry(evaluation: Evaluation, problem: Problem) -> dict[str, Any]:
-    candidate = evaluation.candidate
-    origin = {
-        "operators": candidate.origin.operators,
-        "parents": candidate.origin.parents,
-        "log_prob": candidate.origin.log_prob,
-    }
-    return {**_row(evaluation, problem), "network": candidate.genome.to_json(), "origin": origin}
+    network, origin = evaluation.candidate.genome.to_json(), asdict(evaluation.candidate.origin)
+    return {**_row(evaluation, problem), "network": network, "origin": origin}
