@@ -95,11 +95,8 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in model_metadata(network, provenance).items()
     }
-    if isinstance(network, BilinearResidual):
-        network = network.network
-    weights = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
+    state = _without_residual(network).state_dict()
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_atomically(path, safetensors.torch.save(weights, metadata))
 
 
@@ -119,8 +116,8 @@ def load_model(path: Path) -> Model:
     loaders = {
         ".safetensors": _load_safetensors,
         ".ckpt": _load_checkpoint,
-        ".pb": _load_graph,
-        ".onnx": _load_onnx,
+        ".pb": _load_foreign,
+        ".onnx": _load_foreign,
     }
     loader = loaders.get(path.suffix)
     if loader is None:
@@ -181,10 +178,13 @@ def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dic
     }
 
 
+def _without_residual(network: SuperResolver) -> SuperResolver:
+    return network.network if isinstance(network, BilinearResidual) else network
+
+
 def _architecture(network: SuperResolver) -> dict[str, Any]:
-    target = "image"
-    if isinstance(network, BilinearResidual):
-        network, target = network.network, "residual"
+    target = "residual" if isinstance(network, BilinearResidual) else "image"
+    network = _without_residual(network)
     if isinstance(network, Network):
         return {"genome": network.genome.to_json(), "target": target}
     if (name := baseline_name(network)) is not None:
@@ -286,15 +286,10 @@ def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _load_graph(path: Path) -> tuple[SuperResolver, dict[str, str]]:
+def _load_foreign(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     from falsr_nas.models.tf_import import load_graph  # imports protobuf
 
-    network = load_graph(path)
-    return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def _load_onnx(path: Path) -> tuple[SuperResolver, dict[str, str]]:
-    network = load_onnx(path)
+    network = load_graph(path) if path.suffix == ".pb" else load_onnx(path)
     return network, {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -329,8 +324,7 @@ def _genome_network(
 
 def _plugins(network: SuperResolver) -> dict[str, str]:
     """Return the plug-ins of a network's operators by name, with their SHA-256."""
-    if isinstance(network, BilinearResidual):
-        network = network.network
+    network = _without_residual(network)
     return from_plugins(network.genome.cells) if isinstance(network, Network) else {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from falsr_nas.space.layers import Conv
 from falsr_nas.space.operator_kind import CellOfKind, OperatorKind
@@ -49,28 +50,27 @@ def _bottleneck_floats(cell: CellOfKind) -> int:
     return first + max(depthwise, project)
 
 
+_CONV = OperatorKind(
+    name="conv",
+    convs=_convs,
+    module="falsr_nas.networks.cells:ConvCell",
+    label="C",
+    colors=("#0072b2", "#56b4e9"),
+    reach=_reach,
+    floats=_floats,
+)
+
 PAPER_OPERATORS = (
-    OperatorKind(
-        name="conv",
-        convs=_convs,
-        module="falsr_nas.networks.cells:ConvCell",
-        label="C",
-        colors=("#0072b2", "#56b4e9"),
-        reach=_reach,
-        floats=_floats,
-    ),
-    OperatorKind(
+    _CONV,
+    replace(
+        _CONV,
         name="groupCon",
         letter="G",
         factors=(2, 64),
         factor_name="groups",
         divides=True,
-        convs=_convs,
-        module="falsr_nas.networks.cells:ConvCell",
         label="G",
         colors=("#009e73", "#2fc79a"),
-        reach=_reach,
-        floats=_floats,
     ),
     OperatorKind(
         name="invertBotCon",
