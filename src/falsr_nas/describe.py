@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
-from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
@@ -36,12 +35,8 @@ class DescribeConfig(CommandSettings):
     """
 
     genome: str = REQUIRED
-    format: str = "table"
+    format: str = one_of(FORMATS, default="table")
     check: bool = False
-
-    def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise UserError(f"format is {self.format!r}: choose {', '.join(FORMATS)}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
@@ -45,13 +45,12 @@ class EvaluateConfig(CommandSettings):
     sets: tuple[str, ...] = ("Set5", "Set14")
     protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
-    memory_limit: int = 3072
-    threads: int | None = None
+    memory_limit: int = at_least(1, unit="MiB", default=3072)
+    threads: int | None = at_least(1, default=None, null="all")
     output: str | None = None
     save_images: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
         names = [Path(name).name for name in self.sets]
         if not names or not all(names):
             raise UserError(
@@ -59,15 +58,6 @@ class EvaluateConfig(CommandSettings):
             )
         if len(set(names)) < len(names):
             raise UserError(f"sets names a folder twice: {list(self.sets)}")
-        if self.protocol not in set(ScoringProtocol):
-            raise UserError(
-                f"protocol is {self.protocol}: choose one of {', '.join(ScoringProtocol)}"
-            )
-        object.__setattr__(self, "protocol", ScoringProtocol(self.protocol))  # may be a plain str
-        if self.memory_limit < 1:
-            raise UserError(f"memory_limit is {self.memory_limit}: give at least 1 MiB")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}: it must be at least 1")
 
 
 def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:

@@ -10,7 +10,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
 from falsr_nas.models.layout import ExportPrecision, Layout
 
 if TYPE_CHECKING:
@@ -51,16 +51,9 @@ class ExportConfig(CommandSettings):
     calibration: str | None = None
     benchmark: str | None = None
     force: bool = False
-    threads: int | None = None
+    threads: int | None = at_least(1, default=None, null="all")
 
     def __post_init__(self) -> None:
-        for name, kind in (("layout", Layout), ("precision", ExportPrecision)):
-            value = getattr(self, name)
-            if value not in set(kind):
-                raise UserError(f"{name} is {value}: choose one of {', '.join(kind)}")
-            object.__setattr__(self, name, kind(value))  # may be a plain str
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}: it must be at least 1")
         if self.precision is ExportPrecision.fp32:
             return
         if Path(self.output).suffix != ".onnx":

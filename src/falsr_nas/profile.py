@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of
 from falsr_nas.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -43,31 +42,18 @@ class ProfileConfig(CommandSettings):
         networks: how many networks the prediction is fitted to.
         held_out: how many other networks its error is measured on.
         seed: seed of the networks.
-
-    Raises:
-        UserError: a setting is unknown or out of range.
     """
 
     output: str = REQUIRED
     space: SearchSpace = field(default_factory=SearchSpace)
-    backend: str = BACKENDS[0]
-    width: int = 1280
-    height: int = 720
-    threads: int | None = None
-    minutes: float = 10.0
-    networks: int = 40
-    held_out: int = 20
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise UserError(f"backend is {self.backend!r}: choose one of {', '.join(BACKENDS)}")
-        least = {"width": 8, "height": 8, "threads": 1, "networks": 2, "held_out": 2, "seed": 0}
-        for name, bound in least.items():
-            if (value := getattr(self, name)) is not None and value < bound:
-                raise UserError(f"{name} is {value}: it must be at least {bound}")
-        if self.minutes < 0:
-            raise UserError(f"minutes is {self.minutes:g}: it must not be negative")
+    backend: str = one_of(BACKENDS, default=BACKENDS[0])
+    width: int = at_least(8, unit="pixels", default=1280)
+    height: int = at_least(8, unit="pixels", default=720)
+    threads: int | None = at_least(1, default=None, null="all")
+    minutes: float = at_least(0, default=10.0)
+    networks: int = at_least(2, default=40)
+    held_out: int = at_least(2, default=20)
+    seed: int = at_least(0, default=1)
 
 
 def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:

@@ -20,7 +20,7 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import closed_output_ends_quietly
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
 
 if TYPE_CHECKING:
     from falsr_nas.models.model_file import Model
@@ -64,19 +64,13 @@ class UpscaleConfig(CommandSettings):
     size: str | None = None
     format: str | None = None
     recursive: bool = False
-    quality: int = 95
+    quality: int = between(1, 100, default=95)
     self_ensemble: bool = False
-    memory_limit: int = 2048
-    threads: int | None = None
+    memory_limit: int = at_least(1, unit="MiB", default=2048)
+    threads: int | None = at_least(1, default=None, null="all")
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise UserError(f"quality is {self.quality}: it must be in 1..100")
-        if self.memory_limit < 1:
-            raise UserError(f"memory_limit is {self.memory_limit}: it must be at least 1 MiB")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}: it must be at least 1")
         if (self.input == PIPE) != (self.output == PIPE):
             raise UserError("input=- and output=- go together: frames come and go through pipes")
         if self.size is not None and self.input != PIPE:

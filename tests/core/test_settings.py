@@ -14,7 +14,19 @@ import pytest
 import falsr_nas
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import (
+    OF_HOLDER,
+    Settings,
+    at_least,
+    between,
+    bounded,
+    one_of,
+    positive,
+    probability,
+)
+from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, RaySettings
+from falsr_nas.training.settings import Decay, TrainingSettings
 from test_imports import COMMANDS
 
 NOT_FINITE = (math.nan, math.inf, -math.inf)
@@ -82,6 +94,14 @@ def test_the_walk_finds_settings_of_every_kind() -> None:
     }  # fmt: skip
 
 
+def checked(settings: type, name: str, value: object) -> None:
+    """Make settings; those without a place of their own are checked with what holds them."""
+    made = settings(**{name: value})
+    if settings._group == OF_HOLDER:
+        assert settings is FailurePolicy
+        FailurePolicies(bug=made)
+
+
 @pytest.mark.parametrize("settings", CLASSES, ids=lambda one: one.__name__)
 def test_numbers_are_finite(settings: type) -> None:
     assert issubclass(settings, Settings)
@@ -94,7 +114,7 @@ def test_numbers_are_finite(settings: type) -> None:
             several = typing.get_origin(hints[field.name]) is tuple
             value = (number, number) if several else number
             with pytest.raises(UserError, match=rf"{field.name} is .*{number}.*: give a finite"):
-                settings(**{field.name: value})
+                checked(settings, field.name, value)
 
 
 def test_a_class_cannot_forget_the_check() -> None:
@@ -119,3 +139,101 @@ def test_a_class_cannot_forget_the_check() -> None:
         with pytest.raises(UserError, match=r"^outer\.rates? is "):
             make()
     assert Inner(2.0, (3.0,)).rates == (3.0,)
+
+
+@dataclass(frozen=True)
+class Example(Settings, group="example"):
+    """Settings with every kind of bound.
+
+    Attributes:
+        count: how many there are.
+        side: of a square, over
+            two lines.
+    """
+
+    count: int = at_least(1, unit="MiB", default=4)
+    side: int = bounded(lambda side: side % 2 == 0, "even", default=2)
+    seconds: float | None = positive(unit="seconds", default=None, null="no limit")
+    rate: float = positive(default=1.0)
+    rates: tuple[float, ...] = between(0, 1, excluded=(1,), default=(0.5,))
+    chance: float | None = probability(default=None)
+    color: str = one_of(("red", "blue"), default="red")
+    decay: Decay = Decay.linear
+
+
+@dataclass(frozen=True)
+class Heir(Example):
+    """With another default.
+
+    Attributes:
+        rate: has another meaning.
+    """
+
+    rate: float = 2.0
+
+    def __post_init__(self) -> None:
+        assert self.rate > 0, "bounds are checked before"
+        assert isinstance(self.rates, tuple), "lists are tuples before"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"count": 0}, "example.count is 0: it must be at least 1 MiB"),
+        ({"count": None}, "example.count is null: it must be at least 1 MiB"),
+        ({"side": 3}, "example.side is 3: it must be even"),
+        (
+            {"seconds": 0},
+            "example.seconds is 0: it must be a positive number of seconds, or null for no limit",
+        ),
+        ({"rate": -1.0}, "example.rate is -1.0: it must be positive"),
+        ({"rates": [0.5, 1]}, "example.rates is [0.5, 1]: each must be in 0..1, 1 excluded"),
+        ({"chance": 1.5}, "example.chance is 1.5: a probability is in 0..1, or null"),
+        ({"color": "green"}, "example.color is 'green': choose one of red, blue"),
+        ({"color": ""}, "example.color is empty: choose one of red, blue"),
+        ({"decay": "steep"}, "example.decay is steep: choose one of constant, linear, cosine"),
+    ],
+)
+@pytest.mark.parametrize("settings", [Example, Heir])
+def test_an_error_names_setting_value_and_bound(settings: type, given: dict, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        settings(**given)
+    assert str(error.value) == says
+
+
+def test_lists_become_tuples_and_names_members() -> None:
+    made = Example(rates=[0, 0.5], decay="cosine", seconds=None)  # type: ignore[arg-type]
+    assert made.rates == (0, 0.5)
+    assert made.decay is Decay.cosine
+    assert Heir().rate == 2.0
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: FailurePolicies(bug=FailurePolicy(retries=-1)),
+            "execution.failures.bug.retries is -1: it must be at least 0",
+        ),
+        (
+            lambda: FailurePolicies(timeout=FailurePolicy(in_a_row=0)),
+            "execution.failures.timeout.in_a_row is 0: it must be at least 1, or null for any",
+        ),
+        (lambda: TrainingSettings(betas=(0.9,)), "training.betas is [0.9]: give two numbers"),  # type: ignore[arg-type]
+        (lambda: TrainingSettings(patch_size=3), "training.patch_size is 3: it must be at least 4"),
+        (
+            lambda: IncompleteTrainingSettings(threads=0),
+            "evaluator.threads is 0: it must be at least 1, or null for all",
+        ),
+        (
+            lambda: RaySettings(address="http://x"),
+            "execution.address is 'http://x': give auto, host:port of the head of a cluster, or"
+            " null for a local Ray",
+        ),
+        (lambda: RaySettings(num_gpus=1.5), "execution.num_gpus is 1.5: give a fraction of a GPU,"),
+    ],
+)
+def test_settings_of_commands_name_their_place(make, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        make()
+    assert str(error.value).startswith(says)

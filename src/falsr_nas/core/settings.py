@@ -1,32 +1,157 @@
-"""The base of all settings: numbers are checked where they are declared."""
+"""The base of all settings, whose values are checked by the bounds that stand beside them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from falsr_nas.core.errors import UserError
 
 REQUIRED: Any = "???"
 """Default of a setting that has none: OmegaConf takes it for a missing value."""
 
+OF_HOLDER = "*"
+"""Group of settings that have no place of their own, because others hold several of them.
+
+They are checked with the settings that hold them, so that errors name the place."""
+
+_BOUND = "bound"
+"""Key of the bound in a field's metadata."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a setting may be; of a tuple, each element.
+
+    Attributes:
+        allows: whether a value is allowed.
+        text: what is allowed, with the unit; an error says "it must be" and this text.
+        null: what None stands for; empty where that is plain, None where None is not allowed.
+        verb: what an error says instead of "it must be".
+    """
+
+    allows: Callable[[Any], bool]
+    text: str
+    null: str | None = None
+    verb: str = "it must be"
+
+    def broken_by(self, value: Any) -> bool:
+        """Return whether a value is not allowed."""
+        if value is None:
+            return self.null is None
+        return not all(map(self.allows, value if isinstance(value, tuple) else (value,)))
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, with the meaning of None."""
+        if self.null is None:
+            return self.text
+        return f"{self.text}, or null" + (f" for {self.null}" if self.null else "")
+
+    def error(self, value: Any) -> str:
+        """Return what an error says about a value that is not allowed."""
+        return f"{'each must be' if isinstance(value, tuple) else self.verb} {self.allowed}"
+
+
+def bounded(
+    allows: Callable[[Any], bool],
+    text: str,
+    *,
+    default: Value,
+    null: str | None = None,
+    verb: str = "it must be",
+) -> Value:
+    """Declare a setting with a bound.
+
+    For example ``side: int = bounded(is_even, "even", default=2)``.
+
+    Args:
+        allows: as of :class:`Bound`; so are text, null and verb.
+        text: what is allowed.
+        default: the default. None is allowed where it is the default, or ``null`` is given.
+        null: what None stands for, e.g. "no limit".
+        verb: what an error says before the text.
+    """
+    if default is None and null is None:
+        null = ""
+    return field(default=default, metadata={_BOUND: Bound(allows, text, null, verb)})
+
+
+def at_least(least: float, *, default: Value, unit: str = "", null: str | None = None) -> Value:
+    """Declare a number that is not below ``least``; default and null as of :func:`bounded`."""
+    text = f"at least {least} {unit}".rstrip()
+    return bounded(lambda value: value >= least, text, default=default, null=null)
+
+
+def positive(*, default: Value, unit: str = "", null: str | None = None) -> Value:
+    """Declare a number above 0; default and null as of :func:`bounded`."""
+    text = f"a positive number of {unit}" if unit else "positive"
+    return bounded(lambda value: value > 0, text, default=default, null=null)
+
+
+def between(
+    least: float,
+    most: float,
+    *,
+    default: Value,
+    excluded: Collection[float] = (),
+    unit: str = "",
+    null: str | None = None,
+) -> Value:
+    """Declare a number in a range, without the excluded ends; the rest as of :func:`bounded`."""
+    text = f"in {least}..{most} {unit}".rstrip()
+    if excluded:
+        text += f", {' and '.join(map(str, excluded))} excluded"
+    return bounded(
+        lambda value: least <= value <= most and value not in excluded,
+        text,
+        default=default,
+        null=null,
+    )
+
+
+def probability(*, default: Value, null: str | None = None) -> Value:
+    """Declare a probability, in 0..1; default and null as of :func:`bounded`."""
+    return bounded(
+        lambda value: 0 <= value <= 1,
+        "in 0..1",
+        default=default,
+        null=null,
+        verb="a probability is",
+    )
+
+
+def one_of(choices: Collection[Value], *, default: Value) -> Value:
+    """Declare a setting with a few choices. An enumeration needs no such declaration."""
+    return bounded(lambda value: value in choices, _one_of(choices), default=default, verb="choose")
+
+
+def _one_of(choices: Iterable[Any]) -> str:
+    return f"one of {', '.join(map(str, choices))}"
+
 
 class Settings:
-    """Base of frozen dataclasses of settings, all of whose numbers must be finite.
+    """Base of frozen dataclasses of settings.
 
-    The check runs before the ``__post_init__`` of any subclass, so that no subclass can forget it
-    and none has to ask for NaN in its own checks. A number without a limit is None, not infinite.
+    Before the ``__post_init__`` of any subclass, lists become tuples, names of an enumeration's
+    members become these (configs bring lists and names), and all values are checked: numbers must
+    be finite, and inside the bounds that their fields declare with :func:`at_least` and the like. A
+    subclass that only changes a default keeps the bound. A number without a limit is None, not
+    infinite.
 
     Args:
         group: where the settings are in a config, for example ``controller.policy``; errors name
             it. Subclasses inherit it.
 
     Raises:
-        UserError: a number is NaN or infinite.
+        UserError: a value is not allowed; one line names the setting, the value and what is
+            allowed.
     """
 
     _group: ClassVar[str] = ""
@@ -39,13 +164,14 @@ class Settings:
 
             @wraps(own)
             def checked(self: Settings) -> None:
-                check_finite(self)
+                Settings.__post_init__(self)
                 own(self)
 
             cls.__post_init__ = checked  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        check_finite(self)
+        if self._group != OF_HOLDER:
+            _check(self, self._group)
 
 
 @dataclass(frozen=True)
@@ -61,22 +187,55 @@ class CommandSettings(Settings):
     plugins: tuple[str, ...] = field(default=(), kw_only=True)
 
 
-def check_finite(settings: Settings) -> None:
-    """Raise UserError if a number of the settings, or of a list in them, is NaN or infinite."""
+def _check(settings: Settings, group: str) -> None:
+    bounds = _bounds(type(settings))
     for one in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, one.name)
+        where = f"{group}.{one.name}".lstrip(".")
+        given = getattr(settings, one.name)
+        value = _of_kind(given, one.default, where)
+        if value is not given:
+            object.__setattr__(settings, one.name, value)
+        if isinstance(value, Settings) and value._group == OF_HOLDER:
+            _check(value, where)
         if not all(map(math.isfinite, _floats(value))):
-            name = f"{settings._group}.{one.name}".lstrip(".")
-            shown = list(value) if isinstance(value, tuple) else value
-            raise UserError(f"{name} is {shown}: give a finite number")
+            raise UserError(f"{where} is {_shown(value)}: give a finite number")
+        if (bound := bounds.get(one.name)) is not None and bound.broken_by(value):
+            raise UserError(f"{where} is {_shown(value)}: {bound.error(value)}")
+
+
+def _bounds(settings: type[Settings]) -> dict[str, Bound]:
+    """Return the bound of each setting that has one, of the class or of what it inherits from."""
+    return {
+        name: one.metadata[_BOUND]
+        for base in reversed(settings.__mro__)
+        for name, one in getattr(base, "__dataclass_fields__", {}).items()
+        if _BOUND in one.metadata
+    }
+
+
+def _of_kind(value: Any, default: Any, where: str) -> Any:
+    """Return a tuple for a list, and the member of an enumeration for its name."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(default, Enum) or isinstance(value, type(default)):
+        return value
+    try:
+        return type(default)(value)
+    except ValueError:
+        raise UserError(f"{where} is {value}: choose {_one_of(type(default))}") from None
 
 
 def _floats(value: Any) -> Iterable[float]:
-    if isinstance(value, float):
-        return (value,)
-    if isinstance(value, list | tuple):
-        return (one for one in value if isinstance(one, float))
-    return ()
+    values = value if isinstance(value, tuple) else (value,)
+    return (one for one in values if isinstance(one, float))
+
+
+def _shown(value: Any) -> str:
+    if value in ("", ()):
+        return "empty"
+    if value is None:
+        return "null"
+    return str(list(value)) if isinstance(value, tuple) else repr(value)
 
 
 def plain_values(settings: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falsr_nas.core.settings import Settings
-from falsr_nas.data.errors import DataError
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.settings import Settings, bounded, one_of
 
 MIN_CROP = 32
 """Smallest HR side of the centre crops for validation."""
@@ -21,22 +21,14 @@ class DataSettings(Settings, group="data"):
         val_crop: HR side, in pixels, of the centre crop of each validation image; even, at least
             32, and rounded down to a multiple of the scale; 0 for whole images. The default keeps
             validation a small part of a short training (our choice; the paper scores whole images).
-
-    Raises:
-        DataError: a value is out of its range.
     """
 
-    on_error: str = "stop"
-    val_crop: int = 192
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ("stop", "skip"):
-            raise DataError(f"data.on_error is {self.on_error!r}: it must be stop or skip")
-        if self.val_crop != 0 and (self.val_crop < MIN_CROP or self.val_crop % 2):
-            raise DataError(
-                f"data.val_crop is {self.val_crop}: it must be even and at least {MIN_CROP}, "
-                "or 0 for whole images"
-            )
+    on_error: str = one_of(("stop", "skip"), default="stop")
+    val_crop: int = bounded(
+        lambda side: side == 0 or (side >= MIN_CROP and side % 2 == 0),
+        f"even and at least {MIN_CROP} pixels, or 0 for whole images",
+        default=192,
+    )
 
 
 @dataclass(frozen=True)
@@ -54,21 +46,17 @@ class FolderSettings(DataSettings):
     """
 
     train_dirs: tuple[str, ...] = ()
-    val_dir: str = ""
+    val_dir: str = bounded(
+        bool, "a folder of images, e.g. data.val_dir=images/val", default="", verb="give"
+    )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        # Configurations give lists; the command line may give a single string.
-        folders = (self.train_dirs,) if isinstance(self.train_dirs, str) else tuple(self.train_dirs)
-        object.__setattr__(self, "train_dirs", folders)
-        if not folders or not all(folders):
-            raise DataError(
-                "data.train_dirs is empty: give at least one folder of images, "
-                "e.g. 'data.train_dirs=[images/train]'"
-            )
-        if not self.val_dir:
-            raise DataError(
-                "data.val_dir is empty: give a folder of images, e.g. data.val_dir=images/val"
+        if isinstance(self.train_dirs, str):  # from Python
+            object.__setattr__(self, "train_dirs", (self.train_dirs,))
+        if not self.train_dirs or not all(self.train_dirs):
+            raise UserError(
+                "data.train_dirs is empty: give at least one folder of images,"
+                " e.g. 'data.train_dirs=[images/train]'"
             )
 
 
@@ -82,14 +70,12 @@ class Div2kSettings(DataSettings):
             these folders exist, else LR images are made by the benchmarks' degradation.
     """
 
-    root: str = "data/DIV2K"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.root:
-            raise DataError(
-                "data.root is empty: give the folder that holds DIV2K_train_HR and DIV2K_valid_HR"
-            )
+    root: str = bounded(
+        bool,
+        "the folder that holds DIV2K_train_HR and DIV2K_valid_HR",
+        default="data/DIV2K",
+        verb="give",
+    )
 
 
 DATA_SCHEMAS: dict[str, type[DataSettings]] = {

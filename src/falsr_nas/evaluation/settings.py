@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.registry import Registry
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import Settings, at_least
 from falsr_nas.data.settings import DataSettings
 from falsr_nas.training.settings import TrainingSettings
 
@@ -148,15 +148,9 @@ class IncompleteTrainingSettings(EvaluatorSettings):
             candidates, for the same reason.
     """
 
-    threads: int | None = 1
+    threads: int | None = at_least(1, default=1, null="all")
     common_patches: bool = True
     common_weights: bool = False
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise UserError(
-                f"evaluator.threads is {self.threads}: it must be at least 1, or null for all"
-            )
 
     def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
         """Return the PSNR of bilinear interpolation on the validation images, and 4 dB more.
@@ -184,17 +178,9 @@ class SyntheticSettings(EvaluatorSettings):
         seconds: how long an evaluation sleeps.
     """
 
-    landscape: int | None = None
-    noise: float = 0.05
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.noise < 0 or self.seconds < 0:
-            raise UserError("evaluator.noise and evaluator.seconds cannot be negative")
-        if self.landscape is not None and self.landscape < 0:
-            raise UserError(
-                f"evaluator.landscape is {self.landscape}: give a number from 0, or null"
-            )
+    landscape: int | None = at_least(0, default=None, null="the landscape by a formula")
+    noise: float = at_least(0, unit="dB", default=0.05)
+    seconds: float = at_least(0, default=0.0)
 
     def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
         """Return the range of the landscape's PSNR over the paper's space."""
@@ -212,11 +198,7 @@ class LandscapeSettings(EvaluatorSettings):
     """
 
     path: str = ""
-    noise: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.noise is not None and self.noise < 0:
-            raise UserError(f"evaluator.noise is {self.noise}: it cannot be negative")
+    noise: float | None = at_least(0, unit="dB", default=None, null="that of the trainings")
 
     def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
         """Return the PSNR of the worst network of the landscape, and 0.5 dB above the best."""

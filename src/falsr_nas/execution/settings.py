@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from falsr_nas.archive.candidate import FailureKind
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.registry import Registry
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import OF_HOLDER, Settings, at_least, bounded, positive
 
 if TYPE_CHECKING:
     from falsr_nas.execution.executor import Executor
@@ -26,7 +26,7 @@ class Then(StrEnum):
 
 
 @dataclass(frozen=True)
-class FailurePolicy(Settings, group="execution.failures"):
+class FailurePolicy(Settings, group=OF_HOLDER):
     """How to handle failures of one kind.
 
     Attributes:
@@ -37,9 +37,9 @@ class FailurePolicy(Settings, group="execution.failures"):
             their last attempt; null for no limit.
     """
 
-    retries: int = 0
+    retries: int = at_least(0, default=0)
     then: Then = Then.infeasible
-    in_a_row: int | None = None
+    in_a_row: int | None = at_least(1, default=None, null="any number")
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,6 @@ class FailurePolicies(Settings, group="execution.failures"):
     node_lost: FailurePolicy = FailurePolicy(retries=3, then=Then.stop)
     bad_data: FailurePolicy = FailurePolicy(then=Then.stop)
     bug: FailurePolicy = FailurePolicy(in_a_row=3)
-
-    def __post_init__(self) -> None:
-        for kind in FailureKind:
-            policy, where = self.of(kind), f"execution.failures.{kind.value}"
-            if policy.retries < 0:
-                raise UserError(f"{where}.retries is {policy.retries}: it must not be negative")
-            if policy.in_a_row is not None and policy.in_a_row < 1:
-                raise UserError(
-                    f"{where}.in_a_row is {policy.in_a_row}:"
-                    " it must be at least 1, or null for any number"
-                )
 
     def of(self, kind: FailureKind) -> FailurePolicy:
         """Return the policy for failures of this kind."""
@@ -109,31 +98,10 @@ class WorkersSettings(ExecutionSettings):
             killed when it is exceeded.
     """
 
-    workers: int | None = None
-    devices_per_candidate: int = 1
-    time_limit: float | None = None
-    memory_limit: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UserError(
-                f"execution.workers is {self.workers}: it must be at least 1, or null for automatic"
-            )
-        if self.devices_per_candidate < 1:
-            raise UserError(
-                f"execution.devices_per_candidate is {self.devices_per_candidate}:"
-                " it must be at least 1"
-            )
-        if self.time_limit is not None and self.time_limit <= 0:
-            raise UserError(
-                f"execution.time_limit is {self.time_limit}:"
-                " give a number of seconds, or null for no limit"
-            )
-        if self.memory_limit is not None and self.memory_limit <= 0:
-            raise UserError(
-                f"execution.memory_limit is {self.memory_limit}:"
-                " give a number of GiB, or null for no limit"
-            )
+    workers: int | None = at_least(1, default=None, null="as many as there is room for")
+    devices_per_candidate: int = at_least(1, default=1)
+    time_limit: float | None = positive(unit="seconds", default=None, null="no limit")
+    memory_limit: float | None = positive(unit="GiB", default=None, null="no limit")
 
 
 @EXECUTORS.register("processes", "falsr_nas.execution.processes:ProcessesExecutor")
@@ -146,14 +114,7 @@ class ProcessesSettings(WorkersSettings):
             ``devices_per_candidate`` GPUs. Small networks do not use all of a GPU.
     """
 
-    workers_per_device: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.workers_per_device < 1:
-            raise UserError(
-                f"execution.workers_per_device is {self.workers_per_device}: it must be at least 1"
-            )
+    workers_per_device: int = at_least(1, default=1)
 
 
 @EXECUTORS.register("ray", "falsr_nas.execution.ray_executor:RayExecutor", extra="ray")
@@ -170,29 +131,23 @@ class RaySettings(WorkersSettings):
             GPU; null for ``devices_per_candidate`` if the cluster has GPUs, else 0.
     """
 
-    address: str | None = None
-    num_cpus: float | None = None
-    num_gpus: float | None = None
+    address: str | None = bounded(
+        lambda address: address == "auto" or re.fullmatch(r"[^/]+:\d+", address) is not None,
+        "auto, host:port of the head of a cluster",
+        default=None,
+        null="a local Ray",
+        verb="give",
+    )
+    num_cpus: float | None = positive(default=None, null="one per device")
+    num_gpus: float | None = bounded(
+        lambda number: 0 <= number <= 1 or (number > 1 and number % 1 == 0),
+        "a fraction of a GPU, a whole number of GPUs",
+        default=None,
+        null="one per device",
+        verb="give",
+    )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.address not in (None, "auto") and not re.fullmatch(r"[^/]+:\d+", self.address):
-            raise UserError(
-                f"execution.address is {self.address!r}: give auto, host:port of the head of a"
-                " cluster, or null for a local Ray"
-            )
-        if self.num_cpus is not None and self.num_cpus <= 0:
-            raise UserError(
-                f"execution.num_cpus is {self.num_cpus}:"
-                " it must be positive, or null for one per device"
-            )
-        if self.num_gpus is not None and (
-            self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1)
-        ):
-            raise UserError(
-                f"execution.num_gpus is {self.num_gpus}: give a fraction of a GPU,"
-                " a whole number of GPUs, or null for one per device"
-            )
         if (
             self.num_gpus
             and self.devices_per_candidate > 1

@@ -17,7 +17,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
 
 if TYPE_CHECKING:
     from falsr_nas.report.paper_figures import Scored
@@ -33,21 +33,12 @@ class ReportConfig(CommandSettings):
             current folder if there are several searches.
         benchmark: benchmark set of Figure 5.
         scores: files written by ``falsr_nas.evaluate output=...``: our models in Figure 5.
-
-    Raises:
-        UserError: there is no such benchmark set.
     """
 
     run_dirs: tuple[str, ...] = REQUIRED
     output: str | None = None
-    benchmark: str = "Set5"
+    benchmark: str = one_of(BENCHMARKS, default="Set5")
     scores: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.benchmark not in BENCHMARKS:
-            raise UserError(
-                f"benchmark is {self.benchmark!r}: choose one of {', '.join(BENCHMARKS)}"
-            )
 
 
 def find_searches(folders: Sequence[str]) -> list[Path]:

@@ -15,7 +15,7 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import Plugin, loaded_plugins, name_of, owner, plugin_settings
-from falsr_nas.core.settings import CommandSettings, flatten, plain_values
+from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
     DataSettings,
@@ -87,30 +87,21 @@ class SearchConfig(CommandSettings):
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     rungs: RungSettings = field(default_factory=RungSettings)
     inheritance: InheritanceSettings = field(default_factory=InheritanceSettings)
-    fresh_scores: int = 0
+    fresh_scores: int = at_least(0, default=0)
     mode: Mode = Mode.generational
-    candidates: int = 64
-    seed: int = 1
+    candidates: int = at_least(1, default=64)
+    seed: int = at_least(0, default=1)
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     latency: str | None = None
     psnr_range: tuple[float, float] | None = None
     run_dir: str = "outputs/search"
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise UserError(f"candidates is {self.candidates}: a search evaluates at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}: it must not be negative")
-        if self.fresh_scores < 0:
-            raise UserError(f"fresh_scores is {self.fresh_scores}: it must not be negative")
         object.__setattr__(self, "objectives", check_names(self.objectives))
-        if self.psnr_range is not None:
-            object.__setattr__(self, "psnr_range", tuple(self.psnr_range))  # configs bring lists
-            if len(self.psnr_range) != 2 or not self.psnr_range[0] < self.psnr_range[1]:
-                raise UserError(
-                    f"psnr_range is {list(self.psnr_range)}: give two PSNR in dB, the lower one"
-                    " first, or null"
-                )
+        if (ends := self.psnr_range) is not None and (len(ends) != 2 or not ends[0] < ends[1]):
+            raise UserError(
+                f"psnr_range is {list(ends)}: give two PSNR in dB, the lower one first, or null"
+            )
         self.rungs.check_before(self.training.epochs)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import Settings, between, one_of
 from falsr_nas.space.cell import Cell, Operator
 from falsr_nas.space.ends import DEFAULT_STEMS, PAPER_ENDS, SCALE, SCALES, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
@@ -63,7 +63,7 @@ class SearchSpace(Settings, group="space"):
             message names it.
     """
 
-    n: int = 7
+    n: int = between(1, 64, unit="cells", default=7)
     operators: tuple[str, ...] = ("conv", "groupConG2", "groupConG4", "invertBotConE2")
     channels: tuple[int, ...] = (16, 32, 48, 64)
     kernels: tuple[int, ...] = (1, 3)
@@ -71,22 +71,17 @@ class SearchSpace(Settings, group="space"):
     repeats: tuple[int, ...] = (1, 2, 4)
     stems: tuple[int, ...] = ()
     upsamplers: tuple[str, ...] = (PAPER_ENDS.upsampler,)
-    scale: int = SCALE
+    scale: int = one_of(SCALES, default=SCALE)
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise SpaceError(f"space.scale is {self.scale}: choose 2, 3 or 4")
         if not self.stems:
             object.__setattr__(self, "stems", (DEFAULT_STEMS[self.scale],))
         for name in CHOICES:
-            choices = tuple(getattr(self, name))
+            choices = getattr(self, name)
             if not choices:
                 raise SpaceError(f"space.{name} is empty: give at least one choice")
             if len(set(choices)) != len(choices):
                 raise SpaceError(f"space.{name} repeats a choice: {list(choices)}")
-            object.__setattr__(self, name, choices)  # configs bring lists
-        if not 1 <= self.n <= 64:
-            raise SpaceError(f"space.n is {self.n}: a network has 1 to 64 cells")
         try:
             # Where all groups divide all channel counts, they divide every concatenation too. It is
             # therefore enough to check each cell behind each stem.

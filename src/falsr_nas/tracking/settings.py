@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import Settings, one_of
 
 MODES = ("none", "offline", "online")
 
@@ -22,18 +21,10 @@ class TrackingSettings(Settings, group="tracking"):
         group: name under which W&B groups runs; None for one group per search, named after its run
             folder.
         tags: tags of the run.
-
-    Raises:
-        UserError: the mode is unknown.
     """
 
-    mode: str = "offline"
+    mode: str = one_of(MODES, default="offline")
     project: str = "falsr-nas"
     entity: str | None = None
     group: str | None = None
     tags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UserError(f"tracking.mode is {self.mode!r}: choose one of {', '.join(MODES)}")
-        object.__setattr__(self, "tags", tuple(self.tags))  # configs contain lists

@@ -9,7 +9,7 @@ from typing import Any
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import plugin_settings
-from falsr_nas.core.settings import CommandSettings, flatten, plain_values
+from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
     DataSettings,
@@ -50,7 +50,7 @@ class TrainConfig(CommandSettings):
 
     run_dir: str | None = None
     select: str = "crowding"
-    n: int = 4
+    n: int = at_least(1, default=4)
     genome: str | None = None
     output: str | None = None
     training: TrainingSettings = MODERN
@@ -60,18 +60,13 @@ class TrainConfig(CommandSettings):
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     benchmark_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
-    seed: int = 1
+    seed: int = at_least(0, default=1)
     start_from: str | None = None
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
             raise UserError("give either run_dir=... of a search, or genome=...")
-        if self.n < 1:
-            raise UserError(f"n is {self.n}: it must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}: it must not be negative")
         self.rungs.check_before(self.training.epochs)
-        object.__setattr__(self, "sets", tuple(self.sets))  # configs bring lists
 
 
 SCHEMAS = Schemas(

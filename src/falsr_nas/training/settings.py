@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import Settings, at_least, between, one_of, positive
 
 
 class Target(StrEnum):
@@ -96,47 +96,26 @@ class TrainingSettings(Settings, group="training"):
             trained network is the plain one in either case.
     """
 
-    epochs: int = 10
-    steps_per_epoch: int = 50
-    batch_size: int = 4
-    patch_size: int = 16
-    learning_rate: float = 5e-4
-    warmup: int = 20
+    epochs: int = at_least(1, default=10)
+    steps_per_epoch: int = at_least(1, default=50)
+    batch_size: int = at_least(1, default=4)
+    patch_size: int = at_least(4, unit="pixels", default=16)
+    learning_rate: float = positive(default=5e-4)
+    warmup: int = at_least(0, unit="steps", default=20)
     decay: Decay = Decay.constant
-    betas: tuple[float, float] = (0.9, 0.999)
-    ema: float | None = 0.99
+    betas: tuple[float, float] = between(0, 1, excluded=(1,), default=(0.9, 0.999))
+    ema: float | None = between(0, 1, excluded=(0, 1), default=0.99, null="no average")
     target: Target = Target.residual
     initialization: Initialization = Initialization.identity
     zero_output: bool = True
     precision: StepPrecision = StepPrecision.auto
-    expansion: int | None = 64
+    expansion: int | None = between(
+        1, MAX_EXPANSION, unit="channels", default=64, null="no expansion"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
-        if self.patch_size < 4:
-            raise UserError(
-                f"training.patch_size is {self.patch_size}: it must be at least 4 pixels"
-            )
-        if not self.learning_rate > 0:
-            raise UserError(f"training.learning_rate is {self.learning_rate}: it must be positive")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError(
-                f"training.betas is {list(self.betas)}: give two numbers in 0..1, 1 excluded"
-            )
-        if self.warmup < 0:
-            raise UserError(f"training.warmup is {self.warmup}: give a number of steps, 0 for none")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise UserError(
-                f"training.ema is {self.ema}: give a number between 0 and 1, or null for none"
-            )
-        if self.expansion is not None and not 1 <= self.expansion <= MAX_EXPANSION:
-            raise UserError(
-                f"training.expansion is {self.expansion}: give a number of channels in"
-                f" 1..{MAX_EXPANSION}, or null for none"
-            )
-        object.__setattr__(self, "betas", tuple(self.betas))
+        if len(self.betas) != 2:
+            raise UserError(f"training.betas is {list(self.betas)}: give two numbers")
 
     @property
     def steps(self) -> int:
@@ -170,13 +149,6 @@ class TrainerSettings(Settings, group="trainer"):
         validate_every: epochs between validations, and checkpoints: the most that a crash can cost.
     """
 
-    devices: int = 1
-    accelerator: str = "auto"
-    validate_every: int = 5
-
-    def __post_init__(self) -> None:
-        for name in ("devices", "validate_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"trainer.{name} is {getattr(self, name)}: it must be at least 1")
-        if self.accelerator not in ("auto", "gpu", "cpu"):
-            raise UserError(f"trainer.accelerator is {self.accelerator!r}: choose auto, gpu or cpu")
+    devices: int = at_least(1, default=1)
+    accelerator: str = one_of(("auto", "gpu", "cpu"), default="auto")
+    validate_every: int = at_least(1, default=5)
