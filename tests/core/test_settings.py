@@ -20,6 +20,7 @@ from falsr_nas.core.settings import (
     at_least,
     between,
     bounded,
+    describe_settings,
     one_of,
     positive,
     probability,
@@ -237,3 +238,20 @@ def test_settings_of_commands_name_their_place(make, says: str) -> None:
     with pytest.raises(UserError) as error:
         make()
     assert str(error.value).startswith(says)
+
+
+def test_settings_are_described() -> None:
+    told = {one.name: one for one in describe_settings(Heir)}
+    assert list(told) == [one.name for one in fields(Heir)]
+    assert told["side"].meaning == "of a square, over two lines."
+    assert (told["rate"].meaning, told["rate"].default) == ("has another meaning.", 2.0)
+    assert told["rate"].allowed == "positive"
+    assert (told["count"].kind, told["count"].allowed) == ("int", "at least 1 MiB")
+    assert told["seconds"].allowed == "a positive number of seconds, or null for no limit"
+    assert told["color"].allowed == "one of red, blue"
+    assert told["decay"].allowed == "one of constant, linear, cosine"
+
+
+@pytest.mark.parametrize("settings", CLASSES, ids=lambda one: one.__name__)
+def test_every_setting_has_a_meaning(settings: type) -> None:
+    assert not [one.name for one in describe_settings(settings) if not one.meaning]

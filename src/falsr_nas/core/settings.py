@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import wraps
+from inspect import cleandoc
 from typing import Any, ClassVar, TypeVar
 
 from falsr_nas.core.errors import UserError
@@ -236,6 +238,52 @@ def _shown(value: Any) -> str:
     if value is None:
         return "null"
     return str(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is to be said about a setting.
+
+    Attributes:
+        name: of the setting.
+        kind: its type as it is written in the class.
+        default: its value where none is given.
+        allowed: the values that it may have, with the unit; empty where the type says all.
+        meaning: what it is, from the section ``Attributes`` of its class; empty where that lacks.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    allowed: str
+    meaning: str
+
+
+def describe_settings(settings: type[Settings]) -> tuple[Described, ...]:
+    """Return what is to be said about each setting of a class, inherited ones too."""
+    bounds, meanings = _bounds(settings), _meanings(settings)
+    found = []
+    for one in fields(settings):  # type: ignore[arg-type]
+        default = one.default
+        if default is MISSING and one.default_factory is not MISSING:
+            default = one.default_factory()
+        allowed = bounds[one.name].allowed if one.name in bounds else ""
+        if isinstance(default, Enum):
+            allowed = _one_of(type(default))
+        meaning = meanings.get(one.name, "")
+        found.append(Described(one.name, str(one.type), default, allowed, meaning))
+    return tuple(found)
+
+
+def _meanings(settings: type[Settings]) -> dict[str, str]:
+    """Parse the sections ``Attributes`` of the docstrings of a class and of its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(settings.__mro__):
+        _, _, section = cleandoc(base.__doc__ or "").partition("\nAttributes:\n")
+        section = re.split(r"^(?=\S)", section, maxsplit=1, flags=re.MULTILINE)[0]
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE):
+            found[name] = " ".join(text.split())
+    return found
 
 
 def plain_values(settings: Any) -> Any:

@@ -44,9 +44,18 @@ class FailurePolicy(Settings, group=OF_HOLDER):
 
 @dataclass(frozen=True)
 class FailurePolicies(Settings, group="execution.failures"):
-    """A policy per kind of failure.
+    """A policy per kind of failure. All numbers are our choice.
 
-    All numbers are our choice; ``conf/execution/failures/default.yaml`` explains them.
+    Attributes:
+        out_of_memory: one retry, because other processes may have used the memory.
+        diverged: no retry, because it would diverge again with the same seed.
+        timeout: one retry, because the worker was probably stuck: ``max_mult_adds`` limits the cost
+            of candidates.
+        worker_died: the process was killed, e.g. by the system, or crashed in a library.
+        node_lost: the machine is gone, which a candidate never causes.
+        bad_data: images cannot be used, which would affect all candidates. Repair them, then resume
+            the search.
+        bug: any other exception; three in a row are probably not caused by the networks.
     """
 
     out_of_memory: FailurePolicy = FailurePolicy(retries=1, in_a_row=10)
