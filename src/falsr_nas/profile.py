@@ -28,7 +28,7 @@ GOOD_ERROR, GOOD_CORRELATION = 0.1, 0.95
 
 @dataclass(frozen=True)
 class ProfileConfig(CommandSettings):
-    """Settings of the command.
+    """Settings of the command. The defaults are our choice.
 
     Attributes:
         output: the file to write.

@@ -51,9 +51,10 @@ class UpscaleConfig(CommandSettings):
         format: extension of the files in the output folder, e.g. ``png``; None keeps each image's,
             or takes PNG for images of formats that are only read.
         recursive: read the subfolders of the input, too.
-        quality: of JPEG and WebP files, in 1..100.
+        quality: of JPEG and WebP files, in 1..100; the default is our choice.
         self_ensemble: average over the eight flips and rotations, for eight times the work.
-        memory_limit: MiB for the whole process; larger images are upscaled in tiles.
+        memory_limit: MiB for the whole process; larger images are upscaled in tiles. The default is
+            our choice.
         threads: number of processor threads; None for all.
         overwrite: upscale again where the output exists.
     """

@@ -70,7 +70,8 @@ def settings_classes() -> list[type]:
             if isinstance(schemas, Schemas):
                 for options in schemas.groups.values():
                     for option in options.values():
-                        found |= set(with_nested(option))
+                        kind = option if isinstance(option, type) else type(option)
+                        found |= set(with_nested(kind))
     for about in pkgutil.walk_packages(falsr_nas.__path__, "falsr_nas."):
         if about.name.endswith(".settings"):
             module = import_module(about.name)

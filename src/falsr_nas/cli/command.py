@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from falsr_nas.cli.config import Schemas, config_path, experiments, options_of_groups, unknown_keys
@@ -148,9 +147,9 @@ def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
 
 
 def _print_help(name: str, schemas: Schemas) -> None:
-    """Print what Hydra prints for ``--help``, in a fifth of the time.
+    """Print the help of a command: what it does, the options of its groups, and its config.
 
-    Hydra composes every option of every group, which our templates do not show.
+    Hydra's own help takes five times as long, because it composes every option of every group.
     """
     import hydra
     from omegaconf import OmegaConf, open_dict
@@ -165,15 +164,16 @@ def _print_help(name: str, schemas: Schemas) -> None:
     with where:
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         config = hydra.compose(name, overrides, return_hydra_config=True)
-    template = Template(config.hydra.help.template)
+    print(config.hydra.help.header)
     with open_dict(config):
         del config["hydra"]
-    text = template.substitute(
-        CONFIG=OmegaConf.to_yaml(config),
-        OPTIONS=options_of_groups(schemas.groups),
-        EXPERIMENTS=experiments(name),
-    )
-    print(text)
+    if schemas.groups:
+        options = options_of_groups(schemas.groups)
+        print(f"== Config groups (choose with group=option) ==\n{options}\n")
+    if found := experiments(name):
+        print(f"== Experiments (choose with +experiment=name) ==\n{found}\n")
+    how = " (override with key=value)" if schemas.groups else ""
+    print(f"== Config{how} ==\n{OmegaConf.to_yaml(config)}\n")
 
 
 def fail(message: str) -> NoReturn:

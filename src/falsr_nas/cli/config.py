@@ -42,13 +42,15 @@ def options_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
 
 
 def experiments(command: str) -> str:
-    """List the experiments of a command for ``--help``; those of ``train`` end in ``_train``."""
+    """List the experiments of search or train for ``--help``; those of train end in ``_train``."""
+    if command not in ("search", "train"):
+        return ""
     names = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
     return ", ".join(name for name in names if name.endswith("_train") == (command == "train"))
 
 
-def schema(settings: type[Any]) -> DictConfig:
-    """Return the schema of a settings dataclass.
+def schema(settings: Any) -> DictConfig:
+    """Return the schema of a settings dataclass, with its defaults or those of an instance.
 
     Frozen dataclasses make read-only configs, which cannot be composed; the flag is removed.
     """
@@ -93,12 +95,13 @@ class Schemas:
     Attributes:
         command: the dataclass of the whole config.
         groups: for each config group the dataclass of each option, for example
-            ``{"controller": {"nsga2": NSGA2Settings}}``. The YAML file of an option lists
-            ``<option>_schema`` first in its defaults.
+            ``{"controller": {"nsga2": NSGA2Settings}}``, or an instance that has other defaults.
+            The YAML file of an option lists ``<option>_schema`` first in its defaults, and holds
+            only what differs from them.
     """
 
     command: type[Any]
-    groups: Mapping[str, Mapping[str, type[Any]]]
+    groups: Mapping[str, Mapping[str, Any]]
 
     def register(self, name: str) -> None:
         """Register the schemas with Hydra, the command's as ``<name>_schema``."""

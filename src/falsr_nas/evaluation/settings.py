@@ -143,7 +143,7 @@ class IncompleteTrainingSettings(EvaluatorSettings):
             because no thread waits for another (our choice, measured).
         common_patches: whether all candidates of a search are trained on the same patches in the
             same order (common random numbers), so that the choice of patches does not distinguish
-            them.
+            them. Our choice; not in the paper.
         common_weights: whether layers of the same name and shape begin with the same weights in all
             candidates, for the same reason.
     """

@@ -135,7 +135,8 @@ class RaySettings(WorkersSettings):
         address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is
             part of; null starts Ray on this machine for this search alone.
         num_cpus: number of CPU cores that Ray reserves for a worker; null for
-            ``devices_per_candidate``.
+            ``devices_per_candidate``. Every worker holds the images: reserve more cores if memory
+            is short, so that there are fewer workers.
         num_gpus: number of GPUs that Ray reserves for a worker, e.g. 0.25 for four workers on each
             GPU; null for ``devices_per_candidate`` if the cluster has GPUs, else 0.
     """

@@ -37,7 +37,7 @@ from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.operators import GROUP as OPERATOR
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import TrainingSettings
+from falsr_nas.training.settings import MODERN, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class SearchConfig(CommandSettings):
     """
 
     space: SearchSpace = field(default_factory=SearchSpace)
+    # 60 G: our choice for a CPU.
     constraints: Constraints = field(default_factory=lambda: Constraints(max_mult_adds=60.0))
     controller: ControllerSettings = field(default_factory=ScreeningSettings)
     evaluator: EvaluatorSettings = field(default_factory=IncompleteTrainingSettings)
@@ -111,7 +112,7 @@ SCHEMAS = Schemas(
         "space": {"falsr": SearchSpace},
         "controller": CONTROLLERS.schemas,
         "evaluator": EVALUATORS.schemas,
-        "training": {"training": TrainingSettings},
+        "training": {"training": TrainingSettings, "modern": MODERN},
         "data": DATA_SCHEMAS,
         "execution": EXECUTORS.schemas,
         "tracking": {"tracking": TrackingSettings},

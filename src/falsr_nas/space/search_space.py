@@ -49,14 +49,16 @@ class SearchSpace(Settings, group="space"):
 
     Attributes:
         n: number of cell blocks, 1..64.
-        operators: names of operators, such as ``conv``, ``groupConG4``, ``invertBotConE2``.
+        operators: names of operators: ``conv``, ``groupConG<groups>`` such as ``groupConG4``,
+            ``invertBotConE<expansion>`` such as ``invertBotConE2``, or those of plug-ins.
         channels: choices for the output channels f of a cell.
         kernels: choices for the kernel size k, odd.
         residuals: choices for the in-cell residual connection: True, False or both.
         repeats: choices for the number of times b that a cell's operator is applied.
         stems: choices for the channels of node 0; none for 32 as in the paper, at x3 for 36.
-        upsamplers: choices for the upsampler: names of :class:`~falsr_nas.space.ends.Ends`.
-        scale: upscaling factor, 2..4.
+        upsamplers: choices for the upsampler: ``paper``, ``subpixel`` or ``progressive`` (for x4
+            only), see :class:`~falsr_nas.space.ends.Ends`.
+        scale: upscaling factor, 2..4; 2 in the paper.
 
     Raises:
         SpaceError: a list of choices is empty, has duplicates, or has an impossible choice. The

@@ -72,7 +72,7 @@ class TrainConfig(CommandSettings):
 SCHEMAS = Schemas(
     TrainConfig,
     {
-        "training": {"training": TrainingSettings},
+        "training": {"training": TrainingSettings, "modern": MODERN},
         "trainer": {"trainer": TrainerSettings},
         "data": DATA_SCHEMAS,
         "tracking": {"tracking": TrackingSettings},
