@@ -1,22 +1,79 @@
-"""Registries of config groups: for each option its settings and what builds it."""
+"""Registries: what is known by name, and of config groups what builds each option."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
 
 SettingsType = TypeVar("SettingsType")
 Built = TypeVar("Built")
+Entry = TypeVar("Entry")
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+class ByName(Mapping[str, Entry]):
+    """What is registered in a group by name, in that order. Plug-ins can add to it.
+
+    Args:
+        group: what is registered, e.g. ``operator``.
+        entries: those of the package.
+    """
+
+    _name: ClassVar[re.Pattern[str]] = re.compile(r"[a-z][a-z0-9_]{0,31}")
+    _advice: ClassVar[str] = "lower case letters, digits and _, such as my_own"
+
+    def __init__(self, group: str, entries: Mapping[str, Entry] = MappingProxyType({})) -> None:
+        self.group = group
+        self._entries = dict(entries)
+
+    def add(self, name: str, entry: Entry, *, ours: bool = False) -> None:
+        """Register an entry.
+
+        Args:
+            name: of the entry.
+            entry: what is registered.
+            ours: whether it is the package's own, even if a plug-in is being loaded.
+
+        Raises:
+            UserError: the name is taken, or cannot be used.
+        """
+        if not self._name.fullmatch(name):
+            raise UserError(f"{name!r} cannot be {self._kind()}: give {self._advice}")
+        if name in self._entries:
+            taken = plugins.owner(self.group, name)
+            by = "" if taken is None else f" by the plug-in {taken.name}"
+            raise UserError(f"{self._title(name)} is registered already{by}")
+        self._entries[name] = entry
+        if not ours:
+            plugins.registered(self.group, name, lambda: self._remove(name))
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _kind(self) -> str:
+        return f"the name of an {self.group}"
+
+    def _title(self, name: str) -> str:
+        return f"{self.group} {name}"
+
+    def _remove(self, name: str) -> None:
+        del self._entries[name]
 
 
 @dataclass(frozen=True)
@@ -37,7 +94,7 @@ class Option(Generic[SettingsType, Built]):
     extra: str | None = None
 
 
-class Registry(Generic[SettingsType, Built]):
+class Registry(ByName[Option[SettingsType, Built]]):
     """The options of a config group.
 
     Args:
@@ -45,8 +102,7 @@ class Registry(Generic[SettingsType, Built]):
     """
 
     def __init__(self, group: str) -> None:
-        self.group = group
-        self._options: dict[str, Option[SettingsType, Built]] = {}
+        super().__init__(group)
         self._schemas: dict[str, type[SettingsType]] = {}
 
     def register(
@@ -57,23 +113,11 @@ class Registry(Generic[SettingsType, Built]):
         Raises:
             UserError: the name is taken, or cannot be used.
         """
-        if not _NAME.fullmatch(name):
-            raise UserError(
-                f"{name!r} cannot be an option of {self.group}: give lower case letters, digits"
-                " and _, such as my_own"
-            )
 
         def add(settings: type[SettingsType]) -> type[SettingsType]:
-            if name in self._options:
-                taken = plugins.owner(self.group, name)
-                by = "" if taken is None else f" by the plug-in {taken.name}"
-                raise UserError(f"{self.group}={name} is registered already{by}")
-            self._options[name] = Option(name, settings, factory, extra)
+            ours = settings.__module__.startswith("falsr_nas.")  # a plug-in may import it first
+            self.add(name, Option(name, settings, factory, extra), ours=ours)
             self._schemas[name] = settings
-            if not settings.__module__.startswith(
-                "falsr_nas."
-            ):  # ours may be imported by a plug-in
-                plugins.registered(self.group, name, lambda: self._remove(name))
             return settings
 
         return add
@@ -105,11 +149,17 @@ class Registry(Generic[SettingsType, Built]):
                 f" pip install 'falsr-nas[{option.extra}]'"
             ) from None
 
+    def _kind(self) -> str:
+        return f"an option of {self.group}"
+
+    def _title(self, name: str) -> str:
+        return f"{self.group}={name}"
+
     def _remove(self, name: str) -> None:
-        del self._options[name], self._schemas[name]
+        del self._entries[name], self._schemas[name]
 
     def _option(self, settings: SettingsType) -> Option[SettingsType, Built]:
-        for option in self._options.values():
+        for option in self.values():
             if type(settings) is option.settings:
                 return option
         raise TypeError(f"no {self.group} is registered for {type(settings).__name__}")

@@ -8,13 +8,12 @@ with ``objectives=[psnr,NAME]``, and search, reports and tracking use it.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.registry import ByName
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
 
@@ -102,11 +101,11 @@ GROUP = "objective"
 """What objectives are registered as in :mod:`falsr_nas.core.plugins`."""
 
 
-class ObjectiveRegistry:
+class ObjectiveRegistry(ByName[Objective]):
     """The objectives that can be chosen, by name."""
 
     def __init__(self, objectives: Iterable[Objective]) -> None:
-        self._known = {one.name: one for one in objectives}
+        super().__init__(GROUP, {one.name: one for one in objectives})
 
     def register(self, objective: Objective) -> Objective:
         """Add an objective, and return it.
@@ -114,32 +113,18 @@ class ObjectiveRegistry:
         Raises:
             UserError: the name is taken, or cannot be used.
         """
-        name = objective.name
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
-            raise UserError(
-                f"{name!r} cannot be the name of an objective: give lower case letters, digits and"
-                " _, such as my_own"
-            )
-        if name in self._known:
-            taken = plugins.owner(GROUP, name)
-            by = "" if taken is None else f" by the plug-in {taken.name}"
-            raise UserError(f"objective {name} is registered already{by}")
-        self._known[name] = objective
-        plugins.registered(GROUP, name, lambda: self._known.pop(name))
+        self.add(objective.name, objective)
         return objective
 
     def __getitem__(self, name: str) -> Objective:
         """Return the objective of this name. Raises UserError where there is none."""
         try:
-            return self._known[name]
+            return super().__getitem__(name)
         except KeyError:
             raise UserError(
-                f"objectives: there is no {name!r}: choose of {', '.join(self._known)},"
+                f"objectives: there is no {name!r}: choose of {', '.join(self)},"
                 " or give the plug-in that has it (plugins=[...])"
             ) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
 
 
 OBJECTIVES = ObjectiveRegistry((PSNR, MULT_ADDS, PARAMS, LATENCY))
