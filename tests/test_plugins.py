@@ -542,7 +542,7 @@ def test_an_operator_of_a_script_needs_execution_inline(tmp_path: Path) -> None:
             search(config)
         assert len(search(config_of(tmp_path, "linear", candidates=2)).evaluations) == 2
     finally:
-        OPERATORS._kinds.pop("linear")
+        OPERATORS._remove("linear")
 
 
 def test_a_store_of_a_search_without_plugins_is_as_before(tmp_path: Path) -> None:

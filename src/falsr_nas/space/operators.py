@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.registry import ByName
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.operator_kind import OperatorKind
 from falsr_nas.space.paper_operators import PAPER_OPERATORS
@@ -26,16 +27,18 @@ PALETTE = (
 )
 """Colours of operators that name none, on a light and on a dark background."""
 
-_NAME = re.compile(r"[a-z][A-Za-z]{0,31}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _LABEL = re.compile(r"[A-Za-z]{0,8}")
 
 
-class Operators(Mapping[str, AnyKind]):
+class Operators(ByName[AnyKind]):
     """Operators by name, in the order in which they were registered."""
 
+    _name = re.compile(r"[a-z][A-Za-z]{0,31}")
+    _advice = "at most 32 letters, the first one lower case, such as bsconv"
+
     def __init__(self, kinds: Iterable[AnyKind] = ()) -> None:
-        self._kinds = {kind.name: kind for kind in kinds}
+        super().__init__(GROUP, {kind.name: kind for kind in kinds})
 
     def register(self, kind: AnyKind) -> AnyKind:
         """Add an operator, and return it.
@@ -44,51 +47,30 @@ class Operators(Mapping[str, AnyKind]):
             UserError: its name is taken, or its name, letter, label or colours cannot be used.
         """
         _check(kind)
-        if kind.name in self._kinds:
-            raise UserError(f"operator {kind.name} is registered already{self._owner(kind.name)}")
-        self._kinds[kind.name] = kind
-        plugins.registered(GROUP, kind.name, lambda: self._kinds.pop(kind.name))
+        self.add(kind.name, kind)
         return kind
 
     def __getitem__(self, name: str) -> AnyKind:
         try:
-            return self._kinds[name]
+            return super().__getitem__(name)
         except KeyError:
             raise GenomeError(self.unknown(name)) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._kinds
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
-
-    def __len__(self) -> int:
-        return len(self._kinds)
 
     def colors(self, name: str) -> tuple[str, str]:
         """Return the colours of an operator on a light and on a dark background."""
         if (colors := self[name].colors) is not None:
             return colors
-        without = sorted(one.name for one in self._kinds.values() if one.colors is None)
+        without = sorted(one.name for one in self.values() if one.colors is None)
         return PALETTE[without.index(name) % len(PALETTE)]
 
     def unknown(self, name: str) -> str:
         """Return the message for a name that is no operator's."""
-        forms = ", ".join(kind.form for kind in self._kinds.values())
+        forms = ", ".join(kind.form for kind in self.values())
         return f"unknown operator {name!r}: expected {forms}, or one of a plug-in (plugins=[...])"
-
-    def _owner(self, name: str) -> str:
-        owner = plugins.owner(GROUP, name)
-        return "" if owner is None else f" by the plug-in {owner.name}"
 
 
 def _check(kind: AnyKind) -> None:
     name = kind.name
-    if not _NAME.fullmatch(name):
-        raise UserError(
-            f"{name!r} cannot be the name of an operator: give at most 32 letters, the first one"
-            " lower case, such as bsconv"
-        )
     if not re.fullmatch(r"[A-Z]?", kind.letter):
         raise UserError(f"operator {name}: its letter is {kind.letter!r}: give one upper case one")
     if not 1 <= kind.factors[0] <= kind.factors[1] <= 9999:
