@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from falsr_nas.execution.executor import Executor, InlineExecutor, MakeEvaluator
+from falsr_nas.execution.executor import Executor, MakeEvaluator
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings, RaySettings

@@ -24,7 +24,7 @@ from falsr_nas.controller.settings import (
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints

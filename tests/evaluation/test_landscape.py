@@ -20,7 +20,7 @@ from falsr_nas.evaluation.landscape import (
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.cost import genome_cost

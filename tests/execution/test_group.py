@@ -11,8 +11,9 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.evaluator import Evaluator
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.execution.executor import InlineExecutor, MakeEvaluator
+from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.group import reserved_port
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
 from falsr_nas.space.cost import genome_cost

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from falsr_nas.objectives.front import pareto_front
 
 from backends import importable_on_nodes
 from falsr_nas.archive.candidate import (
@@ -31,7 +32,8 @@ from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
-from falsr_nas.execution.executor import Executor, InlineExecutor
+from falsr_nas.execution.executor import Executor
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import (
     EXECUTORS,

@@ -26,7 +26,7 @@ from falsr_nas.controller.settings import CONTROLLERS, Constraints, Mode, NSGA2S
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import InheritanceSettings, RungSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.ranking import ranked

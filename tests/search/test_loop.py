@@ -11,7 +11,7 @@ from falsr_nas.controller.settings import Constraints, NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
-from falsr_nas.execution.executor import InlineExecutor
+from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, InlineSettings
 from falsr_nas.search.loop import run_search
 from falsr_nas.space.search_space import SearchSpace

@@ -14,8 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from falsr_nas.archive.candidate import (
     AttemptOutcome,
@@ -32,6 +31,7 @@ from falsr_nas.archive.serialization import (
     row_of_evaluation,
     score_of_row,
 )
+from falsr_nas.core.closing import Closing
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.plugins import missing, owner, plugins_of_settings, warn_of_changes
 from falsr_nas.space.cell import Operator
@@ -43,7 +43,7 @@ _FAILURE_COLUMNS = "kind, message, traceback, place"
 _log = logging.getLogger(__name__)
 
 
-class Store:
+class Store(Closing):
     """The evaluations and the controller's state of one search.
 
     Args:
@@ -286,17 +286,6 @@ class Store:
     def close(self) -> None:
         """Merge SQLite's journal into the file and close it."""
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _about(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()

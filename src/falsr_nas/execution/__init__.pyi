@@ -1,5 +1,5 @@
 from .executor import Executor as Executor
-from .executor import InlineExecutor as InlineExecutor
+from .inline import InlineExecutor as InlineExecutor
 from .processes import ProcessesExecutor as ProcessesExecutor
 from .ray_executor import RayExecutor as RayExecutor
 from .settings import ExecutionSettings as ExecutionSettings

@@ -1,21 +1,19 @@
-"""The protocol of executors, the queue that they share, and the executor in this process."""
+"""The protocol of executors, and the queue that they share."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
-from types import TracebackType
-from typing import Protocol, Self
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.evaluation.evaluator import Evaluator, attempt
-from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.evaluation.evaluator import Evaluator
 
 MakeEvaluator = Callable[[], Evaluator]
 """Builds the evaluator in the process that uses it. Except for ``inline``, it must be picklable."""
 
 
-class Executor(Protocol):
+class Executor(AbstractContextManager["Executor", None], Protocol):
     """Runs evaluations, possibly several at once, and returns each one when it ends.
 
     A context manager: entering it prepares the evaluators, leaving it cancels running evaluations.
@@ -46,15 +44,6 @@ class Executor(Protocol):
         """
         ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
 
 class CandidateQueue:
     """Candidates that wait for a worker, in order of submission."""
@@ -79,36 +68,4 @@ class CandidateQueue:
 
     def clear(self) -> None:
         """Remove all candidates."""
-        self._queue.clear()
-
-
-class InlineExecutor:
-    """Runs one evaluation at a time in this process."""
-
-    capacity = 1
-
-    def __init__(self, settings: InlineSettings, make_evaluator: MakeEvaluator) -> None:
-        self.settings = settings
-        self._make_evaluator = make_evaluator
-        self._queue: deque[Candidate] = deque()
-
-    def submit(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
-        """Queue a candidate; ``avoid`` has no effect, as there is only one place."""
-        self._queue.append(candidate)
-
-    def collect(self) -> Evaluation:
-        """Evaluate the first candidate of the queue."""
-        return attempt(self._evaluator, self._queue.popleft())
-
-    def __enter__(self) -> Self:
-        self._evaluator = self._make_evaluator()
-        self._evaluator.prepare()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
         self._queue.clear()

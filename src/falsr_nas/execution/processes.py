@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from multiprocessing.connection import wait
-from types import TracebackType
 from typing import Self
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
@@ -29,7 +29,7 @@ MEMORY_POLL_SECONDS = 0.1
 """Time between two checks of the workers' memory, if it has a limit."""
 
 
-class ProcessesExecutor:
+class ProcessesExecutor(Closing):
     """Persistent worker processes, each with one candidate at a time. Dead workers are replaced."""
 
     def __init__(self, settings: ProcessesSettings, make_evaluator: MakeEvaluator) -> None:
@@ -72,17 +72,9 @@ class ProcessesExecutor:
                         self._replace(worker)
             self._check_memory()
         except BaseException:
-            self._stop()
+            self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
 
     def _start(self, number: int) -> Worker | WorkerGroup:
         environment = {}
@@ -142,7 +134,8 @@ class ProcessesExecutor:
                 " before its first candidate"
             )
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Stop all workers."""
         for worker in self._workers:
             worker.kill()
         self._workers.clear()

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
@@ -41,7 +41,7 @@ QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERR
 _log = logging.getLogger(__name__)
 
 
-class RayExecutor:
+class RayExecutor(Closing):
     """Persistent actors on the nodes of a Ray cluster, each with one worker process.
 
     A lost actor is replaced if there is room, and new nodes get new actors. The capacity is the
@@ -92,17 +92,9 @@ class RayExecutor:
                 )
             self._wait_for_actors()
         except BaseException:
-            self._stop()
+            self.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
 
     def _connect(self) -> None:
         """Connect to the cluster or start a local Ray, unless this process is connected already."""
@@ -292,7 +284,8 @@ class RayExecutor:
             return Failure(FailureKind.NODE_LOST, "the node was lost", text, actor.name)
         return Failure(FailureKind.WORKER_DIED, "the worker's actor died", text, actor.name)
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Stop all actors, and leave the cluster."""
         for actor in list(self._actors.values()):
             self._remove(actor)
         self._queue.clear()

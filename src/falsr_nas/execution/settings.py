@@ -87,7 +87,7 @@ EXECUTORS: Registry[ExecutionSettings, Executor] = Registry("execution")
 """Options of the config group ``execution``; factories take the settings and make_evaluator."""
 
 
-@EXECUTORS.register("inline", "falsr_nas.execution.executor:InlineExecutor")
+@EXECUTORS.register("inline", "falsr_nas.execution.inline:InlineExecutor")
 @dataclass(frozen=True)
 class InlineSettings(ExecutionSettings):
     """One evaluation at a time, in the process of the search."""

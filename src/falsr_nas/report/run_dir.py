@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
+from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import UserError
 from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem
@@ -37,7 +36,7 @@ def write_report(folder: Path, run: Run) -> None:
     write_page(folder / "report.html", [run])
 
 
-class ReportWriter:
+class ReportWriter(Closing):
     """Observer of a search that keeps its report up to date.
 
     The files are written after generations, at most every REPORT_SECONDS, and when the ``with``
@@ -48,15 +47,12 @@ class ReportWriter:
         self._folder, self._store, self._problem = folder, store, problem
         self._written = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
+    def close_after(self, error: BaseException | None) -> None:
+        """Write the files.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+        Raises:
+            UserError: a file cannot be written, and no error ended the search.
+        """
         try:
             self._write()
         except UserError:

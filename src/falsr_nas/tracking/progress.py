@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, RenderableType
@@ -18,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.core.closing import Closing
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary, summarise
 from falsr_nas.tracking.tracker import Tracker
 
 
-class Progress:
+class Progress(Closing):
     """Show the progress of a search: generation, candidates, rate, time left, quality, failures.
 
     In a terminal, a panel is redrawn in place. Elsewhere, a line is printed after every generation,
@@ -51,17 +51,6 @@ class Progress:
         self._generation = -1
         self._best: float | None = None
         self._hypervolume: float | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self, total: int, done: SearchSummary) -> None:
         """Start to show a search.
@@ -103,7 +92,7 @@ class Progress:
         self._update(summary)
         self._print_line()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop redrawing; the last state remains on the screen."""
         if self._live is not None:
             self._live.stop()
@@ -225,7 +214,7 @@ class SearchMonitor:
         """Report the final state, and pass all evaluations and the front to the tracker."""
         if self._unreported:
             self._report()
-        self._progress.stop()
+        self._progress.close()
         self._tracker.finish(self._evaluations, self._problem)
 
     def _report(self) -> None:
@@ -238,7 +227,7 @@ class SearchMonitor:
         return summarise(self._evaluations, self._problem)
 
 
-class LiveLine:
+class LiveLine(Closing):
     """One live line on standard error in a terminal; elsewhere lines are printed below each other.
 
     Args:
@@ -256,12 +245,8 @@ class LiveLine:
             self._status.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove the live line."""
         if self._status:
             self._status.stop()
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.problem import Problem
@@ -33,7 +33,7 @@ _TABLE_ROWS = 10_000  # limit of W&B
 _log = logging.getLogger(__name__)
 
 
-class _WandbRun:
+class _WandbRun(Closing):
     """One W&B run per folder, which a resumed job continues; a context manager.
 
     Args:
@@ -59,13 +59,9 @@ class _WandbRun:
             self._give_up(error)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._try(lambda run: run.finish(exit_code=0 if kind is None else 1))
+    def close_after(self, error: BaseException | None) -> None:
+        """End the run, as failed after an error."""
+        self._try(lambda run: run.finish(exit_code=0 if error is None else 1))
 
     def _start(self) -> wandb.Run:
         import wandb
