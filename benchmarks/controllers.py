@@ -57,7 +57,7 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.landscape import LandscapeEvaluator, psnr_range
+from falsr_nas.evaluation.landscape import LandscapeEvaluator, landscape_range
 from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.objectives.problem import Problem
@@ -152,8 +152,8 @@ class Race:
             self.problem = Problem(SPACE, psnr_range=PSNR_RANGE)
             self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
         else:
-            limits = Constraints(max_mult_adds=MOST)
-            self.problem = Problem(SPACE, constraints=limits, psnr_range=psnr_range(landscape))
+            limits, measured = Constraints(max_mult_adds=MOST), landscape_range(landscape)
+            self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
             self.evaluator = LandscapeEvaluator(LandscapeSettings(str(landscape)), seed)
         rng = np.random.default_rng(seed)
         controller = CONTROLLERS.build(COMPARED[name], self.problem, rng)

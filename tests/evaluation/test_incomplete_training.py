@@ -20,6 +20,7 @@ from falsr_nas.data.settings import FolderSettings, PhotographsSettings
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
+from falsr_nas.evaluation.psnr_range import psnr_range
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
@@ -249,7 +250,7 @@ def test_exceptions_become_failures_of_their_kind() -> None:
 
 def test_the_scale_begins_at_the_score_of_interpolation() -> None:
     data = PhotographsSettings(val_crop=64)
-    worst, best = IncompleteTrainingSettings().psnr_range(EvaluationContext(SMALL, data, 1))
+    worst, best = psnr_range(IncompleteTrainingSettings(), EvaluationContext(SMALL, data, 1))
     # An output that starts at zero is interpolation alone; a rate of almost 0 keeps it there.
     still = replace(SMALL, target=Target.residual, zero_output=True, learning_rate=1e-30)
     assert psnr(evaluator(still).evaluate(candidate())) == pytest.approx(worst, abs=1e-4)

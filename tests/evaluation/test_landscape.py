@@ -14,7 +14,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.landscape import (
     LandscapeEvaluator,
     aligned,
-    psnr_range,
+    landscape_range,
     read_trainings,
 )
 from falsr_nas.evaluation.random_landscape import RandomLandscape
@@ -77,7 +77,7 @@ def test_a_search_runs_on_it(trainings: Path, tmp_path: Path) -> None:
     )
     result = search(config)
     assert len(result.evaluations) == 16
-    worst, best = psnr_range(trainings)
+    worst, best = landscape_range(trainings)
     _, psnr = read_trainings(trainings)
     assert min(psnr) - 0.3 < worst < best < max(psnr) + 0.8
 

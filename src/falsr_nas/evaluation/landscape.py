@@ -100,7 +100,7 @@ def _fitted_as_of(path: Path, changed: int) -> Surrogate:
     return fit(genomes, [genome_cost(genome) for genome in genomes], psnr)
 
 
-def psnr_range(path: Path) -> tuple[float, float]:
+def landscape_range(path: Path) -> tuple[float, float]:
     """Return the PSNR in dB from the worst network of a landscape to just above the best.
 
     Both are scores without noise; 0.5 dB above the best is our choice.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falsr_nas.core.errors import UserError
@@ -112,19 +111,6 @@ class EvaluationContext:
 class EvaluatorSettings(Settings, group="evaluator"):
     """Settings that every evaluator has: none so far."""
 
-    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
-        """Return the PSNR in dB between which searches with this evaluator are compared.
-
-        From what is worthless, as plain interpolation, to just above what networks of the space can
-        reach, so that quality and cost weigh alike in the hypervolume.
-        """
-        from falsr_nas.objectives.problem import WIDE_PSNR_RANGE
-
-        return WIDE_PSNR_RANGE
-
-
-REACHABLE = 4.0
-"""dB above bilinear interpolation that networks of the space can reach."""
 
 EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")
 """The options of the config group ``evaluator``.
@@ -152,20 +138,6 @@ class IncompleteTrainingSettings(EvaluatorSettings):
     common_patches: bool = True
     common_weights: bool = False
 
-    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
-        """Return the PSNR of bilinear interpolation on the validation images, and 4 dB more.
-
-        4 dB is our choice: the published FALSR-A is 2.6 (B100) to 4.3 dB (Set5) above bicubic
-        interpolation (docs/evaluate.md), which is about 1 dB above bilinear.
-
-        Raises:
-            DataError: images are missing or cannot be used.
-        """
-        from falsr_nas.training.interpolation import interpolation_psnr
-
-        worst = interpolation_psnr(context.data, context.scale)
-        return worst, worst + REACHABLE
-
 
 @EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")
 @dataclass(frozen=True)
@@ -182,10 +154,6 @@ class SyntheticSettings(EvaluatorSettings):
     noise: float = at_least(0, unit="dB", default=0.05)
     seconds: float = at_least(0, default=0.0)
 
-    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
-        """Return the range of the landscape's PSNR over the paper's space."""
-        return (24.0, 37.0) if self.landscape is None else (26.0, 36.0)
-
 
 @EVALUATORS.register("landscape", "falsr_nas.evaluation.landscape:LandscapeEvaluator.of")
 @dataclass(frozen=True)
@@ -199,9 +167,3 @@ class LandscapeSettings(EvaluatorSettings):
 
     path: str = ""
     noise: float | None = at_least(0, unit="dB", default=None, null="that of the trainings")
-
-    def psnr_range(self, context: EvaluationContext) -> tuple[float, float]:
-        """Return the PSNR of the worst network of the landscape, and 0.5 dB above the best."""
-        from falsr_nas.evaluation.landscape import psnr_range
-
-        return psnr_range(Path(self.path))

@@ -13,6 +13,7 @@ from falsr_nas.cli.config import settings_as_yaml
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, owner
+from falsr_nas.evaluation.psnr_range import psnr_range as evaluators_range
 from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
 from falsr_nas.execution.settings import EXECUTORS, InlineSettings, WorkersSettings
 from falsr_nas.objectives.objective import OBJECTIVES
@@ -151,7 +152,7 @@ def _psnr_range(config: SearchConfig, store: Store) -> tuple[float, float]:
     Without a range in ``config`` it is the stored one, at the start the evaluator's.
     """
     wanted, stored = config.psnr_range, store.psnr_range
-    psnr_range = wanted or stored or config.evaluator.psnr_range(_context(config))
+    psnr_range = wanted or stored or evaluators_range(config.evaluator, _context(config))
     if psnr_range != stored:
         store.set_psnr_range(psnr_range)
     return psnr_range

@@ -1,0 +1,60 @@
+"""The PSNR between which searches with an evaluator are compared."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import Path
+
+from falsr_nas.evaluation.settings import (
+    EvaluationContext,
+    EvaluatorSettings,
+    IncompleteTrainingSettings,
+    LandscapeSettings,
+    SyntheticSettings,
+)
+
+REACHABLE = 4.0
+"""dB above bilinear interpolation that networks of the space can reach."""
+
+
+@singledispatch
+def psnr_range(settings: EvaluatorSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the PSNR in dB at the worst and at the best end of the hypervolume's scale.
+
+    From what is worthless, as plain interpolation, to just above what networks of the space can
+    reach, so that quality and cost weigh alike in the hypervolume. A wide range, unless a function
+    is registered for the type of the settings, which a plug-in does by ``@psnr_range.register``.
+
+    Raises:
+        UserError: the range follows from files or images, and they cannot be read.
+    """
+    from falsr_nas.objectives.problem import WIDE_PSNR_RANGE
+
+    return WIDE_PSNR_RANGE
+
+
+@psnr_range.register
+def _(settings: IncompleteTrainingSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the PSNR of bilinear interpolation on the validation images, and 4 dB more.
+
+    4 dB is our choice: the published FALSR-A is 2.6 (B100) to 4.3 dB (Set5) above bicubic
+    interpolation (docs/evaluate.md), which is about 1 dB above bilinear.
+    """
+    from falsr_nas.training.interpolation import interpolation_psnr
+
+    worst = interpolation_psnr(context.data, context.scale)
+    return worst, worst + REACHABLE
+
+
+@psnr_range.register
+def _(settings: SyntheticSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the range of the landscape's PSNR over the paper's space."""
+    return (24.0, 37.0) if settings.landscape is None else (26.0, 36.0)
+
+
+@psnr_range.register
+def _(settings: LandscapeSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the PSNR of the worst network of the landscape, and 0.5 dB above the best."""
+    from falsr_nas.evaluation.landscape import landscape_range
+
+    return landscape_range(Path(settings.path))

@@ -1,0 +1,50 @@
+"""The PSNR between which searches are compared, by evaluator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from falsr_nas.core.errors import UserError
+from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import (
+    EvaluationContext,
+    EvaluatorSettings,
+    LandscapeSettings,
+    SyntheticSettings,
+)
+from falsr_nas.training.settings import TrainingSettings
+
+CONTEXT = EvaluationContext(TrainingSettings(), PhotographsSettings(), seed=1, scale=3)
+
+
+@dataclass(frozen=True)
+class Other(EvaluatorSettings):
+    best: float = 40.0
+
+
+@dataclass(frozen=True)
+class OtherStill(Other):
+    """Without a range of its own."""
+
+
+def test_an_evaluator_without_a_range_has_a_wide_one() -> None:
+    assert psnr_range(EvaluatorSettings(), CONTEXT) == (20.0, 50.0)
+
+
+def test_ranges_of_the_landscapes() -> None:
+    assert psnr_range(SyntheticSettings(), CONTEXT) == (24.0, 37.0)
+    assert psnr_range(SyntheticSettings(landscape=3), CONTEXT) == (26.0, 36.0)
+    with pytest.raises(UserError, match=r"evaluator\.path is nowhere\.csv"):
+        psnr_range(LandscapeSettings(path="nowhere.csv"), CONTEXT)
+
+
+def test_a_plug_in_can_register_a_range() -> None:
+    @psnr_range.register
+    def _(settings: Other, context: EvaluationContext) -> tuple[float, float]:
+        return 10.0 * context.scale, settings.best
+
+    assert psnr_range(Other(), CONTEXT) == (30.0, 40.0)
+    assert psnr_range(OtherStill(best=41.0), CONTEXT) == (30.0, 41.0), "as what it inherits from"
