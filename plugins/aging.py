@@ -27,7 +27,7 @@ from falsr_nas.controller.settings import (
     ExplorationSettings,
     InitialSettings,
 )
-from falsr_nas.core.errors import UserError
+from falsr_nas.core.settings import at_least
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
 
@@ -100,23 +100,17 @@ class AgingSettings(ControllerSettings):
     """Settings of ``controller=aging``.
 
     Attributes:
-        generations: generations of candidates in the queue, >= 1 (our choice; the original adds one
+        generations: generations of candidates in the queue (our choice; the original adds one
             child at a time).
-        sample: tournament size, >= 1: the number of networks of which the best becomes the parent
+        sample: tournament size: the number of networks of which the best becomes the parent
             (our choice).
         initial: links of the initial population, as in the paper (IV-B).
         exploration: the mutations; by default random mutation alone, as in the original.
     """
 
-    generations: int = 4
-    sample: int = 16
+    generations: int = at_least(1, default=4)
+    sample: int = at_least(1, default=16)
     initial: InitialSettings = field(default_factory=InitialSettings)
     exploration: ExplorationSettings = field(
         default_factory=lambda: ExplorationSettings(p_random=1.0, p_flops=1.0)
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("generations", "sample"):
-            if (count := getattr(self, name)) < 1:
-                raise UserError(f"controller.{name} is {count}: it must be at least 1")

@@ -21,8 +21,8 @@ from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     ControllerSettings,
-    check_probability,
 )
+from falsr_nas.core.settings import probability
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
 
@@ -207,11 +207,5 @@ class OptunaSettings(ControllerSettings):
     """
 
     sampler: Sampler = Sampler.nsga2
-    p_crossover: float = 0.9
-    p_mutation: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_probability("controller.p_crossover", self.p_crossover)
-        if self.p_mutation is not None:
-            check_probability("controller.p_mutation", self.p_mutation)
+    p_crossover: float = probability(default=0.9)
+    p_mutation: float | None = probability(default=None, null="one gene on average")

@@ -20,8 +20,8 @@ from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     ControllerSettings,
-    check_probability,
 )
+from falsr_nas.core.settings import probability
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.genome import Genome
 
@@ -151,8 +151,4 @@ class PymooSettings(ControllerSettings):
         p_crossover: probability of crossover (pymoo's default).
     """
 
-    p_crossover: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_probability("controller.p_crossover", self.p_crossover)
+    p_crossover: float = probability(default=0.9)

@@ -17,11 +17,7 @@ from falsr_nas.train.config import SCHEMAS as TRAIN
 from test_imports import COMMANDS
 
 CONF = config_folder()
-FILES = sorted(
-    path
-    for path in CONF.rglob("*.yaml")
-    if path != CONF / "command.yaml" and "controller" not in path.parts
-)
+FILES = sorted(path for path in CONF.rglob("*.yaml") if path != CONF / "command.yaml")
 GROUPS = {**TRAIN.groups, **SEARCH.groups}
 
 

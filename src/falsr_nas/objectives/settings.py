@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import Settings
+from falsr_nas.core.settings import Settings, positive
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Constraints(Settings, group="constraints"):
     Networks beyond a limit on costs are never trained, since it is known beforehand what they cost.
 
     Attributes:
-        max_mult_adds: maximum mult-adds at 1280x720 output, in G, > 0; None for no limit.
-        min_mult_adds: minimum mult-adds, in G, > 0; None for no limit. Short trainings favour small
+        max_mult_adds: maximum mult-adds at 1280x720 output, in G; None for no limit.
+        min_mult_adds: minimum mult-adds, in G; None for no limit. Short trainings favour small
             networks: for the best network of a budget, compare networks of about that cost.
-        max_params: maximum number of parameters, in K, > 0; None for no limit.
-        max_latency_ms: maximum latency in ms, > 0, as the profile of a device predicts it; None for
-            no limit.
+        max_params: maximum number of parameters, in K; None for no limit.
+        max_latency_ms: maximum latency in ms, as the profile of a device predicts it; None for no
+            limit.
         min_psnr: minimum PSNR on the validation images, in dB; None for no limit. A network that
             meets it dominates every network that does not.
 
@@ -28,24 +28,13 @@ class Constraints(Settings, group="constraints"):
         UserError: a limit is not positive, or the minimum is above the maximum.
     """
 
-    max_mult_adds: float | None = None
+    max_mult_adds: float | None = positive(unit="G", default=None, null="no limit")
     min_psnr: float | None = None
-    max_params: float | None = None
-    max_latency_ms: float | None = None
-    min_mult_adds: float | None = None
+    max_params: float | None = positive(unit="K", default=None, null="no limit")
+    max_latency_ms: float | None = positive(unit="ms", default=None, null="no limit")
+    min_mult_adds: float | None = positive(unit="G", default=None, null="no limit")
 
     def __post_init__(self) -> None:
-        units = {
-            "max_mult_adds": "G",
-            "min_mult_adds": "G",
-            "max_params": "K",
-            "max_latency_ms": "ms",
-        }
-        for name, unit in units.items():
-            if (most := getattr(self, name)) is not None and most <= 0:
-                raise UserError(
-                    f"constraints.{name} is {most}: give a positive number of {unit}, or null"
-                )
         least, most = self.min_mult_adds, self.max_mult_adds
         if least is not None and most is not None and least > most:
             raise UserError(
