@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from falsr_nas.core import plugins
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.registry import ByName
 from falsr_nas.space.errors import GenomeError
