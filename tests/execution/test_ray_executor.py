@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from falsr_nas.objectives.front import pareto_front
 
 from backends import importable_on_nodes
 from falsr_nas.archive.candidate import (
