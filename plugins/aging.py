@@ -71,10 +71,6 @@ class AgingEvolution(BaseController["AgingSettings"]):
         self.queue.extend(self.individuals(members))
         assess(list(self.queue))
 
-    def parents(self) -> set[str]:
-        """Return the keys of the queue."""
-        return {individual.evaluation.key for individual in self.queue}
-
     def state(self) -> dict[str, Any]:
         """Return queue, generator and the unused part of the initial design, as JSON."""
         return {

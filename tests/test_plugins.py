@@ -30,7 +30,6 @@ from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, ModelFileError, load_model, save_model
 from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.expansion import expand
-from falsr_nas.networks.inheritance import inherit
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.operator_check import check_operators
 from falsr_nas.report.__main__ import ReportConfig, report
@@ -360,34 +359,6 @@ def test_our_plugins_are_initialized_and_expanded(
         torch.testing.assert_close(network(y), before)
     names = {name.removesuffix(".wide") for name in network.state_dict() if "wide" in name}
     assert len(names) == 2, "two convolutions of the cell; none that is depthwise or begins at zero"
-
-
-@pytest.mark.parametrize("operator", ["bsconv", "pixelAtt"])
-@pytest.mark.parametrize("added", ["", " 0->2", "kernel"])
-def test_children_begin_with_the_output_of_their_parent(operator: str, added: str) -> None:
-    load_plugins(OUR_FILES)
-    cell = f"{operator}_f8_k{{}}_b2_isskip"
-    parent = Genome.parse(f"stem_f8 {cell.format(1)} {cell.format(1)} subpixel_x2 |")
-    kernel = 3 if added == "kernel" else 1
-    links = "" if added == "kernel" else added
-    child = Genome.parse(f"stem_f8 {cell.format(kernel)} {cell.format(1)} subpixel_x2 |{links}")
-    old = initialized_network(parent, Initialization.torch, False, 1)
-    new = initialized_network(child, Initialization.torch, False, 2)
-    inherit(new, parent, old.state_dict())
-    y = torch.rand(1, 1, 12, 12)
-    with torch.no_grad():
-        torch.testing.assert_close(new(y), old(y))
-
-
-def test_a_cell_of_another_operator_begins_anew() -> None:
-    load_plugins(OUR_FILES)
-    parent, child = (
-        Genome.parse(f"stem_f8 {name}_f8_k3_b1_noskip |") for name in ("bsconv", "conv")
-    )
-    new = initialized_network(child, Initialization.torch, False, 2)
-    fresh = new.cells[0].layers[0].weight.clone()
-    inherit(new, parent, initialized_network(parent, Initialization.torch, False, 1).state_dict())
-    assert torch.equal(new.cells[0].layers[0].weight, fresh)
 
 
 def test_model_files_name_their_plugins_and_load_no_code(

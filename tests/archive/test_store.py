@@ -117,8 +117,6 @@ def test_scores_of_rungs_and_fresh_scores_are_kept_apart(tmp_path: Path) -> None
         store.commit_state({}, [last], scores=[replace(other, rung=1)])
     with Store(tmp_path / "search.db") as store:
         assert store.evaluations() == [last]
-        assert store.rung(one.key) == 2
-        assert store.rung(other.key) is None
         assert store.rung_scores() == {
             (one.key, 0): steps.score,
             (one.key, 2): last.score,

@@ -137,7 +137,6 @@ def test_a_training_that_was_paused_is_the_one_that_was_not(training: TrainingSe
     assert part.score.mse == whole.score.mse
     assert part.weights == whole.weights
     assert steps == [5, 10, 15]
-    assert part.weights.born == 0
 
 
 def test_parts_and_repeats_have_other_seeds() -> None:
@@ -150,25 +149,6 @@ def test_parts_and_repeats_have_other_seeds() -> None:
     ]
     assert len(set(scores)) == 5
     assert scores[0] == psnr(made.evaluate(candidate()))
-
-
-def test_a_child_begins_with_what_its_parent_learned() -> None:
-    parent = evaluator(replace(SMALL, epochs=12)).evaluate(
-        planned(candidate(), epochs=(12,), returns_weights=True)
-    )
-    assert isinstance(parent, Trained)
-    still = evaluator(replace(SMALL, epochs=1, learning_rate=1e-12))
-    child = candidate("conv_f16_k3_b2_isskip conv_f32_k3_b1_noskip | 0->2 0->3")
-    scratch, inherited = (
-        still.evaluate(planned(child, epochs=(1,), start=start, returns_weights=True))
-        for start in (None, parent.weights)
-    )
-    assert isinstance(scratch, Trained)
-    assert isinstance(inherited, Trained)
-    assert inherited.score.psnr == pytest.approx(parent.score.psnr, abs=1e-3)
-    assert abs(scratch.score.psnr - parent.score.psnr) > 0.005
-    assert (inherited.score.steps, inherited.weights.steps, inherited.weights.born) == (65, 65, 60)
-    assert (scratch.score.steps, scratch.weights.born) == (5, 0)
 
 
 def test_scaled_he_trains_deep_residual_networks_where_he_does_not() -> None:

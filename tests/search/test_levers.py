@@ -1,8 +1,7 @@
-"""The search with rungs, inherited weights and fresh scores, interrupted and resumed."""
+"""The search with rungs and fresh scores, interrupted and resumed."""
 
 import logging
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from falsr_nas.archive.store import Store
 from falsr_nas.archive.weights import WeightsFolder
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import CONTROLLERS, Constraints, Mode, NSGA2Settings
+from falsr_nas.controller.settings import Constraints, Mode, NSGA2Settings
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import InheritanceSettings, RungSettings, SyntheticSettings
+from falsr_nas.evaluation.settings import RungSettings, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
@@ -37,14 +36,12 @@ from falsr_nas.training.settings import TrainingSettings
 
 TRAINING = TrainingSettings(epochs=8, steps_per_epoch=10)
 RUNGS = RungSettings((2, 4), (0.5, 0.25))
-INHERITANCE = InheritanceSettings(0.5)
 CONSTRAINTS = Constraints(max_mult_adds=60, min_psnr=27.0)
 
 LEVERS = {
     "rungs": {"rungs": RUNGS},
-    "inheritance": {"inheritance": INHERITANCE},
     "fresh": {"fresh_scores": 2},
-    "all": {"rungs": RUNGS, "inheritance": INHERITANCE, "fresh_scores": 2},
+    "all": {"rungs": RUNGS, "fresh_scores": 2},
 }
 every_lever = pytest.mark.parametrize("levers", LEVERS.values(), ids=LEVERS)
 every_mode = pytest.mark.parametrize("mode", Mode)
@@ -81,11 +78,6 @@ def nsga2(rng: np.random.Generator) -> Controller:
     return NSGA2(NSGA2Settings(population_size=8), SearchSpace(), CONSTRAINTS, rng)
 
 
-def aging(rng: np.random.Generator) -> Controller:
-    settings = CONTROLLERS.schemas["aging"](population_size=8)
-    return CONTROLLERS.build(settings, SearchSpace(), CONSTRAINTS, rng)
-
-
 def search(
     folder: Path,
     evaluator: RecordingEvaluator,
@@ -93,9 +85,7 @@ def search(
     mode: Mode = Mode.generational,
     budget: int = 40,
     rungs: RungSettings | None = None,
-    inheritance: InheritanceSettings | None = None,
     fresh_scores: int = 0,
-    make: Callable[[np.random.Generator], Controller] = nsga2,
 ) -> list[Evaluation]:
     """Search, and return the reported evaluations."""
     folder.mkdir(exist_ok=True)
@@ -105,14 +95,14 @@ def search(
     ):
         weights = WeightsFolder(folder / "weights")
         run_search(
-            make(np.random.default_rng(1)),
+            nsga2(np.random.default_rng(1)),
             executor,
             store,
             budget=budget,
             population_size=8,
             mode=mode,
             constraints=CONSTRAINTS,
-            stages=Stages(store, weights, TRAINING.epochs, rungs, inheritance),
+            stages=Stages(weights, TRAINING.epochs, rungs),
             fresh_scores=fresh_scores,
         )
         return reported_evaluations(store, CONSTRAINTS.min_psnr)
@@ -179,18 +169,6 @@ def test_a_search_stopped_between_two_writes_loses_nothing(
     assert found(resumed) == found(uninterrupted)
 
 
-def test_parents_that_a_surrogate_brings_back_have_their_weights(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def screened(rng: np.random.Generator) -> Controller:
-        settings = NSGA2Settings(population_size=8, screening=4)
-        return NSGA2(settings, SearchSpace(), CONSTRAINTS, rng)
-
-    with caplog.at_level(logging.WARNING):
-        search(tmp_path, RecordingEvaluator(), budget=200, inheritance=INHERITANCE, make=screened)
-    assert "is missing" not in caplog.text
-
-
 @every_mode
 @every_lever
 def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
@@ -225,19 +203,6 @@ def test_without_the_weights_of_a_rung_a_candidate_is_trained_anew_with_the_same
     assert len(caplog.messages) == len(again) > 0
 
 
-def test_without_the_weights_of_the_parent_a_child_is_trained_from_scratch(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    search(tmp_path, RecordingEvaluator(), budget=16, inheritance=INHERITANCE)
-    for file in (tmp_path / "weights").iterdir():
-        file.unlink()
-    evaluator = RecordingEvaluator()
-    with caplog.at_level(logging.WARNING):
-        evaluations = search(tmp_path, evaluator, budget=24, inheritance=INHERITANCE)
-    assert len(caplog.messages) == len(evaluator.done) == 8
-    assert {one.score.steps for one in evaluations[16:] if one.score} == {TRAINING.steps}
-
-
 def test_rungs_train_the_better_ones_on(tmp_path: Path) -> None:
     evaluator = RecordingEvaluator()
     evaluations = search(tmp_path, evaluator, rungs=RUNGS)
@@ -266,33 +231,6 @@ def test_without_waiting_about_as_many_go_on(tmp_path: Path) -> None:
     assert 10 <= reached[2] < reached[1]
 
 
-@pytest.mark.usefixtures("controllers_of_plugins")
-@pytest.mark.parametrize(("make", "parents"), [(nsga2, 8), (aging, 32)])
-@every_mode
-def test_children_begin_with_the_weights_of_their_first_parent(
-    tmp_path: Path, mode: Mode, make: Callable[[np.random.Generator], Controller], parents: int
-) -> None:
-    evaluator = RecordingEvaluator()
-    evaluations = search(tmp_path, evaluator, mode=mode, inheritance=INHERITANCE, make=make)
-    by_key = {one.key: one for one in evaluations}
-    children = 0
-    for candidate in evaluator.done:
-        steps = by_key[candidate.key].score.steps
-        if not candidate.origin.parents:
-            assert candidate.plan.start is None
-            assert steps == 80
-            continue
-        children += 1
-        parent = by_key[candidate.origin.parents[0]]
-        assert candidate.plan.start is not None
-        assert candidate.plan.start.genome == str(parent.candidate.genome)
-        assert candidate.plan.start.steps == parent.score.steps
-        assert steps == parent.score.steps + 40
-    assert children == 32
-    kept = len(list((tmp_path / "weights").iterdir()))
-    assert kept <= parents + 1, "the folder holds what may become a parent"
-
-
 def test_weights_are_written_only_where_a_lever_needs_them(tmp_path: Path) -> None:
     search(tmp_path / "off", RecordingEvaluator())
     search(tmp_path / "fresh", RecordingEvaluator(), fresh_scores=2)
@@ -316,11 +254,9 @@ def test_the_members_of_the_front_get_fresh_scores_of_whole_trainings(
     assert all(one.score and one.score.count == 2 and one.score.deviation for one in front)
     again = [one for one in evaluator.done if one.plan.repeat]
     assert {one.key for one in front} <= {one.key for one in again}
-    whole = {(8,), (4,)} if "rungs" not in levers else {(2, 2, 4), (1, 1, 2)}
-    plain = levers == LEVERS["fresh"]
-    assert {one.plan.epochs for one in again} <= whole
-    for one in again:
-        assert (one.plan.start is not None) == (bool(one.origin.parents) and not plain)
+    whole = (2, 2, 4) if "rungs" in levers else (8,)
+    assert {one.plan.epochs for one in again} == {whole}
+    assert all(one.plan.start is None for one in again)
 
 
 def test_a_rung_that_fails_gives_the_candidate_up(tmp_path: Path) -> None:

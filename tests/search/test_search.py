@@ -86,7 +86,6 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
 
 LEVERS = {
     "rungs": ("rungs.epochs=[2,4]", "rungs.keep=[0.5,0.25]"),
-    "inheritance": ("inheritance.share=0.5",),
     "fresh": ("fresh_scores=2",),
 }
 LEVERS["all"] = tuple(setting for settings in LEVERS.values() for setting in settings)

@@ -41,7 +41,7 @@ class TrainingPlan:
         rung: rung that the last part ends, counted from 0.
         repeat: 0 for the score that the search uses; 1 and above for fresh scores, which have other
             seeds.
-        start: weights to begin with, of this genome or of its parent; None for initial weights.
+        start: weights to begin with; None for initial weights.
         returns_weights: whether the evaluation returns the trained weights.
     """
 
@@ -152,8 +152,7 @@ class Score:
         mse: mean squared error of the luma over all images, in squared 8-bit levels; > 0.
         psnr: 10 log10(255^2 / mse), in dB.
         seconds: duration of the evaluation.
-        steps: optimiser steps behind the weights, including those of the ancestors from which they
-            were inherited; None where it is not known.
+        steps: optimiser steps behind the weights; None where it is not known.
         count: number of independent trainings of which this is the mean (:mod:`archive.fresh`).
         deviation: standard deviation of their PSNR in dB; None for a single training.
     """

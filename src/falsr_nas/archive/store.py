@@ -272,12 +272,6 @@ class Store(Closing):
                 found[key][int(repeat)] = None if score[0] is None else score_of_row(*score)
         return dict(found)
 
-    def rung(self, key: str) -> int | None:
-        """Return the rung of the evaluation with this key, or None if there is none."""
-        with self._db.errors_translated():
-            row = self._db.execute("SELECT rung FROM evaluations WHERE key = ?", (key,)).fetchone()
-            return None if row is None else int(row[0])
-
     def count(self) -> int:
         """Return the number of stored evaluations."""
         with self._db.errors_translated():

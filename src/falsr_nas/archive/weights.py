@@ -1,9 +1,9 @@
 """Trained weights of candidates: a value that travels with them, and the folder that keeps them.
 
-The folder ``weights/`` of a run holds the weights that a search still needs: those from which the
-next rung continues, and those of networks that the controller may choose as parents. A file is as
-large as the network's parameters in float32, 4 bytes each: 1.3 MB for FALSR-B, 4.1 MB for FALSR-A.
-Only the search's own process writes them, each one before the row of the store that needs it.
+The folder ``weights/`` of a run holds the weights from which candidates train on after a rung. A
+file is as large as the network's parameters in float32, 4 bytes each: 1.3 MB for FALSR-B, 4.1 MB
+for FALSR-A. Only the search's own process writes them, each one before the row of the store that
+needs it.
 """
 
 from __future__ import annotations
@@ -37,30 +37,23 @@ class Weights:
     """The weights of a trained network, as a safetensors file in memory.
 
     Attributes:
-        genome: text of the network's genome.
-        steps: optimiser steps behind the weights, including those of the ancestors from which they
-            were inherited.
-        born: the part of ``steps`` that ancestors took; 0 if the training began from scratch.
+        steps: optimiser steps behind the weights.
         data: the content of the file: the tensors by their names in the plain network, float32. Its
-            metadata repeat the other attributes and hold a checksum.
+            metadata repeat the steps and hold a checksum.
     """
 
-    genome: str
     steps: int
-    born: int
     data: bytes = field(repr=False)
 
     @classmethod
-    def of(
-        cls, genome: str, tensors: Mapping[str, NDArray[np.float32]], steps: int, born: int = 0
-    ) -> Weights:
+    def of(cls, tensors: Mapping[str, NDArray[np.float32]], steps: int) -> Weights:
         """Make weights of the tensors of a network."""
         import safetensors.numpy
 
-        about = {"genome": genome, "steps": steps, "born": born, "sha256": _digest(tensors)}
+        about = {"steps": steps, "sha256": _digest(tensors)}
         # As a single entry: safetensors writes several in a random order.
         metadata = {_ABOUT: json.dumps(about)}
-        return cls(genome, steps, born, safetensors.numpy.save(dict(tensors), metadata))
+        return cls(steps, safetensors.numpy.save(dict(tensors), metadata))
 
     @classmethod
     def read(cls, data: bytes) -> Weights:
@@ -72,7 +65,7 @@ class Weights:
         try:
             size = int.from_bytes(data[:8], "little")
             about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_ABOUT])
-            found = cls(str(about["genome"]), int(about["steps"]), int(about["born"]), data)
+            found = cls(int(about["steps"]), data)
             if _digest(found.tensors()) != about["sha256"]:
                 raise ValueError("the checksum does not fit")
         except Exception as error:  # safetensors raises errors of its own

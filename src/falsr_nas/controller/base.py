@@ -94,10 +94,6 @@ class BaseController(ABC, Generic[S]):
             for one, psnr in zip(scored, denoised, strict=True)
         ]
 
-    def parents(self) -> set[str]:
-        """Return no keys; subclasses that make children return those of their population."""
-        return set()
-
     def state(self) -> dict[str, Any]:
         """Return the state as JSON: the number of candidates and the state of ``rng``.
 

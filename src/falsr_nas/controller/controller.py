@@ -30,10 +30,6 @@ class Controller(Protocol):
         """
         ...
 
-    def parents(self) -> set[str]:
-        """Return the keys of the evaluated networks that it may choose as parents from now on."""
-        ...
-
     def state(self) -> dict[str, Any]:
         """Return as JSON what :meth:`restore` needs in addition to the evaluations told so far."""
         ...

@@ -68,13 +68,6 @@ class NSGA2(BaseController[S]):
         kept = {one.evaluation.key for one in self.population}
         self.mutations.learn((e.candidate.origin.operators[-1], e.key in kept) for e in evaluations)
 
-    def parents(self) -> set[str]:
-        """Return the keys of the population, and of candidates that can return to it."""
-        keys = {individual.evaluation.key for individual in self.population}
-        if self.screening is not None:
-            keys |= self.screening.fitted_keys
-        return keys
-
     def state(self) -> dict[str, Any]:
         """Return population, generator, shares and the rest of the initial design, as JSON."""
         return {

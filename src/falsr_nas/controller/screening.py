@@ -151,11 +151,6 @@ class Screening:
             known |= {one.key: float(psnr) for one, psnr in zip(others, mean, strict=True)}
         return np.array([known[one.key] for one in evaluations])
 
-    @property
-    def fitted_keys(self) -> set[str]:
-        """Keys of the candidates that the surrogate is fitted to; :meth:`best` may return them."""
-        return {one.key for one in self._fitted}
-
     def best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
         """Return about ``count`` of the best of these and of all that the surrogate is fitted to.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import traceback
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from falsr_nas.archive.candidate import (
     Candidate,
@@ -15,15 +14,9 @@ from falsr_nas.archive.candidate import (
     FailureKind,
     Score,
     Trained,
-    TrainingPlan,
 )
-from falsr_nas.archive.weights import Weights
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "alloc_failed")
 """Words by which messages of torch, C++ and CUDA libraries report that memory ran out."""
@@ -60,23 +53,6 @@ def evaluation_seed(run_seed: int, key: str, rung: int = 0, repeat: int = 0) -> 
     """
     text = f"{run_seed}/{key}" + (f"/{rung}/{repeat}" if rung or repeat else "")
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
-
-
-def weights_after(
-    plan: TrainingPlan, genome: str, tensors: Mapping[str, NDArray[np.float32]], steps: int
-) -> Weights:
-    """Return the weights of a training that followed a plan.
-
-    Args:
-        plan: the plan, with the weights that the training began with.
-        genome: text of the candidate's genome.
-        tensors: the trained weights.
-        steps: optimiser steps behind them.
-    """
-    start = plan.start
-    inherited = start is not None and start.genome != genome
-    born = 0 if start is None else start.steps if inherited else start.born
-    return Weights.of(genome, tensors, steps, born)
 
 
 def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:

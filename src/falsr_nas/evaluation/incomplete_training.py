@@ -13,11 +13,10 @@ from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score, 
 from falsr_nas.archive.weights import Weights
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import DataSettings
-from falsr_nas.evaluation.evaluator import evaluation_seed, weights_after
+from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
-from falsr_nas.networks.inheritance import inherit, tensors_of
-from falsr_nas.space.genome import Genome
+from falsr_nas.networks.expansion import tensors_of
 from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
@@ -98,10 +97,7 @@ class IncompleteTraining:
                 return _DIVERGED
             steps = (weights.steps if weights else 0) + epochs * self.training.steps_per_epoch
             if rung < plan.rung or plan.returns_weights:
-                following = replace(plan, start=weights)
-                weights = weights_after(
-                    following, str(candidate.genome), tensors_of(module.trained), steps
-                )
+                weights = Weights.of(tensors_of(module.trained), steps)
         if math.isnan(module.psnr):
             return _DIVERGED
         score = Score(module.mse, module.psnr, time.perf_counter() - began, steps)
@@ -140,7 +136,7 @@ class IncompleteTraining:
         )
         if start is not None:
             tensors = {name: torch.from_numpy(array) for name, array in start.tensors().items()}
-            inherit(network, Genome.parse(start.genome), tensors)
+            network.load_state_dict(tensors)
         patches = common if settings.common_patches else seed
         module = SuperResolution(network, training, self.data, patches)
         with quiet_lightning():

@@ -64,31 +64,6 @@ class RungSettings(Settings, group="rungs"):
 
 
 @dataclass(frozen=True)
-class InheritanceSettings(Settings, group="inheritance"):
-    """Children begin with the trained weights of their first parent (:mod:`networks.inheritance`).
-
-    Scores are compared by a fixed budget since birth: every child is trained for the same number of
-    epochs after it has inherited its weights, however many steps its ancestors took. The report
-    shows these steps as the lineage's. What is not corrected: later candidates have older weights
-    and so better scores than equal networks of the initial population, and networks that are close
-    to their parents lose less when they inherit than those that differ much.
-
-    Attributes:
-        share: share of ``training.epochs``, and of ``rungs.epochs``, for which a child with
-            inherited weights is trained; null for no inheritance.
-    """
-
-    share: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.share is not None and not 0 < self.share <= 1:
-            raise UserError(
-                f"inheritance.share is {self.share}: give a share of the training above 0, at most"
-                " 1, or null for no inheritance"
-            )
-
-
-@dataclass(frozen=True)
 class EvaluationContext:
     """What an evaluator may use besides its own settings.
 

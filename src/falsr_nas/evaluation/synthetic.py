@@ -35,8 +35,9 @@ import time
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Score, Trained
+from falsr_nas.archive.weights import Weights
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.evaluator import evaluation_seed, weights_after
+from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
 from falsr_nas.space.cost import convs, genome_cost
@@ -89,7 +90,7 @@ class SyntheticEvaluator:
         if not plan.returns_weights:
             return score
         tensors = {"steps": np.array([steps], dtype=np.float32)}
-        return Trained(score, weights_after(plan, str(candidate.genome), tensors, steps))
+        return Trained(score, Weights.of(tensors, steps))
 
 
 def synthetic_psnr(genome: Genome) -> float:

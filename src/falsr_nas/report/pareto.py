@@ -31,8 +31,8 @@ COLUMNS: dict[str, Callable[[Evaluation, Score], Any]] = {
 """Columns of ``pareto.csv``: PSNR in dB, MSE in 8-bit levels, mult-adds at 1280x720 output.
 
 ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the mean,
-``scores`` their number, ``steps`` the optimiser steps behind the weights, those of ancestors
-included, and ``rung`` the rung at which the candidate's training ended in the search.
+``scores`` their number, ``steps`` the optimiser steps behind the weights, and ``rung`` the rung at
+which the candidate's training ended in the search.
 """
 
 

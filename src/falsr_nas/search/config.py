@@ -26,7 +26,6 @@ from falsr_nas.evaluation.settings import (
     EVALUATORS,
     EvaluatorSettings,
     IncompleteTrainingSettings,
-    InheritanceSettings,
     RungSettings,
 )
 from falsr_nas.execution.settings import EXECUTORS, ExecutionSettings, ProcessesSettings
@@ -56,10 +55,9 @@ class SearchConfig(CommandSettings):
         execution: where evaluations run.
         tracking: Weights & Biases.
         rungs: when candidates are compared during their training, and the worse ones stopped.
-        inheritance: whether children begin with the trained weights of their parents.
         fresh_scores: how often the members of the front are trained again at the end, with other
             seeds; the mean of these scores is reported. May be changed later, with the same
-            ``run_dir``, unless weights are inherited.
+            ``run_dir``.
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
@@ -87,7 +85,6 @@ class SearchConfig(CommandSettings):
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     rungs: RungSettings = field(default_factory=RungSettings)
-    inheritance: InheritanceSettings = field(default_factory=InheritanceSettings)
     fresh_scores: int = at_least(0, default=0)
     mode: Mode = Mode.generational
     candidates: int = at_least(1, default=64)
@@ -119,12 +116,18 @@ SCHEMAS = Schemas(
     },
 )
 
-CHANGEABLE = ("run_dir", "candidates", "execution", "tracking", "psnr_range", "plugins")
+CHANGEABLE = (
+    "run_dir",
+    "candidates",
+    "execution",
+    "tracking",
+    "psnr_range",
+    "plugins",
+    "fresh_scores",
+)
 """Settings that may differ when a search is resumed: they do not change what it finds.
 
-Of the plug-ins, the content counts, not where they are.
-
-``fresh_scores`` is another one, unless weights are inherited."""
+Of the plug-ins, the content counts, not where they are."""
 
 
 def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dict[str, Any]:
@@ -134,15 +137,12 @@ def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dic
     content, wherever its file is.
     """
     plain = plain_values(config)
-    changeable = {*CHANGEABLE}
-    if config.inheritance.share is None:  # otherwise it decides which weights are kept
-        changeable.add("fresh_scores")
     options = {
         "controller": CONTROLLERS.name_of(config.controller),
         "evaluator": EVALUATORS.name_of(config.evaluator),
         "data": data_option(config.data),
     }
-    settings = flatten({key: value for key, value in plain.items() if key not in changeable})
+    settings = flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
     plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
     latency = {"latency": None if profile is None else profile.digest}
     return options | settings | latency | plugin_settings(plugins)

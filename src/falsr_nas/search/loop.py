@@ -75,7 +75,7 @@ def run_search(
         mode: whether the controller is told whole generations or each evaluation.
         policies: how failed evaluations are handled; None for the defaults.
         problem: by which candidates are compared at rungs and on the front.
-        stages: rungs and inherited weights; None for whole trainings from scratch.
+        stages: rungs; None for whole trainings.
         fresh_scores: how often the members of the front are scored again at the end.
         observers: called after each evaluation and each generation.
 
@@ -92,7 +92,7 @@ def run_search(
         controller,
         RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure),
         store,
-        stages or Stages(store),
+        stages or Stages(),
         problem or Problem(),
         observers,
         budget,
@@ -323,16 +323,8 @@ class _Search:
         return replace(evaluation, weights=None)
 
     def _prune(self, in_flight: Iterable[Candidate]) -> None:
-        """Delete weights that no child will begin with and no candidate in flight needs."""
-        in_flight = list(in_flight)
-        needed = {one.key for one in in_flight}
-        if self.stages.inherits:
-            needed |= self.controller.parents()
-            children = in_flight
-            if self.fresh_scores:  # every candidate may be on the front, and be trained again
-                children = [*children, *(one.candidate for one in self.store.evaluations())]
-            needed |= {key for one in children for key in one.origin.parents[:1]}
-        self.stages.prune(needed)
+        """Delete weights that no candidate in flight needs."""
+        self.stages.prune({one.key for one in in_flight})
 
     def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
         return {

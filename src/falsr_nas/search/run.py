@@ -200,7 +200,7 @@ def _run(
             mode=config.mode,
             policies=config.execution.failures,
             problem=problem,
-            stages=_stages(config, folder, store),
+            stages=_stages(config, folder),
             fresh_scores=config.fresh_scores,
             observers=[monitor, report],
         )
@@ -217,10 +217,10 @@ def _run(
     )
 
 
-def _stages(config: SearchConfig, folder: Path, store: Store) -> Stages:
+def _stages(config: SearchConfig, folder: Path) -> Stages:
     from falsr_nas.archive.database import wait_for_disk_space
     from falsr_nas.archive.weights import WeightsFolder
     from falsr_nas.search.stages import Stages
 
     weights = WeightsFolder(folder / "weights", on_full=wait_for_disk_space)
-    return Stages(store, weights, config.training.epochs, config.rungs, config.inheritance)
+    return Stages(weights, config.training.epochs, config.rungs)
