@@ -20,15 +20,19 @@ from rich.table import Table
 
 from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.archive.store import Store
+from falsr_nas.archive.weights import WeightsFolder
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
-from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.execution.retrying import RetryingExecutor
+from falsr_nas.execution.settings import FailurePolicies, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
+from falsr_nas.search.rungs import GenerationalRungs, RungTrainings
+from falsr_nas.training.settings import RungSettings
 
 
 class TimedEvaluator(SyntheticEvaluator):
@@ -74,13 +78,11 @@ def main() -> None:
     ):
         with InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
             began = time.perf_counter()
-            run_search(
-                controller,
-                executor,
-                store,
-                budget=options.candidates,
-                population_size=options.population,
-            )
+            retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
+            weights = WeightsFolder(Path(folder) / "weights")
+            trainings = RungTrainings(retrying, weights, RungSettings(), 1)
+            rungs = GenerationalRungs(trainings, store, problem)
+            run_search(controller, rungs, store, budget=options.candidates, observers=[rungs])
             whole = time.perf_counter() - began
         began = time.perf_counter()
         store.evaluations()

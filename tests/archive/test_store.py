@@ -114,7 +114,8 @@ def test_scores_of_rungs_and_fresh_scores_are_kept_apart(tmp_path: Path) -> None
         store.add_score(replace(last, outcome=replace(one.score, psnr=28.0)), repeat=2)
         store.add_score(replace(failed, rung=2), repeat=1)
         assert store.rung_scores(untold=True) == store.rung_scores()
-        store.commit_state({}, [last], scores=[replace(other, rung=1)])
+        store.add_score(replace(other, rung=1))
+        store.commit_state({}, [last])
     with Store(tmp_path / "search.db") as store:
         assert store.evaluations() == [last]
         assert store.rung_scores() == {

@@ -29,6 +29,7 @@ from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
+from searching import decorated
 
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60))
 POPULATION = 8
@@ -95,10 +96,9 @@ def search(
         observers = [observer] if observer else []
         run_search(
             controller(),
-            workers,
+            decorated(workers, store, mode=mode),
             store,
             budget=budget,
-            population_size=POPULATION,
             mode=mode,
             observers=observers,
         )
@@ -158,7 +158,7 @@ def test_only_candidates_in_flight_are_evaluated_after_a_kill(tmp_path: Path) ->
             search(tmp_path / "a.db", Mode.steady, evaluator, 45, Several)
         finished += evaluator.keys
         pending = [candidate["number"] for candidate in state(tmp_path / "a.db")["pending"]]
-        assert len(pending) == 2
+        assert len(pending) == 3, "also the one that was asked for last"
     last = Watched()
     whole = search(tmp_path / "a.db", Mode.steady, last, 45, Several)
     keys = [candidate.key for candidate, _ in whole]

@@ -30,6 +30,7 @@ from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator
+from searching import decorated
 
 TIME_LIMIT = 2.0
 SPACE = SearchSpace()
@@ -69,7 +70,7 @@ def search(
     settings = NSGA2Settings(population_size=8)
     controller = NSGA2(settings, PROBLEM, np.random.default_rng(1))
     with Store(path, {}) as store, backend.build(make, TIME_LIMIT) as executor:
-        run_search(controller, executor, store, budget=budget, population_size=8, policies=policies)
+        run_search(controller, decorated(executor, store, policies), store, budget=budget)
         return store.evaluations()
 
 

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from falsr_nas.objectives.front import pareto_front
 
 from backends import importable_on_nodes
 from falsr_nas.archive.candidate import (
@@ -37,7 +36,6 @@ from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
 from falsr_nas.execution.settings import (
     EXECUTORS,
-    FailurePolicies,
     InlineSettings,
     RaySettings,
 )
@@ -46,6 +44,7 @@ from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import FaultyEvaluator
+from searching import decorated
 from stranded_evaluator import StrandedEvaluator
 
 SPACE = SearchSpace()
@@ -83,9 +82,7 @@ def search(executor: Executor, path: Path) -> list[Evaluation]:
     settings = NSGA2Settings(population_size=8)
     controller = NSGA2(settings, PROBLEM, np.random.default_rng(1))
     with Store(path, {}) as store:
-        run_search(
-            controller, executor, store, budget=40, population_size=8, policies=FailurePolicies()
-        )
+        run_search(controller, decorated(executor, store), store, budget=40)
         return store.evaluations()
 
 

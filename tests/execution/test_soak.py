@@ -21,6 +21,7 @@ from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
 from faulty_evaluator import KINDS, FaultyEvaluator
+from searching import decorated
 
 CANDIDATES = 2_000
 QUICK_FAULTS = ("kill", "memory", "nan", "exception", "unpicklable", "image")
@@ -52,12 +53,10 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", {}) as store, executor:
         run_search(
             controller,
-            executor,
+            decorated(executor, store, policies, Mode.steady),
             store,
             budget=CANDIDATES,
-            population_size=16,
             mode=Mode.steady,
-            policies=policies,
         )
         evaluations, failures = store.evaluations(told=True), store.failures()
     assert [one.candidate.number for one in evaluations] == list(range(CANDIDATES))

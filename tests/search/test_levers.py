@@ -2,12 +2,12 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from falsr_nas.objectives.front import pareto_front
 
 from falsr_nas.archive.candidate import (
     Candidate,
@@ -19,24 +19,26 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.archive.weights import WeightsFolder
-from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, Mode, NSGA2Settings
+from falsr_nas.controller.settings import Mode, NSGA2Settings
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import RungSettings, SyntheticSettings
+from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
-from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.execution.retrying import RetryingExecutor
+from falsr_nas.execution.settings import FailurePolicies, InlineSettings
 from falsr_nas.objectives.fresh import reported_evaluations
-from falsr_nas.objectives.ranking import ranked
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
+from falsr_nas.search.fresh import score_front_again
 from falsr_nas.search.loop import run_search
-from falsr_nas.search.stages import Stages
-from falsr_nas.space.search_space import SearchSpace
-from falsr_nas.training.settings import TrainingSettings
+from falsr_nas.search.rungs import RUNGS as EXECUTORS
+from falsr_nas.search.rungs import RungTrainings
+from falsr_nas.training.settings import RungSettings, TrainingSettings
 
 TRAINING = TrainingSettings(epochs=8, steps_per_epoch=10)
 RUNGS = RungSettings((2, 4), (0.5, 0.25))
-CONSTRAINTS = Constraints(max_mult_adds=60, min_psnr=27.0)
+PROBLEM = Problem(constraints=Constraints(max_mult_adds=60, min_psnr=27.0))
 
 LEVERS = {
     "rungs": {"rungs": RUNGS},
@@ -74,17 +76,13 @@ class RecordingEvaluator:
         return [(one.key, one.plan.rung, one.plan.repeat) for one in self.done]
 
 
-def nsga2(rng: np.random.Generator) -> Controller:
-    return NSGA2(NSGA2Settings(population_size=8), SearchSpace(), CONSTRAINTS, rng)
-
-
 def search(
     folder: Path,
     evaluator: RecordingEvaluator,
     *,
     mode: Mode = Mode.generational,
     budget: int = 40,
-    rungs: RungSettings | None = None,
+    rungs: RungSettings = RungSettings(),  # noqa: B008
     fresh_scores: int = 0,
 ) -> list[Evaluation]:
     """Search, and return the reported evaluations."""
@@ -93,19 +91,14 @@ def search(
         Store(folder / "search.db", {}) as store,
         InlineExecutor(InlineSettings(), lambda: evaluator) as executor,
     ):
+        retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
         weights = WeightsFolder(folder / "weights")
-        run_search(
-            nsga2(np.random.default_rng(1)),
-            executor,
-            store,
-            budget=budget,
-            population_size=8,
-            mode=mode,
-            constraints=CONSTRAINTS,
-            stages=Stages(weights, TRAINING.epochs, rungs),
-            fresh_scores=fresh_scores,
-        )
-        return reported_evaluations(store, CONSTRAINTS.min_psnr)
+        trainings = RungTrainings(retrying, weights, rungs, TRAINING.epochs)
+        trained = EXECUTORS[mode](trainings, store, PROBLEM)
+        controller = NSGA2(NSGA2Settings(population_size=8), PROBLEM, np.random.default_rng(1))
+        run_search(controller, trained, store, budget=budget, mode=mode, observers=[trained])
+        score_front_again(retrying, store, PROBLEM, fresh_scores, trainings.whole)
+        return reported_evaluations(store, PROBLEM)
 
 
 def found(evaluations: list[Evaluation]) -> list[tuple]:
@@ -171,6 +164,35 @@ def test_a_search_stopped_between_two_writes_loses_nothing(
 
 @every_mode
 @every_lever
+def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
+    tmp_path: Path, levers: dict, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **levers)
+    left = 0
+
+    def interrupted(write: Callable[..., None]) -> Callable[..., None]:
+        def counted(*arguments) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            write(*arguments)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("add", "add_score", "commit_state"):
+            patch.setattr(Store, name, interrupted(getattr(Store, name)))
+        for moment in (1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 7, 5, 8, 3, 6, 2, 9, 1):
+            left = moment
+            with suppress(KeyboardInterrupt):
+                search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **levers)
+    resumed = search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **levers)
+    assert found(resumed) == found(uninterrupted)
+
+
+@every_mode
+@every_lever
 def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
     tmp_path: Path, levers: dict, mode: Mode
 ) -> None:
@@ -212,7 +234,7 @@ def test_rungs_train_the_better_ones_on(tmp_path: Path) -> None:
         with Store(tmp_path / "search.db") as store:
             scores = store.rung_scores()
         first = [Evaluation(e.candidate, scores[e.key, 0]) for e in mine]
-        best = {one.key for one in ranked(first, CONSTRAINTS)[:4]}
+        best = {one.key for one in PROBLEM.ranked(first)[:4]}
         assert {one.key for one in mine if one.rung > 0} == best
     assert [one.score.steps for one in evaluations if one.score] == [
         (20, 40, 80)[one.rung] for one in evaluations
@@ -246,7 +268,7 @@ def test_the_members_of_the_front_get_fresh_scores_of_whole_trainings(
 ) -> None:
     evaluator = RecordingEvaluator()
     evaluations = search(tmp_path, evaluator, **levers)
-    front = pareto_front(evaluations, CONSTRAINTS.min_psnr)
+    front = PROBLEM.front(evaluations)
     assert len(front) > 3
     if "fresh_scores" not in levers:
         assert all(one.score.count == 1 for one in evaluations if one.score)

@@ -7,14 +7,16 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Constraints, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, InlineSettings
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from falsr_nas.space.search_space import SearchSpace
+from searching import decorated
 
 
 class CountingEvaluator:
@@ -55,19 +57,16 @@ def search(
 ) -> list[Evaluation]:
     controller = NSGA2(
         NSGA2Settings(population_size=8),
-        SearchSpace(),
-        Constraints(max_mult_adds=60),
+        Problem(constraints=Constraints(max_mult_adds=60)),
         np.random.default_rng(1),
     )
     observers = [observer] if observer else []
     with Store(path, {}) as store, InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
         run_search(
             controller,
-            executor,
+            decorated(executor, store, policies),
             store,
             budget=budget,
-            population_size=8,
-            policies=policies,
             observers=observers,
         )
         return store.evaluations()

@@ -201,6 +201,11 @@ class Evaluation:
         """The score, or None if the evaluation failed."""
         return self.outcome if isinstance(self.outcome, Score) else None
 
+    def settled(self) -> Evaluation:
+        """Return what a search keeps: the candidate as proposed, and the rung, without weights."""
+        candidate = replace(self.candidate, plan=TrainingPlan())
+        return replace(self, candidate=candidate, rung=self.candidate.plan.rung, weights=None)
+
     def at(self, place: str) -> Evaluation:
         """Return the evaluation with the name of its worker in the failure, if it failed."""
         if isinstance(self.outcome, Score):

@@ -178,7 +178,7 @@ class Store(Closing):
         )
 
     def add_score(self, evaluation: Evaluation, repeat: int = 0) -> None:
-        """Store durably the score of a rung, or a fresh score.
+        """Store durably the score of a rung, after which a training may go on, or a fresh score.
 
         Args:
             evaluation: the candidate, its score (for a fresh score also a failure) and the rung.
@@ -186,23 +186,16 @@ class Store(Closing):
         """
         self._db.write(lambda: self._insert_score(evaluation, repeat))
 
-    def commit_state(
-        self,
-        state: dict[str, Any],
-        evaluations: Iterable[Evaluation] = (),
-        scores: Iterable[Evaluation] = (),
-    ) -> None:
-        """Store the controller's state, these evaluations and scores of rungs in one transaction.
+    def commit_state(self, state: dict[str, Any], evaluations: Sequence[Evaluation] = ()) -> None:
+        """Store the controller's state and these evaluations in one transaction.
 
         All evaluations stored so far are marked as told to the controller.
         """
-        told, of_rungs, text = list(evaluations), list(scores), json.dumps(state)
+        text = json.dumps(state)
 
         def write() -> None:
-            for evaluation in told:
+            for evaluation in evaluations:
                 self._insert(evaluation)
-            for evaluation in of_rungs:
-                self._insert_score(evaluation, 0)
             self._db.execute("UPDATE evaluations SET told = 1 WHERE told = 0")
             self._set_about("state", text)
 

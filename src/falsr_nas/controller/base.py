@@ -53,6 +53,11 @@ class BaseController(ABC, Generic[S]):
 
             self.screening = Screening(problem, settings.population_size)
 
+    @property
+    def population_size(self) -> int:
+        """Number of candidates per generation."""
+        return self.settings.population_size
+
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where no other is found."""
         candidates = self._screened(count)

@@ -15,6 +15,11 @@ class Controller(Protocol):
     the saved controller would have.
     """
 
+    @property
+    def population_size(self) -> int:
+        """Number of candidates per generation."""
+        ...
+
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where no other is found.
 

@@ -26,7 +26,6 @@ from falsr_nas.evaluation.settings import (
     EVALUATORS,
     EvaluatorSettings,
     IncompleteTrainingSettings,
-    RungSettings,
 )
 from falsr_nas.execution.settings import EXECUTORS, ExecutionSettings, ProcessesSettings
 from falsr_nas.latency.profile import LatencyProfile, read_profile
@@ -36,7 +35,7 @@ from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.operators import GROUP as OPERATOR
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import MODERN, TrainingSettings
+from falsr_nas.training.settings import MODERN, RungSettings, TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
+    from falsr_nas.execution.retrying import RetryingExecutor
     from falsr_nas.latency.profile import LatencyProfile
     from falsr_nas.objectives.problem import Problem
     from falsr_nas.search.result import SearchResult
-    from falsr_nas.search.stages import Stages
+    from falsr_nas.search.rungs import RungTrainings
 
 __all__ = ["SearchConfig", "build_controller", "build_evaluator", "build_executor", "search"]
 
@@ -174,14 +175,20 @@ def _run(
 ) -> SearchResult:
     from rich.console import Console
 
+    from falsr_nas.execution.retrying import RetryingExecutor
     from falsr_nas.objectives.fresh import reported_evaluations
     from falsr_nas.report.run_dir import ReportWriter
+    from falsr_nas.search.fresh import score_front_again
     from falsr_nas.search.loop import run_search
     from falsr_nas.search.result import SearchResult
+    from falsr_nas.search.rungs import RUNGS
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.tracker import open_tracker
 
     folder = store.path.parent
+    retrying = RetryingExecutor(executor, config.execution.failures, store.add_failure)
+    trainings = _trainings(config, retrying, folder)
+    rungs = RUNGS[config.mode](trainings, store, problem)
     with (
         ReportWriter(folder, store, problem) as report,
         open_tracker(config.tracking, folder, store.config) as tracker,
@@ -193,17 +200,13 @@ def _run(
         )
         run_search(
             controller,
-            executor,
+            rungs,
             store,
             budget=config.candidates,
-            population_size=config.controller.population_size,
             mode=config.mode,
-            policies=config.execution.failures,
-            problem=problem,
-            stages=_stages(config, folder),
-            fresh_scores=config.fresh_scores,
-            observers=[monitor, report],
+            observers=[rungs, monitor, report],
         )
+        score_front_again(retrying, store, problem, config.fresh_scores, trainings.whole)
         monitor.finish()
     evaluations = reported_evaluations(store, problem)
     front = problem.front(evaluations)
@@ -217,10 +220,10 @@ def _run(
     )
 
 
-def _stages(config: SearchConfig, folder: Path) -> Stages:
+def _trainings(config: SearchConfig, executor: RetryingExecutor, folder: Path) -> RungTrainings:
     from falsr_nas.archive.database import wait_for_disk_space
     from falsr_nas.archive.weights import WeightsFolder
-    from falsr_nas.search.stages import Stages
+    from falsr_nas.search.rungs import RungTrainings
 
     weights = WeightsFolder(folder / "weights", on_full=wait_for_disk_space)
-    return Stages(weights, config.training.epochs, config.rungs)
+    return RungTrainings(executor, weights, config.rungs, config.training.epochs)

@@ -16,11 +16,10 @@ from falsr_nas.data.settings import (
     PhotographsSettings,
     data_option,
 )
-from falsr_nas.evaluation.settings import RungSettings
 from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.genome import Genome
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import MODERN, TrainerSettings, TrainingSettings
+from falsr_nas.training.settings import MODERN, RungSettings, TrainerSettings, TrainingSettings
 
 
 @dataclass(frozen=True)

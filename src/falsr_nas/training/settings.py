@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.settings import Settings, at_least, between, one_of, positive
@@ -143,6 +144,57 @@ MODERN = TrainingSettings(
     expansion=None,
 )
 """The full training of ``training=modern``, as is usual today. The batch size is the paper's."""
+
+
+@dataclass(frozen=True)
+class RungSettings(Settings, group="rungs"):
+    """Successive halving: candidates are compared at rungs, and only the better ones train on.
+
+    Off where both are empty. The training between two rungs continues from the weights of the
+    first one, with a fresh optimiser and a schedule (warm-up and decay) of its own length. In a
+    generation, all candidates of a rung are compared with each other. In ``mode=steady``, each is
+    compared with those that the rung has seen so far, and none waits.
+
+    Attributes:
+        epochs: epochs from the beginning of the training to each rung but the last, ascending. The
+            last rung is at ``training.epochs``.
+        keep: for each of them, the share of a generation that trains on after it.
+    """
+
+    epochs: tuple[int, ...] = ()
+    keep: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", tuple(self.epochs))  # configs bring lists
+        object.__setattr__(self, "keep", tuple(self.keep))
+        if len(self.epochs) != len(self.keep):
+            raise UserError(
+                f"rungs.epochs is {list(self.epochs)}, rungs.keep {list(self.keep)}:"
+                " give as many of each, e.g. rungs.epochs=[2,5] rungs.keep=[0.5,0.25]"
+            )
+        if any(after <= before for before, after in pairwise((0, *self.epochs))):
+            raise UserError(f"rungs.epochs is {list(self.epochs)}: give ascending numbers from 1")
+        if any(not 0 < after < before for before, after in pairwise((1.0, *self.keep))):
+            raise UserError(
+                f"rungs.keep is {list(self.keep)}: give descending shares of a generation between"
+                " 0 and 1"
+            )
+
+    def check_before(self, epochs: int) -> None:
+        """Raise UserError unless all rungs come before the end of a training of these epochs."""
+        if self.epochs and self.epochs[-1] >= epochs:
+            raise UserError(
+                f"rungs.epochs is {list(self.epochs)}, training.epochs"
+                f" {epochs}: all rungs but the last are before the training's end"
+            )
+
+    def counts(self, count: int) -> list[int]:
+        """Return how many of ``count`` candidates are trained on after each rung, at least 1."""
+        return [max(1, round(share * count)) for share in self.keep]
+
+    def parts(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs between the rungs of a training of these epochs."""
+        return tuple(after - before for before, after in pairwise((0, *self.epochs, epochs)))
 
 
 @dataclass(frozen=True)
