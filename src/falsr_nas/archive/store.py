@@ -129,19 +129,19 @@ class Store(Closing):
                     f" give plugins=[{given}], or where else it is"
                 ) from error
             return  # reading a genome says what is wrong
-        used = {one.name for one in owners if one is not None}
+        used = {plugin.name for plugin in owners if plugin is not None}
         warn_of_changes({name: needed[name] for name in used & needed.keys()}, str(folder))
 
     @property
     def config(self) -> dict[str, Any]:
         """The settings that identify the search, by dotted names."""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             return dict(json.loads(self._about("config") or ""))
 
     @property
     def psnr_range(self) -> tuple[float, float] | None:
         """PSNR in dB between which the hypervolume is measured; None where none was stored."""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             text = self._about("psnr_range")
             if text is None:
                 return None
@@ -155,7 +155,7 @@ class Store(Closing):
     @property
     def profile(self) -> str | None:
         """JSON of the profile that predicts latencies of the search; None where it has none."""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             return self._about("profile")
 
     def set_profile(self, profile: str) -> None:
@@ -203,7 +203,7 @@ class Store(Closing):
 
     def state(self) -> dict[str, Any] | None:
         """Return the last state of the controller, or None if there is none yet."""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             text = self._about("state")
             return None if text is None else dict(json.loads(text))
 
@@ -213,11 +213,7 @@ class Store(Closing):
         ``told=True`` selects those that the controller was told, ``told=False`` the others.
         """
         where = "" if told is None else f"WHERE told = {int(told)}"
-        with (
-            self._db.errors_translated(),
-            self._db.content_errors_translated(),
-            _garbage_collection_off(),
-        ):
+        with self._reading(), _garbage_collection_off():
             rows = self._db.execute(
                 f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY number"
             ).fetchall()
@@ -230,7 +226,7 @@ class Store(Closing):
 
     def failures(self) -> list[FailedAttempt]:
         """Return all failed attempts by number of the candidate, then by time."""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             rows = self._db.execute(
                 f"SELECT number, key, fate, {_FAILURE_COLUMNS} FROM failures ORDER BY number, id"
             ).fetchall()
@@ -247,7 +243,7 @@ class Store(Closing):
         ``untold=True`` leaves out candidates whose evaluation the controller was told.
         """
         told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             rows = self._db.execute(
                 "SELECT key, rung, mse, psnr, seconds, steps FROM scores"
                 f" WHERE repeat = 0 {told} ORDER BY number, rung"
@@ -257,7 +253,7 @@ class Store(Closing):
     def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
         """Return the fresh scores by key of the candidate and repeat; None for failures."""
         found: dict[str, dict[int, Score | None]] = defaultdict(dict)
-        with self._db.errors_translated(), self._db.content_errors_translated():
+        with self._reading():
             for key, repeat, *score in self._db.execute(
                 "SELECT key, repeat, mse, psnr, seconds, steps FROM scores"
                 " WHERE repeat > 0 ORDER BY number, repeat"
@@ -273,6 +269,12 @@ class Store(Closing):
     def close(self) -> None:
         """Merge SQLite's journal into the file and close it."""
         self._db.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn errors of SQLite, and from unexpected content, into a StoreError."""
+        with self._db.errors_translated(), self._db.content_errors_translated():
+            yield
 
     def _about(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()

@@ -108,14 +108,14 @@ def load_sent(plugins: Iterable[Plugin]) -> None:
 
 def loaded_plugins() -> tuple[Plugin, ...]:
     """Return the plug-ins of this process, in the order in which they were loaded."""
-    return tuple(one.plugin for one in _loaded.values())
+    return tuple(loaded.plugin for loaded in _loaded.values())
 
 
 def owner(group: str, name: str) -> Plugin | None:
     """Return the plug-in that registered a name in a group, or None."""
-    for one in _loaded.values():
-        if (group, name) in one.names:
-            return one.plugin
+    for loaded in _loaded.values():
+        if (group, name) in loaded.names:
+            return loaded.plugin
     return None
 
 
@@ -134,8 +134,8 @@ def registered(group: str, name: str, undo: Callable[[], object]) -> None:
 
 def unload(name: str) -> None:
     """Take back all that a plug-in in a file registered."""
-    one = _loaded.pop(name)
-    _take_back(one)
+    loaded = _loaded.pop(name)
+    _take_back(loaded)
     sys.modules.pop(MODULE.format(name), None)
 
 
@@ -159,14 +159,14 @@ def warn_of_changes(needed: Mapping[str, str], where: str) -> None:
         where: what was made with them.
     """
     for name, sha256 in needed.items():
-        one = _loaded.get(name)
-        if one is not None and one.plugin.sha256 != sha256:
+        loaded = _loaded.get(name)
+        if loaded is not None and loaded.plugin.sha256 != sha256:
             _log.warning(
                 "%s was made with another version of the plug-in %s (%s, here %s)",
                 where,
                 name,
                 sha256[:12],
-                one.plugin.sha256[:12],
+                loaded.plugin.sha256[:12],
             )
 
 
@@ -272,23 +272,23 @@ def _load(plugin: Plugin) -> None:
         if plugin.source is None:
             raise UserError(f"the plug-in {plugin.name} was replaced: restart Python")
         unload(plugin.name)
-    one = _Loaded(plugin)
-    _loading.append(one)
+    loaded = _Loaded(plugin)
+    _loading.append(loaded)
     try:
         if plugin.source is None:
             too_late = plugin.origin in sys.modules
             __import__(plugin.origin)
-            if too_late and not one.names:
+            if too_late and not loaded.names:
                 raise ImportError("it was imported before: load plug-ins first, by load_plugins")
         else:
             _execute(plugin, plugin.source)
     except (Exception, SystemExit) as error:
-        _take_back(one)
+        _take_back(loaded)
         sys.modules.pop(_module_of(plugin), None)
         raise UserError(f"plug-in {_place(plugin, error)}: {_reason(error)}") from error
     finally:
         _loading.pop()
-    _loaded[plugin.name] = one
+    _loaded[plugin.name] = loaded
 
 
 def _module_of(plugin: Plugin) -> str:
@@ -305,8 +305,8 @@ def _execute(plugin: Plugin, source: str) -> None:
     exec(compile(source, plugin.origin, "exec", dont_inherit=True), module.__dict__)
 
 
-def _take_back(one: _Loaded) -> None:
-    for undo in reversed(one.undo):
+def _take_back(loaded: _Loaded) -> None:
+    for undo in reversed(loaded.undo):
         with suppress(KeyError):
             undo()
 

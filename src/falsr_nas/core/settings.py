@@ -191,27 +191,27 @@ class CommandSettings(Settings):
 
 def _check(settings: Settings, group: str) -> None:
     bounds = _bounds(type(settings))
-    for one in fields(settings):  # type: ignore[arg-type]
-        where = f"{group}.{one.name}".lstrip(".")
-        given = getattr(settings, one.name)
-        value = _of_kind(given, one.default, where)
+    for setting in fields(settings):  # type: ignore[arg-type]
+        where = f"{group}.{setting.name}".lstrip(".")
+        given = getattr(settings, setting.name)
+        value = _of_kind(given, setting.default, where)
         if value is not given:
-            object.__setattr__(settings, one.name, value)
+            object.__setattr__(settings, setting.name, value)
         if isinstance(value, Settings) and value._group == OF_HOLDER:
             _check(value, where)
         if not all(map(math.isfinite, _floats(value))):
             raise UserError(f"{where} is {_shown(value)}: give a finite number")
-        if (bound := bounds.get(one.name)) is not None and bound.broken_by(value):
+        if (bound := bounds.get(setting.name)) is not None and bound.broken_by(value):
             raise UserError(f"{where} is {_shown(value)}: {bound.error(value)}")
 
 
 def _bounds(settings: type[Settings]) -> dict[str, Bound]:
     """Return the bound of each setting that has one, of the class or of what it inherits from."""
     return {
-        name: one.metadata[_BOUND]
+        name: declared.metadata[_BOUND]
         for base in reversed(settings.__mro__)
-        for name, one in getattr(base, "__dataclass_fields__", {}).items()
-        if _BOUND in one.metadata
+        for name, declared in getattr(base, "__dataclass_fields__", {}).items()
+        if _BOUND in declared.metadata
     }
 
 
@@ -229,7 +229,7 @@ def _of_kind(value: Any, default: Any, where: str) -> Any:
 
 def _floats(value: Any) -> Iterable[float]:
     values = value if isinstance(value, tuple) else (value,)
-    return (one for one in values if isinstance(one, float))
+    return (number for number in values if isinstance(number, float))
 
 
 def _shown(value: Any) -> str:
@@ -263,15 +263,15 @@ def describe_settings(settings: type[Settings]) -> tuple[Described, ...]:
     """Return what is to be said about each setting of a class, inherited ones too."""
     bounds, meanings = _bounds(settings), _meanings(settings)
     found = []
-    for one in fields(settings):  # type: ignore[arg-type]
-        default = one.default
-        if default is MISSING and one.default_factory is not MISSING:
-            default = one.default_factory()
-        allowed = bounds[one.name].allowed if one.name in bounds else ""
+    for setting in fields(settings):  # type: ignore[arg-type]
+        default = setting.default
+        if default is MISSING and setting.default_factory is not MISSING:
+            default = setting.default_factory()
+        allowed = bounds[setting.name].allowed if setting.name in bounds else ""
         if isinstance(default, Enum):
             allowed = _one_of(type(default))
-        meaning = meanings.get(one.name, "")
-        found.append(Described(one.name, str(one.type), default, allowed, meaning))
+        meaning = meanings.get(setting.name, "")
+        found.append(Described(setting.name, str(setting.type), default, allowed, meaning))
     return tuple(found)
 
 
@@ -289,7 +289,10 @@ def _meanings(settings: type[Settings]) -> dict[str, str]:
 def plain_values(settings: Any) -> Any:
     """Return settings as JSON values: mappings, lists, and the names of enumerations."""
     if is_dataclass(settings):
-        return {one.name: plain_values(getattr(settings, one.name)) for one in fields(settings)}
+        return {
+            setting.name: plain_values(getattr(settings, setting.name))
+            for setting in fields(settings)
+        }
     if isinstance(settings, Enum):
         return settings.name
     if isinstance(settings, list | tuple):

@@ -114,7 +114,10 @@ class ProcessesExecutor(Closing):
 
     def _wait(self) -> None:
         """Wait until a worker sends a message, dies, or must be checked for its limits."""
-        wait([one for worker in self._workers for one in worker.waitables()], self._wait_timeout())
+        wait(
+            [waitable for worker in self._workers for waitable in worker.waitables()],
+            self._wait_timeout(),
+        )
 
     def _wait_timeout(self) -> float | None:
         limits = [MEMORY_POLL_SECONDS] if self._settings.memory_limit else []

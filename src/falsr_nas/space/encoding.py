@@ -144,7 +144,7 @@ class Encoding:
             space.repeats,
             space.residuals,
         )
-        self.sizes = tuple(len(one) for one in choices)
+        self.sizes = tuple(len(values) for values in choices)
         self.attributes = np.array([_attributes(cell, choices) for cell in space.distinct_cells])
         index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._index = index | {cell: index[cell.canonical()] for cell in space.cells}
@@ -159,7 +159,7 @@ class Encoding:
         self._end_costs = np.array(
             [
                 [
-                    *_line([[*upsampler_convs(ends, one)] for one in (1, 2)]),
+                    *_line([[*upsampler_convs(ends, inputs)] for inputs in (1, 2)]),
                     stem_conv(ends).params,
                     stem_conv(ends).mult_adds,
                     ends.stem,
@@ -207,8 +207,8 @@ class Encoding:
 def _attributes(cell: Cell, choices: tuple[tuple[object, ...], ...]) -> list[int]:
     values = [cell.operator.name, cell.channels, cell.kernel, cell.repeats, cell.residual]
     indices = [
-        one.index(value) if value in one else NONE
-        for one, value in zip(choices, values, strict=True)
+        allowed.index(value) if value in allowed else NONE
+        for allowed, value in zip(choices, values, strict=True)
     ]
     return indices if cell.repeats > 1 else [*indices[:-1], NONE]
 
@@ -220,7 +220,7 @@ def _line(convs: list[list[Conv]]) -> list[float]:
         convs: the convolutions with one input channel and with two.
     """
     first, second = (
-        np.array([sum(c.params for c in one), sum(c.mult_adds for c in one)], dtype=float)
-        for one in convs
+        np.array([sum(c.params for c in of_width), sum(c.mult_adds for c in of_width)], dtype=float)
+        for of_width in convs
     )
     return [*(2 * first - second), *(second - first)]

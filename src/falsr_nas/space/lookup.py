@@ -13,7 +13,7 @@ MOST_CHARACTERS = 1_000_000
 
 def published_name(genome: Genome) -> str | None:
     """Return the name under which a network was published, or None."""
-    return next((name for name, one in PUBLISHED.items() if one.key == genome.key), None)
+    return next((name for name, network in PUBLISHED.items() if network.key == genome.key), None)
 
 
 def find_genome(name: str) -> Genome:

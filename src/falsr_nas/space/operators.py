@@ -59,7 +59,7 @@ class Operators(ByName[AnyKind]):
         """Return the colours of an operator on a light and on a dark background."""
         if (colors := self[name].colors) is not None:
             return colors
-        without = sorted(one.name for one in self.values() if one.colors is None)
+        without = sorted(kind.name for kind in self.values() if kind.colors is None)
         return PALETTE[without.index(name) % len(PALETTE)]
 
     def unknown(self, name: str) -> str:
