@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,15 @@ def test_a_second_signal_ends_even_the_cleaning_up(first: signal.Signals) -> Non
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == ""
     assert process.returncode == 130
+
+
+def test_importing_the_package_leaves_the_handlers_of_a_program_alone(tmp_path: Path) -> None:
+    program = tmp_path / "falsr-mine"  # by such a name our commands were once told from others
+    program.write_text(
+        "import signal\n"
+        "numbers = (signal.SIGINT, signal.SIGTERM)\n"
+        "before = [signal.getsignal(number) for number in numbers]\n"
+        "import falsr_nas, falsr_nas.search, falsr_nas.upscale\n"
+        "assert [signal.getsignal(number) for number in numbers] == before\n"
+    )
+    subprocess.run([sys.executable, program], check=True)
