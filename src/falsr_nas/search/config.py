@@ -156,7 +156,7 @@ def plugins_of(config: SearchConfig) -> list[Plugin]:
         *(owner(OPERATOR, name) for name in {cell.operator.kind for cell in config.space.cells}),
     ]
     named = {name_of(given) for given in config.plugins}
-    return [one for one in loaded_plugins() if one.name in named or one in used]
+    return [plugin for plugin in loaded_plugins() if plugin.name in named or plugin in used]
 
 
 def device_profile(config: SearchConfig) -> LatencyProfile | None:

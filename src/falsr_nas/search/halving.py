@@ -20,8 +20,8 @@ from falsr_nas.objectives.problem import Problem
 
 def survivors(evaluations: Sequence[Evaluation], count: int, problem: Problem) -> list[Evaluation]:
     """Return the ``count`` best of scored evaluations, in the order in which they are given."""
-    best = {one.key for one in problem.ranked(evaluations)[:count]}
-    return [one for one in evaluations if one.key in best]
+    best = {evaluation.key for evaluation in problem.ranked(evaluations)[:count]}
+    return [evaluation for evaluation in evaluations if evaluation.key in best]
 
 
 def goes_on(
@@ -42,4 +42,4 @@ def goes_on(
         problem: of the search.
     """
     best = problem.ranked(seen)[: math.ceil(share * len(seen))]
-    return any(one.key == evaluation.key for one in best)
+    return any(other.key == evaluation.key for other in best)

@@ -86,7 +86,7 @@ def run_search(
     told = store.evaluations(told=True)
     pending: list[Candidate] = []
     if (state := store.state()) is not None:
-        pending = [candidate_from_json(one) for one in state["pending"]]
+        pending = [candidate_from_json(value) for value in state["pending"]]
         controller.restore(state["controller"], told, pending)
     search = _Search(controller, executor, store, budget, observers)
     if mode is Mode.steady:

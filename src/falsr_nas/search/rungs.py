@@ -159,16 +159,20 @@ class GenerationalRungs(_Rungs):
                     yield evaluation
                 else:
                     scored[evaluation.key] = evaluation
-            ordered = [scored[one.key] for one in candidates if one.key in scored]
-            chosen = {one.key for one in survivors(ordered, places, self._problem)}
-            yield from (one for one in ordered if one.key not in chosen)
-            candidates = [one for one in candidates if one.key in chosen]
+            ordered = [scored[candidate.key] for candidate in candidates if candidate.key in scored]
+            chosen = {best.key for best in survivors(ordered, places, self._problem)}
+            yield from (stopped for stopped in ordered if stopped.key not in chosen)
+            candidates = [candidate for candidate in candidates if candidate.key in chosen]
         yield from self._at_rung(candidates, self._trainings.last)
 
     def _at_rung(self, candidates: Sequence[Candidate], rung: int) -> Iterator[Evaluation]:
         """Yield the evaluations of candidates at a rung, those that are stored first."""
-        stored = {one.key: found for one in candidates if (found := self._stored(one, rung))}
-        missing = [one for one in candidates if one.key not in stored]
+        stored = {
+            candidate.key: evaluation
+            for candidate in candidates
+            if (evaluation := self._stored(candidate, rung))
+        }
+        missing = [candidate for candidate in candidates if candidate.key not in stored]
         for candidate in missing:
             self._trainings.submit(candidate, rung)
         yield from stored.values()

@@ -66,9 +66,9 @@ def _plugins(name: str, recipe: Mapping[str, Any]) -> str:
     """Return the setting that names the plug-ins of the network's operators, if there are any."""
     needed = plugins_of_settings(recipe)
     given = [
-        one.name if one.source is None else f"{name}/{SETTING}/{one.name}.py"
-        for one in loaded_plugins()
-        if one.name in needed
+        plugin.name if plugin.source is None else f"{name}/{SETTING}/{plugin.name}.py"
+        for plugin in loaded_plugins()
+        if plugin.name in needed
     ]
     return f" '{SETTING}=[{','.join(given)}]'" if given else ""
 
@@ -78,13 +78,13 @@ def _benchmarks(scores: ModelScore | None) -> str:
         return ""
     rows = [
         f"| PSNR/SSIM, protocol `{scores.protocol}` | "
-        + " | ".join(one.name for one in scores.sets)
+        + " | ".join(scored.name for scored in scores.sets)
         + " |"
     ]
     rows.append("|---" * (len(scores.sets) + 1) + "|")
     rows.append(
         "| this model | "
-        + " | ".join(f"{one.mean.psnr:.2f}/{one.mean.ssim:.4f}" for one in scores.sets)
+        + " | ".join(f"{scored.mean.psnr:.2f}/{scored.mean.ssim:.4f}" for scored in scores.sets)
         + " |"
     )
     return "\n".join(rows)

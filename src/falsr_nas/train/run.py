@@ -96,7 +96,7 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
         problem = stored_problem(store)
         evaluations = reported_evaluations(store, problem)
         chosen = select(evaluations, config.select, config.n, problem)
-    return [(_name(one.candidate.genome), one.candidate.genome) for one in chosen]
+    return [(_name(network.candidate.genome), network.candidate.genome) for network in chosen]
 
 
 def point_to_best(output: Path) -> Path:
