@@ -186,7 +186,7 @@ class Heir(Example):
         ({"side": 3}, "example.side is 3: it must be even"),
         (
             {"seconds": 0},
-            "example.seconds is 0: it must be a positive number of seconds, or null for no limit",
+            "example.seconds is 0: give a positive number of seconds, or null for no limit",
         ),
         ({"rate": -1.0}, "example.rate is -1.0: it must be positive"),
         ({"rates": [0.5, 1]}, "example.rates is [0.5, 1]: each must be in 0..1, 1 excluded"),

@@ -93,8 +93,8 @@ def at_least(least: float, *, default: Value, unit: str = "", null: str | None =
 
 def positive(*, default: Value, unit: str = "", null: str | None = None) -> Value:
     """Declare a number above 0; default and null as of :func:`bounded`."""
-    text = f"a positive number of {unit}" if unit else "positive"
-    return bounded(lambda value: value > 0, text, default=default, null=null)
+    text, verb = (f"a positive number of {unit}", "give") if unit else ("positive", "it must be")
+    return bounded(lambda value: value > 0, text, default=default, null=null, verb=verb)
 
 
 def between(

@@ -46,9 +46,7 @@ class FolderSettings(DataSettings):
     """
 
     train_dirs: tuple[str, ...] = ()
-    val_dir: str = bounded(
-        bool, "a folder of images, e.g. data.val_dir=images/val", default="", verb="give"
-    )
+    val_dir: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.train_dirs, str):  # from Python
@@ -57,6 +55,10 @@ class FolderSettings(DataSettings):
             raise UserError(
                 "data.train_dirs is empty: give at least one folder of images,"
                 " e.g. 'data.train_dirs=[images/train]'"
+            )
+        if not self.val_dir:
+            raise UserError(
+                "data.val_dir is empty: give a folder of images, e.g. data.val_dir=images/val"
             )
 
 
