@@ -165,8 +165,6 @@ class RungSettings(Settings, group="rungs"):
     keep: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "epochs", tuple(self.epochs))  # configs bring lists
-        object.__setattr__(self, "keep", tuple(self.keep))
         if len(self.epochs) != len(self.keep):
             raise UserError(
                 f"rungs.epochs is {list(self.epochs)}, rungs.keep {list(self.keep)}:"
