@@ -23,7 +23,7 @@ def test_csv_gives_back_every_number_and_genome(
     assert b"\r" not in data
     with (tmp_path / "pareto.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == tuple(COLUMNS)
     assert len(rows) == len(front) > 5
     for row, evaluation in zip(rows, front, strict=True):
         genome = Genome.parse(row["genome"])
