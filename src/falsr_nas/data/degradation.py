@@ -40,7 +40,7 @@ def downscale(image: Tensor, scale: int = 2) -> Tensor:
             f"expected uint8 (..., H, W) with sides that are multiples of {scale},"
             f" not {image.dtype} {tuple(image.shape)}"
         )
-    return _shrink(_shrink(image, -2, scale), -1, scale)
+    return _shrink(_shrink(image.mT, scale).mT, scale)
 
 
 @cache
@@ -68,24 +68,14 @@ def _bicubic(t: Fraction) -> Fraction:
     return Fraction(0)
 
 
-def _shrink(image: Tensor, dim: int, scale: int) -> Tensor:
-    """Reduce the number of uint8 pixels along ``dim`` by ``scale``."""
-    weights, one = taps(scale)
-    size = image.shape[dim]
+def _shrink(image: Tensor, scale: int) -> Tensor:
+    """Reduce the width of uint8 (..., W) by ``scale``."""
+    weights, unit = taps(scale)
+    width = image.shape[-1]
     reach = (len(weights) - scale) // 2
-    border = torch.arange(-reach, size + reach, device=image.device).clamp(0, size - 1)
-    padded = image.index_select(dim, border).to(torch.int32)
-    total = torch.full((), one // 2, dtype=torch.int32, device=image.device)  # rounds half up
-    for i in range(len(weights) // 2):
-        mirrored = len(weights) - 1 - i
-        ends = _every(padded, dim, i, size, scale) + _every(padded, dim, mirrored, size, scale)
-        total = total + weights[i] * ends
-    if len(weights) % 2:
-        middle = len(weights) // 2
-        total = total + weights[middle] * _every(padded, dim, middle, size, scale)
-    return total.div(one, rounding_mode="floor").clamp(0, 255).to(torch.uint8)
-
-
-def _every(image: Tensor, dim: int, start: int, size: int, step: int) -> Tensor:
-    """Return the ``size / step`` pixels start, start + step, ... along ``dim``."""
-    return image.narrow(dim, start, size - step + 1).unfold(dim, 1, step).squeeze(-1)
+    columns = torch.arange(-reach, width + reach, device=image.device).clamp(0, width - 1)
+    padded = image.index_select(-1, columns).to(torch.int32)
+    total = image.new_full((*image.shape[:-1], width // scale), unit // 2, dtype=torch.int32)
+    for first, weight in enumerate(weights):  # from half a unit, so that it rounds half up
+        total.add_(padded[..., first : first + width - scale + 1 : scale], alpha=weight)
+    return total.div(unit, rounding_mode="floor").clamp(0, 255).to(torch.uint8)
