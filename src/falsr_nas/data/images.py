@@ -9,17 +9,12 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.formats import (
-    FORMAT_OF,
-    bits_per_channel,
-    decoders,
-    why_not_an_image,
-)
+from falsr_nas.data.formats import FORMAT_OF, bits_per_channel, decoders, why_not_an_image
 from falsr_nas.data.levels import LUMA_WEIGHTS, PEAK
 
 MAX_PIXELS = 2**26
@@ -33,7 +28,6 @@ _MAX_OTHER_BYTES = 64 * 2**20  # of a file, beside its pixels
 _MAX_TILE_PIXELS = 2**22  # of a TIFF's tile, if the image is not larger
 _MAX_TILES = 2**17  # of a TIFF
 _MAX_SCANS = 200  # of a progressive JPEG
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # TIFF tags
 _HEAD_BYTES = 2**14  # of a file, to recognise its format; our choice
 
 LUMA = torch.tensor(LUMA_WEIGHTS) / PEAK
@@ -96,7 +90,9 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Binar
             limit; also in place of any exception that the block raises while it decodes the image.
     """
     try:
-        with _open_regular(path) as file:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
+            raise ValueError("it is not a regular file")
+        with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
             file.seek(0)
             try:
@@ -142,13 +138,6 @@ def luma(rgb: Tensor, weights: Tensor = LUMA) -> Tensor:
         return rgb.float() @ weights
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    """Open a regular file; opening a pipe would wait for its other end."""
-    if path.exists() and not path.is_file():
-        raise ValueError("it is not a regular file")
-    return path.open("rb")
-
-
 def _check_limits(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int) -> None:
     """Refuse files that are small but expensive to decode, as far as headers tell."""
     area = image.width * image.height
@@ -168,14 +157,15 @@ def _check_limits(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int)
         raise ValueError("compressed BMP files are not supported; save it as PNG")
     if image.format == "TIFF":
         _check_tiles(image, area)
-    if image.info.get("progressive"):
-        _check_scans(file)
+    scans = _from_start(file).count(b"\xff\xda") if image.info.get("progressive") else 0
+    if scans > _MAX_SCANS:
+        raise ValueError(f"JPEG has {scans} scans, the limit is {_MAX_SCANS}")
 
 
 def _check_tiles(image: ImageFile, area: int) -> None:
     width, height = (
         image.tag_v2.get(tag, 1)  # type: ignore[attr-defined]
-        for tag in (_TILE_WIDTH, _TILE_HEIGHT)
+        for tag in (ExifTags.Base.TileWidth, ExifTags.Base.TileLength)
     )
     max_pixels = max(_MAX_TILE_PIXELS, area)
     if width * height > max_pixels:
@@ -195,14 +185,7 @@ def _from_start(file: BinaryIO, size: int = -1) -> bytes:
     return content
 
 
-def _check_scans(file: BinaryIO) -> None:
-    scans = _from_start(file).count(b"\xff\xda")
-    if scans > _MAX_SCANS:
-        raise ValueError(f"JPEG has {scans} scans, the limit is {_MAX_SCANS}")
-
-
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert an image to mode RGB."""
     if image.mode.startswith("I;16"):
         # The high byte, which is also what Pillow keeps of 16-bit RGB.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

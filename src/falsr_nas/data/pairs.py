@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,47 +67,30 @@ def load_pairs(
         DataError: an image cannot be used, or none is left.
     """
     pairs = []
-    for decoded in _decode(files):
-        try:
-            pairs.append(_centre(_pair(*decoded, min_side, scale), crop, scale))
-        except DataError as error:
-            if on_error != "skip":
-                raise
-            log.warning("skipped: %s", error)
+    threads = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))  # they read ahead
+    try:
+        decoded = deque(threads.submit(_decode, file) for file in files)
+        for file in files:
+            try:
+                pair = _pair(file, *decoded.popleft().result(), min_side, scale)
+                pairs.append(_centre(pair, crop, scale))
+            except DataError as error:
+                if on_error != "skip":
+                    raise
+                log.warning("skipped: %s", error)
+    finally:
+        threads.shutdown(cancel_futures=True)
     if not pairs:
         raise DataError(f"none of the {len(files)} images can be used")
     return pairs
 
 
-def _decode(
-    files: Sequence[ImageFile],
-) -> Iterator[tuple[ImageFile, Tensor | DataError, Tensor | DataError | None]]:
-    """Yield each file with its HR and LR images or their errors; threads read ahead."""
-    threads = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
-    try:
-        yield from threads.map(lambda file: (file, _try(file.hr), file.lr and _try(file.lr)), files)
-    finally:
-        threads.shutdown(cancel_futures=True)
+def _decode(file: ImageFile) -> tuple[Tensor, Tensor | None]:
+    """Return the HR image and the LR image, if it has a file."""
+    return read_image(file.hr), None if file.lr is None else read_image(file.lr)
 
 
-def _try(path: Path) -> Tensor | DataError:
-    try:
-        return read_image(path)
-    except DataError as error:
-        return error
-
-
-def _pair(
-    file: ImageFile,
-    hr: Tensor | DataError,
-    lr: Tensor | DataError | None,
-    min_side: int,
-    scale: int,
-) -> Pair:
-    if isinstance(hr, DataError):
-        raise hr
-    if isinstance(lr, DataError):
-        raise lr
+def _pair(file: ImageFile, hr: Tensor, lr: Tensor | None, min_side: int, scale: int) -> Pair:
     height, width = hr.shape[1:]
     if min(height, width) < (least := scale * min_side):
         raise DataError(

@@ -52,21 +52,17 @@ def find_images(settings: DataSettings, scale: int = 2) -> Split:
     """
     match settings:
         case PhotographsSettings():
-            return _photographs()
+            folder = Path(str(resources.files("skimage.data")))
+            return Split(
+                tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_TRAIN),
+                tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_VAL),
+            )
         case FolderSettings():
             return _folders(settings)
         case Div2kSettings():
             return _div2k(Path(settings.root).expanduser(), scale)
     raise DataError(
         f"data: {type(settings).__name__} is no data source: choose photographs, folder or div2k"
-    )
-
-
-def _photographs() -> Split:
-    folder = Path(str(resources.files("skimage.data")))
-    return Split(
-        tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_TRAIN),
-        tuple(ImageFile(folder / name) for name in PHOTOGRAPHS_VAL),
     )
 
 
