@@ -194,7 +194,7 @@ def test_two_images_of_one_name(place: Path) -> None:
     noise(place / "holiday, 2024" / "a.jpg")
     with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become .*a\.webp"):
         find_jobs(f"{place}/holiday, 2024", f"{place}/out", "webp")
-    assert len(find_jobs(f"{place}/holiday, 2024", f"{place}/out", None).jobs) == 4
+    assert len(find_jobs(f"{place}/holiday, 2024", f"{place}/out", None)[0]) == 4
 
 
 def test_killed_process_leaves_no_incomplete_output(

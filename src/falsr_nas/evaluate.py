@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.console import console
+from falsr_nas.cli.console import console, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
@@ -35,9 +35,6 @@ class EvaluateConfig(CommandSettings):
         threads: number of processor threads, or None for all.
         output: JSON file to write the scores to, or None.
         save_images: folder to write the upscaled images to, or None.
-
-    Raises:
-        UserError: a setting is out of its range.
     """
 
     model: str = REQUIRED
@@ -74,29 +71,17 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         UserError: the model or an image cannot be read, a file cannot be written, or
             ``memory_limit`` is too small for the model.
     """
-    from falsr_nas.inference.threads import processor_threads
-
-    load_plugins(config.plugins)
-    with processor_threads(config.threads):
-        return _evaluate(config, progress)
-
-
-def _evaluate(config: EvaluateConfig, progress: bool) -> ModelScore:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from falsr_nas.benchmark.scoring import benchmark_sets, score_model, to_json
     from falsr_nas.core.files import write_atomically
     from falsr_nas.inference.memory import MIB
+    from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
 
+    load_plugins(config.plugins)
     model = find_model(config.model)
-    root = Path(config.data_root).expanduser()
-    sets = benchmark_sets(root, config.sets)
+    sets = benchmark_sets(Path(config.data_root).expanduser(), config.sets)
     images = None if config.save_images is None else Path(config.save_images).expanduser()
-    screen = Console(stderr=True)
-    shown = progress and screen.is_terminal
-    with Progress(console=screen, transient=True, disable=not shown) as bars:
+    with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
         result = score_model(
             model,

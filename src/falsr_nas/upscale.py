@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
-from falsr_nas.cli.console import closed_output_ends_quietly
+from falsr_nas.cli.console import closed_output_ends_quietly, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
@@ -144,32 +144,18 @@ def upscale(
     if config.input == PIPE:
         raise UserError("frames have no files: call upscale_frames")
     from falsr_nas.inference.threads import processor_threads
-
-    load_plugins(config.plugins)
-    with processor_threads(config.threads):
-        return _upscale(config, progress, on_failure)
-
-
-def _upscale(
-    config: UpscaleConfig, progress: bool, on_failure: Callable[[str], None]
-) -> tuple[Upscaled, ...]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from falsr_nas.models.model_file import find_model
     from falsr_nas.photo.jobs import default_output, find_jobs
     from falsr_nas.photo.photograph_file import save_photograph
 
+    load_plugins(config.plugins)
     model = find_model(config.model)
     output = config.output
     if output is None:
         output = default_output(config.input, model.network.scale, config.format)
-    inputs = find_jobs(config.input, output, config.format, config.recursive)
-    jobs = inputs.jobs
+    jobs, others = find_jobs(config.input, output, config.format, config.recursive)
     found: list[Upscaled] = []
-    screen = Console(stderr=True)
-    shown = progress and screen.is_terminal
-    with Progress(console=screen, transient=True, disable=not shown) as bars:
+    with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(config.overwrite or not job.done for job in jobs))
         for job in jobs:
             if job.done and not config.overwrite:
@@ -188,7 +174,7 @@ def _upscale(
                 del result  # before the next image is read
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
     folder = Path(output).expanduser()
-    found += [Upscaled(other, folder, Outcome.unsupported) for other in inputs.others]
+    found += [Upscaled(other, folder, Outcome.unsupported) for other in others]
     return tuple(found)
 
 
@@ -261,13 +247,13 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
         progress=True,
         on_failure=lambda message: print(f"error: {message}", file=sys.stderr),
     )
-    counts = Counter(one.outcome for one in found)
+    counts = Counter(image.outcome for image in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
     if config.output is None:
-        targets = [one.target for one in found if one.outcome is not Outcome.unsupported]
+        targets = [image.target for image in found if image.outcome is not Outcome.unsupported]
         print("output:", targets[0] if len(targets) == 1 else os.path.commonpath(targets))
-    if others := [one.source for one in found if one.outcome is Outcome.unsupported]:
+    if others := [image.source for image in found if image.outcome is Outcome.unsupported]:
         print(f"skipped {len(others)}: {counted_kinds(others)}")
         if any(other.is_dir() for other in others):
             print("recursive=true reads folders in folders, too")

@@ -13,6 +13,7 @@ from falsr_nas.core.errors import OUTPUT_CLOSED
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 TABLE_WIDTH = 140
 """Columns of printed tables where the output is not a terminal."""
@@ -27,6 +28,15 @@ def console() -> Console:
             raise  # noqa: PLE0704  # rich would exit with code 1
 
     return PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+
+
+def progress_bars(shown: bool) -> Progress:
+    """Return bars on standard error that vanish at the end; hidden where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    screen = Console(stderr=True)
+    return Progress(console=screen, transient=True, disable=not (shown and screen.is_terminal))
 
 
 @contextmanager

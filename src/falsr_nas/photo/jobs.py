@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import mimetypes
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +33,9 @@ class Job:
         return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
 
 
-@dataclass(frozen=True, slots=True)
-class Jobs:
-    """The images of an input.
-
-    Attributes:
-        jobs: one for each image, in the order of the paths.
-        others: what is in the input beside images: other files, and folders that are not read.
-    """
-
-    jobs: tuple[Job, ...]
-    others: tuple[Path, ...] = ()
-
-
-def find_jobs(source: str, target: str, ending: str | None, recursive: bool = False) -> Jobs:
+def find_jobs(
+    source: str, target: str, ending: str | None, recursive: bool = False
+) -> tuple[list[Job], list[Path]]:
     """Return the images to upscale and their outputs; the output folder is created.
 
     Args:
@@ -55,6 +45,10 @@ def find_jobs(source: str, target: str, ending: str | None, recursive: bool = Fa
         ending: extension of the files in the output folder; None keeps each image's, or takes PNG
             where that format is only read.
         recursive: whether subfolders are read.
+
+    Returns:
+        The images in the order of their paths; and what else is in the input: other files, and
+        folders that are not read.
 
     Raises:
         UserError: there is no image; or an output has an unknown extension, would be among the
@@ -69,9 +63,8 @@ def find_jobs(source: str, target: str, ending: str | None, recursive: bool = Fa
         _check_folder_name(output, target)
         base, images, others = _listed(place, recursive)
         if not images:
-            raise UserError(
-                f"no images in {source}{_found_instead(others)} (looked for {', '.join(FORMAT_OF)})"
-            )
+            instead = f", but {counted_kinds(others)}" if others else ""
+            raise UserError(f"no images in {source}{instead} (looked for {', '.join(FORMAT_OF)})")
         if output.resolve() == base.resolve() or (
             recursive and output.resolve().is_relative_to(base.resolve())
         ):
@@ -82,7 +75,7 @@ def find_jobs(source: str, target: str, ending: str | None, recursive: bool = Fa
         ]
     _check_distinct(jobs)
     make_folder(jobs[0].target.parent)
-    return Jobs(tuple(jobs), tuple(others))
+    return jobs, others
 
 
 def default_output(source: str, scale: int, ending: str | None) -> str:
@@ -202,17 +195,12 @@ def _check_distinct(jobs: Iterable[Job]) -> None:
             )
 
 
-def _found_instead(others: Iterable[Path]) -> str:
-    text = counted_kinds(others)
-    return f", but {text}" if text else ""
-
-
 def counted_kinds(paths: Iterable[Path]) -> str:
     """Count files by extension and folders, for example ``3 GIF, 1 folder``."""
-    counts: dict[str, int] = {}
-    for path in paths:
-        kind = "folder" if path.is_dir() else path.suffix[1:].upper() or "without extension"
-        counts[kind] = counts.get(kind, 0) + 1
+    counts = Counter(
+        "folder" if path.is_dir() else path.suffix[1:].upper() or "without extension"
+        for path in paths
+    )
     return ", ".join(
         f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}"
         for kind, count in sorted(counts.items(), key=lambda item: (item[0].islower(), item))

@@ -32,7 +32,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base as Tag
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import putchunk
 
 FORMATS = ("PNG", "TIFF")
 """Formats that can hold 16 bits per channel."""
@@ -44,7 +46,6 @@ _SUPPORTED_MODES = {
 _ANY_16_BIT_MODE = re.compile("(?:I|LA|RGB|RGBX|RGBA|RGBa|CMYK);16.?")
 _ROWS_PER_STRIP = 64  # rows compressed at a time
 
-_PHOTOMETRIC, _PLANES, _BITS = 262, 284, 258  # TIFF tags
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the number of channels
 
 
@@ -76,7 +77,7 @@ def read_16_bits(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
     if image.mode.startswith("I;16"):
         return _read_grey(image)
     modes = {_raw_mode(tile) for tile in image.tile}
-    if not modes <= _SUPPORTED_MODES or _tag(image, _PLANES, 1) != 1:
+    if not modes <= _SUPPORTED_MODES or _tag(image, Tag.PlanarConfiguration, 1) != 1:
         raise ValueError(
             f"16 bits per channel stored as {', '.join(sorted(modes))} are not supported; "
             "save it as PNG"
@@ -109,23 +110,25 @@ def write_16_bit_png(
     height, width, channels = pixels.shape
     file.write(b"\x89PNG\r\n\x1a\n")
     header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, _COLOUR_TYPE[channels], 0, 0, 0])
-    _write_chunk(file, b"IHDR", header)
+    putchunk(file, b"IHDR", header)
     if profile:
-        _write_chunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
+        putchunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
     if exif:
-        _write_chunk(file, b"eXIf", exif)
+        putchunk(file, b"eXIf", exif)
     compressor = zlib.compressobj()
     for rows in _filtered_rows(pixels):
         if packed := compressor.compress(rows):
-            _write_chunk(file, b"IDAT", packed)
-    _write_chunk(file, b"IDAT", compressor.flush())
-    _write_chunk(file, b"IEND", b"")
+            putchunk(file, b"IDAT", packed)
+    putchunk(file, b"IDAT", compressor.flush())
+    putchunk(file, b"IEND", b"")
 
 
 def _read_grey(image: ImageFile) -> NDArray[np.uint16]:
-    if image.format == "TIFF" and _tag(image, _BITS, 16) not in (16, (16,)):
+    if image.format == "TIFF" and _tag(image, Tag.BitsPerSample, 16) not in (16, (16,)):
         raise ValueError("its pixels have neither 8 nor 16 bits")
-    white_is_zero = _tag(image, _PHOTOMETRIC, 1) == 0  # Pillow does not invert these
+    white_is_zero = (
+        _tag(image, Tag.PhotometricInterpretation, 1) == 0
+    )  # Pillow does not invert these
     pixels = np.asarray(image).astype(np.uint16)[..., None]
     return _with_alpha(~pixels if white_is_zero else pixels, image.info.get("transparency"))
 
@@ -161,10 +164,6 @@ def _with_alpha(pixels: NDArray[np.uint16], transparent: object) -> NDArray[np.u
         return pixels
     hidden = (pixels == np.array(transparent)).all(axis=2, keepdims=True)
     return np.concatenate([pixels, np.where(hidden, 0, 2**16 - 1).astype(np.uint16)], axis=2)
-
-
-def _write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
-    file.write(len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4))
 
 
 def _filtered_rows(pixels: NDArray[np.uint16]) -> Iterator[bytes]:

@@ -17,17 +17,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ExifTags import Base as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _ROWS_PER_STRIP = 64
 
-# Tags.
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _CHANNELS, _ROWS, _SIZES, _PREDICTOR = 273, 277, 278, 279, 317
-_EXTRA_SAMPLES, _PROFILE = 338, 34675
-# Types and values.
-_LONG, _UNDEFINED = 4, 7
-_DEFLATE, _HORIZONTAL, _UNASSOCIATED_ALPHA = 8, 2, 2
+_LONG, _UNDEFINED = 4, 7  # types
+_DEFLATE, _HORIZONTAL, _UNASSOCIATED_ALPHA = 8, 2, 2  # values
 
 
 def write_tiff(
@@ -43,27 +39,28 @@ def write_tiff(
     """
     height, width, channels = pixels.shape
     directory = ImageFileDirectory_v2()
-    for tag, value in exif.items():
-        directory[tag] = value
-    directory[_WIDTH], directory[_HEIGHT] = width, height
-    directory[_BITS] = (8 * pixels.itemsize,) * channels
-    directory[_CHANNELS] = channels
-    directory[_PHOTOMETRIC] = 2 if channels > 2 else 1  # RGB, or grey with black as zero
-    directory[_COMPRESSION], directory[_PREDICTOR] = _DEFLATE, _HORIZONTAL
+    directory.update(exif)
+    directory[Tag.ImageWidth], directory[Tag.ImageLength] = width, height
+    directory[Tag.BitsPerSample] = (8 * pixels.itemsize,) * channels
+    directory[Tag.SamplesPerPixel] = channels
+    directory[Tag.PhotometricInterpretation] = (
+        2 if channels > 2 else 1
+    )  # RGB, or grey with black as zero
+    directory[Tag.Compression], directory[Tag.Predictor] = _DEFLATE, _HORIZONTAL
     if channels % 2 == 0:
-        directory[_EXTRA_SAMPLES] = _UNASSOCIATED_ALPHA
+        directory[Tag.ExtraSamples] = _UNASSOCIATED_ALPHA
     if profile:
-        directory.tagtype[_PROFILE] = _UNDEFINED
-        directory[_PROFILE] = profile
-    directory[_ROWS] = _ROWS_PER_STRIP
-    directory.tagtype[_OFFSETS] = directory.tagtype[_SIZES] = _LONG
+        directory.tagtype[Tag.InterColorProfile] = _UNDEFINED
+        directory[Tag.InterColorProfile] = profile
+    directory[Tag.RowsPerStrip] = _ROWS_PER_STRIP
+    directory.tagtype[Tag.StripOffsets] = directory.tagtype[Tag.StripByteCounts] = _LONG
     tops = range(0, height, _ROWS_PER_STRIP)
-    directory[_OFFSETS] = directory[_SIZES] = (0,) * len(tops)
+    directory[Tag.StripOffsets] = directory[Tag.StripByteCounts] = (0,) * len(tops)
     directory.save(file)  # reserves the space of the directory, which is written again below
     sizes = [file.write(_strip(pixels[top : top + _ROWS_PER_STRIP])) for top in tops]
-    directory[_SIZES] = tuple(sizes)
+    directory[Tag.StripByteCounts] = tuple(sizes)
     # Pillow expects offsets from the end of the directory.
-    directory[_OFFSETS] = tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]]))
+    directory[Tag.StripOffsets] = tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]]))
     file.seek(0)
     directory.save(file)
 
