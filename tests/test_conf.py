@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from falsr_nas.cli.config import config_folder, schema
+from falsr_nas.cli.config import config_path, schema
 from falsr_nas.core.settings import flatten
 from falsr_nas.search.config import SCHEMAS as SEARCH
 from falsr_nas.train.config import SCHEMAS as TRAIN
 from test_imports import COMMANDS
 
-CONF = config_folder()
+CONF = Path(config_path())
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path != CONF / "command.yaml")
 GROUPS = {**TRAIN.groups, **SEARCH.groups}
 

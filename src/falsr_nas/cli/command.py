@@ -121,7 +121,7 @@ def _mistakes_explained(schemas: Schemas) -> Iterator[None]:
 
 def _named_plugins(arguments: Sequence[str]) -> list[str]:
     """Return the plug-ins that the command line names, before Hydra composes the config."""
-    typed = [one for one in arguments if one.lstrip("+").startswith(f"{SETTING}=")]
+    typed = [text for text in arguments if text.lstrip("+").startswith(f"{SETTING}=")]
     if not typed:  # the parser takes a tenth of a second to load
         return []
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -154,14 +154,7 @@ def _print_help(name: str, schemas: Schemas) -> None:
     import hydra
     from omegaconf import OmegaConf, open_dict
 
-    module = config_path().removeprefix("pkg://")
-    packaged = module != config_path()
-    where = (
-        hydra.initialize_config_module(module, version_base="1.3")
-        if packaged
-        else hydra.initialize_config_dir(module, version_base="1.3")
-    )
-    with where:
+    with hydra.initialize_config_dir(config_path(), version_base="1.3"):
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         config = hydra.compose(name, overrides, return_hydra_config=True)
     print(config.hydra.help.header)

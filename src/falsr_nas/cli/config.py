@@ -16,20 +16,13 @@ if TYPE_CHECKING:
 
 def config_path() -> str:
     """Return where the configs are: in the installed package, or the checkout's ``conf/``."""
-    if (Path(__file__).parents[1] / "conf").is_dir():
-        return "pkg://falsr_nas.conf"
-    return str(Path(__file__).resolve().parents[3] / "conf")
-
-
-def config_folder() -> Path:
-    """Return the folder of the configs."""
-    packaged = Path(__file__).parents[1] / "conf"
-    return packaged if packaged.is_dir() else Path(config_path())
+    package, checkout = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[3]
+    return str(next(place / "conf" for place in (package, checkout) if (place / "conf").is_dir()))
 
 
 def options_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
     """List the options of config groups and their subgroups for ``--help``, one group per line."""
-    folder, lines = config_folder(), []
+    folder, lines = Path(config_path()), []
     for group in sorted(groups):
         for place in sorted(
             [folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]
@@ -45,7 +38,7 @@ def experiments(command: str) -> str:
     """List the experiments of search or train for ``--help``; those of train end in ``_train``."""
     if command not in ("search", "train"):
         return ""
-    names = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+    names = sorted(path.stem for path in Path(config_path(), "experiment").glob("*.yaml"))
     return ", ".join(name for name in names if name.endswith("_train") == (command == "train"))
 
 
@@ -57,35 +50,32 @@ def schema(settings: Any) -> DictConfig:
     from omegaconf import OmegaConf
 
     node = OmegaConf.structured(settings)
-    _thaw(node)
+    for part in (node, *(child for _, child in _nodes(node))):
+        if OmegaConf.is_config(part):
+            part._set_flag("readonly", None)
     return node  # type: ignore[no-any-return]
 
 
 def unknown_keys(config: DictConfig) -> list[str]:
     """Return dotted keys that were added to a config with ``+`` or ``++`` and are in no schema."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
-    unknown: list[str] = []
-    kind = OmegaConf.get_type(config)
-    names = {field.name for field in fields(kind)} if is_dataclass(kind) else set(config)
+    def is_known(node: Any) -> bool:
+        kind = OmegaConf.get_type(node._get_parent())
+        return not is_dataclass(kind) or node._key() in {field.name for field in fields(kind)}
+
+    return [key for key, node in _nodes(config) if not is_known(node)]
+
+
+def _nodes(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the node of each value in a config, also in nested configs."""
+    from omegaconf import DictConfig
+
     for key in map(str, config):
-        child = config._get_node(key)
-        if key not in names:
-            unknown.append(str(config._get_full_key(key)))
-        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            unknown += unknown_keys(child)
-    return unknown
-
-
-def _thaw(node: Any) -> None:
-    from omegaconf import DictConfig, OmegaConf
-
-    node._set_flag("readonly", None)
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-        for key in map(str, node):
-            child = node._get_node(key)
-            if OmegaConf.is_config(child):
-                _thaw(child)
+        node = config._get_node(key)
+        yield f"{prefix}{key}", node
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from _nodes(node, f"{prefix}{key}.")
 
 
 @dataclass(frozen=True)
@@ -124,11 +114,14 @@ class Schemas:
         """Return every dotted key that any option has."""
         from omegaconf import OmegaConf
 
-        found = set(_keys(OmegaConf.structured(self.command), ""))
+        parts = [(self.command, "")]
         for group, options in self.groups.items():
-            for settings in options.values():
-                found |= set(_keys(OmegaConf.structured(settings), f"{group}."))
-        return found
+            parts += [(settings, f"{group}.") for settings in options.values()]
+        return {
+            key
+            for settings, prefix in parts
+            for key, _ in _nodes(OmegaConf.structured(settings), prefix)
+        }
 
     def nearest(self, key: str) -> str | None:
         """Return the most similar valid key: by spelling, or by its last part."""
@@ -138,16 +131,6 @@ class Schemas:
         last = {valid.rpartition(".")[2]: valid for valid in sorted(keys, reverse=True)}
         close = difflib.get_close_matches(key.rpartition(".")[2], sorted(last), n=1, cutoff=0.7)
         return last[close[0]] if close else None
-
-
-def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
-    from omegaconf import DictConfig
-
-    for key in map(str, node):
-        yield f"{prefix}{key}"
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            yield from _keys(child, f"{prefix}{key}.")
 
 
 def settings_as_yaml(settings: Any) -> str:
