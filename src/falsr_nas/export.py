@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from falsr_nas.benchmark.exported import Measured
     from falsr_nas.data.sources import ImageFile
     from falsr_nas.models.export import Exported
-    from falsr_nas.models.model_file import Model
 
 MOST_LOSS = 0.2
 """dB that an int8 model may lose on the benchmark, unless it is forced; our choice."""
@@ -39,9 +38,6 @@ class ExportConfig(CommandSettings):
             it.
         force: write an int8 model that is slower than fp32 or loses more than 0.2 dB, too.
         threads: number of processor threads of the measurement, or None for all.
-
-    Raises:
-        UserError: a setting is unknown, or one is missing that int8 needs.
     """
 
     model: str = REQUIRED
@@ -97,46 +93,33 @@ def export(config: ExportConfig) -> ExportedModel:
         UserError: the model cannot be read or exported, the exported model disagrees with PyTorch,
             an int8 model is slower or loses more than 0.2 dB, or the file cannot be written.
     """
-    from falsr_nas.benchmark.scoring import benchmark_files
-    from falsr_nas.inference.threads import processor_threads
-    from falsr_nas.models.export import convert_model
-    from falsr_nas.models.model_file import find_model
-
-    load_plugins(config.plugins)
-    sets = {
-        name: None if folder is None else benchmark_files(Path(folder).expanduser())
-        for name, folder in (("calibration", config.calibration), ("benchmark", config.benchmark))
-    }
-    model = find_model(config.model)
-    with processor_threads(config.threads):
-        exported = convert_model(model, Path(config.output).expanduser(), config.layout)
-        if sets["calibration"] is not None and config.precision is ExportPrecision.int8:
-            scale = model.network.scale
-            return _export_int8(
-                config, exported, scale, sets["calibration"], sets["benchmark"] or []
-            )
-        if sets["benchmark"] is None:
-            exported.write()
-            return ExportedModel(exported.path, exported.difference)
-        reference, measured = _measured_with_pytorch(model, config, exported, sets["benchmark"])
-    exported.write()
-    return ExportedModel(exported.path, exported.difference, measured, reference)
-
-
-def _measured_with_pytorch(
-    model: Model, config: ExportConfig, exported: Exported, files: list[ImageFile]
-) -> tuple[Measured, Measured]:
     import torch
 
     from falsr_nas.benchmark.exported import measure
-    from falsr_nas.models.export import RgbUpscaler
+    from falsr_nas.benchmark.scoring import benchmark_files
+    from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.models.export import RgbUpscaler, convert_model
+    from falsr_nas.models.model_file import find_model
 
-    module = model.network if config.layout is Layout.y else RgbUpscaler(model.network).eval()
-    with torch.inference_mode():
-        reference, measured = measure(
-            [module, exported.run], exported.planes, model.network.scale, files
-        )
-    return reference, measured
+    load_plugins(config.plugins)
+    calibration, benchmark = (
+        None if folder is None else benchmark_files(Path(folder).expanduser())
+        for folder in (config.calibration, config.benchmark)
+    )
+    model = find_model(config.model)
+    scale = model.network.scale
+    reference = measured = None
+    with processor_threads(config.threads):
+        exported = convert_model(model, Path(config.output).expanduser(), config.layout)
+        if config.precision is ExportPrecision.int8:
+            return _export_int8(config, exported, scale, calibration or [], benchmark or [])
+        if benchmark is not None:
+            rgb = config.layout is Layout.rgb
+            runs = [RgbUpscaler(model.network).eval() if rgb else model.network, exported.run]
+            with torch.inference_mode():
+                reference, measured = measure(runs, exported.planes, scale, benchmark)
+    exported.write()
+    return ExportedModel(exported.path, exported.difference, measured, reference)
 
 
 def _export_int8(
@@ -199,9 +182,10 @@ def _export_and_print(config: ExportConfig) -> None:
         (f"{runtime} fp32" if int8 else "PyTorch fp32", exported.reference),
         (f"{runtime} {config.precision}", exported.measured),
     )
-    for form, one in rows:
+    for form, score in rows:
         print(
-            f"{form}: {one.psnr:.3f} dB on {name}, {one.milliseconds:.0f} ms for {width}x{height}"
+            f"{form}: {score.psnr:.3f} dB on {name},"
+            f" {score.milliseconds:.0f} ms for {width}x{height}"
         )
     print(
         f"lost: {exported.psnr_lost:.3f} dB"
