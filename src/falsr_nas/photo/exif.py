@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -43,9 +44,7 @@ def kept_exif(exif: Image.Exif) -> Image.Exif | None:
         The copy, without the orientation; None if nothing is left, or if it is damaged.
     """
     try:
-        kept = Image.Exif()
-        kept.update({tag: exif[tag] for tag in _KEPT if tag in exif})
-        _add_directories(kept, exif)
+        kept = _copied(exif, _KEPT)
         kept.tobytes()
     except Exception:  # Pillow raises all kinds of exceptions for damaged metadata
         return None
@@ -54,9 +53,7 @@ def kept_exif(exif: Image.Exif) -> Image.Exif | None:
 
 def with_size(exif: Image.Exif, height: int, width: int) -> Image.Exif:
     """Return a copy in which the size of the image, where it is given, is this one."""
-    copy = Image.Exif()
-    copy.update(exif)
-    _add_directories(copy, exif)
+    copy = _copied(exif, exif)
     values = copy.get_ifd(ExifTags.IFD.Exif)
     values.update(
         {tag: side for tag, side in ((_WIDTH, width), (_HEIGHT, height)) if tag in values}
@@ -89,12 +86,15 @@ def as_bytes(exif: Image.Exif | None, name: str) -> bytes | None:
     return content if len(content := exif.tobytes()) <= _MAX_JPEG_BYTES else None
 
 
-def _add_directories(target: Image.Exif, source: Image.Exif) -> None:
-    """Copy the nested directories, without the interoperability directory.
+def _copied(exif: Image.Exif, tags: Iterable[int]) -> Image.Exif:
+    """Copy these tags, and the nested directories without the interoperability directory.
 
     Its value is an offset into the file that the metadata were read from.
     """
+    copy = Image.Exif()
+    copy.update({tag: exif[tag] for tag in tags if tag in exif})
     for directory in _DIRECTORIES:
-        values = source.get_ifd(directory)
+        values = exif.get_ifd(directory)
         if kept := {tag: value for tag, value in values.items() if tag != ExifTags.IFD.Interop}:
-            target.get_ifd(directory).update(kept)
+            copy.get_ifd(directory).update(kept)
+    return copy

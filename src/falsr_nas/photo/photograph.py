@@ -52,14 +52,9 @@ class Photograph:
     exif: Image.Exif | None = None
 
     @property
-    def channels(self) -> int:
-        """Number of channels, in 1..4."""
-        return int(self.pixels.shape[2])
-
-    @property
     def alpha(self) -> bool:
         """Whether the last channel is alpha."""
-        return self.channels in (2, 4)
+        return self.pixels.shape[2] in (2, 4)
 
     @property
     def bits(self) -> int:
@@ -113,14 +108,11 @@ def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -
     levels = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / peak
     count = 3 if levels.shape[1] > 2 else 1
     colours, alpha = levels[:, :count], levels[:, count:]
-    if alpha.shape[1]:
-        spread = _spread_colours(colours, alpha)
-        output = torch.cat(
-            [_upscale_colours(network, spread, self_ensemble), bicubic(alpha, network.scale)],
-            dim=1,
-        )
-    else:
-        output = _upscale_colours(network, colours, self_ensemble)
+    has_alpha = alpha.shape[1] > 0
+    visible = _spread_colours(colours, alpha) if has_alpha else colours
+    output = _upscale_colours(network, visible, self_ensemble)
+    if has_alpha:
+        output = torch.cat([output, bicubic(alpha, network.scale)], dim=1)
     integers = output.mul_(peak).clamp_(0, peak).round_()[0].permute(1, 2, 0).numpy()
     return integers.astype(pixels.dtype)
 

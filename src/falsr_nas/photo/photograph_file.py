@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,9 @@ def save_photograph(photograph: Photograph, path: Path, quality: int) -> None:
 
 def _read_8_bits(image: ImageFile) -> Pixels:
     if image.format == "PPM" and any(
-        isinstance(part, int) and part > 255 for tile in image.tile for part in _arguments(tile)
+        isinstance(argument, int) and argument > 255
+        for tile in image.tile
+        for argument in (tile.args if isinstance(tile.args, tuple) else (tile.args,))
     ):
         raise ValueError("it has more than 8 bits per channel; save it as PNG or TIFF")
     refuse_32_bits(image)
@@ -149,22 +152,16 @@ def _read_8_bits(image: ImageFile) -> Pixels:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _arguments(tile: Any) -> tuple[Any, ...]:
-    return tile.args if isinstance(tile.args, tuple) else (tile.args,)
-
-
 def _from_cmyk(image: Image.Image) -> Image.Image:
     """Convert to RGB by the image's ICC profile, or as JPEG viewers do without one."""
     profile = image.info.get("icc_profile")
     if isinstance(profile, bytes):
-        try:
+        with suppress(ImageCms.PyCMSError, OSError):
             converted = ImageCms.profileToProfile(
                 image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
-        except (ImageCms.PyCMSError, OSError):
-            converted = None
-        if converted is not None:
-            return converted
+            if converted is not None:
+                return converted
     return image.convert("RGB")
 
 

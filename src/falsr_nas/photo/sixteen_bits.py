@@ -126,9 +126,8 @@ def write_16_bit_png(
 def _read_grey(image: ImageFile) -> NDArray[np.uint16]:
     if image.format == "TIFF" and _tag(image, Tag.BitsPerSample, 16) not in (16, (16,)):
         raise ValueError("its pixels have neither 8 nor 16 bits")
-    white_is_zero = (
-        _tag(image, Tag.PhotometricInterpretation, 1) == 0
-    )  # Pillow does not invert these
+    # Pillow does not invert these.
+    white_is_zero = _tag(image, Tag.PhotometricInterpretation, 1) == 0
     pixels = np.asarray(image).astype(np.uint16)[..., None]
     return _with_alpha(~pixels if white_is_zero else pixels, image.info.get("transparency"))
 

@@ -43,9 +43,8 @@ def write_tiff(
     directory[Tag.ImageWidth], directory[Tag.ImageLength] = width, height
     directory[Tag.BitsPerSample] = (8 * pixels.itemsize,) * channels
     directory[Tag.SamplesPerPixel] = channels
-    directory[Tag.PhotometricInterpretation] = (
-        2 if channels > 2 else 1
-    )  # RGB, or grey with black as zero
+    # RGB, or grey with black as zero.
+    directory[Tag.PhotometricInterpretation] = 2 if channels > 2 else 1
     directory[Tag.Compression], directory[Tag.Predictor] = _DEFLATE, _HORIZONTAL
     if channels % 2 == 0:
         directory[Tag.ExtraSamples] = _UNASSOCIATED_ALPHA
