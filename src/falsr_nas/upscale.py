@@ -240,7 +240,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
     if config.input == PIPE:
-        _upscale_pipe(config)
+        with closed_output_ends_quietly():  # here, because Hydra prints a line about exceptions
+            count = upscale_frames(config, sys.stdin.buffer, sys.stdout.buffer)
+        print(f"{count} frames upscaled", file=sys.stderr)  # standard output has the frames
         return
     found = upscale(
         config,
@@ -260,13 +262,6 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     if failed:
         images = len(found) - len(others)
         raise UserError(f"{failed} of {images} images could not be upscaled: see above")
-
-
-def _upscale_pipe(config: UpscaleConfig) -> None:
-    """Upscale from standard input to standard output; messages go to standard error."""
-    with closed_output_ends_quietly():  # here, because Hydra prints a line about exceptions
-        count = upscale_frames(config, sys.stdin.buffer, sys.stdout.buffer)
-    print(f"{count} frames upscaled", file=sys.stderr)
 
 
 def main() -> None:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 PLUGGABLE = ("controller", "evaluator")
 """Config groups to which plug-ins may add options."""
 
-MULTIRUN = ("-m", "--multirun")
-"""The options that make a command a sweep."""
-
 
 def run_command(
     name: str, schemas: Schemas, task: Callable[[Any], None], free_text: Sequence[str] = ()
@@ -139,11 +136,9 @@ def _arguments(typed: Sequence[str], free_text: Sequence[str]) -> list[str]:
     Free text is quoted except in a sweep, and ``-m`` comes first, because the parser refuses an
     option between settings.
     """
-    multirun = [argument for argument in typed if argument in MULTIRUN]
-    settings = [argument for argument in typed if argument not in MULTIRUN]
-    if multirun:
-        return [*multirun, *settings]
-    return [_quote(argument, free_text) for argument in settings]
+    first = sorted(typed, key=lambda argument: argument not in ("-m", "--multirun"))
+    is_sweep = first[:1] in (["-m"], ["--multirun"])
+    return first if is_sweep else [_quote(argument, free_text) for argument in typed]
 
 
 def _print_help(name: str, schemas: Schemas) -> None:

@@ -76,11 +76,8 @@ class SuperResolutionData(pl.LightningDataModule):
         super().__init__()
         self.settings, self.scale = settings, scale
         self.batch_size, self.patch_size = batch_size, patch_size
-        self.steps_per_epoch, self.steps_per_call, self.val_pixels = (
-            steps_per_epoch,
-            steps_per_call,
-            val_pixels,
-        )
+        self.steps_per_epoch, self.steps_per_call = steps_per_epoch, steps_per_call
+        self.val_pixels = val_pixels
         for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")

@@ -118,10 +118,6 @@ def _centre(pair: Pair, crop: int, scale: int) -> Pair:
         return pair
     height, width = (min(crop // scale, side) for side in pair.lr.shape[1:])
     top, left = (pair.lr.shape[1] - height) // 2, (pair.lr.shape[2] - width) // 2
-    lr = pair.lr[:, top : top + height, left : left + width]
-    rows, columns = (
-        slice(scale * start, scale * (start + length))
-        for start, length in ((top, height), (left, width))
-    )
-    hr = pair.hr[:, rows, columns]
+    lr = pair.lr[:, top:, left:][:, :height, :width]
+    hr = pair.hr[:, scale * top :, scale * left :][:, : scale * height, : scale * width]
     return Pair(pair.path, lr.clone(), hr.clone())

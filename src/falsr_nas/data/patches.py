@@ -120,10 +120,8 @@ class PatchPool:
         image = _pick(places[0], len(self))
         flips = (_pick(places[3], SYMMETRIES) & self._bits).bool()  # (3, N)
         start, height, width = self._geometry[:, image].unbind()
-        row, column = (
-            _pick(places[1], height - (patch_size - 1)),
-            _pick(places[2], width - (patch_size - 1)),
-        )
+        row = _pick(places[1], height - (patch_size - 1))
+        column = _pick(places[2], width - (patch_size - 1))
         lr = self._gather(self._lr, start + row * width + column, width, flips, patch_size)
         # At x2, HR has twice as many rows of twice as many pixels: pixel (2y, 2x) of an image is at
         # 4yw + 2x.
