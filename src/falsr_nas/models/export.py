@@ -21,7 +21,8 @@ from zipfile import ZipFile
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, pixel_shuffle
+from torch.export import Dim
+from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 from falsr_nas.core.files import write_atomically
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
@@ -48,6 +49,7 @@ METADATA = "falsr_nas.json"
 ONNX files have metadata of their own."""
 
 _EXAMPLE_SIZE = (2, 13, 19)  # N, H, W; exporters take sizes of 0 and 1 for constants
+_ANY_SIZE = ({axis: Dim(name) for axis, name in ((0, "batch"), (2, "height"), (3, "width"))},)
 _BICUBIC_REACH = 2  # low-resolution pixels on each side
 
 
@@ -71,10 +73,8 @@ class BicubicConvolution(nn.Module):
         size = 2 * _BICUBIC_REACH + 1
         impulse = torch.zeros(1, 1, 2 * size - 1, 2 * size - 1)
         impulse[..., size - 1, size - 1] = 1
-        response = bicubic(impulse, scale)
         # Output pixel (i, j) of the low-resolution pixel (y, x), seen from the bright pixel.
-        phases = response.view(2 * size - 1, self.scale, 2 * size - 1, self.scale)
-        phases = phases.permute(1, 3, 0, 2).reshape(self.scale**2, 1, *impulse.shape[-2:])
+        phases = pixel_unshuffle(bicubic(impulse, scale), scale).transpose(0, 1)
         seen = slice(size // 2, size // 2 + size)
         self.register_buffer("kernel", phases[..., seen, seen].flip(-1, -2).repeat(planes, 1, 1, 1))
 
@@ -160,16 +160,18 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
     form = FORMATS.get(path.suffix)
     if form is None:
         raise ExportError(f"{path}: models are exported as {', '.join(FORMATS)}")
-    if form.check_name is not None:
-        form.check_name(path, model.network.scale)
+    if path.suffix == ".param":
+        check_upscayl_name(path, model.network.scale)
     if layout is Layout.y and model.network.planes == 3:
         raise ExportError(f"{model.name} works on RGB: it has no layout=y")
     metadata = {"layout": str(layout), **model_metadata(model.network, model.provenance)}
-    module, planes = exported_module(model, layout)
-    n, height, width = _EXAMPLE_SIZE
+    network = deepcopy(model.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    module = network if layout is Layout.y else RgbUpscaler(network).eval()
+    planes = 1 if layout is Layout.y else 3
+    n, *sides = _EXAMPLE_SIZE
     # Not in inference mode: networks then run kernels of this processor, which no file can hold.
     with torch.no_grad(), _without_warnings():
-        files = form.write(module, torch.rand(n, planes, height, width), metadata)
+        files = form.write(module, torch.rand(n, planes, *sides), metadata)
         run = form.read(files)
         difference = largest_difference(module, run, planes)
     if not difference <= TOLERANCE:  # NaN must fail too
@@ -178,14 +180,6 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
             f" {difference:.1e}"
         )
     return Exported(path, files, run, difference, planes)
-
-
-def exported_module(model: Model, layout: Layout) -> tuple[nn.Module, int]:
-    """Return the module that is exported, in evaluation mode, and its number of planes."""
-    network = deepcopy(model.network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    if layout is Layout.y:
-        return network, 1
-    return RgbUpscaler(network).eval(), 3
 
 
 def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float:
@@ -205,10 +199,8 @@ def export_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> float
 def largest_difference(module: nn.Module, exported: Runner, planes: int) -> float:
     """Return the largest absolute difference between outputs of :data:`CHECKED_SIZES`, or NaN."""
     generator = torch.Generator().manual_seed(0)
-    differences = []
-    for n, height, width in CHECKED_SIZES:
-        x = torch.rand(n, planes, height, width, generator=generator)
-        differences.append((exported(x) - module(x)).abs().max())
+    images = [torch.rand(n, planes, *sides, generator=generator) for n, *sides in CHECKED_SIZES]
+    differences = [(exported(image) - module(image)).abs().max() for image in images]
     return float(torch.stack(differences).max())
 
 
@@ -226,7 +218,7 @@ def to_onnx(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> 
         opset_version=OPSET,
         input_names=["input"],
         output_names=["output"],
-        dynamic_shapes=_any_size(),
+        dynamic_shapes=_ANY_SIZE,
     )
     assert program is not None
     simplify(program.model)
@@ -266,25 +258,18 @@ def _before_channel_shuffle(shuffle: onnx_ir.Node) -> onnx_ir.Value | None:
     The permutation is from (sub-pixel, c) to (c, sub-pixel).
     """
     value = shuffle.inputs[0]
+    sub_pixels = shuffle.attributes["blocksize"].as_int() ** 2
     for op in ("Reshape", "Transpose", "Reshape"):
         node = value.producer() if value is not None else None
         if node is None or node.op_type != op:
             return None
-        if op == "Transpose" and not _swaps_channels(
-            node, shuffle.attributes["blocksize"].as_int()
-        ):
-            return None
         value = node.inputs[0]
+        if op == "Transpose":  # from (N, sub-pixel, c, H, W) to (N, c, sub-pixel, H, W)
+            shape = None if value is None else value.shape
+            permutation = list(node.attributes["perm"].as_ints())
+            if shape is None or permutation != [0, 2, 1, 3, 4] or shape[1] != sub_pixels:
+                return None
     return value
-
-
-def _swaps_channels(transpose: onnx_ir.Node, block_size: int) -> bool:
-    """Whether a node permutes (N, sub-pixel, c, H, W) to (N, c, sub-pixel, H, W)."""
-    value = transpose.inputs[0]
-    if value is None or value.shape is None or len(value.shape) != 5:
-        return False
-    permutation = list(transpose.attributes["perm"].as_ints())
-    return value.shape[1] == block_size**2 and permutation == [0, 2, 1, 3, 4]
 
 
 def from_onnx(content: bytes) -> Runner:
@@ -295,7 +280,7 @@ def from_onnx(content: bytes) -> Runner:
 
 def to_exported_program(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
     """Export to a program for torch.export.load and for AOTInductor."""
-    program = torch.export.export(module, (example,), dynamic_shapes=_any_size())
+    program = torch.export.export(module, (example,), dynamic_shapes=_ANY_SIZE)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # source lines and paths
     buffer = BytesIO()
@@ -336,14 +321,11 @@ class Format:
         runtime: name of what runs it.
         write: exports a module, given an example input and the metadata to store.
         read: loads what ``write`` returned.
-        check_name: raises ExportError if programs that load the file would not accept its name
-            for a model of this scale.
     """
 
     runtime: str
     write: Callable[[nn.Module, Tensor, Mapping[str, Any]], Files]
     read: Callable[[Files], Runner]
-    check_name: Callable[[Path, int], None] | None = None
 
 
 def _single_file(
@@ -361,18 +343,12 @@ def _single_file(
 
 FORMATS: dict[str, Format] = {
     ".onnx": _single_file(".onnx", "onnxruntime", to_onnx, from_onnx),
-    ".param": Format("ncnn", to_ncnn, from_ncnn, check_upscayl_name),
+    ".param": Format("ncnn", to_ncnn, from_ncnn),
     ".pt2": _single_file(".pt2", "torch.export", to_exported_program, from_exported_program),
     ".pt": _single_file(".pt", "TorchScript", to_torchscript, from_torchscript),
     ".torchscript": _single_file(".torchscript", "TorchScript", to_torchscript, from_torchscript),
 }
 """The formats by the suffix of the file."""
-
-
-def _any_size() -> tuple[dict[int, Any]]:
-    return (
-        {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")},
-    )
 
 
 @contextmanager

@@ -102,11 +102,11 @@ class _Quantiser:
         content = self.build(())
         if self.loss(content) <= allowed:
             return Int8Model(content, ())
-        order = sorted(
-            self.nodes,
-            key=lambda name: self.loss(self.build([one for one in self.nodes if one != name])),
-            reverse=True,
-        )
+
+        def lost_by(node: str) -> float:
+            return self.loss(self.build([other for other in self.nodes if other != node]))
+
+        order = sorted(self.nodes, key=lost_by, reverse=True)
         counts = range(1, len(order))  # of nodes to keep
         enough = bisect_left(
             counts, True, key=lambda count: self.loss(self.build(order[:count])) <= allowed
@@ -166,13 +166,11 @@ class _Quantiser:
             create_calibrator,
         )
 
-        class Reader(CalibrationDataReader):  # type: ignore[misc]
-            def __init__(self, images: Sequence[Tensor]) -> None:
-                self.images = iter(images)
+        feeds = iter([{"input": image.numpy()} for image in images])
 
+        class Reader(CalibrationDataReader):  # type: ignore[misc]
             def get_next(self) -> dict[str, Any] | None:
-                image = next(self.images, None)
-                return None if image is None else {"input": image.numpy()}
+                return next(feeds, None)
 
         calibrator = create_calibrator(
             folder / "ready.onnx",
@@ -180,7 +178,7 @@ class _Quantiser:
             augmented_model_path=str(folder / "augmented.onnx"),
             calibrate_method=CalibrationMethod.MinMax,
         )
-        calibrator.collect_data(Reader(images))
+        calibrator.collect_data(Reader())
         return calibrator.compute_data()
 
 

@@ -168,7 +168,8 @@ def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dic
     Raises:
         ModelFileError: the network is neither the network of a genome nor a baseline.
     """
-    plugins = _plugins(network)
+    plain = _without_residual(network)
+    plugins = from_plugins(plain.genome.cells) if isinstance(plain, Network) else {}
     return {
         **_architecture(network),
         **({"plugins": plugins} if plugins else {}),
@@ -201,8 +202,8 @@ def _load_folder(folder: Path) -> Model:
     if not (folder / WEIGHTS).is_file():
         raise ModelFileError(f"{folder}: not the folder of a model: it has no {WEIGHTS}")
     model = load_model(folder / WEIGHTS)
-    scale = {"scale": model.network.scale}
-    _check_config(folder / CONFIG, scale | _architecture(model.network))
+    described = {"scale": model.network.scale, **_architecture(model.network)}
+    _check_config(folder / CONFIG, described)
     return replace(model, name=folder.resolve().name, path=folder)
 
 
@@ -236,17 +237,23 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         raise ModelFileError(
             f"{path}: not a model of this project: its metadata has no scale of 2, 3 or 4"
         )
-    if "baseline" in metadata:
-        network = _baseline(path, metadata["baseline"], weights)
-    else:
+    name = metadata.get("baseline")
+    if name is None:
         genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
         needed = _json(metadata.get("plugins", "{}"))
         network = _genome_network(path, genome, target, weights, needed)
+    elif name in BASELINES:
+        network = BASELINES[name]()
+        _load_weights(path, network, weights)
+    else:
+        raise ModelFileError(f"{path}: no baseline is called {name!r}: only {', '.join(BASELINES)}")
     if scale != str(network.scale):
         raise ModelFileError(
             f"{path}: its metadata has scale {scale}, but its network is for x{network.scale}"
         )
-    return network, _provenance(metadata)
+    provenance = _json(metadata.get("provenance", ""))
+    texts = provenance.items() if isinstance(provenance, dict) else ()
+    return network, {str(name): str(text) for name, text in texts}
 
 
 def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
@@ -263,13 +270,8 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         weights = merged_weights(weights)
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    network = _genome_network(
-        path,
-        settings.get("genome"),
-        settings.get("target", "image"),
-        weights,
-        settings.get("plugins"),
-    )
+    genome, target = settings.get("genome"), settings.get("target", "image")
+    network = _genome_network(path, genome, target, weights, settings.get("plugins"))
     return network, {"source": path.name}
 
 
@@ -322,12 +324,6 @@ def _genome_network(
     return BilinearResidual(network) if target == "residual" else network
 
 
-def _plugins(network: SuperResolver) -> dict[str, str]:
-    """Return the plug-ins of a network's operators by name, with their SHA-256."""
-    network = _without_residual(network)
-    return from_plugins(network.genome.cells) if isinstance(network, Network) else {}
-
-
 def _named_plugins(content: object) -> dict[str, str]:
     """Return the plug-ins that a file names; it is not trusted, and nothing is loaded by it."""
     if not isinstance(content, Mapping):
@@ -340,14 +336,6 @@ def _named_plugins(content: object) -> dict[str, str]:
         and isinstance(sha256, str)
         and re.fullmatch(r"[0-9a-f]{64}", sha256)
     }
-
-
-def _baseline(path: Path, name: str, weights: Mapping[str, Tensor]) -> SuperResolver:
-    if name not in BASELINES:
-        raise ModelFileError(f"{path}: no baseline is called {name!r}: only {', '.join(BASELINES)}")
-    network = BASELINES[name]()
-    _load_weights(path, network, weights)
-    return network
 
 
 def _load_weights(path: Path, network: SuperResolver, weights: Mapping[str, Tensor]) -> None:
@@ -370,13 +358,6 @@ def _load_weights(path: Path, network: SuperResolver, weights: Mapping[str, Tens
         ):
             raise ModelFileError(f"{path}: {name!r} holds something else than finite numbers")
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
-
-
-def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:
-    content = _json(metadata.get("provenance", ""))
-    if not isinstance(content, dict):
-        return {}
-    return {str(name): str(text) for name, text in content.items()}
 
 
 def _json(text: str) -> Any:

@@ -54,17 +54,14 @@ def to_ncnn(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> 
     require("exporting to ncnn", "ncnn", "pnnx", "ncnn")
     import pnnx
 
-    height, width = example.shape[-2:]
-    planes = example.shape[1]
     traced = torch.jit.trace(module, example[:1], check_trace=False)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as folder:
         torch.jit.save(traced, Path(folder) / "model.pt")
-        sizes = ((height, width), _SECOND_SIZE)
-        shapes = [f"[1,{planes},{rows},{columns}]f32" for rows, columns in sizes]
-        command = [pnnx.EXEC_PATH, "model.pt", f"inputshape={shapes[0]}"]
+        sizes = {"inputshape": example.shape[-2:], "inputshape2": _SECOND_SIZE}
+        shapes = [f"{name}=[1,{example.shape[1]},{h},{w}]f32" for name, (h, w) in sizes.items()]
         try:
             done = subprocess.run(
-                [*command, f"inputshape2={shapes[1]}", "fp16=0"],
+                [pnnx.EXEC_PATH, "model.pt", *shapes, "fp16=0"],
                 cwd=folder,
                 capture_output=True,
                 text=True,
@@ -132,7 +129,7 @@ def from_ncnn(files: Files) -> Runner:
         if net.load_param(f"{folder}/model.param") or net.load_model(f"{folder}/model.bin"):
             raise ExportError("ncnn does not load the model")
 
-    def run_one(image: Tensor) -> Tensor:
+    def run(image: Tensor) -> Tensor:
         extractor = net.create_extractor()
         extractor.input(INPUT, ncnn.Mat(np.ascontiguousarray(image.numpy())))
         code, output = extractor.extract(OUTPUT)
@@ -140,29 +137,27 @@ def from_ncnn(files: Files) -> Runner:
             raise ExportError(f"ncnn could not run the model (code {code})")
         return torch.from_numpy(np.array(output))
 
-    return lambda x: torch.stack([run_one(image) for image in x])
+    return lambda x: torch.stack([run(image) for image in x])
 
 
 def _joined_shuffles(layers: Layers, constants: Mapping[str, str]) -> Layers:
     """Join each channel shuffle with the pixel shuffle after it; drop constants without readers."""
-    values = {
-        _blobs(one)[-1]: constants.get(one[1]) for one in layers if one[0] == "pnnx.Expression"
-    }
-    shuffles = {_blobs(one)[-1]: _blobs(one) for one in layers if one[0] == "aten::channel_shuffle"}
+    makers = {name: layer for layer in layers for name in _blobs(layer)[int(layer[2]) :]}
     joined: Layers = []
     for layer in layers:
-        source, *_ = _blobs(layer)
-        if layer[0] != "PixelShuffle" or source not in shuffles:
+        before = makers[_blobs(layer)[0]]
+        if layer[0] != "PixelShuffle" or before[0] != "aten::channel_shuffle":
             joined.append(layer)
             continue
-        before, groups, _ = shuffles.pop(source)
+        source, groups, _ = _blobs(before)
         parameters = dict(word.split("=") for word in _parameters(layer))
-        if values.get(groups) != str(int(parameters["0"]) ** 2):
+        if constants.get(makers[groups][1]) != str(int(parameters["0"]) ** 2):
             raise ExportError("ncnn has no operator for this network's channel shuffle")
-        joined = [one for one in joined if _blobs(one)[-1] != source]
-        joined.append([*layer[:4], before, _blobs(layer)[-1], f"0={parameters['0']}", "1=1"])
-    used = {name for one in joined for name in _blobs(one)[: int(one[2])]}
-    return [one for one in joined if one[0] != "pnnx.Expression" or _blobs(one)[-1] in used]
+        if before in joined:
+            joined.remove(before)
+        joined.append([*layer[:4], source, _blobs(layer)[-1], f"0={parameters['0']}", "1=1"])
+    used = {name for layer in joined for name in _blobs(layer)[: int(layer[2])]}
+    return [layer for layer in joined if layer[0] != "pnnx.Expression" or _blobs(layer)[-1] in used]
 
 
 def _blobs(layer: list[str]) -> list[str]:

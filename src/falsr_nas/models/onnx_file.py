@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 _SIDE = 64  # of the image for which shapes are inferred
 _UNKNOWN_FLOATS = 2_000  # numbers per pixel where shapes cannot be inferred; our choice
 _TRIED = (20, 26)  # height and width of the image on which a file is tried
-
-
+_FLOAT = 1  # onnx.TensorProto.FLOAT
 _FARTHEST = 4.0  # from the grey of the tried image; networks without training may be off by one
 
 
@@ -52,21 +51,21 @@ def load_onnx(path: Path) -> RuntimeNetwork:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions differ between its implementations
         raise OnnxFileError(f"{path}: not an ONNX file, or cut short") from error
-    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
+    weights = model.graph.initializer
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in weights):
         raise OnnxFileError(f"{path}: keeps weights in other files: save it as one file")
     planes = _planes(path, model)
     run = _session(path, content)
     scale = _tried_scale(path, run, planes)
     sizes = _sizes(model, planes)
-    floats = _live_floats(model, sizes) if sizes else None
-    footprint = Footprint(measured_margin(run, planes, scale), floats or _UNKNOWN_FLOATS)
+    floats = _live_floats(model, sizes) or _UNKNOWN_FLOATS
+    footprint = Footprint(measured_margin(run, planes, scale), floats)
     return RuntimeNetwork(run, planes, scale, footprint, _cost(model, sizes, scale))
 
 
 def _planes(path: Path, model: onnx.ModelProto) -> int:
     """Return the number of planes that the input names, or raise OnnxFileError."""
-    weights = {one.name for one in model.graph.initializer}
-    inputs = [one for one in model.graph.input if one.name not in weights]
+    inputs = _images(model)
     if len(inputs) != 1 or len(model.graph.output) != 1:
         raise OnnxFileError(
             f"{path}: has {len(inputs)} inputs and {len(model.graph.output)} outputs: expected one"
@@ -74,7 +73,7 @@ def _planes(path: Path, model: onnx.ModelProto) -> int:
         )
     tensor = inputs[0].type.tensor_type
     dims = [dim.dim_value for dim in tensor.shape.dim]  # 0 for any
-    if tensor.elem_type != tensor_float() or len(dims) != 4 or dims[1] not in (1, 3):
+    if tensor.elem_type != _FLOAT or len(dims) != 4 or dims[1] not in (1, 3):
         raise OnnxFileError(
             f"{path}: its input must be float32 (N, C, H, W) with C of 1 (luma) or 3 (RGB)"
         )
@@ -86,11 +85,10 @@ def _planes(path: Path, model: onnx.ModelProto) -> int:
     return int(dims[1])
 
 
-def tensor_float() -> int:
-    """Return ONNX's number for float32."""
-    import onnx
-
-    return int(onnx.TensorProto.FLOAT)
+def _images(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs of a model without its weights, which older files list among them."""
+    weights = {weight.name for weight in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
 
 
 def _session(path: Path, content: bytes) -> Runner:
@@ -139,31 +137,29 @@ def _sizes(model: onnx.ModelProto, planes: int) -> dict[str, tuple[int, ...]]:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    weights = {one.name: tuple(one.dims) for one in copy.graph.initializer}
-    (image,) = (one for one in copy.graph.input if one.name not in weights)
+    (image,) = _images(copy)
     for dim, value in zip(image.type.tensor_type.shape.dim, (1, planes, _SIDE, _SIDE), strict=True):
         dim.dim_value = value
     del copy.graph.value_info[:]  # names of dimensions would hide the sizes
-    for one in copy.graph.output:
-        one.type.tensor_type.ClearField("shape")
+    for output in copy.graph.output:
+        output.type.tensor_type.ClearField("shape")
     try:
         graph = shape_inference.infer_shapes(copy, data_prop=True).graph
     except Exception:  # operators that it does not know, and others
         return {}
-    found: dict[str, tuple[int, ...]] = dict(weights)
-    for one in (*graph.input, *graph.value_info, *graph.output):
-        dims = [dim.dim_value for dim in one.type.tensor_type.shape.dim]
-        if all(dims) and one.type.tensor_type.HasField("shape"):
-            found[one.name] = tuple(dims)
+    found = {weight.name: tuple(weight.dims) for weight in copy.graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if all(dims) and value.type.tensor_type.HasField("shape"):
+            found[value.name] = tuple(dims)
     return found
 
 
 def _live_floats(model: onnx.ModelProto, sizes: dict[str, tuple[int, ...]]) -> int | None:
     """Return the most numbers in memory at one time per input pixel, or None if not known."""
-    weights = {one.name for one in model.graph.initializer}
     nodes = model.graph.node
     last = {name: place for place, node in enumerate(nodes) for name in node.input}
-    live = {one.name for one in model.graph.input} - weights
+    live = {image.name for image in _images(model)}
     most = 0
     for place, node in enumerate(nodes):
         live |= {name for name in node.output if name}
@@ -176,25 +172,19 @@ def _live_floats(model: onnx.ModelProto, sizes: dict[str, tuple[int, ...]]) -> i
 
 def _cost(model: onnx.ModelProto, sizes: dict[str, tuple[int, ...]], scale: int) -> Cost | None:
     """Return parameters, and mult-adds of convolutions and products, or None if not known."""
-    params = sum(
-        math.prod(one.dims) for one in model.graph.initializer if one.data_type == tensor_float()
-    )
-    mult_adds = 0
-    for node in model.graph.node:
-        count = _mult_adds(node, sizes)
-        if count is None:
-            return None
-        mult_adds += count
+    weights = [tensor for tensor in model.graph.initializer if tensor.data_type == _FLOAT]
+    try:
+        mult_adds = sum(_mult_adds(node, sizes) for node in model.graph.node)
+    except KeyError:  # a shape that could not be inferred
+        return None
+    params = sum(math.prod(tensor.dims) for tensor in weights)
     return Cost(params, mult_adds * input_pixels(scale) // _SIDE**2)
 
 
-def _mult_adds(node: Any, sizes: dict[str, tuple[int, ...]]) -> int | None:
+def _mult_adds(node: Any, sizes: dict[str, tuple[int, ...]]) -> int:
     if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
         return 0
-    names = (node.input[0], node.input[1], node.output[0])
-    if any(name not in sizes for name in names):
-        return None
-    source, weight, output = (sizes[name] for name in names)
+    source, weight, output = (sizes[name] for name in (*node.input[:2], node.output[0]))
     if node.op_type == "Conv":  # weight: (outputs, inputs / groups, kernel)
         return math.prod(output) * math.prod(weight[1:])
     if node.op_type == "ConvTranspose":  # weight: (inputs, outputs / groups, kernel)

@@ -57,6 +57,11 @@ class GraphError(UserError):
     """A graph that is damaged or not of the FALSR family; the message says why."""
 
 
+def foreign(reason: str) -> GraphError:
+    """Return the error for a graph that computes something else than a network of the family."""
+    return GraphError(f"not a FALSR graph: {reason}")
+
+
 class Graph:
     """The nodes of a GraphDef.
 
@@ -78,7 +83,7 @@ class Graph:
         try:
             records = types["GraphDef"].FromString(data).node
             if len(records) > _MOST_NODES:
-                raise GraphError(f"not a FALSR graph: {len(records)} nodes")
+                raise foreign(f"{len(records)} nodes")
             nodes = [types["NodeDef"].FromString(record) for record in records]
         except message.DecodeError:
             raise GraphError("not a TensorFlow GraphDef, or cut short") from None
@@ -87,7 +92,7 @@ class Graph:
         self.nodes: dict[str, Any] = {node.name: node for node in nodes}
         self._sources: dict[str, str] = {}
         if len(self.nodes) < len(nodes):
-            raise GraphError("not a FALSR graph: two nodes share a name")
+            raise foreign("two nodes share a name")
 
     def node(self, name: str, *ops: str) -> Any:
         """Return a node by name. Raises GraphError unless its operation is one of ``ops``."""
@@ -95,27 +100,21 @@ class Graph:
         if node is None:
             raise GraphError(f"not a complete FALSR graph: it has no node {name!r}")
         if node.op not in ops:
-            raise GraphError(
-                f"not a FALSR graph: node {name!r} is {node.op!r}, expected {' or '.join(ops)}"
-            )
+            raise foreign(f"node {name!r} is {node.op!r}, expected {' or '.join(ops)}")
         return node
 
     def nodes_of(self, op: str) -> Iterator[Any]:
         """Iterate over the nodes of an operation."""
         return (node for node in self.nodes.values() if node.op == op)
 
-    def inputs(self, node: Any) -> list[str]:
-        """Return the wires that a node reads, without control inputs."""
-        return [self._source(wire) for wire in node.input if not wire.startswith("^")]
+    def inputs(self, node: Any, count: int | None = None) -> list[str]:
+        """Return the wires that a node reads, without control inputs.
 
-    def exact_inputs(self, node: Any, count: int) -> list[str]:
-        """Return the wires that a node reads. Raises GraphError unless there are ``count``."""
-        wires = self.inputs(node)
-        if len(wires) != count:
-            raise GraphError(
-                f"not a FALSR graph: node {node.name!r} reads {len(wires)} tensors,"
-                f" expected {count}"
-            )
+        Raises GraphError unless there are ``count``, where that is given.
+        """
+        wires = [self._source(wire) for wire in node.input if not wire.startswith("^")]
+        if count is not None and len(wires) != count:
+            raise foreign(f"node {node.name!r} reads {len(wires)} tensors, expected {count}")
         return wires
 
     def _source(self, wire: str) -> str:
@@ -129,7 +128,7 @@ class Graph:
             if node is None or node.op != "Identity" or not node.input:
                 break
             if len(passed) > len(self.nodes):
-                raise GraphError("not a FALSR graph: its Identity nodes form a circle")
+                raise foreign("its Identity nodes form a circle")
             passed.append(wire)
             wire = node.input[0]
         # Remembered, so that a long chain of Identity nodes is followed only once.
@@ -180,9 +179,8 @@ class Graph:
 
 def attribute(node: Any, key: str) -> Any:
     """Return an attribute of a node, or an empty one where the node has none of that name."""
-    return next(
-        (pair.value for pair in node.attr if pair.key == key), message_types()["AttrValue"]()
-    )
+    values = (pair.value for pair in node.attr if pair.key == key)
+    return next(values, message_types()["AttrValue"]())
 
 
 @cache

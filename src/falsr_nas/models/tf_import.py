@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from falsr_nas.models.tf_graph import Graph, GraphError, attribute
+from falsr_nas.models.tf_graph import Graph, GraphError, attribute, foreign
 from falsr_nas.networks.network import Network
 from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import genome_cost
@@ -64,7 +64,7 @@ def import_graph(data: bytes) -> Network:
         graph = Graph(data)
         genome, weights = _Importer(graph).read()
     except GenomeError as error:
-        raise GraphError(f"not a FALSR graph: {error}") from None
+        raise foreign(f"{error}") from None
     network = Network(genome)
     network.load_state_dict(weights)
     return network
@@ -110,18 +110,15 @@ class _Importer:
         layers["merge"], layers["restore"] = self._upsampler(stem)
         entries.append(layers["merge"].source)
         links = [self._link(entry, ends, target) for target, entry in enumerate(entries, start=1)]
-        genome = Genome(
-            tuple(cell for _, cell in cells),
-            tuple(links[1:]),
-            Ends(self._stem_channels(layers["stem"])),
-        )
+        kernel = attribute(self.graph.node(layers["stem"].kernel, "Const"), "value").tensor
+        dims = kernel.tensor_shape.dim
+        stem_channels = int(dims[-1].size) if dims else 0
+        genome = Genome(tuple(cell for _, cell in cells), tuple(links[1:]), Ends(stem_channels))
         return genome, self._weights(genome, layers)
 
     def _weights(self, genome: Genome, layers: dict[str, _Layer]) -> dict[str, Tensor]:
         if 4 * genome_cost(genome).params > LARGEST_FILE:
-            raise GraphError(
-                "not a FALSR graph: its genome has more weights than the file can hold"
-            )
+            raise foreign("its genome has more weights than the file can hold")
         with torch.device("meta"):
             state = Network(genome).state_dict()
         weights: dict[str, Tensor] = {}
@@ -140,15 +137,12 @@ class _Importer:
         """Return the cells in order, each with the prefix of its nodes' names."""
         found = {match.groups() for name in self.graph.nodes if (match := _CELL.match(name))}
         if not found:
-            raise GraphError(
-                "not a FALSR graph: no node is named after a cell,"
-                " as in .../cell0/conv_f64_k3_b4_isskip_b0/kernel"
+            raise foreign(
+                "no node is named after a cell, as in .../cell0/conv_f64_k3_b4_isskip_b0/kernel"
             )
         cells = sorted((int(index), prefix, Cell.parse(name)) for prefix, index, name in found)
         if (numbers := [index for index, _, _ in cells]) != list(range(len(cells))):
-            raise GraphError(
-                f"not a FALSR graph: its cells are numbered {numbers[:16]}, expected 0, 1, 2, ..."
-            )
+            raise foreign(f"its cells are numbered {numbers[:16]}, expected 0, 1, 2, ...")
         return [(prefix, cell) for _, prefix, cell in cells]
 
     def _convs(self, prefix: str, cell: Cell) -> tuple[dict[str, _Layer], str]:
@@ -168,18 +162,15 @@ class _Importer:
             expanded = f"{prefix}_b{i}_conv_1/Relu"
             filtered = f"{prefix}_b{i}depth_wise/Relu"
             projected = f"{prefix}_b{i}_conv_2/BiasAdd"
-            expand = self._layer(expanded)
-            depthwise = self._layer(filtered, depthwise=True)
-            project = self._layer(projected, relu=False)
-            self._expect_source(expand, wire)
-            self._expect_source(depthwise, expanded)
-            self._expect_source(project, filtered)
-            wire = self._sum(projected, wire)
-            layers |= {
-                f"blocks.{i}.expand": expand,
-                f"blocks.{i}.depthwise": depthwise,
-                f"blocks.{i}.project": project,
+            block = {
+                "expand": self._layer(expanded),
+                "depthwise": self._layer(filtered, depthwise=True),
+                "project": self._layer(projected, relu=False),
             }
+            for layer, source in zip(block.values(), (wire, expanded, filtered), strict=True):
+                self._expect_source(layer, source)
+            wire = self._sum(projected, wire)
+            layers |= {f"blocks.{i}.{name}": layer for name, layer in block.items()}
         return layers, self._cell_output(prefix, cell, first, wire)
 
     def _cell_output(self, prefix: str, cell: Cell, first: str, last: str) -> str:
@@ -189,20 +180,18 @@ class _Importer:
             self.graph.node(name, "Add", "AddV2")
             return self._sum(first, last)
         if name in self.graph.nodes:
-            raise GraphError(f"not a FALSR graph: {name!r} adds where cell {cell.name} does not")
+            raise foreign(f"{name!r} adds where cell {cell.name} does not")
         return last
 
     def _upsampler(self, stem: str) -> tuple[_Layer, _Layer]:
         """Return the layers before and after the sub-pixel shuffle."""
         shuffles = list(self.graph.nodes_of("DepthToSpace"))
         if len(shuffles) != 1 or attribute(shuffles[0], "block_size").i != SCALE:
-            raise GraphError(
-                f"not a FALSR graph: expected one DepthToSpace node of block size {SCALE}"
-            )
-        (total,) = self.graph.exact_inputs(shuffles[0], 1)
-        terms = self.graph.exact_inputs(self.graph.node(total, "Add", "AddV2"), 2)
+            raise foreign(f"expected one DepthToSpace node of block size {SCALE}")
+        (total,) = self.graph.inputs(shuffles[0], 1)
+        terms = self.graph.inputs(self.graph.node(total, "Add", "AddV2"), 2)
         if stem not in terms:
-            raise GraphError("not a FALSR graph: its upsampler does not add node 0")
+            raise foreign("its upsampler does not add node 0")
         terms.remove(stem)
         restore = self._layer(self._last_output(shuffles[0]), relu=False)
         self._expect_source(restore, shuffles[0].name)
@@ -210,34 +199,25 @@ class _Importer:
 
     def _last_output(self, shuffle: Any) -> str:
         """Return the wire of the convolution that reads the shuffle, after its bias."""
-        convs = {
-            node.name
-            for node in self.graph.nodes_of("Conv2D")
-            if shuffle.name in self.graph.inputs(node)
-        }
-        outputs = [
-            node.name
-            for node in self.graph.nodes_of("BiasAdd")
-            if convs.intersection(self.graph.inputs(node))
-        ]
+
+        def readers(op: str, wires: set[str]) -> set[str]:
+            nodes = self.graph.nodes_of(op)
+            return {node.name for node in nodes if wires.intersection(self.graph.inputs(node))}
+
+        outputs = readers("BiasAdd", readers("Conv2D", {shuffle.name}))
         if len(outputs) != 1:
-            raise GraphError(
-                "not a FALSR graph: expected one convolution after its DepthToSpace node"
-            )
-        return str(outputs[0])
+            raise foreign("expected one convolution after its DepthToSpace node")
+        return outputs.pop()
 
     def _link(self, entry: str, ends: dict[str, int], target: int) -> tuple[int, ...]:
         """Return the nodes that a target reads through the wire ``entry``, without its last."""
         wires = [entry] if entry in ends else self._concatenated(entry)
         if unknown := [wire for wire in wires if wire not in ends]:
-            raise GraphError(
-                f"not a FALSR graph: target {target} reads {unknown[0]!r},"
-                " which is no node's output"
-            )
+            raise foreign(f"target {target} reads {unknown[0]!r}, which is no node's output")
         nodes = tuple(ends[wire] for wire in wires)
         if nodes[-1] != target - 1:
-            raise GraphError(
-                f"not a FALSR graph: target {target} reads the nodes {list(nodes)},"
+            raise foreign(
+                f"target {target} reads the nodes {list(nodes)},"
                 f" and must read node {target - 1} last"
             )
         return nodes[:-1]
@@ -246,20 +226,20 @@ class _Importer:
         *wires, axis = self.graph.inputs(self.graph.node(wire, "ConcatV2")) or [""]
         self._check_channel_axis(axis)
         if not wires:
-            raise GraphError(f"not a FALSR graph: {wire!r} concatenates nothing")
+            raise foreign(f"{wire!r} concatenates nothing")
         return wires
 
     def _check_channel_axis(self, axis: str) -> None:
         if self.graph.integer(axis) not in {3, -1}:
-            raise GraphError(f"not a FALSR graph: {axis!r} is not the channel axis")
+            raise foreign(f"{axis!r} is not the channel axis")
 
     def _layer(
         self, end: str, *, relu: bool = True, groups: int = 1, depthwise: bool = False
     ) -> _Layer:
         """Return the convolution whose output, after bias and ReLU, is the wire ``end``."""
         if relu:
-            (end,) = self.graph.exact_inputs(self.graph.node(end, "Relu"), 1)
-        convolved, bias = self.graph.exact_inputs(self.graph.node(end, "BiasAdd"), 2)
+            (end,) = self.graph.inputs(self.graph.node(end, "Relu"), 1)
+        convolved, bias = self.graph.inputs(self.graph.node(end, "BiasAdd"), 2)
         if groups > 1:
             return self._grouped(convolved, bias, groups)
         source, kernel = self._conv(convolved, "DepthwiseConv2dNative" if depthwise else "Conv2D")
@@ -272,55 +252,42 @@ class _Importer:
         """
         pairs = [self._conv(part, "Conv2D") for part in self._concatenated(convolved)]
         split, kernel_split = pairs[0]
-        if pairs != [(_output(split, i), _output(kernel_split, i)) for i in range(groups)]:
-            raise GraphError(
-                f"not a FALSR graph: {convolved!r} is not a convolution of {groups} groups"
-            )
+        others = [(f"{split}:{i}", f"{kernel_split}:{i}") for i in range(1, groups)]
+        if pairs[1:] != others:
+            raise foreign(f"{convolved!r} is not a convolution of {groups} groups")
         return _Layer(
             self._split_source(kernel_split, groups), bias, self._split_source(split, groups)
         )
 
     def _split_source(self, name: str, parts: int) -> str:
         node = self.graph.node(name, "Split")
-        axis, source = self.graph.exact_inputs(node, 2)
+        axis, source = self.graph.inputs(node, 2)
         self._check_channel_axis(axis)
         if attribute(node, "num_split").i != parts:
-            raise GraphError(f"not a FALSR graph: {name!r} does not split into {parts}")
+            raise foreign(f"{name!r} does not split into {parts}")
         return source
 
     def _conv(self, name: str, op: str) -> tuple[str, str]:
         """Return the wires of a convolution's input and kernel."""
         node = self.graph.node(name, op)
-        source, kernel = self.graph.exact_inputs(node, 2)
+        source, kernel = self.graph.inputs(node, 2)
         steps = [*attribute(node, "strides").list.i, *attribute(node, "dilations").list.i]
         if (
             attribute(node, "padding").s != b"SAME"
             or attribute(node, "data_format").s not in {b"", b"NHWC"}
             or set(steps) != {1}
         ):
-            raise GraphError(
-                f"not a FALSR graph: {name!r} is not an NHWC convolution of stride 1"
-                " with padding SAME"
-            )
+            raise foreign(f"{name!r} is not an NHWC convolution of stride 1 with padding SAME")
         return source, kernel
 
     def _expect_source(self, layer: _Layer, source: str) -> None:
         if layer.source != source:
-            raise GraphError(
-                f"not a FALSR graph: the layer of {layer.kernel!r} reads {layer.source!r},"
-                f" expected {source!r}"
+            raise foreign(
+                f"the layer of {layer.kernel!r} reads {layer.source!r}, expected {source!r}"
             )
 
-    def _sum(self, one: str, other: str) -> str:
-        name = self.sums.get(frozenset((one, other)))
+    def _sum(self, first: str, second: str) -> str:
+        name = self.sums.get(frozenset((first, second)))
         if name is None:
-            raise GraphError(f"not a FALSR graph: nothing adds {one!r} and {other!r}")
+            raise foreign(f"nothing adds {first!r} and {second!r}")
         return name
-
-    def _stem_channels(self, stem: _Layer) -> int:
-        dims = attribute(self.graph.node(stem.kernel, "Const"), "value").tensor.tensor_shape.dim
-        return int(dims[-1].size) if dims else 0
-
-
-def _output(wire: str, index: int) -> str:
-    return f"{wire}:{index}" if index else wire

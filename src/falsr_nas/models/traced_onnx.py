@@ -90,10 +90,8 @@ def _convolution(layer: nn.Module) -> tuple[str, dict[str, Any]] | None:
 
 def _operation(node: fx.Node) -> tuple[str, dict[str, Any]] | None:
     """Return ONNX's operator for a call of a function, and its attributes, or None."""
-    if node.op == "output":
-        return "Identity", {}
     if node.op != "call_function":
-        return None
+        return ("Identity", {}) if node.op == "output" else None
     if node.target is relu:
         return "Relu", {}
     if node.target is add and all(isinstance(term, fx.Node) for term in node.args):

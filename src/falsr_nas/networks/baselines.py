@@ -117,31 +117,20 @@ class VDSR(SuperResolver):
 
 
 class ResidualUnit(nn.Module):
-    """CARN's residual block: two 3x3 convolutions."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same."""
-        return relu(self.second(relu(self.first(x), inplace=True)).add_(x), inplace=True)
-
-
-class EfficientUnit(nn.Module):
-    """CARN-M's residual block: two grouped 3x3 convolutions and a 1x1 convolution."""
+    """The residual block: two 3x3 convolutions in CARN; in CARN-M grouped, then a 1x1 one."""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1, groups=groups)
         self.second = nn.Conv2d(width, width, 3, padding=1, groups=groups)
-        self.third = nn.Conv2d(width, width, 1)
+        self.third = nn.Conv2d(width, width, 1) if groups > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
-        inner = relu(self.second(relu(self.first(x), inplace=True)), inplace=True)
-        return relu(self.third(inner).add_(x), inplace=True)
+        inner = self.second(relu(self.first(x), inplace=True))
+        if self.third is not None:
+            inner = self.third(relu(inner, inplace=True))
+        return relu(inner.add_(x), inplace=True)
 
 
 class Cascade(nn.Module):
@@ -187,13 +176,13 @@ class CARN(SuperResolver):
         width = self.width
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.entry = nn.Conv2d(3, width, 3, padding=1)
-        self.body = Cascade(width, *(self.block() for _ in range(3)))
+        self.body = Cascade(width, *(self._block() for _ in range(3)))
         self.upscale = nn.Conv2d(width, width * SCALE**2, 3, padding=1, groups=self.groups)
         self.restore = nn.Conv2d(width, 3, 3, padding=1)
 
-    def block(self) -> Cascade:
-        """Return one of the three blocks."""
-        return Cascade(self.width, *(ResidualUnit(self.width) for _ in range(3)))
+    def _block(self) -> Cascade:
+        units = 3 if self.groups == 1 else 1
+        return Cascade(self.width, *(ResidualUnit(self.width, self.groups) for _ in range(units)))
 
     def forward(self, rgb: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 3, 2H, 2W), not clipped."""
@@ -210,10 +199,6 @@ class CARNM(CARN):
     """
 
     groups: ClassVar[int] = 4
-
-    def block(self) -> Cascade:
-        """Return one of the three blocks."""
-        return Cascade(self.width, EfficientUnit(self.width, self.groups))
 
 
 BASELINES: dict[str, Callable[[], SuperResolver]] = {
