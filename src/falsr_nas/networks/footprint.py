@@ -49,16 +49,12 @@ def footprint(genome: Genome) -> Footprint:
         floats = max(floats, held + _joined(genome, target) + kind.cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
-    margin = max(reach[node] for node in genome.inputs(last)) + _upsampler_reach(genome.ends)
+    # The upsampler's convolution at low resolution adds a pixel. One after a shuffle adds half a
+    # pixel, the two of ``progressive`` three quarters together: rounded up, another one.
+    upsampler_reach = 2 if genome.ends.has_global_skip else 1
+    margin = max(reach[node] for node in genome.inputs(last)) + upsampler_reach
     end = held + max(_upsampler_floats(genome.ends, _joined(genome, last)))
     return Footprint(margin, max(floats, end))
-
-
-def _upsampler_reach(ends: Ends) -> int:
-    """How far away an input pixel of an upsampler can be to affect an output pixel."""
-    # The convolution at low resolution adds a pixel. One after a shuffle adds half a pixel, the two
-    # of ``progressive`` three quarters together: rounded up, another one.
-    return 2 if ends.has_global_skip else 1
 
 
 def _upsampler_floats(ends: Ends, joined: int) -> tuple[int, ...]:

@@ -55,11 +55,9 @@ def _extremes(cells: Iterable[Cell]) -> Iterator[Cell]:
     def kind(cell: Cell) -> str:
         return replace(cell, channels=1024 - 1024 % cell.operator.groups).name
 
-    for _, group in groupby(sorted(set(cells), key=lambda one: (kind(one), one.channels)), kind):
-        alike = list(group)
-        yield alike[0]
-        if len(alike) > 1:
-            yield alike[-1]
+    for _, group in groupby(sorted(set(cells), key=lambda cell: (kind(cell), cell.channels)), kind):
+        narrowest, *wider = group
+        yield from (narrowest, *wider[-1:])
 
 
 def _check_layers(cell: Cell) -> None:
@@ -67,7 +65,7 @@ def _check_layers(cell: Cell) -> None:
         layers = tuple(cell_convs(cell, cell.channels))
         cell_extra(cell, cell.channels)
     except Exception as error:
-        raise _wrong(cell, f"its layers cannot be listed: {_one_line(error)}") from error
+        raise _wrong(cell, "its layers cannot be listed", error) from error
     if not layers or not all(isinstance(layer, Conv) for layer in layers):
         raise _wrong(cell, f"its layers are {layers!r:.80}: give one Conv or more")
 
@@ -79,12 +77,11 @@ def _check_costs(cell: Cell, inputs: int) -> None:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         module = _built(cell, inputs)
         output = _run(module, torch.empty(1, inputs, SIDE, SIDE), cell)
-    expected = (1, cell.channels, SIDE, SIDE)
-    if tuple(output.shape) != expected:
+    if output.shape != (1, cell.channels, SIDE, SIDE):
         shape = "x".join(map(str, output.shape[1:]))
-        wanted = "x".join(map(str, expected[1:]))
-        raise _wrong(cell, f"{where} its output is {shape}, not {wanted}")
-    params, declared = sum(one.numel() for one in module.parameters()), cell_params(cell, inputs)
+        raise _wrong(cell, f"{where} its output is {shape}, not {cell.channels}x{SIDE}x{SIDE}")
+    params = sum(parameter.numel() for parameter in module.parameters())
+    declared = cell_params(cell, inputs)
     if params != declared:
         raise _wrong(
             cell,
@@ -130,7 +127,7 @@ def _built(cell: Cell, inputs: int) -> nn.Module:
     except UserError:
         raise
     except Exception as error:
-        raise _wrong(cell, f"its module cannot be built: {_one_line(error)}") from error
+        raise _wrong(cell, "its module cannot be built", error) from error
     if not isinstance(module, nn.Module):
         raise _wrong(cell, f"its module is a {type(module).__name__}, not a torch.nn.Module")
     return module
@@ -140,17 +137,15 @@ def _run(module: nn.Module, x: Tensor, cell: Cell) -> Tensor:
     try:
         output = module(x)
     except Exception as error:
-        raise _wrong(cell, f"its module cannot be run: {_one_line(error)}") from error
+        raise _wrong(cell, "its module cannot be run", error) from error
     if not isinstance(output, Tensor):
         raise _wrong(cell, f"its module returns a {type(output).__name__}, not a tensor")
     return output
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-def _wrong(cell: Cell, problem: str) -> UserError:
+def _wrong(cell: Cell, problem: str, cause: Exception | None = None) -> UserError:
+    if cause is not None:
+        problem += f": {type(cause).__name__}: {cause}".partition("\n")[0]
     owner = plugins.owner(GROUP, cell.operator.kind)
     by = "" if owner is None else f" of the plug-in {owner.name}"
     return UserError(f"operator {cell.operator.kind}{by}: cell {cell.name}: {problem}")

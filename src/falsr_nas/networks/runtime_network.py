@@ -47,10 +47,8 @@ class RuntimeNetwork(SuperResolver):
     ) -> None:
         super().__init__()
         self._run = run
-        self.planes = planes
-        self.scale = scale
-        self.footprint = footprint
-        self.cost = cost
+        self.planes, self.scale = planes, scale
+        self.footprint, self.cost = footprint, cost
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, planes, H, W) in [0, 1] -> (N, planes, sH, sW), not clipped."""
@@ -72,8 +70,8 @@ def measured_margin(run: Callable[[Tensor], Tensor], planes: int, scale: int) ->
 
     def holds(margin: int) -> bool:
         for cut in _CUTS:
-            before, after = margin + cut, margin  # not centred, so that windows do not fall alike
-            part = slice(centre - before, centre + after + 1)
+            before = margin + cut  # not centred, so that windows do not fall alike
+            part = slice(centre - before, centre + margin + 1)
             kept = slice(scale * before, scale * (before + 1))
             output = run(image[..., part, part].contiguous())[..., kept, kept]
             if not (output - wanted).abs().max() <= MARGIN_TOLERANCE:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -78,7 +78,7 @@ class Milestones(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the curve for the checkpoint."""
-        return {"curve": [[point.step, point.psnr, point.seconds] for point in self.curve]}
+        return {"curve": [list(astuple(point)) for point in self.curve]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the curve of a checkpoint."""
@@ -92,11 +92,8 @@ class Milestones(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the point and save the state every ``every`` epochs, unless training diverged."""
         assert isinstance(pl_module, SuperResolution)
-        if (
-            (trainer.current_epoch + 1) % self._every
-            or pl_module.diverged
-            or math.isnan(pl_module.psnr)
-        ):
+        failed = pl_module.diverged or math.isnan(pl_module.psnr)
+        if failed or (trainer.current_epoch + 1) % self._every:
             return
         seconds = self._spent + time.monotonic() - self._began
         self.curve.append(CurvePoint(pl_module.position, pl_module.psnr, seconds))
@@ -104,7 +101,7 @@ class Milestones(pl.Callback):
         try:
             trainer.save_checkpoint(draft)  # by every process: some strategies gather
             if trainer.is_global_zero:
-                write_curve(self._folder / "curve.csv", self.curve)
+                _write_curve(self._folder / "curve.csv", self.curve)
                 draft.replace(path)  # last: a training is complete when its checkpoint is
         except OSError as error:
             raise UserError(
@@ -163,8 +160,7 @@ def train_fully(
     checkpoint = folder / "last.ckpt"
     last = checkpoint if checkpoint.exists() else None
     if last is not None:
-        check_resumable(last, module)
-        done = stored_curve(last)
+        done = _resumable_curve(last, module)
         if done and done[-1].step >= epochs * settings.steps_per_epoch:
             return done
     # So that the last epoch is validated, and that of each rung.
@@ -204,8 +200,7 @@ def psnr_at(curve: Sequence[CurvePoint], step: int) -> float | None:
     return next((point.psnr for point in curve if point.step == step), None)
 
 
-def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
-    """Write a validation curve as CSV. Raises UserError where it cannot be written."""
+def _write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
     lines = [f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve]
     write_atomically(path, ("\n".join(["step,psnr,seconds", *lines]) + "\n").encode())
 
@@ -219,10 +214,10 @@ def stored_curve(checkpoint: Path) -> list[CurvePoint]:
     return _curve(checkpoint, read_checkpoint(checkpoint)) if checkpoint.exists() else []
 
 
-def check_resumable(checkpoint: Path, module: pl.LightningModule) -> None:
-    """Raise UserError unless a training of this module wrote the checkpoint."""
+def _resumable_curve(checkpoint: Path, module: pl.LightningModule) -> list[CurvePoint]:
+    """Return the curve of a checkpoint, or raise UserError if another training wrote it."""
     content = read_checkpoint(checkpoint)
-    _curve(checkpoint, content)
+    curve = _curve(checkpoint, content)
     state, training = content.get("state_dict"), content.get("training")
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if (
@@ -233,6 +228,7 @@ def check_resumable(checkpoint: Path, module: pl.LightningModule) -> None:
         or not content.get("optimizer_states")
     ):
         raise _not_of_this_training(checkpoint)
+    return curve
 
 
 def _curve(checkpoint: Path, content: dict[str, Any]) -> list[CurvePoint]:
@@ -260,7 +256,7 @@ def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint
         queue = manager.Queue()
 
         def listen() -> None:
-            while (heard := queue.get()) is not None:
+            for heard in iter(queue.get, None):
                 on_point(*heard)
 
         listener = threading.Thread(target=listen, daemon=True)

@@ -49,40 +49,32 @@ def initialized_network(
             for layer in layers_named(network, "begins_at_zero"):
                 nn.init.zeros_(layer.weight)
     if initialization is Initialization.scaled_he:
-        _scale_down(network)
+        with torch.no_grad():
+            network.stem.weight.mul_(SMALL_START)
+            for cell in network.cells:
+                if (scale_down := getattr(cell, "scale_down", None)) is not None:
+                    scale_down(SMALL_START)
     if zero_output:
         nn.init.zeros_(network.restore.weight)
         nn.init.zeros_(_bias(network.restore))
     return network
 
 
-def _scale_down(network: Network) -> None:
-    """Keep activations small, and about the same in all nodes."""
-    with torch.no_grad():
-        network.stem.weight.mul_(SMALL_START)
-        for cell in network.cells:
-            if (scale_down := getattr(cell, "scale_down", None)) is not None:
-                scale_down(SMALL_START)
-
-
 def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:
     """Draw the weights of a layer; PyTorch's own, which it begins with, only with ``redraw``."""
-    match initialization:
-        case Initialization.torch:
-            if redraw:
-                layer.reset_parameters()
-            return
-        case Initialization.normal:
-            nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
-        case Initialization.he | Initialization.scaled_he:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        case Initialization.identity:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.in_channels == layer.out_channels:
-                identity = nn.init.dirac_(torch.empty_like(layer.weight), layer.groups)
-                with torch.no_grad():
-                    layer.weight.mul_(IDENTITY_GAIN**0.5).add_(identity)
+    if initialization is Initialization.torch:
+        if redraw:
+            layer.reset_parameters()
+        return
     nn.init.zeros_(_bias(layer))
+    if initialization is Initialization.normal:
+        nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A
+        return
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if initialization is Initialization.identity and layer.in_channels == layer.out_channels:
+        identity = nn.init.dirac_(torch.empty_like(layer.weight), layer.groups)
+        with torch.no_grad():
+            layer.weight.mul_(IDENTITY_GAIN**0.5).add_(identity)
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -47,9 +47,8 @@ class SuperResolution(pl.LightningModule):
         if settings.expansion is not None:
             expand(network, settings.expansion, seed)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = (
-            None if settings.ema is None else copy.deepcopy(network).requires_grad_(False)
-        )
+        averaged = settings.ema is not None
+        self.average = copy.deepcopy(network).requires_grad_(False) if averaged else None
         self.settings = settings
         self.diverged = False
         self.mse = float("nan")
@@ -64,14 +63,12 @@ class SuperResolution(pl.LightningModule):
             self.hparams.update({"plugins": plugins})
 
     @property
-    def trained(self) -> Network:
-        """The network with the weights that are validated: averaged ones, where there are any."""
-        return self.network if self.average is None else self.average
-
-    @property
     def upscaler(self) -> SuperResolver:
-        """The trained network: luma (N, 1, H, W) -> (N, 1, sH, sW) in [0, 1], not clipped."""
-        return self._with_target(self.trained)
+        """The trained network: luma (N, 1, H, W) -> (N, 1, sH, sW) in [0, 1], not clipped.
+
+        It has the weights that are validated: averaged ones, where there are any.
+        """
+        return self._with_target(self.network if self.average is None else self.average)
 
     @property
     def psnr(self) -> float:
@@ -85,14 +82,12 @@ class SuperResolution(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (paper, VI-A); the engine sets its rate step by step."""
-        rate = torch.tensor(self.settings.learning_rate, device=self.device)
-        on_gpu = self.device.type == "cuda"
         return torch.optim.Adam(
             self.network.parameters(),
-            lr=rate,
+            lr=torch.tensor(self.settings.learning_rate, device=self.device),
             betas=self.settings.betas,
             fused=True,
-            capturable=on_gpu,
+            capturable=self.device.type == "cuda",
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -114,10 +109,8 @@ class SuperResolution(pl.LightningModule):
         self._generator = torch.Generator(self.device).manual_seed(self._seed)
         average: tuple[list[Tensor], Tensor] | None = None
         if self.average is not None:
-            average = (
-                list(self.average.parameters()),
-                average_shares(self.settings).to(self.device),
-            )
+            shares = average_shares(self.settings).to(self.device)
+            average = list(self.average.parameters()), shares
         self._engine = StepEngine(
             self._with_target(self.network),
             optimizer,
