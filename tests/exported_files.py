@@ -8,7 +8,7 @@ from falsr_nas.models.portable import Runner
 
 def read_exported(path: Path) -> Runner:
     """Load the file of an exported model, of any format, in the format's runtime."""
-    suffixes = (".param", ".bin") if path.suffix == ".param" else (path.suffix,)
-    return FORMATS[path.suffix].read(
-        {suffix: path.with_suffix(suffix).read_bytes() for suffix in suffixes}
-    )
+    read = FORMATS[path.suffix].read
+    if path.suffix != ".param":
+        return read(path.read_bytes())
+    return read({suffix: path.with_suffix(suffix).read_bytes() for suffix in (".param", ".bin")})

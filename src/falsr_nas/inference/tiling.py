@@ -98,15 +98,7 @@ def tiles(
 ) -> list[Tile]:
     """Return the tiles of a low-resolution image; a single one if the whole image fits.
 
-    Args:
-        footprint: of the network.
-        height: of the image.
-        width: of the image.
-        memory_limit: bytes for a forward pass over a tile.
-        scale: of the network.
-
-    Raises:
-        UserError: ``memory_limit`` is too small for one pixel and its margins.
+    A forward pass over a tile takes at most ``memory_limit`` bytes. Raises as :func:`tile_size`.
     """
     rows, columns = tile_size(footprint, height, width, memory_limit)
     return [

@@ -8,7 +8,6 @@ Exported models take ``input`` (N, C, H, W), float32 in [0, 1], of any N, H and 
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from torch.export import Dim
 from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 from falsr_nas.core.files import write_atomically
+from falsr_nas.core.quiet import quiet
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata
@@ -171,14 +171,15 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
     n, *sides = _EXAMPLE_SIZE
     # Not in inference mode: networks then run kernels of this processor, which no file can hold.
     with torch.no_grad(), _without_warnings():
-        files = form.write(module, torch.rand(n, planes, *sides), metadata)
-        run = form.read(files)
+        written = form.write(module, torch.rand(n, planes, *sides), metadata)
+        run = form.read(written)
         difference = largest_difference(module, run, planes)
     if not difference <= TOLERANCE:  # NaN must fail too
         raise ExportError(
             f"{path} is not written: in {form.runtime} the model differs from PyTorch by"
             f" {difference:.1e}"
         )
+    files = {path.suffix: written} if isinstance(written, bytes) else written
     return Exported(path, files, run, difference, planes)
 
 
@@ -319,34 +320,22 @@ class Format:
 
     Attributes:
         runtime: name of what runs it.
-        write: exports a module, given an example input and the metadata to store.
+        write: exports a module, given an example input and the metadata to store; returns the
+            content of the file, or of several.
         read: loads what ``write`` returned.
     """
 
     runtime: str
-    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], Files]
-    read: Callable[[Files], Runner]
-
-
-def _single_file(
-    suffix: str,
-    runtime: str,
-    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes],
-    read: Callable[[bytes], Runner],
-) -> Format:
-    return Format(
-        runtime,
-        lambda module, example, metadata: {suffix: write(module, example, metadata)},
-        lambda files: read(files[suffix]),
-    )
+    write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes | Files]
+    read: Callable[[Any], Runner]
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": _single_file(".onnx", "onnxruntime", to_onnx, from_onnx),
+    ".onnx": Format("onnxruntime", to_onnx, from_onnx),
     ".param": Format("ncnn", to_ncnn, from_ncnn),
-    ".pt2": _single_file(".pt2", "torch.export", to_exported_program, from_exported_program),
-    ".pt": _single_file(".pt", "TorchScript", to_torchscript, from_torchscript),
-    ".torchscript": _single_file(".torchscript", "TorchScript", to_torchscript, from_torchscript),
+    ".pt2": Format("torch.export", to_exported_program, from_exported_program),
+    ".pt": Format("TorchScript", to_torchscript, from_torchscript),
+    ".torchscript": Format("TorchScript", to_torchscript, from_torchscript),
 }
 """The formats by the suffix of the file."""
 
@@ -358,13 +347,7 @@ def _without_warnings() -> Iterator[None]:
     They say that TorchScript is deprecated (many programs still load it) and that torchvision is
     not installed (it is not needed).
     """
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

@@ -12,12 +12,10 @@ bits by onnxruntime 1.21 and later.
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from falsr_nas.core.quiet import quiet
 from falsr_nas.inference.color import rgb_to_ypbpr
 from falsr_nas.models.export import from_onnx
 from falsr_nas.models.portable import ExportError, require
@@ -74,7 +73,8 @@ def quantise(content: bytes, images: Sequence[Tensor], allowed: float = ALLOWED_
         ExportError: packages are missing, or nothing can be quantised.
     """
     require("exporting to int8", "export", "onnx", "onnxruntime")
-    with tempfile.TemporaryDirectory() as folder, _without_logging():
+    # onnxruntime's quantiser logs advice that is followed here.
+    with tempfile.TemporaryDirectory() as folder, quiet("root"):
         return _Quantiser(content, images, Path(folder)).within(allowed)
 
 
@@ -211,14 +211,3 @@ def _descendants(model: onnx.ModelProto, weight: str) -> set[str]:
 
 def _luma(image: Tensor) -> Tensor:
     return rgb_to_ypbpr(image)[:, :1] if image.shape[1] == 3 else image
-
-
-@contextmanager
-def _without_logging() -> Iterator[None]:
-    """Silence onnxruntime's quantiser, which logs advice that is followed here."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

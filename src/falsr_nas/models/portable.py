@@ -29,12 +29,9 @@ class ExportError(UserError):
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Raise ExportError unless the packages are installed.
+    """Raise ExportError, beginning with ``what`` needs them, unless the packages are installed.
 
-    Args:
-        what: the purpose, at the beginning of the message.
-        extra: the extra of this project that installs the packages.
-        packages: names of modules.
+    ``extra`` is the extra of this project that installs them.
     """
     if missing := [package for package in packages if find_spec(package) is None]:
         raise ExportError(f"{what} needs {' and '.join(missing)}: pip install 'falsr-nas[{extra}]'")

@@ -63,13 +63,10 @@ def foreign(reason: str) -> GraphError:
 
 
 class Graph:
-    """The nodes of a GraphDef.
+    """The nodes of a serialised GraphDef.
 
     A *wire* is an output of a node, written as in GraphDefs: ``name:index``, or ``name`` for output
     0. Wires are resolved past Identity nodes.
-
-    Args:
-        data: the serialised GraphDef.
 
     Attributes:
         nodes: the nodes by name.

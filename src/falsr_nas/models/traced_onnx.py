@@ -19,13 +19,8 @@ from falsr_nas.models.portable import OPSET, require
 def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     """Return a module as ONNX with input ``input`` and output ``output``, of any height and width.
 
-    Args:
-        module: the network.
-        channels: of its input (1, C, H, W).
-
-    Returns:
-        The model, or None if ``torch.fx`` cannot trace the module, or it has an operator that this
-        writer does not know.
+    The input is (1, channels, H, W). Returns None if ``torch.fx`` cannot trace the module, or it
+    has an operator that this writer does not know.
 
     Raises:
         ExportError: packages are missing.

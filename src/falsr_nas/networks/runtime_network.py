@@ -27,14 +27,8 @@ _CUTS = (0, 1, 2)  # further pixels at which a margin must hold: attention works
 class RuntimeNetwork(SuperResolver):
     """A network that another runtime computes: (N, planes, H, W) -> (N, planes, sH, sW).
 
-    It has no weights that PyTorch could train, move or save.
-
-    Args:
-        run: computes the output.
-        planes: 1 for luma, 3 for RGB.
-        scale: upscaling factor s.
-        footprint: margin and memory.
-        cost: parameters and mult-adds, or None if they are not known.
+    It has no weights that PyTorch could train, move or save. Its output is what ``run`` returns;
+    its ``cost`` is None where parameters and mult-adds are not known.
     """
 
     def __init__(

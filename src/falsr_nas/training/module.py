@@ -63,12 +63,14 @@ class SuperResolution(pl.LightningModule):
             self.hparams.update({"plugins": plugins})
 
     @property
-    def upscaler(self) -> SuperResolver:
-        """The trained network: luma (N, 1, H, W) -> (N, 1, sH, sW) in [0, 1], not clipped.
+    def trained(self) -> Network:
+        """The network with the weights that are validated: averaged ones, where there are any."""
+        return self.network if self.average is None else self.average
 
-        It has the weights that are validated: averaged ones, where there are any.
-        """
-        return self._with_target(self.network if self.average is None else self.average)
+    @property
+    def upscaler(self) -> SuperResolver:
+        """The trained network: luma (N, 1, H, W) -> (N, 1, sH, sW) in [0, 1], not clipped."""
+        return self._with_target(self.trained)
 
     @property
     def psnr(self) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+
+from falsr_nas.core.quiet import quiet
 
 
 def plain_trainer(**options: Any) -> pl.Trainer:
@@ -26,15 +27,7 @@ def plain_trainer(**options: Any) -> pl.Trainer:
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Silence Lightning in this block, except for errors."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # It advises workers for a loader that reads nothing.
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with quiet("pytorch_lightning", "lightning_fabric"), warnings.catch_warnings():
+        # It advises workers for a loader that reads nothing.
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        yield
