@@ -36,7 +36,7 @@ from falsr_nas.models.export import (
 )
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, load_model, save_model
-from falsr_nas.models.portable import ExportError, Files, Runner
+from falsr_nas.models.portable import ExportError, Runner
 from falsr_nas.networks.baselines import BASELINES, bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
@@ -285,8 +285,8 @@ def test_a_wrong_model_is_not_written(
         def forward(self, x: Tensor) -> Tensor:
             return self.right(x) * wrong  # type: ignore[no-any-return]
 
-    def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> Files:
-        return {".pt": to_torchscript(Wrong(module), example, metadata)}
+    def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
+        return to_torchscript(Wrong(module), example, metadata)
 
     monkeypatch.setitem(FORMATS, ".pt", Format("TorchScript", write, FORMATS[".pt"].read))
     path = tmp_path / "m.pt"

@@ -17,11 +17,10 @@ from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.networks.expansion import tensors_of
-from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainingSettings
-from falsr_nas.training.trainer import plain_trainer, quiet_lightning
+from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
 
 _DIVERGED = Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
 

@@ -25,31 +25,16 @@ _FLOAT, _INT32 = 1, 3  # TensorFlow's DataType
 # tensor,tensor_shape}.proto: name, number and type, with "*" for repeated fields. The parser skips
 # all others. Nodes are bytes at first, so that they can be counted before they take memory. The map
 # of attributes is declared as what it is on the wire: a list of pairs.
-_MESSAGES: dict[str, tuple[tuple[str, int, str], ...]] = {
-    "GraphDef": (("node", 1, "bytes*"),),
-    "NodeDef": (
-        ("name", 1, "string"),
-        ("op", 2, "string"),
-        ("input", 3, "string*"),
-        ("attr", 5, "Attr*"),
-    ),
-    "Attr": (("key", 1, "string"), ("value", 2, "AttrValue")),
-    "AttrValue": (
-        ("list", 1, "ListValue"),
-        ("s", 2, "bytes"),
-        ("i", 3, "int64"),
-        ("tensor", 8, "TensorProto"),
-    ),
-    "ListValue": (("i", 3, "int64*"),),
-    "TensorProto": (
-        ("dtype", 1, "int32"),
-        ("tensor_shape", 2, "TensorShapeProto"),
-        ("tensor_content", 4, "bytes"),
-        ("float_val", 5, "float*"),
-        ("int_val", 7, "int32*"),
-    ),
-    "TensorShapeProto": (("dim", 2, "Dim*"),),
-    "Dim": (("size", 1, "int64"),),
+_MESSAGES = {
+    "GraphDef": "node 1 bytes*",
+    "NodeDef": "name 1 string, op 2 string, input 3 string*, attr 5 Attr*",
+    "Attr": "key 1 string, value 2 AttrValue",
+    "AttrValue": "list 1 ListValue, s 2 bytes, i 3 int64, tensor 8 TensorProto",
+    "ListValue": "i 3 int64*",
+    "TensorProto": "dtype 1 int32, tensor_shape 2 TensorShapeProto, tensor_content 4 bytes,"
+    " float_val 5 float*, int_val 7 int32*",
+    "TensorShapeProto": "dim 2 Dim*",
+    "Dim": "size 1 int64",
 }
 
 
@@ -189,10 +174,11 @@ def message_types() -> dict[str, Any]:
     )
     for name, fields in _MESSAGES.items():
         record = file.message_type.add(name=name)
-        for field, number, declared in fields:
+        for declaration in fields.split(", "):
+            field, number, declared = declaration.split()
             kind = declared.removesuffix("*")
             label = field_types.LABEL_OPTIONAL if kind == declared else field_types.LABEL_REPEATED
-            added = record.field.add(name=field, number=number, label=label)
+            added = record.field.add(name=field, number=int(number), label=label)
             if kind in _MESSAGES:
                 added.type = field_types.TYPE_MESSAGE
                 added.type_name = f".tensorflow.{kind}"

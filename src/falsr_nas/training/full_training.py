@@ -27,11 +27,10 @@ from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.space.genome import Genome
-from falsr_nas.training.distributed import SharedBatches
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
-from falsr_nas.training.trainer import plain_trainer, quiet_lightning
+from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,8 @@ def train_fully(
     """
     epochs = settings.epochs if epochs is None else epochs
     make_folder(folder)
-    data.batches(
-        torch.Generator(), 0, trainer_settings.devices
-    )  # reports mistakes before any process is started
+    # Reports mistakes before any process is started.
+    data.batches(torch.Generator(), 0, trainer_settings.devices)
     network = initialized_network(genome, settings.initialization, settings.zero_output, seed)
     network.load_state_dict(start or {}, strict=False)
     module = SuperResolution(network, settings, data, seed)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy
 
 from falsr_nas.core.quiet import quiet
 
@@ -31,3 +32,16 @@ def quiet_lightning() -> Iterator[None]:
         # It advises workers for a loader that reads nothing.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         yield
+
+
+class SharedBatches(DDPStrategy):
+    """Lightning's DDP strategy without its wrapper around the module.
+
+    There is one process per device, with gloo between processors and NCCL between GPUs.
+    ``DistributedDataParallel`` averages gradients once per forward pass; our training step takes
+    many optimiser steps, so the engine averages them itself. Weights are not broadcast: every
+    process begins with the same ones, from the same seed or checkpoint.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is."""
