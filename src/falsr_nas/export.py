@@ -136,16 +136,16 @@ def _export_int8(
     from falsr_nas.models.int8 import quantise
 
     patches = calibration_patches(calibration, exported.planes, scale)
-    int8 = quantise(exported.files[".onnx"], patches)
-    runs = [exported.run, from_onnx(int8.content)]
+    content, kept = quantise(exported.files[".onnx"], patches)
+    runs = [exported.run, from_onnx(content)]
     reference, measured = measure(runs, exported.planes, scale, files)
-    result = ExportedModel(exported.path, exported.difference, measured, reference, int8.kept)
+    result = ExportedModel(exported.path, exported.difference, measured, reference, kept)
     problems = rejections(reference, measured)
     if problems and not config.force:
         raise UserError(
             f"{exported.path} is not written: int8 {' and '.join(problems)}; force=true writes it"
         )
-    write_atomically(exported.path, int8.content)
+    write_atomically(exported.path, content)
     return result
 
 

@@ -59,10 +59,6 @@ class BicubicConvolution(nn.Module):
     The kernel is the response of :func:`falsr_nas.networks.baselines.bicubic` to one bright pixel,
     so that both agree. Every runtime has these operators and runs them fast; onnxruntime 1.32 takes
     longer for one bicubic ``Resize`` than for a small network.
-
-    Args:
-        planes: number of planes.
-        scale: upscaling factor s.
     """
 
     kernel: Tensor
@@ -145,13 +141,12 @@ class Exported:
 def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Exported:
     """Convert a model to another format and compare it with PyTorch.
 
+    The result differs from PyTorch by at most :data:`TOLERANCE`.
+
     Args:
         model: the model to export.
         path: the file to write; its suffix, one of :data:`FORMATS`, is the format.
         layout: the planes of input and output.
-
-    Returns:
-        The exported model, which differs from PyTorch by at most :data:`TOLERANCE`.
 
     Raises:
         ExportError: no format has this suffix, packages are missing, the network has no luma plane

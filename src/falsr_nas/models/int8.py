@@ -16,7 +16,6 @@ import math
 import tempfile
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,26 +47,19 @@ _FOLLOWS = ("Relu",)  # as the node before it
 _LUMA, _CHROMA = "to_luma", "to_chroma"  # weights of RgbUpscaler around a luma network
 
 
-@dataclass(frozen=True, slots=True)
-class Int8Model:
-    """A quantised model.
-
-    Attributes:
-        content: of the ONNX file.
-        kept: names of the nodes of the network that stay in float32, the most sensitive first.
-    """
-
-    content: bytes
-    kept: tuple[str, ...]
-
-
-def quantise(content: bytes, images: Sequence[Tensor], allowed: float = ALLOWED_LOSS) -> Int8Model:
+def quantise(
+    content: bytes, images: Sequence[Tensor], allowed: float = ALLOWED_LOSS
+) -> tuple[bytes, tuple[str, ...]]:
     """Quantise an ONNX model to 8 bits.
 
     Args:
         content: of a float32 ONNX file as :func:`falsr_nas.models.export.to_onnx` writes it.
         images: calibration images as the model takes them, (1, planes, H, W) of one size.
         allowed: dB that the noise of quantisation may take from :data:`REFERENCE_PSNR`.
+
+    Returns:
+        The content of the quantised file, and the names of the nodes of the network that stay in
+        float32, the most sensitive first.
 
     Raises:
         ExportError: packages are missing, or nothing can be quantised.
@@ -87,36 +79,37 @@ class _Quantiser:
 
         self.metadata = onnx.load_model_from_string(content).metadata_props
         (folder / "float.onnx").write_bytes(content)
-        quant_pre_process(
-            str(folder / "float.onnx"), str(folder / "ready.onnx"), skip_symbolic_shape=True
-        )
-        self.model = onnx.load(folder / "ready.onnx")
+        ready = folder / "ready.onnx"
+        quant_pre_process(str(folder / "float.onnx"), str(ready), skip_symbolic_shape=True)
+        self.model = onnx.load(ready)
         self.nodes = network_nodes(self.model)
         self.ranges = self._ranges(folder, images)
         self.images = images[:_MEASURED_IMAGES]
         reference = from_onnx(content)
         self.outputs = [_luma(reference(image)) for image in self.images]
 
-    def within(self, allowed: float) -> Int8Model:
+    def within(self, allowed: float) -> tuple[bytes, tuple[str, ...]]:
         """Return the model with the fewest nodes in float32 that loses at most ``allowed`` dB."""
         content = self.build(())
         if self.loss(content) <= allowed:
-            return Int8Model(content, ())
+            return content, ()
 
         def lost_by(node: str) -> float:
             return self.loss(self.build([other for other in self.nodes if other != node]))
 
         order = sorted(self.nodes, key=lost_by, reverse=True)
         counts = range(1, len(order))  # of nodes to keep
-        enough = bisect_left(
-            counts, True, key=lambda count: self.loss(self.build(order[:count])) <= allowed
-        )
+
+        def suffices(count: int) -> bool:
+            return self.loss(self.build(order[:count])) <= allowed
+
+        enough = bisect_left(counts, True, key=suffices)
         if enough == len(counts):
             raise ExportError(
                 f"every quantised layer loses more than {allowed:g} dB on the calibration images"
             )
         kept = order[: counts[enough]]
-        return Int8Model(self.build(kept), tuple(kept))
+        return self.build(kept), tuple(kept)
 
     def build(self, kept: Sequence[str]) -> bytes:
         """Return the model with all nodes quantised but ``kept`` and those around the network."""

@@ -119,8 +119,7 @@ def load_model(path: Path) -> Model:
         ".pb": _load_foreign,
         ".onnx": _load_foreign,
     }
-    loader = loaders.get(path.suffix)
-    if loader is None:
+    if path.suffix not in loaders:
         raise ModelFileError(f"{path}: a model file ends in {', '.join(loaders)}")
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
@@ -128,7 +127,7 @@ def load_model(path: Path) -> Model:
                 f"{path}: {size} bytes is more than any model of this family; the limit is"
                 f" {LARGEST_FILE}"
             )
-        network, provenance = loader(path)
+        network, provenance = loaders[path.suffix](path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from None
     # channels_last is a tenth faster on CPUs.
@@ -278,13 +277,8 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
 def _network_weights(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the weights of a checkpoint's network, the averaged ones where there are any."""
     for prefix in _CHECKPOINT_PREFIXES:
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in state.items()
-            if name.startswith(prefix)
-        }
-        if weights:
-            return weights
+        if names := [name for name in state if name.startswith(prefix)]:
+            return {name.removeprefix(prefix): state[name] for name in names}
     return {}
 
 

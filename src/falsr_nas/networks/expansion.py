@@ -90,7 +90,7 @@ def expand(network: Network, width: int, seed: int) -> None:
 
     Args:
         network: a plain network, on the CPU.
-        width: channels of the wide kernels per group; at least twice the outputs per group.
+        width: as that of :class:`ExpandedConv`.
         seed: of the initial matrices. They are the same for layers of the same name and shape.
     """
     plain: set[nn.Module] = {network.stem, network.restore}

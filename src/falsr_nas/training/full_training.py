@@ -57,9 +57,6 @@ class Milestones(pl.Callback):
 
     Lightning's own ModelCheckpoint counts the trainer's steps; with our manual optimisation there
     are none.
-
-    Attributes:
-        curve: the points so far.
     """
 
     def __init__(self, folder: Path, every: int, on_point: OnPoint) -> None:
