@@ -58,7 +58,7 @@ def teach(
     genomes = []
     for _ in range(count):
         genome = learner.mutate(parent, rng).genome
-        learner.asked([candidate(genome)])
+        learner.taken([candidate(genome)])
         learner.learn(
             [Evaluation(candidate(genome), Failure(FailureKind.BUG, "the rule rewards all"))]
         )
@@ -308,7 +308,7 @@ def test_candidates_of_other_operators_train_the_policy_only_with_learn_from_all
             rule=lambda genome: float(genome.cells[0].channels), learn_from=learn_from
         )
         others = [candidate(SMALL.sample(rng).canonical()) for _ in range(64)]
-        learner.asked(others)
+        learner.taken(others)
         learner.learn([Evaluation(other, Failure(FailureKind.BUG, "")) for other in others])
         assert bool(learner.policy.cell_logits.abs().max() > 0) == learns
 
@@ -321,7 +321,7 @@ def test_a_restored_policy_is_bit_identical() -> None:
     for count in (0, 5, 40):  # before any update, within the first batch, after some
         teach(saved, parent, rng, count)
         waiting = candidate(saved.mutate(parent, rng).genome)
-        saved.asked([waiting])
+        saved.taken([waiting])
         text = json.dumps(saved.state())
         restored.restore(json.loads(text), [])
         assert json.dumps(restored.state()) == text

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.controller.mutation import Mutations, with_policy
-from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.learnt import Guided
 from falsr_nas.controller.reinforcement import ReinforcedMutation
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import HybridSettings
 from falsr_nas.objectives.problem import WIDE_PSNR_RANGE, Problem
 
 
-class Hybrid(NSGA2[HybridSettings]):
+class Hybrid(Guided[HybridSettings, ReinforcedMutation]):
     """NSGA-II with one more mutation: with probability ``p_exploit``, the policy's is used."""
 
     def __init__(
@@ -32,29 +30,13 @@ class Hybrid(NSGA2[HybridSettings]):
         )
         super().__init__(settings, problem, rng)
 
-    def all_mutations(self) -> Mutations:
-        """Return the mutations by name: the exploring ones, and the policy's."""
-        explore, share = super().all_mutations(), self.settings.p_exploit
-        return with_policy(explore, share, self.reinforced.mutate)
-
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where no other is found."""
         candidates = super().ask(count)
-        self.reinforced.asked(candidates)
+        self.reinforced.taken(candidates)
         return candidates
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Train the policy, then update the population."""
         self.reinforced.learn(evaluations)
         super().learn(evaluations)
-
-    def state(self) -> dict[str, Any]:
-        """Return NSGA-II's state and the policy's, as JSON."""
-        return super().state() | {"policy": self.reinforced.state()}
-
-    def restore(
-        self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
-    ) -> None:
-        """Continue from :meth:`state`."""
-        super().restore(state, told, pending)
-        self.reinforced.restore(state["policy"], told)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,14 +20,8 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace, link_bits
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A mutated genome.
-
-    Attributes:
-        genome: the network.
-        log_prob: as in :class:`~falsr_nas.archive.candidate.Origin`.
-    """
+class Mutant(NamedTuple):
+    """A mutated genome, with the ``log_prob`` of :class:`~falsr_nas.archive.candidate.Origin`."""
 
     genome: Genome
     log_prob: float | None = None
@@ -155,10 +150,3 @@ def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
         ),
         "roulette_params": (rest * (1 - settings.p_flops), roulette(space, cell_params)),
     }
-
-
-def with_policy(mutations: Mutations, share: float, mutate: Mutate) -> Mutations:
-    """Add the mutation ``policy``, of probability ``share``, to mutations that share the rest."""
-    rest = 1 - share
-    others = {name: (rest * chance, other) for name, (chance, other) in mutations.items()}
-    return others | {"policy": (share, mutate)}

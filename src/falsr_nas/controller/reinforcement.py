@@ -7,17 +7,17 @@ of the parent's genes, the reward, its baseline, the entropy bonus, and Adam wit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.controller.learnt import LearntMutation
 from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy import Policy, reinforce_loss
-from falsr_nas.controller.policy_weights import restore_weights, weights_state
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import LearnFrom, PolicySettings
 from falsr_nas.space.encoding import Encoding
@@ -43,7 +43,7 @@ class RewardedCandidate(NamedTuple):
     ends: Sequence[int] = ()
 
 
-class ReinforcedMutation:
+class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
     """Draws some genes from the policy and keeps the parent's other genes.
 
     The policy chooses among the space's distinct cells (our choice; the paper has all 192), so that
@@ -60,21 +60,16 @@ class ReinforcedMutation:
     def __init__(
         self, settings: PolicySettings, reward: Reward, space: SearchSpace, rng: np.random.Generator
     ) -> None:
-        self.settings = settings
-        self.reward = reward
-        self.space = space
-        self.policy = Policy(
+        policy = Policy(
             settings, space.n, len(space.distinct_cells), space.bits, rng, ends=len(space.ends)
         )
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
+        super().__init__(settings, policy)  # of a draw, it keeps the mask of the drawn genes
+        self.reward = reward
+        self.space = space
         self.encoding = Encoding(space)
         self._lessons: list[RewardedCandidate] = []
         # Moving averages of the rewards and of their squared distance from the former.
         self._baseline: tuple[float, float] | None = None
-        # Masks of the genes that the policy drew, by key: of candidates that are being evaluated,
-        # and of all draws since the last call of asked(), whether they become candidates or not.
-        self._pending: dict[str, list[int]] = {}
-        self._draws: dict[str, list[int]] = {}
         # Probabilities of the cells (n, |S|), None after an update.
         self._chances: np.ndarray | None = None
 
@@ -94,7 +89,9 @@ class ReinforcedMutation:
         if not mask.any():
             mask[rng.integers(len(mask))] = True
         redraw, relink, other_ends = np.split(mask, [space.n, space.n + space.bits])
-        of_cells = self._cell_chances()
+        if self._chances is None:
+            self._chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
+        of_cells = self._chances
         drawn = (of_cells.cumsum(axis=1)[:, :-1] < rng.random((space.n, 1))).sum(axis=1)
         cells = np.where(redraw, drawn, cells)
         of_links = self._link_chances(cells)
@@ -116,12 +113,6 @@ class ReinforcedMutation:
         )
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
-    def asked(self, candidates: Sequence[Candidate]) -> None:
-        """Note which draws since the last call became candidates; forget the others."""
-        names = {candidate.key for candidate in candidates}
-        self._pending |= {key: mask for key, mask in self._draws.items() if key in names}
-        self._draws.clear()
-
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Reward the evaluations and update the policy after each full batch."""
         for evaluation, reward in zip(evaluations, self.reward(evaluations), strict=True):
@@ -140,19 +131,18 @@ class ReinforcedMutation:
     def state(self) -> dict[str, Any]:
         """Return weights, optimiser, baseline and the rewards not learnt from yet, as JSON."""
         return {
-            **weights_state(self.policy, self.optimiser),
+            **super().state(),
             "baseline": self._baseline,
             "lessons": self._lessons,
             "pending": self._pending,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+    def restore(self, state: Mapping[str, Any], told: Sequence[Evaluation]) -> None:
         """Continue from :meth:`state`, after these evaluations."""
-        restore_weights(self.policy, self.optimiser, state)
+        super().restore(state, told)
         self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
         self._lessons = [RewardedCandidate(*lesson) for lesson in state["lessons"]]
         self._pending = dict(state["pending"])
-        self._draws.clear()
         self._chances = None
         self.reward.restore(told)
 
@@ -161,11 +151,6 @@ class ReinforcedMutation:
         networks = self.encoding.encode([genome])
         ends = networks.ends[: self.space.end_genes]
         return networks.cells[0], networks.links[0].astype(int), ends
-
-    def _cell_chances(self) -> np.ndarray:
-        if self._chances is None:
-            self._chances = self.policy.cell_logits.detach().double().softmax(1).numpy()
-        return self._chances
 
     def _end_chances(self) -> np.ndarray:
         if self.policy.end_logits is None:
@@ -183,23 +168,16 @@ class ReinforcedMutation:
         rewards = torch.tensor([lesson.reward for lesson in self._lessons], dtype=torch.float64)
         advantage = self._advantage(rewards).float()
         cells = torch.tensor([lesson.cells for lesson in self._lessons])
-        links = torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32)
-        ends = torch.tensor([list(lesson.ends) for lesson in self._lessons], dtype=torch.int64)
-        drawn = torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32)
         loss = reinforce_loss(
             self.policy,
             cells,
-            links,
-            drawn=drawn,
+            torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32),
+            drawn=torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32),
             advantage=advantage,
             gamma=self.settings.gamma,
-            ends=ends,
+            ends=torch.tensor([list(lesson.ends) for lesson in self._lessons], dtype=torch.int64),
         )
-        loss = loss - self.settings.entropy * self.policy.entropy(cells)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_gradient)
-        self.optimiser.step()
+        self.step(loss - self.settings.entropy * self.policy.entropy(cells))
         self._lessons.clear()
         self._chances = None
 

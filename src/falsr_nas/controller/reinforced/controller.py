@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.controller.mutation import Mutations, with_policy
-from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.learnt import Guided
 from falsr_nas.controller.reinforced.mutation import ConditionalMutation
 from falsr_nas.controller.settings import ReinforcedSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.surrogate.gaussian_process import Surrogate
 
 
-class Reinforced(NSGA2[ReinforcedSettings]):
+class Reinforced(Guided[ReinforcedSettings, ConditionalMutation]):
     """NSGA-II with one more mutation, the policy's, whose share begins at ``p_exploit``."""
 
     def __init__(
@@ -26,11 +25,6 @@ class Reinforced(NSGA2[ReinforcedSettings]):
             settings.policy, problem, settings.population_size, rng.spawn(1)[0]
         )
         super().__init__(settings, problem, rng)
-
-    def all_mutations(self) -> Mutations:
-        """Return the mutations by name: the exploring ones, and the policy's."""
-        explore, share = super().all_mutations(), self.settings.p_exploit
-        return with_policy(explore, share, self.reinforced.mutate)
 
     def ask(self, count: int) -> list[Candidate]:
         """Propose up to ``count`` new candidates; fewer only where no other is found."""
@@ -43,16 +37,11 @@ class Reinforced(NSGA2[ReinforcedSettings]):
         super().learn(evaluations)
         self.reinforced.learn(evaluations, self.population, self._surrogate, self.rng)
 
-    def state(self) -> dict[str, Any]:
-        """Return NSGA-II's state and the policy's, as JSON."""
-        return super().state() | {"policy": self.reinforced.state()}
-
     def restore(
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
         """Continue from :meth:`state`."""
         super().restore(state, told, pending)
-        self.reinforced.restore(state["policy"], told)
         self.reinforced.look(self.population, self._surrogate)
 
     @property

@@ -23,7 +23,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,8 +32,8 @@ from torch import Tensor
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.individual import Individual
+from falsr_nas.controller.learnt import LearntMutation
 from falsr_nas.controller.mutation import Mutant
-from falsr_nas.controller.policy_weights import restore_weights, weights_state
 from falsr_nas.controller.reinforced.policy import (
     QUALITY,
     ChildSampler,
@@ -107,7 +107,7 @@ class ScoredDraw(NamedTuple):
     psnr: float | None = None
 
 
-class ConditionalMutation:
+class ConditionalMutation(LearntMutation[ConditionalPolicy, ConditionalPolicySettings, ScoredDraw]):
     """Draws children of a parent from a policy, and trains it.
 
     Args:
@@ -124,12 +124,10 @@ class ConditionalMutation:
         every: int,
         rng: np.random.Generator,
     ) -> None:
-        self.settings = settings
         space, constraints = problem.space, problem.constraints
         self.encoding = Encoding(space)
-        self.policy = ConditionalPolicy(settings, self.encoding, rng)
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
-        bounds = [genome_cost(one(space)) for one in (lightest, heaviest)]
+        super().__init__(settings, ConditionalPolicy(settings, self.encoding, rng))
+        bounds = [genome_cost(lightest(space)), genome_cost(heaviest(space))]
         ends = np.log([[cost.params, cost.mult_adds] for cost in bounds])
         self._middle, self._half = ends.mean(axis=0), np.maximum(np.diff(ends, axis=0)[0] / 2, 1e-9)
         most = constraints.max_params, constraints.max_mult_adds
@@ -145,9 +143,6 @@ class ConditionalMutation:
         self._lessons: deque[ScoredDraw] = deque(maxlen=MEMORY)
         self._every, self._told = every, 0  # evaluations since imagined children
         self._new = 0  # lessons since the last update
-        # Draws by key: of candidates that are being evaluated, and since the last call of asked().
-        self._pending: dict[str, ScoredDraw] = {}
-        self._draws: dict[str, ScoredDraw] = {}
         self._contexts: dict[str, Context] = {}  # of parents since the last call of look()
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Mutant:
@@ -168,13 +163,9 @@ class ConditionalMutation:
         Of the latter no more are kept than of the former, but at least one, so that they do not
         displace the scores.
         """
-        keys = {one.key for one in candidates}
-        made = {key: one for key, one in self._draws.items() if key in keys}
-        self._pending |= made
-        others = (one for key, one in self._draws.items() if key not in keys)
-        refused = (one for one in others if refuses(one.child))
-        self._lessons += itertools.islice(refused, max(1, len(made)))
-        self._draws.clear()
+        made, others = self.taken(candidates)
+        refused = (draw for draw in others if refuses(draw.child))
+        self._lessons += itertools.islice(refused, max(1, made))
 
     def learn(
         self,
@@ -212,42 +203,39 @@ class ConditionalMutation:
     def look(self, population: Sequence[Individual], surrogate: Surrogate | None) -> None:
         """Take note of the population and of the surrogate, by which draws are made from now on."""
         self._contexts.clear()
-        psnr = np.array([-one.fitness.values[0] for one in population])
-        self._scores = {
-            one.evaluation.key: float(p) for one, p in zip(population, psnr, strict=True)
-        }
+        psnr = np.array([-individual.fitness.values[0] for individual in population])
+        keys = (individual.evaluation.key for individual in population)
+        self._scores = dict(zip(keys, psnr.tolist(), strict=True))
         self._tables = None if surrogate is None else SurrogateTables(surrogate, self.encoding)
         self._usual = None
         if len(population) > 1:
-            costs = [one.evaluation.candidate.cost for one in population]
-            self._usual = EqualCost(
-                self._logs(np.array([(c.params, c.mult_adds) for c in costs])), psnr
-            )
+            candidates = [individual.evaluation.candidate for individual in population]
+            costs = np.array([(found.cost.params, found.cost.mult_adds) for found in candidates])
+            self._usual = EqualCost(self._logs(costs), psnr)
 
     def state(self) -> dict[str, Any]:
         """Return weights, optimiser and lessons as JSON."""
         return {
-            **weights_state(self.policy, self.optimiser),
-            "lessons": [_to_json(one) for one in self._lessons],
-            "pending": {key: _to_json(one) for key, one in self._pending.items()},
+            **super().state(),
+            "lessons": [_to_json(draw) for draw in self._lessons],
+            "pending": {key: _to_json(draw) for key, draw in self._pending.items()},
             "new": self._new,
             "told": self._told,
         }
 
-    def restore(self, state: dict[str, Any], told: Sequence[Evaluation]) -> None:
+    def restore(self, state: Mapping[str, Any], told: Sequence[Evaluation]) -> None:
         """Continue from :meth:`state`, after these evaluations; :meth:`look` comes after it."""
-        restore_weights(self.policy, self.optimiser, state)
+        super().restore(state, told)
         self._lessons = deque(map(_from_json, state["lessons"]), maxlen=MEMORY)
-        self._pending = {key: _from_json(one) for key, one in state["pending"].items()}
+        self._pending = {key: _from_json(draw) for key, draw in state["pending"].items()}
         self._new, self._told = state["new"], state["told"]
-        self._draws.clear()
         self._sampler = None
         self._known.clear()
         self._remember(told)
 
     def _remember(self, evaluations: Sequence[Evaluation]) -> None:
         if evaluations:
-            genomes = [one.candidate.genome for one in evaluations]
+            genomes = [evaluation.candidate.genome for evaluation in evaluations]
             self._known.update(self.encoding.encode(genomes).rows())
 
     def _logs(self, costs: FloatArray) -> FloatArray:
@@ -259,7 +247,7 @@ class ConditionalMutation:
         if self._tables is not None:
             psnr = self._tables.mean(genes, costs)
         else:
-            psnr = np.array([self._scores.get(one.key, math.nan) for one in parents])
+            psnr = np.array([self._scores.get(parent.key, math.nan) for parent in parents])
         share = 2 * genes.links.mean(axis=1) - 1
         quality = self._quality(costs, psnr)
         return Context(genes, np.column_stack([self._logs(costs), quality, share]))
@@ -275,7 +263,7 @@ class ConditionalMutation:
         """Train the policy by children of the population, as the surrogate predicts them."""
         if self._tables is None:
             return
-        context = self._context([one.genome for one in population])
+        context = self._context([individual.genome for individual in population])
         for done in range(0, self.settings.imagined, BATCH):
             count = min(BATCH, self.settings.imagined - done)
             some = context[rng.integers(len(population), size=count)]
@@ -295,11 +283,11 @@ class ConditionalMutation:
     def _learn_from_scores(self) -> None:
         """Take a few steps along importance-weighted gradients of the latest real draws."""
         lessons = list(self._lessons)
-        children = self.encoding.encode([one.child for one in lessons])
-        context = self._context([one.parent for one in lessons])
-        psnr = np.array([math.nan if one.psnr is None else one.psnr for one in lessons])
+        children = self.encoding.encode([lesson.child for lesson in lessons])
+        context = self._context([lesson.parent for lesson in lessons])
+        psnr = np.array([lesson.psnr for lesson in lessons], dtype=np.float64)  # None to NaN
         gains = self._gains(context, self.encoding.costs(children), psnr)
-        then = torch.tensor([one.log_prob for one in lessons])
+        then = torch.tensor([lesson.log_prob for lesson in lessons])
         for _ in range(STEPS):
             self._update(context, children, gains, then)
 
@@ -313,18 +301,9 @@ class ConditionalMutation:
         self, context: Context, children: Networks, gains: FloatArray, then: Tensor | None = None
     ) -> None:
         """Take one step; ``then`` are the log-probabilities of the draws at their time."""
-        settings = self.settings
-        loss = policy_loss(
-            self.policy(context, children),
-            torch.from_numpy(gains).float(),
-            then,
-            settings.max_weight,
-            settings.divergence,
-        )
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), settings.max_gradient)
-        self.optimiser.step()
+        likelihood = self.policy(context, children)
+        wanted, settings = torch.from_numpy(gains).float(), self.settings
+        self.step(policy_loss(likelihood, wanted, then, settings.max_weight, settings.divergence))
         self._sampler = None
 
 
