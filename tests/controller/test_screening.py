@@ -84,11 +84,11 @@ def test_the_first_pick_has_the_largest_expected_gain_and_the_next_differs() -> 
     screening.learn(scored(60))
     pool = candidates(40, seed=5)
     genomes, costs = [one.genome for one in pool], [one.cost for one in pool]
-    picked = screening.pick(genomes, costs, 12)
+    picked = screening.pick(pool, 12)
     assert len(set(picked)) == 12
     # Copies of a picked network gain less than it did, and come later than without it.
     first = picked[0]
-    again = screening.pick([*genomes, genomes[first]], [*costs, costs[first]], 12)
+    again = screening.pick([*pool, pool[first]], 12)
     assert again[1] not in (first, len(genomes))
     mean, deviation = screening.surrogate.predict(genomes, costs)
     told = screening.denoised(screening._fitted)
@@ -120,7 +120,7 @@ def test_networks_below_the_minimum_psnr_are_not_picked_first() -> None:
     pool = candidates(60, seed=6)
     genomes, costs = [one.genome for one in pool], [one.cost for one in pool]
     mean, deviation = screening.surrogate.predict(genomes, costs)
-    picked = screening.pick(genomes, costs, 5)
+    picked = screening.pick(pool, 5)
     assert ((mean + np.sqrt(3) * deviation)[picked] > limit).all()
     assert (mean[picked] > limit).mean() > (mean > limit).mean()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,6 @@ class Admission:
         population_size: number of candidates per generation.
 
     Attributes:
-        population_size: number of candidates per generation.
         asked: number of candidates admitted so far.
 
     Raises:
@@ -93,8 +92,6 @@ class Admission:
     ) -> list[Candidate]:
         """Return up to ``count`` candidates; fewer only where no other is found.
 
-        See :meth:`_admit` for how they are looked for.
-
         Args:
             count: number of candidates.
             draw: draws a genome; it is called until a genome can be admitted.
@@ -102,10 +99,10 @@ class Admission:
         """
         candidates: list[Candidate] = []
         for _ in range(count):
-            candidate = self._admit(draw, rng)
-            if candidate is None:
+            drawn = next(filter(None, starmap(self._admissible, self._attempts(draw, rng))), None)
+            if drawn is None:
                 break
-            candidates.append(candidate)
+            candidates.append(self.admit_drawn(drawn))
         return candidates
 
     def pool(self, count: int, draw: Callable[[], tuple[Genome, Origin]]) -> list[Drawn]:
@@ -116,16 +113,10 @@ class Admission:
         found: dict[str, Drawn] = {}
         misses = 0
         while len(found) < count and misses < ATTEMPTS:
-            genome, origin = draw()
-            cost = genome_cost(genome)
-            genome = genome.canonical()
+            drawn = self._admissible(*draw())
             misses += 1
-            if (
-                self._problem.admissible(genome, cost)
-                and genome.key not in self._seen
-                and genome.key not in found
-            ):
-                found[genome.key] = Drawn(genome, cost, origin)
+            if drawn and drawn.genome.key not in found:
+                found[drawn.genome.key] = drawn
                 misses = 0
         return list(found.values())
 
@@ -144,35 +135,31 @@ class Admission:
         """Continue after ``asked`` candidates with these keys."""
         self.asked, self._seen = asked, set(keys)
 
-    def _admit(
+    def _attempts(
         self, draw: Callable[[], tuple[Genome, Origin]], rng: np.random.Generator
-    ) -> Candidate | None:
-        """Return the first draw that can be admitted, or any such network after ATTEMPTS draws.
+    ) -> Iterator[tuple[Genome, Origin]]:
+        """Draw ATTEMPTS times, then from the space, then enumerate the lightest networks of it.
 
-        Returns None if the space has no such network left, or none among the ENUMERATED lightest
-        where other costs than mult-adds, or costs from below, are limited.
+        All of them, or ENUMERATED where other costs than mult-adds, or costs from below, are
+        limited.
         """
         problem, space = self._problem, self._problem.space
         floor = problem.min_mult_adds is not None
         for _ in range(ATTEMPTS):
-            if candidate := self._try(*draw()):
-                return candidate
+            yield draw()
         for _ in range(SAMPLED if floor else ATTEMPTS):
-            if candidate := self._try(space.sample(rng), Origin(("sampled",))):
-                return candidate
+            yield space.sample(rng), Origin(("sampled",))
         # Not for mult-adds, by which the enumeration finds networks at once.
         for _ in range(LIGHT_ATTEMPTS if problem.limits else 0):
-            if candidate := self._try(draw_light(space, rng), Origin(("sampled",))):
-                return candidate
+            yield draw_light(space, rng), Origin(("sampled",))
         most = ENUMERATED if problem.limits or floor else None
         for genome in islice(affordable_genomes(space, problem.max_mult_adds), most):
-            if candidate := self._try(genome, Origin(("enumerated",))):
-                return candidate
-        return None
+            yield genome, Origin(("enumerated",))
 
-    def _try(self, genome: Genome, origin: Origin) -> Candidate | None:
+    def _admissible(self, genome: Genome, origin: Origin) -> Drawn | None:
+        """Return a draw in canonical form; None if it exceeds a limit or is known."""
         cost = genome_cost(genome)
         if not self._problem.admissible(genome, cost):
             return None
         genome = genome.canonical()
-        return None if genome.key in self._seen else self.admit_drawn(Drawn(genome, cost, origin))
+        return None if genome.key in self._seen else Drawn(genome, cost, origin)

@@ -13,7 +13,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.admission import Admission, Drawn
 from falsr_nas.controller.individual import Individual
 from falsr_nas.controller.settings import ControllerSettings
-from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.space.genome import Genome
 
 ROUNDS = 2
@@ -90,13 +90,13 @@ class BaseController(ABC, Generic[S]):
 
     def individuals(self, evaluations: Sequence[Evaluation]) -> list[Individual]:
         """Make individuals of the scored evaluations, with the surrogate's scores without noise."""
-        scored = [one for one in evaluations if one.score]
+        found = scored(evaluations)
         if self.screening is None:
-            return [Individual(one, self.problem) for one in scored]
-        denoised = self.screening.denoised(scored)
+            return [Individual(evaluation, self.problem) for evaluation in found]
+        denoised = self.screening.denoised(found).tolist()
         return [
-            Individual(one, self.problem, float(psnr))
-            for one, psnr in zip(scored, denoised, strict=True)
+            Individual(evaluation, self.problem, psnr)
+            for evaluation, psnr in zip(found, denoised, strict=True)
         ]
 
     def state(self) -> dict[str, Any]:
@@ -132,15 +132,14 @@ class BaseController(ABC, Generic[S]):
         picked: list[Drawn] = []
         for _ in range(ROUNDS):
             drawn = self.admission.pool(size, partial(self._draw_near, picked))
-            pool |= {one.genome.key: one for one in drawn}
+            pool |= {network.genome.key: network for network in drawn}
             members = list(pool.values())
-            genomes, costs = [one.genome for one in members], [one.cost for one in members]
-            picked = [members[i] for i in screening.pick(genomes, costs, count)]
-        return [self.admission.admit_drawn(one) for one in picked]
+            picked = [members[i] for i in screening.pick(members, count)]
+        return [self.admission.admit_drawn(network) for network in picked]
 
     def _draw_near(self, picked: list[Drawn]) -> tuple[Genome, Origin]:
         """Vary one of the picked networks, where there are any and the controller can."""
         if not picked:
             return self.draw()
-        one = picked[int(self.rng.integers(len(picked)))]
-        return self.vary(one.genome, one.origin) or self.draw()
+        network = picked[int(self.rng.integers(len(picked)))]
+        return self.vary(network.genome, network.origin) or self.draw()

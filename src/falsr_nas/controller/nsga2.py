@@ -19,7 +19,7 @@ from falsr_nas.controller.initialization import InitialDesign
 from falsr_nas.controller.mutation import Mutations, exploration
 from falsr_nas.controller.operator_shares import OperatorShares
 from falsr_nas.controller.settings import NSGA2Settings
-from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.space.genome import Genome
 
 S = TypeVar("S", bound=NSGA2Settings)
@@ -61,11 +61,11 @@ class NSGA2(BaseController[S]):
         Where a surrogate corrects the scores, earlier candidates can return to the population.
         """
         size = self.settings.population_size
-        pool = [*(one.evaluation for one in self.population), *(e for e in evaluations if e.score)]
+        pool = [*(individual.evaluation for individual in self.population), *scored(evaluations)]
         if self.screening is not None:
             pool = self.screening.best(pool, size)
         self.population = select(self.individuals(pool), size)
-        kept = {one.evaluation.key for one in self.population}
+        kept = {individual.evaluation.key for individual in self.population}
         self.mutations.learn((e.candidate.origin.operators[-1], e.key in kept) for e in evaluations)
 
     def state(self) -> dict[str, Any]:

@@ -31,18 +31,17 @@ class OperatorShares:
     """
 
     def __init__(self, mutations: Mutations, adaptive: bool) -> None:
-        used = {name: one for name, one in mutations.items() if one[0] > 0}
-        total = sum(chance for chance, _ in used.values())
-        self.shares = {name: chance / total for name, (chance, _) in used.items()}
-        self.success = dict.fromkeys(used, 0.5)
-        self._mutations: dict[str, Mutate] = {name: mutate for name, (_, mutate) in used.items()}
+        chances = {name: chance for name, (chance, _) in mutations.items() if chance > 0}
+        self.shares = _normalised(chances)
+        self.success = dict.fromkeys(chances, 0.5)
+        self._mutations = mutations
         self._adaptive = adaptive
 
     def pick(self, rng: np.random.Generator) -> tuple[str, Mutate]:
         """Draw a mutation and its name (paper, IV-E: a categorical distribution)."""
         names = list(self.shares)
         name = names[int(rng.choice(len(names), p=list(self.shares.values())))]
-        return name, self._mutations[name]
+        return name, self._mutations[name][1]
 
     def learn(self, outcomes: Iterable[tuple[str, bool]]) -> None:
         """Take note of children: the name of their mutation, and whether they were selected."""
@@ -52,9 +51,13 @@ class OperatorShares:
             if name not in self.shares:
                 continue
             self.success[name] += NEW_WEIGHT * (selected - self.success[name])
-            best = max(self.success, key=lambda one: self.success[one])
-            most = 1 - LEAST * (len(self.shares) - 1)
-            for one, share in self.shares.items():
-                self.shares[one] = share + PURSUIT * ((most if one == best else LEAST) - share)
-            total = sum(self.shares.values())
-            self.shares = {one: share / total for one, share in self.shares.items()}
+            wanted = dict.fromkeys(self.shares, LEAST)
+            wanted[max(self.success, key=self.success.__getitem__)] = 1 - LEAST * (len(wanted) - 1)
+            self.shares = _normalised(
+                {other: s + PURSUIT * (wanted[other] - s) for other, s in self.shares.items()}
+            )
+
+
+def _normalised(shares: dict[str, float]) -> dict[str, float]:
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}

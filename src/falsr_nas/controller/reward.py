@@ -16,7 +16,7 @@ Failed candidates and those below the minimum PSNR get the lowest reward: 0, -cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import moocore
 import numpy as np
@@ -42,7 +42,8 @@ class Reward:
     def __init__(self, settings: RewardSettings, problem: Problem) -> None:
         self.problem = problem
         self.front: FloatArray = problem.matrix([])
-        self._compare, self._worst = self._rule(settings)
+        self._kind = settings.kind
+        self._clip = settings.clip
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> FloatArray:
         """Return the rewards (N,) of evaluations, then update the front with them.
@@ -51,34 +52,25 @@ class Reward:
         """
         feasible = self.problem.feasible(evaluations)
         points = self.problem.matrix(feasible)
-        values = iter(self._compare(points) if len(self.front) else np.zeros(len(points)))
-        keys = {evaluation.key for evaluation in feasible}
-        rewards = [
-            next(values) if evaluation.key in keys else self._worst for evaluation in evaluations
-        ]
+        values, worst = self._compared(points)
+        found = dict(zip((evaluation.key for evaluation in feasible), values, strict=True))
         self._join(points)
-        return np.array(rewards, dtype=np.float64)
+        return np.array([found.get(evaluation.key, worst) for evaluation in evaluations])
 
     def restore(self, told: Sequence[Evaluation]) -> None:
         """Replace the front by that of these evaluations."""
         self.front = self.problem.matrix([])
         self._join(self.problem.matrix(self.problem.feasible(told)))
 
-    def _rule(self, settings: RewardSettings) -> tuple[Callable[[FloatArray], FloatArray], float]:
-        """Return the function from points (N, O) to rewards (N,), and the reward of failures."""
-        match settings.kind:
-            case RewardKind.hypervolume:
-                return lambda points: hypervolume_gain(
-                    self.problem.unit(self.front), self.problem.unit(points)
-                ), 0.0
-            case RewardKind.attainment:
-                return lambda points: np.clip(
-                    attainment(self.front, points), -settings.clip, settings.clip
-                ), -settings.clip
-            case RewardKind.rank:
-                return lambda points: rank_and_crowding(
-                    self.problem.unit(self.front), self.problem.unit(points)
-                ), -1.0
+    def _compared(self, points: FloatArray) -> tuple[FloatArray, float]:
+        """Return the rewards (N,) of points (N, O), and the reward of failures."""
+        worst = {RewardKind.attainment: -self._clip, RewardKind.rank: -1.0}.get(self._kind, 0.0)
+        if not len(self.front):
+            return np.zeros(len(points)), worst
+        if self._kind is RewardKind.attainment:
+            return np.clip(attainment(self.front, points), -self._clip, self._clip), worst
+        gain = hypervolume_gain if self._kind is RewardKind.hypervolume else rank_and_crowding
+        return gain(self.problem.unit(self.front), self.problem.unit(points)), worst
 
     def _join(self, points: FloatArray) -> None:
         together = np.unique(np.vstack([self.front, points]), axis=0)

@@ -17,14 +17,15 @@ import heapq
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import moocore
 import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Evaluation
-from falsr_nas.objectives.problem import Problem
+from falsr_nas.controller.admission import Drawn
+from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.encoding import FloatArray
 from falsr_nas.space.genome import Genome
@@ -33,6 +34,7 @@ from falsr_nas.surrogate.gaussian_process import (
     Variances,
     fit,
     fitted_variances,
+    quadratic_terms,
 )
 
 FEWEST = 24
@@ -56,26 +58,12 @@ class Prediction(NamedTuple):
     Attributes:
         surrogate: predicted by the surrogate.
         costs: predicted from its costs alone.
-        psnr: its score.
+        psnr: its score; NaN while it is not known.
     """
 
     surrogate: float
     costs: float
-    psnr: float
-
-
-class Expected(NamedTuple):
-    """What is predicted for a candidate whose score is not known yet, in dB.
-
-    Attributes:
-        surrogate: predicted by the surrogate.
-        costs: predicted from its costs alone.
-        candidate: the candidate.
-    """
-
-    surrogate: float
-    costs: float
-    candidate: Candidate
+    psnr: float = math.nan
 
 
 class Screening:
@@ -99,7 +87,8 @@ class Screening:
         self._fitted: list[Evaluation] = []  # those that the surrogate is fitted to
         self._variances: Variances | None = None
         self._variances_at = 0  # number of scores when the variances were fitted
-        self._expected: dict[str, Expected] = {}  # candidates whose scores are not known, by key
+        # Candidates whose scores are not known, and what is predicted for them, by key.
+        self._expected: dict[str, tuple[Prediction, Candidate]] = {}
         self._was_better = True
 
     def correlations(self) -> tuple[float, float]:
@@ -120,18 +109,18 @@ class Screening:
         """
         if len(self.latest) < FEWEST:
             return True
-        surrogate, costs = (np.arctanh(np.clip(one, -0.999, 0.999)) for one in self.correlations())
+        surrogate, costs = np.arctanh(np.clip(self.correlations(), -0.999, 0.999))
         return not surrogate < costs - 2 / math.sqrt(len(self.latest) - 3)
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Compare scores with predictions, and fit the surrogate to all scores."""
-        for one in evaluations:
-            expected = self._expected.pop(one.key, None)
-            if one.score is None:
+        for evaluation in evaluations:
+            expected = self._expected.pop(evaluation.key, None)
+            if evaluation.score is None:
                 continue
-            self._archive[one.candidate.number] = one
+            self._archive[evaluation.candidate.number] = evaluation
             if expected is not None:
-                self.latest.append(Prediction(expected.surrogate, expected.costs, one.score.psnr))
+                self.latest.append(expected[0]._replace(psnr=evaluation.score.psnr))
         self._fit()
         self._report()
 
@@ -141,53 +130,44 @@ class Screening:
         Without a surrogate these are the scores.
         """
         if self.surrogate is None or not evaluations:
-            return np.array([one.score.psnr for one in evaluations if one.score])
-        known = {
-            one.key: psnr for one, psnr in zip(self._fitted, self.surrogate.denoised, strict=True)
-        }
-        others = [one for one in evaluations if one.key not in known]
+            return _scores(evaluations)
+        keys = (evaluation.key for evaluation in self._fitted)
+        known = dict(zip(keys, self.surrogate.denoised.tolist(), strict=True))
+        others = [evaluation for evaluation in evaluations if evaluation.key not in known]
         if others:
-            mean, _ = self.surrogate.predict(*_networks(one.candidate for one in others))
-            known |= {one.key: float(psnr) for one, psnr in zip(others, mean, strict=True)}
-        return np.array([known[one.key] for one in evaluations])
+            mean, _ = self.surrogate.predict(*_evaluated(others))
+            keys = (evaluation.key for evaluation in others)
+            known |= dict(zip(keys, mean.tolist(), strict=True))
+        return np.array([known[evaluation.key] for evaluation in evaluations])
 
     def best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
         """Return about ``count`` of the best of these and of all that the surrogate is fitted to.
 
         Networks are ranked by the fronts of the scores without noise; whole fronts are returned.
         """
-        pool = list({one.key: one for one in (*self._fitted, *evaluations)}.values())
+        found = {evaluation.key: evaluation for evaluation in (*self._fitted, *evaluations)}
+        pool = list(found.values())
         if len(pool) <= count:
             return pool
-        networks = _networks(one.candidate for one in pool)
-        ranks = self._problem.ranks(self._problem.points(self.denoised(pool), *networks))
+        points = self._problem.points(self.denoised(pool), *_evaluated(pool))
+        ranks = self._problem.ranks(points)
         last = np.sort(ranks)[count - 1]
-        return [one for one, rank in zip(pool, ranks, strict=True) if rank <= last]
+        return [evaluation for evaluation, rank in zip(pool, ranks, strict=True) if rank <= last]
 
-    def pick(self, genomes: Sequence[Genome], costs: Sequence[Cost], count: int) -> list[int]:
-        """Return the indices of ``count`` of these networks, the most promising first.
-
-        Args:
-            genomes: drawn networks.
-            costs: their costs.
-            count: number of networks to pick.
-        """
+    def pick(self, drawn: Sequence[Drawn | Candidate], count: int) -> list[int]:
+        """Return the indices of ``count`` drawn networks, the most promising first."""
         assert self.surrogate is not None
+        genomes, costs = _networks(drawn)
         posterior = self.surrogate.posterior(genomes, costs)
         mean, deviation = posterior.mean, posterior.deviation
-        fitted = _networks(one.candidate for one in self._fitted)
         gains = _Gains(
-            self._problem.points(self.surrogate.denoised, *fitted),
+            self._problem.points(self.surrogate.denoised, *_evaluated(self._fitted)),
             self._problem.points(mean, genomes, costs),
             self._problem.constraints.min_psnr,
         )
-        pending = [*self._expected.values()]
-        gains.add(
-            self._problem.points(
-                np.array([one.surrogate for one in pending]),
-                *_networks(one.candidate for one in pending),
-            )
-        )
+        expected = np.array([prediction.surrogate for prediction, _ in self._expected.values()])
+        pending = _networks(candidate for _, candidate in self._expected.values())
+        gains.add(self._problem.points(expected, *pending))
 
         def gain(i: int) -> float:
             return sum(w * gains.of(i, float(mean[i] + node * deviation[i])) for node, w in _NODES)
@@ -216,7 +196,7 @@ class Screening:
         mean, _ = self.surrogate.predict(genomes, costs)
         plain = _from_costs(self._fitted, costs)
         for candidate, a, b in zip(candidates, mean, plain, strict=True):
-            self._expected[candidate.key] = Expected(float(a), float(b), candidate)
+            self._expected[candidate.key] = Prediction(float(a), float(b)), candidate
 
     def state(self) -> dict[str, Any]:
         """Return as JSON what :meth:`restore` needs beside the evaluations."""
@@ -226,8 +206,8 @@ class Screening:
             if self._variances is None
             else [*self._variances.kernels, self._variances.noise],
             "variances_at": self._variances_at,
-            "expected": {key: [one.surrogate, one.costs] for key, one in self._expected.items()},
-            "latest": [list(one) for one in self.latest],
+            "expected": {key: list(row[:2]) for key, (row, _) in self._expected.items()},
+            "latest": [list(row) for row in self.latest],
             "rank_correlation": None if math.isnan(surrogate) else surrogate,
             "rank_correlation_of_costs": None if math.isnan(costs) else costs,
             "active": self.better,
@@ -237,10 +217,10 @@ class Screening:
         self, state: dict[str, Any], told: Sequence[Evaluation], pending: Sequence[Candidate] = ()
     ) -> None:
         """Continue from :meth:`state`, after these evaluations and with these candidates asked."""
-        self._archive = {one.candidate.number: one for one in told if one.score}
-        asked = {one.key: one for one in pending}
+        self._archive = {evaluation.candidate.number: evaluation for evaluation in scored(told)}
+        asked = {candidate.key: candidate for candidate in pending}
         self._expected = {
-            key: Expected(row[0], row[1], asked[key])
+            key: (Prediction(*row), asked[key])
             for key, row in state["expected"].items()
             if key in asked
         }
@@ -251,18 +231,16 @@ class Screening:
         self._fit()
 
     def _fit(self) -> None:
-        scored = [self._archive[number] for number in sorted(self._archive)]
-        if len(scored) < FEWEST:
+        archive = [self._archive[number] for number in sorted(self._archive)]
+        if len(archive) < FEWEST:
             self.surrogate = None
             return
-        self._fitted = _latest_and_spaced(scored, MOST)
-        genomes, costs = _networks(one.candidate for one in self._fitted)
-        psnr = np.array([one.score.psnr for one in self._fitted if one.score])
-        if self._variances is None or len(scored) >= self._variances_at + self._every:
-            self._variances, self._variances_at = (
-                fitted_variances(genomes, costs, psnr),
-                len(scored),
-            )
+        self._fitted = _latest_and_spaced(archive, MOST)
+        genomes, costs = _evaluated(self._fitted)
+        psnr = _scores(self._fitted)
+        if self._variances is None or len(archive) >= self._variances_at + self._every:
+            self._variances = fitted_variances(genomes, costs, psnr)
+            self._variances_at = len(archive)
         self.surrogate = fit(genomes, costs, psnr, self._variances)
 
     def _report(self) -> None:
@@ -321,9 +299,18 @@ class _Gains:
         self.add(self._new[i : i + 1])
 
 
-def _networks(candidates: Any) -> tuple[list[Genome], list[Cost]]:
-    pairs = [(one.genome, one.cost) for one in candidates]
-    return [genome for genome, _ in pairs], [cost for _, cost in pairs]
+def _networks(networks: Iterable[Drawn | Candidate]) -> tuple[list[Genome], list[Cost]]:
+    found = list(networks)
+    return [network.genome for network in found], [network.cost for network in found]
+
+
+def _evaluated(evaluations: Sequence[Evaluation]) -> tuple[list[Genome], list[Cost]]:
+    return _networks(evaluation.candidate for evaluation in evaluations)
+
+
+def _scores(evaluations: Sequence[Evaluation]) -> FloatArray:
+    """Return the PSNR (N,) in dB of those that have a score."""
+    return np.array([evaluation.score.psnr for evaluation in evaluations if evaluation.score])
 
 
 def _latest_and_spaced(scored: list[Evaluation], most: int) -> list[Evaluation]:
@@ -337,21 +324,19 @@ def _latest_and_spaced(scored: list[Evaluation], most: int) -> list[Evaluation]:
 
 def _from_costs(evaluations: Sequence[Evaluation], costs: Sequence[Cost]) -> FloatArray:
     """Predict PSNR (N,) from costs alone: least squares on quadratic terms of their logarithms."""
-    psnr = np.array([one.score.psnr for one in evaluations if one.score])
-    terms = _quadratic([one.candidate.cost for one in evaluations])
-    weights, *_ = np.linalg.lstsq(terms, psnr, rcond=None)
+    terms = _quadratic([evaluation.candidate.cost for evaluation in evaluations])
+    weights, *_ = np.linalg.lstsq(terms, _scores(evaluations), rcond=None)
     return np.asarray(_quadratic(costs) @ weights)
 
 
 def _quadratic(costs: Sequence[Cost]) -> FloatArray:
     logs = np.log([(cost.params / 1e5, cost.mult_adds / 1e10) for cost in costs]).reshape(-1, 2)
-    a, b = logs.T
-    return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
+    return quadratic_terms(logs)
 
 
 def _spearman(a: FloatArray, b: FloatArray) -> float:
     """Return the rank correlation; NaN where there are fewer than two different values."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan
-    ranks = np.array([np.argsort(np.argsort(one, kind="stable")) for one in (a, b)], dtype=float)
+    ranks = np.argsort(np.argsort([a, b], kind="stable")).astype(float)
     return float(np.corrcoef(ranks)[0, 1])

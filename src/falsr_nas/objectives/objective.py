@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from falsr_nas.archive.candidate import Candidate
     from falsr_nas.latency.profile import LatencyProfile
 
 Number = TypeVar("Number", float, "NDArray[np.float64]")
@@ -72,9 +73,13 @@ class Objective:
         """Return the number that is minimised, of a number or an array: negated if maximised."""
         return -value if self.maximised else value
 
-    def coordinate(self, genome: Genome, cost: Cost) -> float:
+    def of(self, candidate: Candidate) -> float:
+        """Return the number of a candidate's network."""
+        return self.measure(candidate.genome, candidate.cost)
+
+    def coordinate(self, candidate: Candidate) -> float:
         """Return the minimised number by which distances are measured: a logarithm, or linear."""
-        value = self.measure(genome, cost)
+        value = self.of(candidate)
         return self.minimised(math.log(value) if self.logarithmic else value)
 
 
@@ -105,7 +110,7 @@ class ObjectiveRegistry(ByName[Objective]):
     """The objectives that can be chosen, by name."""
 
     def __init__(self, objectives: Iterable[Objective]) -> None:
-        super().__init__(GROUP, {one.name: one for one in objectives})
+        super().__init__(GROUP, {objective.name: objective for objective in objectives})
 
     def register(self, objective: Objective) -> Objective:
         """Add an objective, and return it.

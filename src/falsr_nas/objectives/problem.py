@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import PEAK
 from falsr_nas.latency.profile import LatencyProfile, parse_profile
@@ -117,7 +117,7 @@ class Problem:
     def numbers(self, evaluation: Evaluation) -> dict[str, float]:
         """Return the numbers of :attr:`added` by name."""
         candidate = evaluation.candidate
-        return {cost.name: cost.measure(candidate.genome, candidate.cost) for cost in self.added}
+        return {cost.name: cost.of(candidate) for cost in self.added}
 
     # Limits
 
@@ -146,19 +146,18 @@ class Problem:
     def admissible(self, genome: Genome, cost: Cost) -> bool:
         """Return whether a network meets the limits that are known before its training."""
         most, least = self.max_mult_adds, self.min_mult_adds
-        if most is not None and cost.mult_adds > most:
-            return False
-        if least is not None and cost.mult_adds < least:
-            return False
-        return all(limited.measure(genome, cost) <= limit for limited, limit in self.limits)
+        return (
+            (most is None or cost.mult_adds <= most)
+            and (least is None or cost.mult_adds >= least)
+            and all(limited.measure(genome, cost) <= limit for limited, limit in self.limits)
+        )
 
     def feasible(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         """Return the evaluations with a score that meets the minimum PSNR, in order."""
         return [
             evaluation
             for evaluation in evaluations
-            if isinstance(evaluation.outcome, Score)
-            and self.violation(evaluation.outcome.psnr) == 0
+            if evaluation.score and self.violation(evaluation.score.psnr) == 0
         ]
 
     def violation(self, psnr: float) -> float:
@@ -181,7 +180,7 @@ class Problem:
         """
         score, candidate = evaluation.score, evaluation.candidate
         assert score is not None, "only scored candidates compete"
-        costs = (cost.coordinate(candidate.genome, candidate.cost) for cost in self.costs)
+        costs = (cost.coordinate(candidate) for cost in self.costs)
         return (-(score.psnr if psnr is None else psnr), *costs)
 
     def points(
@@ -216,8 +215,7 @@ class Problem:
         the rank (Deb et al., 2002), and by key.
         """
         points = np.array([self.point(evaluation) for evaluation in evaluations])
-        points = points.reshape(len(evaluations), len(self.objectives))
-        order = self.ranks(points)
+        order = self.ranks(points.reshape(len(evaluations), len(self.objectives)))
         distances = np.zeros(len(points))
         for rank in np.unique(order):
             rows = np.flatnonzero(order == rank)
@@ -256,33 +254,28 @@ class Problem:
         self, evaluations: Iterable[Evaluation], cost: Objective | None = None
     ) -> list[Evaluation]:
         """Return evaluations by a cost, by default the first one: the best first, then by key."""
-        return sorted(
-            evaluations, key=lambda evaluation: (self.place(evaluation, cost), evaluation.key)
-        )
+        return sorted(evaluations, key=lambda member: (self.place(member, cost), member.key))
 
     def place(self, evaluation: Evaluation, cost: Objective | None = None) -> float:
         """Return the minimised number of a cost, by default the first one."""
-        cost, candidate = cost or self.first_cost, evaluation.candidate
-        return cost.minimised(cost.measure(candidate.genome, candidate.cost))
+        cost = cost or self.first_cost
+        return cost.minimised(cost.of(evaluation.candidate))
 
     def coordinate(self, evaluation: Evaluation) -> float:
         """Return the number of the first cost by which distances are measured."""
-        candidate = evaluation.candidate
-        return self.first_cost.coordinate(candidate.genome, candidate.cost)
+        return self.first_cost.coordinate(evaluation.candidate)
 
     # Hypervolume
 
     @cached_property
     def best(self) -> tuple[float, ...]:
         """The number of each objective at the best end of the hypervolume; PSNR first, in dB."""
-        ends = (high if cost.maximised else low for cost, (low, high) in self._ranges)
-        return (self.psnr_range[1], *ends)
+        return (self.psnr_range[1], *(best for best, _ in self._ends))
 
     @cached_property
     def worst(self) -> tuple[float, ...]:
         """The number of each objective at the worst end of the hypervolume; PSNR first, in dB."""
-        ends = (low if cost.maximised else high for cost, (low, high) in self._ranges)
-        return (self.psnr_range[0], *ends)
+        return (self.psnr_range[0], *(worst for _, worst in self._ends))
 
     def unit(self, matrix: FloatArray) -> FloatArray:
         """Map (N, M) of :meth:`matrix` to the unit cube, [0, 1]^M: 0 is best, 1 worst.
@@ -312,27 +305,26 @@ class Problem:
         return float(moocore.hypervolume(points, ref=reference)) if len(points) else 0.0
 
     @cached_property
-    def _ranges(self) -> tuple[tuple[Objective, tuple[float, float]], ...]:
-        """The least and the largest number of each cost that the search may propose."""
-        return tuple((cost, self._range(cost)) for cost in self.costs)
-
-    def _range(self, cost: Objective) -> tuple[float, float]:
-        low, high = cost_range(cost, self.space, self.max_mult_adds)
-        if cost == MULT_ADDS and self.min_mult_adds is not None:
-            low = max(low, self.min_mult_adds)
-        most = {limited.name: limit for limited, limit in self.limits}.get(cost.name, high)
-        return low, max(low, min(high, most))
+    def _ends(self) -> list[tuple[float, float]]:
+        """The best and the worst number of each cost that the search may propose."""
+        ends = []
+        for cost in self.costs:
+            low, high = cost_range(cost, self.space, self.max_mult_adds)
+            if cost == MULT_ADDS and self.min_mult_adds is not None:
+                low = max(low, self.min_mult_adds)
+            most = {limited.name: limit for limited, limit in self.limits}.get(cost.name, high)
+            high = max(low, min(high, most))
+            ends.append((high, low) if cost.maximised else (low, high))
+        return ends
 
     def _predicted(self, objective: Objective) -> Objective:
         """Return an objective as it is, unless it is latency, which the profile predicts."""
         return predicted_latency(self.profile) if objective is LATENCY else objective
 
     def _row(self, evaluation: Evaluation) -> list[float]:
-        if not isinstance(evaluation.outcome, Score):
+        if evaluation.score is None:
             raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
-        genome, cost = evaluation.candidate.genome, evaluation.candidate.cost
-        costs = (other.minimised(other.measure(genome, cost)) for other in self.costs)
-        return [evaluation.outcome.mse, *costs]
+        return [evaluation.score.mse, *(self.place(evaluation, cost) for cost in self.costs)]
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:

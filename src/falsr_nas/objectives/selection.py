@@ -76,7 +76,7 @@ def quality_front(evaluations: Sequence[Evaluation], problem: Problem) -> list[E
     """Return the front in MSE and the first cost alone (paper, Figure 5), by ascending cost."""
     front: list[Evaluation] = []
     whole = problem.front(evaluations)
-    for network in sorted(whole, key=lambda one: (problem.place(one), -_psnr(one))):
+    for network in sorted(whole, key=lambda member: (problem.place(member), -_psnr(member))):
         if not front or _psnr(network) > _psnr(front[-1]):
             front.append(network)
     return front
@@ -94,7 +94,7 @@ def knee_heights(points: FloatArray) -> FloatArray:
 
 
 def _by_key(evaluations: Sequence[Evaluation], key: str) -> Evaluation:
-    found = [one for one in evaluations if one.key.startswith(key)]
+    found = [evaluation for evaluation in evaluations if evaluation.key.startswith(key)]
     if not found:
         raise UserError(f"select=key={key}: no network of the search has a key that begins with it")
     if len(found) > 1:

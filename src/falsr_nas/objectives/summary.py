@@ -42,7 +42,7 @@ def summarise(evaluations: Sequence[Evaluation], problem: Problem) -> SearchSumm
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     return SearchSummary(
-        generation=max((one.candidate.generation for one in evaluations), default=-1),
+        generation=max((member.candidate.generation for member in evaluations), default=-1),
         candidates=len(evaluations),
         failures=len(failures),
         best_psnr=max((score.psnr for score in scores), default=None),

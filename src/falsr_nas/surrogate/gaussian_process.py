@@ -103,7 +103,7 @@ class Vocabulary:
         )
         names = _names(networks.places, networks.ends_table)
         used = networks.links_and_ends().sum(axis=0)
-        self._genes = _numbered({name for name, one in zip(names, used, strict=True) if one})
+        self._genes = _numbered({name for name, count in zip(names, used, strict=True) if count})
 
     def features(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Features:
         """Return the features of networks. Raises ValueError for another number of cells."""
@@ -186,14 +186,13 @@ class Surrogate:
         own = self.covariance.diagonal(features, kernels)
 
         def covariance(i: int) -> FloatArray:
-            one = features[i : i + 1]
-            prior = self.covariance.between(features, one, kernels)
-            return np.asarray(prior[:, 0] - explained.T @ explained[:, i])
+            prior = self.covariance.between(features, features[i : i + 1], kernels)
+            return self.unit**2 * np.asarray(prior[:, 0] - explained.T @ explained[:, i])
 
         return Posterior(
             self.psnr_mean + self.unit * (shared.T @ self.weights),
             self.unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0),
-            lambda i: self.unit**2 * covariance(i),
+            covariance,
             self.noise**2,
         )
 
@@ -202,13 +201,10 @@ class Posterior:
     """The joint normal distribution of the PSNR without noise of networks.
 
     Args:
-        mean: expected PSNR (N,) in dB.
+        mean: expected PSNR (N,) in dB, also an attribute.
         variance: its variances (N,).
         covariance: returns the covariances (N,) of all networks with one of them, by its index.
         noise: variance of the noise of a score.
-
-    Attributes:
-        mean: expected PSNR (N,) in dB.
     """
 
     def __init__(
@@ -332,8 +328,8 @@ class Covariance:
         same: FloatArray = np.add.reduce(alike)
         sharp = [share**2 for share in alike]
         pairs = [x * y for x, y in itertools.pairwise(sharp)] or [sharp[0] ** 2]
-        counts_a, counts_b = ((one.cells - self.places[:, None]).sum(axis=0) for one in (a, b))
-        mean_a, mean_b = (np.einsum("pna,pa->n", one.cells, self.places) for one in (a, b))
+        counts_a, counts_b = ((x.cells - self.places[:, None]).sum(axis=0) for x in (a, b))
+        mean_a, mean_b = (np.einsum("pna,pa->n", x.cells, self.places) for x in (a, b))
         genes_a, genes_b = a.genes - self.share, b.genes - self.share
         links = genes_a @ genes_b.T + np.outer(genes_a.sum(axis=1), genes_b.sum(axis=1))
         width = max(1, a.genes.shape[1])
@@ -351,10 +347,8 @@ class Covariance:
 
     def between(self, a: Features, b: Features, variances: Sequence[float]) -> FloatArray:
         """Return the covariance (N, M) between networks."""
-        total = np.zeros((len(a), len(b)))
-        for variance, part in zip(variances, self.parts(a, b), strict=True):
-            total += variance * part
-        return total
+        parts = zip(variances, self.parts(a, b), strict=True)
+        return np.asarray(sum(variance * part for variance, part in parts))
 
     def diagonal(self, a: Features, variances: Sequence[float]) -> FloatArray:
         """Return the prior variance (N,) of networks."""
@@ -369,9 +363,15 @@ class Covariance:
         return scaled
 
 
+def quadratic_terms(logs: FloatArray) -> FloatArray:
+    """Return the terms (N, 6) of a quadratic function of two numbers (N, 2)."""
+    a, b = logs.T
+    return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
+
+
 def _names(places: Sequence[tuple[int, int]], ends: Sequence[Ends]) -> list[tuple[object, ...]]:
     """Return names of links and of pairs of ends."""
-    return [*(("link", *place) for place in places), *(("ends", str(one)) for one in ends)]
+    return [*(("link", *place) for place in places), *(("ends", str(pair)) for pair in ends)]
 
 
 def _numbered(words: set[tuple[object, ...]] | set[tuple[str, str]]) -> dict[object, int]:

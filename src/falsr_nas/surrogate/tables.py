@@ -36,7 +36,7 @@ class SurrogateTables:
         weights, n = surrogate.weights, space.n
         total = weights.sum()
         words = vocabulary.cell_features(space.distinct_cells)  # (|S|, A)
-        alike = np.array([words @ one.T for one in fitted.cells])  # (n, |S|, N)
+        alike = np.array([words @ own.T for own in fitted.cells])  # (n, |S|, N)
         sharp = alike**2
         means = covariance.places  # (n, A)
         # Tables of places, and what is the same for all networks.
@@ -102,11 +102,11 @@ class SurrogateTables:
 
     def _remaining(self, cells: np.ndarray, named: FloatArray, scaled: FloatArray) -> FloatArray:
         """Return what the kernels *cost* and *whole* add to the mean (B,)."""
-        one = np.ones(len(cells))
-        near = np.column_stack([scaled, one]).astype(np.float32) @ self._near
+        ones = np.ones(len(cells))
+        near = np.column_stack([scaled, ones]).astype(np.float32) @ self._near
         near -= (0.5 * (scaled**2).sum(axis=1)[:, None]).astype(np.float32)
         genes = named @ self._genes
-        rows = np.column_stack([self._words[cells].reshape(len(cells), -1), genes, one])
+        rows = np.column_stack([self._words[cells].reshape(len(cells), -1), genes, ones])
         apart = rows.astype(np.float32) @ self._columns
         apart -= (4 + 2 / self._width * genes.sum(axis=1)[:, None]).astype(np.float32)
         apart += near

@@ -47,7 +47,7 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.encoding import Encoding, FloatArray, Networks
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.genome import Genome
-from falsr_nas.surrogate.gaussian_process import Surrogate
+from falsr_nas.surrogate.gaussian_process import Surrogate, quadratic_terms
 from falsr_nas.surrogate.tables import SurrogateTables
 
 BATCH = 256
@@ -87,8 +87,7 @@ class EqualCost:
         return np.asarray((psnr - self._terms(logs) @ self._weights) / self._unit)
 
     def _terms(self, logs: FloatArray) -> FloatArray:
-        a, b = np.clip(logs, self._low, self._high).T
-        return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
+        return quadratic_terms(np.clip(logs, self._low, self._high))
 
 
 class ScoredDraw(NamedTuple):

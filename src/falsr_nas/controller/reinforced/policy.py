@@ -138,7 +138,7 @@ class ConditionalPolicy(nn.Module):
     def forward(self, context: Context, children: Networks) -> Likelihood:
         """Return what the policy says of children of these parents."""
         numbers = _tensor(context.numbers)
-        parents, cells = (torch.from_numpy(one.cells) for one in (context.parents, children))
+        parents, cells = torch.from_numpy(context.parents.cells), torch.from_numpy(children.cells)
         scores, hidden = self._places(parents, numbers)
         scores = scores + (self.one_hot @ (self.after * self.earlier))[cells]
         logs = self._log_softmax(scores)
@@ -203,7 +203,9 @@ class ChildSampler:
     """
 
     def __init__(self, policy: ConditionalPolicy) -> None:
-        self._weights = {name: one.detach().numpy() for name, one in policy.named_parameters()}
+        self._weights = {
+            name: weight.detach().numpy() for name, weight in policy.named_parameters()
+        }
         self._policy, one_hot = policy, policy.one_hot.numpy()
         self._own, self._left, self._right = one_hot @ self._weights["cells"]
         self._kept = one_hot * self._weights["keep"][policy.kind.numpy()]
