@@ -15,7 +15,7 @@ from falsr_nas.report.paper_figures import Scored, objectives_figure, peers_figu
 
 
 def line(axes: Axes, label: str) -> set[tuple[float, float]]:
-    (found,) = [one for one in axes.lines if one.get_label() == label]
+    (found,) = [drawn for drawn in axes.lines if drawn.get_label() == label]
     return {(float(x), float(y)) for x, y in zip(*found.get_data(), strict=True)}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.objective import MULT_ADDS, PARAMS, Objective
@@ -29,29 +29,6 @@ _FRONT, _PEER, _GRID = "#0072B2", "#D55E00", "#e6e8eb"
 TEXT, QUIET = "#22262b", "#8a8f98"
 """Colours of text, and of candidates and notes."""
 
-_NAME: dict[str, Any] = {
-    "rotation": 40,
-    "rotation_mode": "anchor",
-    "fontsize": 7.5,
-    "color": _PEER,
-    "ha": "left",
-    "va": "bottom",
-}
-
-
-def write_pareto_png(
-    path: Path,
-    evaluations: Sequence[Evaluation],
-    problem: Problem,
-    benchmark: str | None = None,
-) -> None:
-    """Write :func:`pareto_figure` as a PNG, 810 pixels high and 900 wide for each panel.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    write_figure(path, pareto_figure(evaluations, problem, benchmark))
-
 
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure as a PNG.
@@ -64,68 +41,50 @@ def write_figure(path: Path, figure: Figure) -> None:
     write_atomically(path, content.getvalue())
 
 
-def pareto_figure(
-    evaluations: Sequence[Evaluation], problem: Problem, benchmark: str | None = None
-) -> Figure:
-    """Plot PSNR against each cost, mult-adds and parameters by default, with the front.
+def blank_figure(width: float, height: float) -> Figure:
+    """Return an empty white figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def pareto_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure:
+    """Plot PSNR against each cost with the front; mult-adds and parameters where PSNR is all.
 
     The front is that of all objectives, so in one panel some of its networks are dominated
     by others; the line joins those that are best for their cost. Error bars show the standard
     deviation where a PSNR is the mean of several trainings. Very bad candidates (beyond
     Tukey's outer fence) are outside of the panel, and their number is shown, so that they do not
-    compress the rest.
-
-    Args:
-        evaluations: all evaluations of the search, including failures.
-        problem: of the search; mult-adds and parameters are shown where PSNR is all.
-        benchmark: name of the validation images if they are a published benchmark (``Set5``,
-            ``Set14``, ``B100``). The published networks are then plotted with their PSNR.
-            Otherwise their PSNR is not comparable, and only their costs are marked.
+    compress the rest. The costs of published networks are marked, but not their PSNR, which was
+    measured on other images.
     """
-    from matplotlib.figure import Figure
-
     costs = problem.costs or (MULT_ADDS, PARAMS)
-    figure = Figure(figsize=(5 * len(costs), 4.5), layout="constrained", facecolor="white")
+    figure = blank_figure(5 * len(costs), 4.5)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    left, right = panels[0], panels[-1]
-    points = _points(scored(evaluations), costs)
     members = problem.front(evaluations)
-    front, deviations = _points(members, costs), _deviations(members)
+    points, front = _points(scored(evaluations), costs), _points(members, costs)
+    scores = [evaluation.score for evaluation in members if evaluation.score]
+    deviations = np.array([score.deviation or 0.0 for score in scores])
+    peers = shown_peers(problem.scale)
+    peer_costs = {
+        MULT_ADDS.name: {peer.name: peer.mult_adds_g for peer in peers},
+        PARAMS.name: {peer.name: peer.params_k for peer in peers},
+    }
     for i, (axes, cost) in enumerate(zip(panels, costs, strict=True)):
         if cost.logarithmic:
             axes.set_xscale("log")
         _draw_panel(axes, points[:, [i, -1]], front[:, [i, -1]], deviations, cost)
-    left.set_ylabel(f"PSNR on {benchmark or 'the validation images'} (dB)", color=TEXT)
-    for axes in panels[1:]:
-        axes.tick_params(left=False)
-    known_peers = shown_peers(problem.scale)
-    peers = [peer for peer in known_peers if benchmark is None or benchmark in peer.psnr]
-    scores = [peer.psnr[benchmark] for peer in peers] if benchmark else []
-    known = {
-        MULT_ADDS.name: [peer.mult_adds_g for peer in peers],
-        PARAMS.name: [peer.params_k for peer in peers],
-    }
-    for axes, cost in zip(panels, costs, strict=True):
-        if cost.name not in known:
-            continue
-        if benchmark:
-            axes.plot(
-                known[cost.name],
-                scores,
-                "D",
-                ms=4.6,
-                mew=0,
-                color=_PEER,
-                zorder=5,
-                label="published, fully trained",
-            )
-        _mark_costs(
-            axes,
-            dict(zip([peer.name for peer in peers], known[cost.name], strict=True)),
-            label=None if benchmark else "cost of published networks",
-        )
-    _limit_psnr(right, points[:, -1], front[:, -1], scores)
-    legend = left.legend(
+        axes.tick_params(left=i == 0)
+        if cost.name in peer_costs:
+            _mark_costs(axes, peer_costs[cost.name])
+    panels[0].set_ylabel("PSNR on the validation images (dB)", color=TEXT)
+    if not len(points):
+        panels[-1].set_yticks([])
+        say_nothing_scored(panels[-1])
+    elif hidden := cut_outliers(panels[-1], points[:, -1], front[:, -1]):
+        text = f"{hidden} more candidate{'s' if hidden > 1 else ''} below"
+        note(panels[-1], text, (1, 0), (-4, 5), ha="right")
+    legend = panels[0].legend(
         loc="lower right",
         fontsize=9,
         labelcolor=TEXT,
@@ -143,32 +102,22 @@ def _points(evaluations: Sequence[Evaluation], costs: Sequence[Objective]) -> Fl
     """Return an (N, C + 1) array of C costs as they are shown, and PSNR in dB."""
     rows = [
         (
-            *(one.measure(e.candidate.genome, e.candidate.cost) / one.factor for one in costs),
-            e.outcome.psnr,
+            *(
+                cost.measure(evaluation.candidate.genome, evaluation.candidate.cost) / cost.factor
+                for cost in costs
+            ),
+            evaluation.score.psnr,
         )
-        for e in evaluations
-        if isinstance(e.outcome, Score)
+        for evaluation in evaluations
+        if evaluation.score
     ]
     return np.array(rows, dtype=np.float64).reshape(-1, len(costs) + 1)
 
 
-def _deviations(evaluations: Sequence[Evaluation]) -> FloatArray:
-    """Return the standard deviation of each PSNR in dB, (N,); 0 for single trainings."""
-    scores = [one.score for one in evaluations if one.score]
-    return np.array([score.deviation or 0.0 for score in scores], dtype=np.float64)
-
-
 def _draw_panel(
-    axes: Axes,
-    points: FloatArray,
-    front: FloatArray,
-    deviations: FloatArray,
-    cost: Objective,
+    axes: Axes, points: FloatArray, front: FloatArray, deviations: FloatArray, cost: Objective
 ) -> None:
-    """Plot candidates and front, each an (N, 2) array of cost and PSNR.
-
-    The front has error bars where it has standard deviations.
-    """
+    """Plot candidates and front, each an (N, 2) array of cost and PSNR, and deviations (N,)."""
     axes.plot(
         *points.T,
         "o",
@@ -230,6 +179,38 @@ def say_nothing_scored(axes: Axes) -> None:
     )
 
 
+def note(
+    axes: Axes, text: str, corner: tuple[int, int], offset: tuple[int, int], **alignment: Any
+) -> None:
+    """Write a quiet text in a corner of a panel, with an offset in points."""
+    units = "axes fraction", "offset points"
+    axes.annotate(text, corner, offset, *units, fontsize=8, color=QUIET, **alignment)
+
+
+def cut_outliers(axes: Axes, values: FloatArray, front: FloatArray, *, above: bool = False) -> int:
+    """Limit a y axis to Tukey's outer fence below or above, but show all of the front.
+
+    Args:
+        axes: the panel.
+        values: (N,), N > 0, of all points.
+        front: (M,), of those on the front.
+        above: large values are bad, not small ones.
+
+    Returns:
+        The number of values outside.
+    """
+    lower, upper = np.percentile(values, [25, 75])
+    fence = 3 * (upper - lower)
+    low, high = values.min(), values.max()
+    if above:
+        high = max([min(high, upper + fence), *front])
+    else:
+        low = min([max(low, lower - fence), *front])
+    margin = 0.05 * (high - low) or 0.5
+    axes.set_ylim(low - margin, high + margin)
+    return int(((values < low - margin) | (values > high + margin)).sum())
+
+
 def label_decades(axes: Axes) -> None:
     """Label 1, 2 and 5 of every decade of logarithmic axes, without exponents."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -260,34 +241,7 @@ def lower_left(points: FloatArray) -> FloatArray:
     return ascending[ascending[:, 1] < before]
 
 
-def _limit_psnr(axes: Axes, psnr: FloatArray, front: FloatArray, peers: Sequence[float]) -> None:
-    """Cut off PSNR values below Tukey's outer fence, except for those of the front."""
-    if not len(psnr):
-        axes.set_yticks([])
-        say_nothing_scored(axes)
-        return
-    lower, upper = np.percentile(psnr, [25, 75])
-    low, high = (
-        min([max(psnr.min(), lower - 3 * (upper - lower)), *front, *peers]),
-        max([psnr.max(), *peers]),
-    )
-    margin = 0.05 * (high - low) or 0.5
-    axes.set_ylim(low - margin, high + margin)
-    if hidden := int((psnr < low - margin).sum()):
-        text = f"{hidden} more candidate{'s' if hidden > 1 else ''} below"
-        axes.annotate(
-            text,
-            (1, 0),
-            (-4, 5),
-            "axes fraction",
-            "offset points",
-            ha="right",
-            fontsize=8,
-            color=QUIET,
-        )
-
-
-def _mark_costs(axes: Axes, costs: Mapping[str, float], label: str | None) -> None:
+def _mark_costs(axes: Axes, costs: Mapping[str, float]) -> None:
     """Mark costs by ticks on the upper edge, with names that do not overlap.
 
     Costs outside of the panel are not marked.
@@ -298,25 +252,29 @@ def _mark_costs(axes: Axes, costs: Mapping[str, float], label: str | None) -> No
     at = -1.0
     for place, name in within:
         at = max(place, at + 0.035)
-        line = {"arrowstyle": "-", "color": _PEER, "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
         axes.annotate(
             name,
             (place, 1.02),
             (at, 1.05),
             "axes fraction",
             "axes fraction",
-            arrowprops=line,
-            **_NAME,
+            arrowprops={"arrowstyle": "-", "color": _PEER, "lw": 0.6, "shrinkA": 0, "shrinkB": 0},
+            rotation=40,
+            rotation_mode="anchor",
+            fontsize=7.5,
+            color=_PEER,
+            ha="left",
+            va="bottom",
         )
-    if ticks := [place for place, _ in within]:
+    if within:
         axes.plot(
-            ticks,
-            [1.01] * len(ticks),
+            [place for place, _ in within],
+            [1.01] * len(within),
             "|",
             ms=6,
             mew=1.3,
             color=_PEER,
             transform=axes.transAxes,
             clip_on=False,
-            label=label,
+            label="cost of published networks",
         )

@@ -14,12 +14,13 @@ from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.objectives.objective import MULT_ADDS, PARAMS
 from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.report.figures import (
-    QUIET,
     TEXT,
-    FloatArray,
+    blank_figure,
+    cut_outliers,
     finish,
     label_decades,
     lower_left,
+    note,
     say_nothing_scored,
 )
 from falsr_nas.space.ends import SCALE
@@ -27,13 +28,19 @@ from falsr_nas.space.ends import SCALE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # The paper's colours: FALSR in salmon, other networks in light blue. Our models are darker.
 _FALSR, _OTHERS, _OURS, _FRONT = "#fa8072", "#6cb2dc", "#b3261e", "#D55E00"
 _LEGEND: dict[str, Any] = {"fontsize": 8.5, "labelcolor": TEXT, "edgecolor": "none"}
+_GENERATIONS = ["#d5dbe2", "#7fb2d4", "#0d4f83"]
+_BESIDE: tuple[tuple[tuple[int, int], Any, Any], ...] = (
+    ((0, 8), "center", "bottom"),
+    ((8, -3), "left", "bottom"),
+    ((-8, -3), "right", "bottom"),
+    ((0, -8), "center", "top"),
+)  # where a name may be: offset in points, alignment
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
-
-MSE_LABEL = "MSE on the validation images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,12 @@ def peers_figure(
         fronts: Pareto fronts by the names of their searches.
         upscaling: factor of the models and the published networks.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.6, 5.2), layout="constrained", facecolor="white")
+    figure = blank_figure(7.6, 5.2)
     axes = figure.subplots()
     peers = [peer for peer in PEERS_BY_SCALE[upscaling].values() if benchmark in peer.psnr]
     known = [Scored(peer.name, peer.mult_adds_g, peer.psnr[benchmark]) for peer in peers]
-    falsr = [one for one in known if one.name.startswith("FALSR")]
-    others = [one for one in known if not one.name.startswith("FALSR")]
+    falsr = [peer for peer in known if peer.name.startswith("FALSR")]
+    others = [peer for peer in known if peer not in falsr]
     axes.set_xscale("log")
     for group, color, marker, label in (
         (others, _OTHERS, "o", "published"),
@@ -86,9 +91,16 @@ def peers_figure(
         (models, _OURS, "D", "ours"),
     ):
         if group:
-            places = [one.mult_adds_g for one in group], [one.psnr for one in group]
+            places = np.transpose([(model.mult_adds_g, model.psnr) for model in group])
             axes.plot(
-                *places, marker, ms=8, mew=0.8, mec="white", color=color, zorder=3, label=label
+                *places,
+                marker,
+                ms=8,
+                mew=0.8,
+                mec="white",
+                color=color,
+                zorder=3,
+                label=label,
             )
     finish(axes)
     label_decades(axes)
@@ -96,9 +108,20 @@ def peers_figure(
     axes.set_ylabel(f"PSNR on {benchmark} (dB)", color=TEXT)
     axes.margins(0.09, 0.1)
     for row, (name, front) in enumerate((fronts or {}).items()):
-        _cost_ticks(axes, front, row, label=f"costs of the front of {name}")
-    axes.legend(loc="lower right", framealpha=0.9, **_LEGEND)
-    _name(axes, [*models, *falsr, *others])
+        if front:
+            axes.plot(
+                [evaluation.candidate.cost.mult_adds / 1e9 for evaluation in front],
+                [0.012 + 0.03 * row] * len(front),
+                "|",
+                ms=8,
+                mew=1.0,
+                color=_OURS,
+                alpha=0.75,
+                transform=axes.get_xaxis_transform(),
+                label=f"costs of the front of {name}",
+            )
+    legend = axes.legend(loc="lower right", framealpha=0.9, **_LEGEND)
+    _name(axes, legend, [*models, *falsr, *others])
     return figure
 
 
@@ -109,23 +132,21 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
 
     Colours go from the first generation (pale) to the last (dark). The line is the front of the
     two objectives of the panel, dots are the front of all. Very bad MSE values (beyond
-    Tukey's outer fence) are outside of the panel, and their number is shown.
-
-    Args:
-        evaluations: all evaluations of the search.
-        problem: of the search; mult-adds and parameters are shown where PSNR is all.
+    Tukey's outer fence) are outside of the panel, and their number is shown. Mult-adds and
+    parameters are shown where PSNR is all.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.colors import LinearSegmentedColormap
 
     if not problem.costs:
         problem = replace(problem, costs=(MULT_ADDS, PARAMS))
     costs = problem.costs
     units = np.array([1.0, *(cost.minimised(cost.factor) for cost in costs)])  # as they are shown
-    labels = (MSE_LABEL, *(cost.axis for cost in costs))
-    logarithmic = (False, *(cost.logarithmic for cost in costs))
+    labels = ("MSE on the validation images", *(cost.axis for cost in costs))
+    scales = ("linear", *("log" if cost.logarithmic else "linear" for cost in costs))
     pairs = [(x, 0) for x in range(1, len(labels))]
     pairs += itertools.combinations(range(1, len(labels)), 2)
-    figure = Figure(figsize=(4 * len(pairs), 4.3), layout="constrained", facecolor="white")
+    figure = blank_figure(4 * len(pairs), 4.3)
+    ramp = LinearSegmentedColormap.from_list("generations", _GENERATIONS)
     known = scored(evaluations)
     points = problem.matrix(known) / units
     best = problem.matrix(problem.front(evaluations)) / units
@@ -133,10 +154,7 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
     feasible = problem.matrix(problem.feasible(evaluations))
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for axes, (x, y) in zip(panels, pairs, strict=True):
-        if logarithmic[x]:
-            axes.set_xscale("log")
-        if logarithmic[y]:
-            axes.set_yscale("log")
+        axes.set(xscale=scales[x], yscale=scales[y])
         axes.set_xlabel(labels[x], color=TEXT)
         axes.set_ylabel(labels[y], color=TEXT)
         finish(axes)
@@ -144,18 +162,16 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
             say_nothing_scored(axes)
             continue
         cloud = axes.scatter(
-            points[:, x],
-            points[:, y],
+            *points[:, [x, y]].T,
             s=7,
             c=generations,
-            cmap=_ramp(),
+            cmap=ramp,
             alpha=0.7,
             linewidths=0,
             zorder=2,
         )
         axes.plot(
-            best[:, x],
-            best[:, y],
+            *best[:, [x, y]].T,
             "o",
             ms=3.6,
             mew=0.5,
@@ -174,8 +190,8 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
             zorder=3,
             label="front of these two",
         )
-        if y == 0:
-            _limit_mse(axes, points[:, 0], best[:, 0])
+        if y == 0 and (hidden := cut_outliers(axes, points[:, 0], best[:, 0], above=True)):
+            note(axes, f"{hidden} more above", (0, 1), (5, -3), va="top")
         label_decades(axes)
     if len(points):
         figure.axes[0].legend(loc="upper right", framealpha=0.9, **_LEGEND)
@@ -185,49 +201,7 @@ def objectives_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Fi
     return figure
 
 
-def _ramp() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("generations", ["#d5dbe2", "#7fb2d4", "#0d4f83"])
-
-
-def _limit_mse(axes: Axes, mse: FloatArray, front: FloatArray) -> None:
-    """Cut off MSE values above Tukey's outer fence, except for those of the front."""
-    lower, upper = np.percentile(mse, [25, 75])
-    low, high = float(mse.min()), max([min(float(mse.max()), upper + 3 * (upper - lower)), *front])
-    margin = 0.05 * (high - low) or 0.5
-    axes.set_ylim(low - margin, high + margin)
-    if hidden := int((mse > high + margin).sum()):
-        axes.annotate(
-            f"{hidden} more above",
-            (0, 1),
-            (5, -3),
-            "axes fraction",
-            "offset points",
-            va="top",
-            fontsize=8,
-            color=QUIET,
-        )
-
-
-def _cost_ticks(axes: Axes, front: Sequence[Evaluation], row: int, label: str) -> None:
-    costs = [evaluation.candidate.cost.mult_adds / 1e9 for evaluation in front]
-    if costs:
-        heights = [0.012 + 0.03 * row] * len(costs)
-        axes.plot(
-            costs,
-            heights,
-            "|",
-            ms=8,
-            mew=1.0,
-            color=_OURS,
-            alpha=0.75,
-            transform=axes.get_xaxis_transform(),
-            label=label,
-        )
-
-
-def _name(axes: Axes, models: Sequence[Scored]) -> None:
+def _name(axes: Axes, legend: Legend, models: Sequence[Scored]) -> None:
     """Write each name in the first free place beside its point; omit it if there is none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
@@ -236,27 +210,20 @@ def _name(axes: Axes, models: Sequence[Scored]) -> None:
     assert figure is not None
     # The layout determines the positions of the points.
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-    centres = axes.transData.transform([(one.mult_adds_g, one.psnr) for one in models])
+    centres = axes.transData.transform([(model.mult_adds_g, model.psnr) for model in models])
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
-    legend = axes.get_legend()
-    if legend is not None:
-        taken.append(legend.get_window_extent())
-    places = (
-        (0, 8, "center", "bottom"),
-        (8, -3, "left", "bottom"),
-        (-8, -3, "right", "bottom"),
-        (0, -8, "center", "top"),
-    )
-    for one in models:
-        for dx, dy, horizontal, vertical in places:
-            style: dict[str, Any] = {
-                "ha": horizontal,
-                "va": vertical,
-                "fontsize": 8.5,
-                "color": TEXT,
-            }
+    taken.append(legend.get_window_extent())
+    for model in models:
+        for offset, horizontal, vertical in _BESIDE:
             text = axes.annotate(
-                one.name, (one.mult_adds_g, one.psnr), (dx, dy), textcoords="offset points", **style
+                model.name,
+                (model.mult_adds_g, model.psnr),
+                offset,
+                textcoords="offset points",
+                ha=horizontal,
+                va=vertical,
+                fontsize=8.5,
+                color=TEXT,
             )
             text.set_in_layout(False)
             extent = text.get_window_extent()

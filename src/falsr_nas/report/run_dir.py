@@ -1,4 +1,7 @@
-"""The report in a run folder, which is written while a search runs and when it ends."""
+"""The report in a run folder, which is written while a search runs and when it ends.
+
+It is ``pareto.csv``, ``pareto.json``, ``pareto.png`` and ``report.html`` of the search so far.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.failures import write_failures_csv
-from falsr_nas.report.figures import write_pareto_png
+from falsr_nas.report.figures import pareto_figure, write_figure
 from falsr_nas.report.page import write_page
 from falsr_nas.report.pareto import write_pareto_csv, write_pareto_json
 from falsr_nas.report.run import Run
@@ -22,18 +25,6 @@ REPORT_SECONDS = 30.0
 """Minimum time between two writings of the report while a search runs."""
 
 _log = logging.getLogger(__name__)
-
-
-def write_report(folder: Path, run: Run) -> None:
-    """Write ``pareto.csv``, ``pareto.json``, ``pareto.png`` and ``report.html`` of a search so far.
-
-    Raises:
-        UserError: a file cannot be written.
-    """
-    write_pareto_csv(folder / "pareto.csv", run.evaluations, run.problem)
-    write_pareto_json(folder / "pareto.json", run.evaluations, run.problem)
-    write_pareto_png(folder / "pareto.png", run.evaluations, run.problem)
-    write_page(folder / "report.html", [run])
 
 
 class ReportWriter(Closing):
@@ -75,7 +66,10 @@ class ReportWriter(Closing):
         name, store = self._folder.resolve().name, self._store
         evaluations = reported_evaluations(store, self._problem)
         run = Run(name, evaluations, self._problem, store.config)
-        write_report(self._folder, run)
+        write_pareto_csv(self._folder / "pareto.csv", evaluations, self._problem)
+        write_pareto_json(self._folder / "pareto.json", evaluations, self._problem)
+        write_figure(self._folder / "pareto.png", pareto_figure(evaluations, self._problem))
+        write_page(self._folder / "report.html", [run])
         if failures := store.failures():
             write_failures_csv(self._folder / "failures.csv", failures)
         self._written = time.monotonic()
