@@ -30,7 +30,7 @@ from falsr_nas.objectives.problem import Problem
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
-from falsr_nas.tracking.tracker import NoTracker
+from falsr_nas.tracking.tracker import Tracker
 
 SPACE = SearchSpace()
 PROBLEM = Problem(SPACE)
@@ -72,7 +72,7 @@ def resume(path: Path) -> dict[str, dict[str, float]]:
         )
     progress = Progress(Console(file=io.StringIO()))
     _, spent["sum up"] = timed(
-        lambda: SearchMonitor(progress, NoTracker(), PROBLEM, total=len(told), evaluations=told)
+        lambda: SearchMonitor(progress, Tracker(), PROBLEM, total=len(told), evaluations=told)
     )
     return spent
 

@@ -71,12 +71,12 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
     from falsr_nas.core.files import make_folder, write_atomically
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.profiling.device import Plan, measure_device
-    from falsr_nas.tracking.progress import PhaseProgress
+    from falsr_nas.tracking.progress import LiveLine
 
     load_plugins(config.plugins)
     output = Path(config.output).expanduser()
     make_folder(output.parent)  # not after all the measuring
-    with processor_threads(config.threads), PhaseProgress(quiet=not progress) as shown:
+    with processor_threads(config.threads), LiveLine("starting", quiet=not progress) as shown:
         plan = Plan(
             config.backend,
             config.width,
@@ -87,7 +87,7 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
             config.held_out,
             config.seed,
         )
-        measured = measure_device(config.space, plan, shown.show)
+        measured = measure_device(config.space, plan, shown.phase)
     write_atomically(output, measured.to_json().encode())
     return measured
 

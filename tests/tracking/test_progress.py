@@ -15,6 +15,7 @@ from falsr_nas.objectives.summary import SearchSummary, summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.progress import Progress, SearchMonitor
+from falsr_nas.tracking.tracker import Tracker
 
 SPACE = SearchSpace(n=2)
 PROBLEM = Problem(SPACE, constraints=Constraints(min_psnr=25.0))
@@ -29,7 +30,7 @@ class Clock:
         return self.now
 
 
-class RecordingTracker:
+class RecordingTracker(Tracker):
     def __init__(self) -> None:
         self.generations: list[tuple[SearchSummary, float | None]] = []
         self.ends: list[tuple[list[Evaluation], Problem]] = []

@@ -22,7 +22,8 @@ from falsr_nas.objectives.summary import summarise
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.tracking.tracker import NoTracker, open_tracker, open_training_tracker
+from falsr_nas.tracking.tracker import Tracker
+from falsr_nas.tracking.weights_and_biases import open_tracker, open_training_tracker
 
 SPACE = SearchSpace(n=3)
 PROBLEM = Problem(SPACE)
@@ -272,7 +273,7 @@ def test_a_run_is_finished_as_failed_after_an_exception(tmp_path: Path) -> None:
 
 def test_no_tracking_writes_nothing(tmp_path: Path) -> None:
     with open_tracker(TrackingSettings(mode="none"), tmp_path, {}) as tracker:
-        assert isinstance(tracker, NoTracker)
+        assert type(tracker) is Tracker
         tracker.generation(summarise(evaluations(4), PROBLEM), 1.0)
         tracker.finish(evaluations(4), PROBLEM)
     assert not list(tmp_path.iterdir())
@@ -324,7 +325,7 @@ from pathlib import Path
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.tracking.tracker import open_tracker
+from falsr_nas.tracking.weights_and_biases import open_tracker
 
 logging.basicConfig(format="%(message)s")
 with open_tracker(TrackingSettings(), Path(sys.argv[1]), {}) as tracker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.objectives.problem import Problem
@@ -51,3 +52,32 @@ def summarise(evaluations: Sequence[Evaluation], problem: Problem) -> SearchSumm
         failures_by_kind=dict(Counter(failure.kind.value for failure in failures)),
         retries=sum(len(evaluation.earlier) for evaluation in evaluations),
     )
+
+
+def flat_row(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as a flat row of a table.
+
+    PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
+    ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the
+    mean, ``scores`` their number, ``steps`` the optimiser steps behind the weights, and ``rung``
+    the rung at which the candidate's training ended in the search.
+    What a failed evaluation has not is None.
+    """
+    candidate, score = evaluation.candidate, evaluation.score
+    return {
+        "number": candidate.number,
+        "generation": candidate.generation,
+        "key": candidate.key,
+        "genome": str(candidate.genome),
+        "psnr": score and score.psnr,
+        "mse": score and score.mse,
+        "mult_adds": candidate.cost.mult_adds,
+        "params": candidate.cost.params,
+        "seconds": score and score.seconds,
+        "operators": " ".join(candidate.origin.operators),
+        "psnr_deviation": score and score.deviation,
+        "scores": score and score.count,
+        "steps": score and score.steps,
+        "rung": evaluation.rung,
+        "attempts": evaluation.attempts,
+    }

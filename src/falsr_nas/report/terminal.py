@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich import box
 from rich.table import Table
 
-from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.objectives.problem import Problem
-from falsr_nas.space.cell import Cell, other_cells
+from falsr_nas.space.cell import other_cells
 from falsr_nas.space.ends import PAPER_ENDS
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.operators import OPERATORS
@@ -35,14 +35,13 @@ def front_table(front: Sequence[Evaluation], problem: Problem, most: int = 20) -
     """
     shown = _evenly(front, most)
     extra = _extra_columns(front)
-    count = (
-        f"{len(shown)} of its {len(front)} networks"
-        if len(shown) < len(front)
-        else f"{len(front)} networks"
-    )
+    count = f"{len(shown)} of its {len(front)}" if len(shown) < len(front) else len(front)
+    cells = other_cells(cell for evaluation in shown for cell in evaluation.candidate.genome.cells)
+    kinds = [OPERATORS[name] for name in dict.fromkeys(cell.operator.kind for cell in cells)]
+    others = "".join(f", {kind.label} {kind.name}" for kind in kinds if kind.label)
     table = Table(
-        title=f"Pareto front, {count}",
-        caption=LEGEND.format(others=_others(shown)),
+        title=f"Pareto front, {count} networks",
+        caption=LEGEND.format(others=others),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -53,29 +52,15 @@ def front_table(front: Sequence[Evaluation], problem: Problem, most: int = 20) -
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("cells", ratio=1)
     for evaluation in shown:
-        *numbers, cells = _cells_of_row(evaluation, problem)
-        table.add_row(*numbers, *(_extra(evaluation, name) for name in extra), cells)
+        table.add_row(*_texts(evaluation, problem, extra), compact(evaluation.candidate.genome))
     return table
-
-
-def psnr_text(score: Score, digits: int = 2) -> str:
-    """Return the PSNR in dB, with its standard deviation if it is the mean of several trainings."""
-    deviation = "" if score.deviation is None else f" \u00b1 {score.deviation:.{digits}f}"
-    return f"{score.psnr:.{digits}f}{deviation}"
 
 
 def _extra_columns(front: Sequence[Evaluation]) -> list[str]:
     """Return the columns that only some searches need: rungs, and steps that differ."""
-    rungs = len({one.rung for one in front}) > 1
-    steps = len({one.score.steps for one in front if one.score}) > 1
-    return ["rung"] * rungs + ["steps"] * steps
-
-
-def _extra(evaluation: Evaluation, column: str) -> str:
-    if column == "rung":
-        return str(evaluation.rung)
-    steps = evaluation.score.steps if evaluation.score else None
-    return "" if steps is None else f"{steps:,}"
+    rungs = {evaluation.rung for evaluation in front}
+    steps = {evaluation.score.steps for evaluation in front if evaluation.score}
+    return ["rung"] * (len(rungs) > 1) + ["steps"] * (len(steps) > 1)
 
 
 def compact(genome: Genome) -> str:
@@ -87,38 +72,32 @@ def compact(genome: Genome) -> str:
     ends = genome.ends
     stem = [] if ends.stem == PAPER_ENDS.stem else [f"S{ends.stem}"]
     upsampler = [] if ends.upsampler == PAPER_ENDS.upsampler else [ends.upsampler]
-    runs = [
-        (name, len(list(run)))
-        for name, run in groupby(_compact_cell(cell) for cell in genome.cells)
-    ]
+    names = (
+        f"{OPERATORS[cell.operator.kind].short_name(cell.operator.factor)}{cell.channels}"
+        f"k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
+        for cell in genome.cells
+    )
+    runs = [(name, len(list(run))) for name, run in groupby(names)]
     cells = [name if count == 1 else f"{name} x{count}" for name, count in runs]
     return " ".join([*stem, *cells, *upsampler])
 
 
-def _others(front: Sequence[Evaluation]) -> str:
-    """Explain the short names of operators that are not the paper's."""
-    cells = other_cells(cell for one in front for cell in one.candidate.genome.cells)
-    kinds = [OPERATORS[name] for name in dict.fromkeys(cell.operator.kind for cell in cells)]
-    return "".join(f", {kind.label} {kind.name}" for kind in kinds if kind.label)
-
-
-def _compact_cell(cell: Cell) -> str:
-    operator = OPERATORS[cell.operator.kind].short_name(cell.operator.factor)
-    return f"{operator}{cell.channels}k{cell.kernel}b{cell.repeats}{'+' if cell.residual else ''}"
-
-
-def _cells_of_row(evaluation: Evaluation, problem: Problem) -> tuple[str, ...]:
-    candidate, outcome = evaluation.candidate, evaluation.outcome
-    if not isinstance(outcome, Score):
+def _texts(evaluation: Evaluation, problem: Problem, extra: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of a row, without the cells of its network."""
+    candidate, score = evaluation.candidate, evaluation.score
+    if score is None:
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
-    links = sum(map(len, candidate.genome.links))
-    return (
-        candidate.key,
-        psnr_text(outcome),
-        *(cost.text(cost.measure(candidate.genome, candidate.cost)) for cost in problem.shown),
-        str(links),
-        compact(candidate.genome),
-    )
+    yield candidate.key
+    deviation = "" if score.deviation is None else f" \u00b1 {score.deviation:.2f}"
+    yield f"{score.psnr:.2f}{deviation}"
+    for cost in problem.shown:
+        yield cost.text(cost.measure(candidate.genome, candidate.cost))
+    yield str(sum(map(len, candidate.genome.links)))
+    texts = {
+        "rung": str(evaluation.rung),
+        "steps": "" if score.steps is None else f"{score.steps:,}",
+    }
+    yield from (texts[name] for name in extra)
 
 
 def _evenly(front: Sequence[Evaluation], most: int) -> list[Evaluation]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from falsr_nas.archive.candidate import Evaluation, FailedAttempt
 from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import flat_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +33,14 @@ class SearchResult:
     def rows(self) -> list[dict[str, object]]:
         """Return one flat dictionary per evaluation, e.g. for ``pandas.DataFrame``.
 
-        PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
-        ``scores`` is the number of trainings of which the PSNR is the mean, ``psnr_deviation``
-        their standard deviation. Scores of failed evaluations are None. Objectives of the search
-        beside PSNR, mult-adds and parameters, such as ``latency`` in ms, have columns at the end.
+        The columns are those of :func:`~falsr_nas.objectives.summary.flat_row`, then ``on_front``
+        and the search's objectives beside PSNR, mult-adds and parameters, such as ``latency`` in
+        ms.
         """
         on_front = {evaluation.key for evaluation in self.front}
         return [
-            _row(evaluation, evaluation.key in on_front) | self.problem.numbers(evaluation)
+            flat_row(evaluation)
+            | {"on_front": evaluation.key in on_front}
+            | self.problem.numbers(evaluation)
             for evaluation in self.evaluations
         ]
-
-
-def _row(evaluation: Evaluation, on_front: bool) -> dict[str, object]:
-    candidate, score = evaluation.candidate, evaluation.score
-    return {
-        "number": candidate.number,
-        "generation": candidate.generation,
-        "key": candidate.key,
-        "genome": str(candidate.genome),
-        "psnr": None if score is None else score.psnr,
-        "mse": None if score is None else score.mse,
-        "mult_adds": candidate.cost.mult_adds,
-        "params": candidate.cost.params,
-        "seconds": None if score is None else score.seconds,
-        "operators": " ".join(candidate.origin.operators),
-        "psnr_deviation": None if score is None else score.deviation,
-        "scores": None if score is None else score.count,
-        "steps": None if score is None else score.steps,
-        "rung": evaluation.rung,
-        "attempts": evaluation.attempts,
-        "on_front": on_front,
-    }

@@ -183,7 +183,7 @@ def _run(
     from falsr_nas.search.result import SearchResult
     from falsr_nas.search.rungs import RUNGS
     from falsr_nas.tracking.progress import Progress, SearchMonitor
-    from falsr_nas.tracking.tracker import open_tracker
+    from falsr_nas.tracking.weights_and_biases import open_tracker
 
     folder = store.path.parent
     retrying = RetryingExecutor(executor, config.execution.failures, store.add_failure)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from rich.console import Console, RenderableType
@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.core.closing import Closing
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary, summarise
@@ -42,15 +42,11 @@ class Progress(Closing):
         seconds: float = 30.0,
     ) -> None:
         self._console = console or Console(stderr=True)
-        self._clock = clock
-        self._seconds = seconds
+        self._clock, self._seconds = clock, seconds
         self._live: Live | None = None
         self._started = self._last_line = clock()
-        self._total = self._done = self._done_here = self._failures = self._retries = 0
-        self._kinds: Counter[str] = Counter()
-        self._generation = -1
-        self._best: float | None = None
-        self._hypervolume: float | None = None
+        self._total = self._done_here = 0
+        self._summary = SearchSummary(-1, 0, 0, None, 0.0, 0)
 
     def start(self, total: int, done: SearchSummary) -> None:
         """Start to show a search.
@@ -59,9 +55,8 @@ class Progress(Closing):
             total: number of candidates that the search may evaluate.
             done: summary of the evaluations that a resumed search has already.
         """
-        self._total = total
+        self._total, self._summary = total, done
         self._started = self._last_line = self._clock()
-        self._update(done)
         if self._console.is_terminal:
             self._live = Live(
                 get_renderable=self._panel,
@@ -73,23 +68,28 @@ class Progress(Closing):
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Count an evaluation that has ended."""
-        self._done += 1
         self._done_here += 1
-        self._generation = max(self._generation, evaluation.candidate.generation)
-        if isinstance(evaluation.outcome, Score):
-            self._best = max(
-                evaluation.outcome.psnr, -math.inf if self._best is None else self._best
-            )
+        known, outcome = self._summary, evaluation.outcome
+        best, kinds = known.best_psnr, Counter(known.failures_by_kind)
+        if isinstance(outcome, Score):
+            best = outcome.psnr if best is None else max(outcome.psnr, best)
         else:
-            self._failures += 1
-            self._kinds[evaluation.outcome.kind.value] += 1
-        self._retries += len(evaluation.earlier)
+            kinds[outcome.kind.value] += 1
+        self._summary = replace(
+            known,
+            generation=max(known.generation, evaluation.candidate.generation),
+            candidates=known.candidates + 1,
+            failures=known.failures + isinstance(outcome, Failure),
+            best_psnr=best,
+            failures_by_kind=kinds,
+            retries=known.retries + len(evaluation.earlier),
+        )
         if self._clock() - self._last_line >= self._seconds:
             self._print_line()
 
     def generation(self, summary: SearchSummary) -> None:
         """Show the summary after a generation."""
-        self._update(summary)
+        self._summary = summary
         self._print_line()
 
     def close(self) -> None:
@@ -108,27 +108,20 @@ class Progress(Closing):
     def seconds_left(self) -> float | None:
         """Estimated time to the last candidate; None before the first candidate has ended."""
         rate = self.candidates_per_hour
-        return None if rate is None else 3600 * max(0, self._total - self._done) / rate
-
-    def _update(self, summary: SearchSummary) -> None:
-        self._generation, self._done, self._failures = (
-            summary.generation,
-            summary.candidates,
-            summary.failures,
+        return (
+            None if rate is None else 3600 * max(0, self._total - self._summary.candidates) / rate
         )
-        self._best, self._hypervolume = summary.best_psnr, summary.hypervolume
-        self._kinds, self._retries = Counter(summary.failures_by_kind), summary.retries
 
     def _figures(self) -> dict[str, str]:
-        rate, left = self.candidates_per_hour, self.seconds_left
+        rate, left, known = self.candidates_per_hour, self.seconds_left, self._summary
         return {
-            "generation": str(max(self._generation, 0)),
-            "candidates": f"{self._done}/{self._total}",
+            "generation": str(max(known.generation, 0)),
+            "candidates": f"{known.candidates}/{self._total}",
             "per hour": "-" if rate is None else f"{rate:.0f}",
             "left": "-" if left is None else hours(left),
-            "hypervolume": "-" if self._hypervolume is None else f"{self._hypervolume:.4f}",
-            "best PSNR": "-" if self._best is None else f"{self._best:.2f} dB",
-            "failures": str(self._failures),
+            "hypervolume": f"{known.hypervolume:.4f}",
+            "best PSNR": "-" if known.best_psnr is None else f"{known.best_psnr:.2f} dB",
+            "failures": str(known.failures),
         }
 
     def _print_line(self) -> None:
@@ -142,28 +135,27 @@ class Progress(Closing):
 
     def _failure_counts(self) -> str:
         """Return failures by kind and retries, e.g. ``2 out_of_memory, 1 timeout, 4 retries``."""
-        counts = [f"{count} {kind}" for kind, count in self._kinds.most_common()]
-        return ", ".join(
-            [*counts, f"{self._retries} {'retry' if self._retries == 1 else 'retries'}"]
-            if self._retries
-            else counts
-        )
+        kinds, retries = Counter(self._summary.failures_by_kind), self._summary.retries
+        counts = [f"{count} {kind}" for kind, count in kinds.most_common()]
+        if retries:
+            counts.append(f"{retries} {'retry' if retries == 1 else 'retries'}")
+        return ", ".join(counts)
 
     def _panel(self) -> RenderableType:
-        figures = self._figures()
+        figures, failures = self._figures(), self._summary.failures
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_row(*(Text(name, style="dim") for name in figures))
         table.add_row(
             *(
-                Text(value, style="red" if name == "failures" and self._failures else "bold")
+                Text(value, style="red" if name == "failures" and failures else "bold")
                 for name, value in figures.items()
             )
         )
         panel = Table.grid(expand=True)
-        panel.add_row(ProgressBar(total=max(self._total, 1), completed=self._done))
+        panel.add_row(ProgressBar(total=max(self._total, 1), completed=self._summary.candidates))
         panel.add_row(table)
         if counts := self._failure_counts():
-            panel.add_row(Text(f"failures: {counts}", style="red" if self._failures else "dim"))
+            panel.add_row(Text(f"failures: {counts}", style="red" if failures else "dim"))
         return panel
 
 
@@ -193,9 +185,7 @@ class SearchMonitor:
         total: int,
         evaluations: Sequence[Evaluation] = (),
     ) -> None:
-        self._progress = progress
-        self._tracker = tracker
-        self._problem = problem
+        self._progress, self._tracker, self._problem = progress, tracker, problem
         self._evaluations = list(evaluations)
         self._unreported = False  # whether evaluations ended since the last report
         progress.start(total, self._summary())
@@ -235,62 +225,34 @@ class LiveLine(Closing):
         quiet: show nothing.
     """
 
-    def __init__(self, text: str, *, quiet: bool = False) -> None:
+    def __init__(self, text: str, *, quiet: bool) -> None:
         self._console = Console(stderr=True, quiet=quiet)
-        status = Status(text, console=self._console)
-        self._status = status if self._console.is_terminal else None
+        self._status = Status(text, console=self._console)  # shows nothing outside of a terminal
+        self._phase = ""
 
     def __enter__(self) -> Self:
-        if self._status:
-            self._status.start()
+        self._status.start()
         return self
 
     def close(self) -> None:
         """Remove the live line."""
-        if self._status:
-            self._status.stop()
+        self._status.stop()
 
-    def _say(self, live: str, printed: str) -> None:
-        """Show a text in the live line, or print another one; an empty one is not printed."""
-        if self._status:
-            self._status.update(live)
-        elif printed:
-            self._console.print(printed, highlight=False)
-
-
-class TrainingProgress(LiveLine):
-    """Show the progress of a training: one live line in a terminal, else a line per validation."""
-
-    def __init__(self) -> None:
-        super().__init__("waiting for the first validation")
-
-    def show(self, step: int, steps: int, psnr: float, seconds: float) -> None:
-        """Show the result of a validation.
-
-        Args:
-            step: number of optimizer steps so far.
-            steps: number of optimizer steps of the whole training.
-            psnr: PSNR in dB.
-            seconds: duration of the training so far.
-        """
+    def validated(self, step: int, steps: int, psnr: float, seconds: float) -> None:
+        """Show the PSNR in dB after ``step`` of all ``steps`` of a training, and its duration."""
         left = hours(seconds / step * (steps - step))
         text = f"step {step:,} of {steps:,}: {psnr:.3f} dB, {left} left"
         self._say(text, text)
 
-
-class PhaseProgress(LiveLine):
-    """Show phases with counts: a live line in a terminal, else a line per phase.
-
-    Args:
-        quiet: show nothing.
-    """
-
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__("starting", quiet=quiet)
-        self._phase = ""
-
-    def show(self, phase: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps of a phase are done."""
-        new = phase != self._phase
-        self._say(f"{phase}: {done} of {total}", f"{phase}: {total}" if new else "")
+    def phase(self, phase: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of a phase are done; print a line per phase."""
+        self._say(
+            f"{phase}: {done} of {total}", f"{phase}: {total}" if phase != self._phase else ""
+        )
         self._phase = phase
+
+    def _say(self, live: str, printed: str) -> None:
+        """Show a text in the live line, or print another one; an empty one is not printed."""
+        self._status.update(live)
+        if printed and not self._console.is_terminal:
+            self._console.print(printed, highlight=False)

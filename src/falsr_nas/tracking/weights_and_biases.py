@@ -10,23 +10,23 @@ import netrc
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from falsr_nas.archive.candidate import Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.summary import SearchSummary, flat_row
 from falsr_nas.tracking.settings import TrackingSettings
+from falsr_nas.tracking.tracker import Tracker, TrainingTracker
 
 if TYPE_CHECKING:
     import wandb
-
-    from falsr_nas.objectives.summary import SearchSummary
 
 _COLUMNS = ("key", "genome", "psnr", "mse", "mult_adds", "params", "generation", "operators")
 _TABLE_ROWS = 10_000  # limit of W&B
@@ -46,9 +46,7 @@ class _WandbRun(Closing):
     def __init__(
         self, settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
     ) -> None:
-        self._settings = settings
-        self._run_dir = run_dir
-        self._config = config
+        self._settings, self._run_dir, self._config = settings, run_dir, config
         self._run: wandb.Run | None = None
         self._given_up = False
 
@@ -68,8 +66,8 @@ class _WandbRun(Closing):
 
         (self._run_dir / "wandb").mkdir(parents=True, exist_ok=True)
         settings = self._settings
-        # Do not upload the user's code or a git diff.
         mode: Literal["offline", "online"] = "online" if settings.mode == "online" else "offline"
+        # Do not upload the user's code or a git diff.
         quiet = wandb.Settings(
             mode=mode,
             silent=True,
@@ -108,10 +106,9 @@ class _WandbRun(Closing):
         self._given_up = True
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         _log.warning("W&B failed; continuing without tracking: %s", first)
-        if run is None:
-            return
         try:
-            run.finish(exit_code=1)
+            if run is not None:
+                run.finish(exit_code=1)
         except Exception:
             import wandb
 
@@ -119,7 +116,7 @@ class _WandbRun(Closing):
                 wandb.teardown()
 
 
-class WandbTracker(_WandbRun):
+class WandbTracker(_WandbRun, Tracker):
     """The W&B run of a search."""
 
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
@@ -127,10 +124,8 @@ class WandbTracker(_WandbRun):
 
         The steps of a resumed run then continue those before it.
         """
-        metrics = {**asdict(summary), "candidates_per_hour": candidates_per_hour}
-        present = {
-            name: value for name, value in metrics.items() if value is not None and value != {}
-        }
+        metrics = asdict(summary) | {"candidates_per_hour": candidates_per_hour}
+        present = {name: value for name, value in metrics.items() if value not in (None, {})}
         self._try(lambda run: run.log(present, step=summary.generation))
 
     def finish(self, evaluations: Sequence[Evaluation], problem: Problem) -> None:
@@ -141,15 +136,11 @@ class WandbTracker(_WandbRun):
         each cost that the search shows.
         """
         if evaluations:
-            self._try(
-                lambda run: run.log(
-                    dict(_tables(evaluations, problem)),
-                    step=max(e.candidate.generation for e in evaluations),
-                )
-            )
+            last = max(evaluation.candidate.generation for evaluation in evaluations)
+            self._try(lambda run: run.log(dict(_tables(evaluations, problem)), step=last))
 
 
-class WandbTrainingTracker(_WandbRun):
+class WandbTrainingTracker(_WandbRun, TrainingTracker):
     """The W&B run of a training."""
 
     def validated(self, psnr: float, step: int) -> None:
@@ -169,8 +160,38 @@ class WandbTrainingTracker(_WandbRun):
         self._try(log)
 
 
-def check_login(settings: TrackingSettings) -> None:
-    """Raise UserError if the mode is ``online`` and W&B has no API key."""
+def open_tracker(
+    settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
+) -> AbstractContextManager[Tracker]:
+    """Return the tracker of a search, a context manager; nothing is sent before it is entered.
+
+    Args:
+        settings: settings of tracking.
+        run_dir: the run folder, to which W&B writes.
+        config: the resolved settings of the search, which are recorded.
+
+    Raises:
+        UserError: the mode is ``online``, and W&B has no API key.
+    """
+    if settings.mode == "none":
+        return nullcontext(Tracker())
+    _check_login(settings)
+    # One group per search; the trainings of its networks use it, too.
+    group = settings.group or run_dir.resolve().name
+    return WandbTracker(replace(settings, group=group), run_dir, config)
+
+
+def open_training_tracker(
+    settings: TrackingSettings, folder: Path, config: Mapping[str, Any]
+) -> AbstractContextManager[TrainingTracker]:
+    """Return the tracker of a training in ``folder``; see :func:`open_tracker`."""
+    if settings.mode == "none":
+        return nullcontext(TrainingTracker())
+    _check_login(settings)
+    return WandbTrainingTracker(settings, folder, config)
+
+
+def _check_login(settings: TrackingSettings) -> None:
     if settings.mode == "online" and not _has_api_key():
         raise UserError(
             "tracking=online needs a W&B API key: set WANDB_API_KEY or tracking=offline"
@@ -188,12 +209,8 @@ def _has_api_key() -> bool:
         urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname,
         "api.wandb.ai",
     ]
-    files = (
-        [Path(os.environ["NETRC"])]
-        if os.environ.get("NETRC")
-        else [Path.home() / ".netrc", Path.home() / "_netrc"]
-    )
-    for file in files:
+    given = os.environ.get("NETRC")
+    for file in [given] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         with suppress(OSError, netrc.NetrcParseError):
             logins = netrc.netrc(file).hosts
             return any(host in logins for host in hosts)
@@ -212,11 +229,11 @@ def _tables(evaluations: Sequence[Evaluation], problem: Problem) -> Iterator[tup
     import wandb
 
     front = problem.front(evaluations)
-    columns: list[str | int] = [*_COLUMNS, *(cost.name for cost in problem.added)]
+    columns = (*_COLUMNS, *(cost.name for cost in problem.added))
 
-    def table(rows: Sequence[Evaluation]) -> wandb.Table:
-        data = [(*_row(one), *problem.numbers(one).values()) for one in rows]
-        return wandb.Table(columns=columns, data=data)
+    def table(part: Sequence[Evaluation]) -> wandb.Table:
+        rows = [flat_row(evaluation) | problem.numbers(evaluation) for evaluation in part]
+        return wandb.Table(list(columns), [[row[name] for name in columns] for row in rows])
 
     for part, start in enumerate(range(0, len(evaluations), _TABLE_ROWS)):
         name = f"all_candidates_{part + 1}" if part else "all_candidates"
@@ -224,23 +241,5 @@ def _tables(evaluations: Sequence[Evaluation], problem: Problem) -> Iterator[tup
     yield "front", table(front)
     for cost in problem.shown:
         title = f"Pareto front: PSNR (dB) against {cost.label}"
-        yield (
-            f"front_{cost.name}",
-            wandb.plot.scatter(table(front), cost.name, "psnr", title=title),
-        )
-
-
-def _row(evaluation: Evaluation) -> tuple[Any, ...]:
-    candidate, outcome = evaluation.candidate, evaluation.outcome
-    psnr, mse = (outcome.psnr, outcome.mse) if isinstance(outcome, Score) else (None, None)
-    cost, operators = candidate.cost, " ".join(candidate.origin.operators)
-    return (
-        candidate.key,
-        str(candidate.genome),
-        psnr,
-        mse,
-        cost.mult_adds,
-        cost.params,
-        candidate.generation,
-        operators,
-    )
+        plot = wandb.plot.scatter(table(front), cost.name, "psnr", title=title)
+        yield f"front_{cost.name}", plot

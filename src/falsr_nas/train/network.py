@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,8 +131,8 @@ class NetworkTrainer:
         No other process may train into the folder meanwhile.
         """
         from falsr_nas.core.lock import exclusive
-        from falsr_nas.tracking.progress import TrainingProgress
-        from falsr_nas.tracking.tracker import open_training_tracker
+        from falsr_nas.tracking.progress import LiveLine
+        from falsr_nas.tracking.weights_and_biases import open_training_tracker
         from falsr_nas.training.full_training import train_fully
 
         config = self.config
@@ -144,12 +144,11 @@ class NetworkTrainer:
         with (
             exclusive(folder, setting="output", lock=".lock"),
             open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
-            TrainingProgress() if self.progress else nullcontext() as shown,
+            LiveLine("waiting for the first validation", quiet=not self.progress) as shown,
         ):
 
             def on_point(point: CurvePoint, steps: int) -> None:
-                if shown is not None:
-                    shown.show(point.step, steps, point.psnr, point.seconds)
+                shown.validated(point.step, steps, point.psnr, point.seconds)
                 tracker.validated(point.psnr, point.step)
 
             def run(epochs: int) -> list[CurvePoint]:
