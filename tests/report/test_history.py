@@ -17,11 +17,11 @@ from falsr_nas.report.history import (
     achievements,
     entered_front,
     link_counts,
-    networks_of,
     periods,
     trait_counts,
 )
 from falsr_nas.report.run import Run
+from falsr_nas.space.encoding import Networks
 
 
 def later(evaluation: Evaluation, generation: int) -> Evaluation:
@@ -64,11 +64,11 @@ def test_very_many_generations_share_periods(
 
 def test_nothing_yet_has_no_periods(problem: Problem) -> None:
     assert periods([], problem) == []
-    assert networks_of([]).cells.shape == (0, 0)
+    assert Networks.of([]).cells.shape == (0, 0)
 
 
 def test_counts_are_those_of_the_genomes(evaluations: list[Evaluation]) -> None:
-    networks, rows = networks_of(evaluations), np.arange(3, 250, 4)
+    networks, rows = Networks.of([e.candidate.genome for e in evaluations]), np.arange(3, 250, 4)
     genomes = [evaluations[row].candidate.genome for row in rows]
     for trait, value in TRAITS.items():
         assert trait_counts(networks, trait, rows) == Counter(

@@ -102,7 +102,6 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     runs = with_distinct_names([read_run(folder) for folder in folders], folders)
     place = folders[0] if len(folders) == 1 else Path()
     page = Path(config.output).expanduser() if config.output else place / "report.html"
-    written = [page]
     write_page(page, runs)
     scores = (read_score(Path(path).expanduser(), config.benchmark) for path in config.scores)
     upscaling = runs[0].problem.scale
@@ -112,7 +111,7 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
         for run in runs
         if run.problem.scale == upscaling
     }
-    written.append(page.with_name("figure5.png"))
+    written = [page, page.with_name("figure5.png")]
     write_figure(written[-1], peers_figure(config.benchmark, models, fronts, upscaling))
     for number, run in enumerate(runs, start=1):
         written.append(page.with_name("figure6.png" if len(runs) == 1 else f"figure6-{number}.png"))
@@ -120,14 +119,13 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _report_and_print(config: ReportConfig) -> None:
-    for path in report(config):
-        print(path)
-
-
 def main() -> None:
     """Run the command."""
-    run_command("report", Schemas(ReportConfig, {}), _report_and_print, free_text=("output",))
+
+    def print_paths(config: ReportConfig) -> None:
+        print(*report(config), sep="\n")
+
+    run_command("report", Schemas(ReportConfig, {}), print_paths, free_text=("output",))
 
 
 if __name__ == "__main__":

@@ -114,8 +114,19 @@ def _svg(
     head: str = "",
 ) -> str:
     width, height = _LEFT + _BOX + round(0.75 * _REACH[1]) + 12, _y(n + 1) + _HEIGHT + _TOP
-    inner = "".join(_cell(node, cells[node - 1] if cells else None) for node in range(1, n + 1))
-    blocks = _block(0, stem_label(ends), "0") + inner + _block(n + 1, ends.label, "")
+    inner = [_block(node, "", str(node), loop=_loop(node)) for node in range(1, n + 1)]
+    if cells is not None:
+        inner = [
+            _block(
+                node,
+                cell.name.replace("_", " "),
+                str(node),
+                f"operator-{cell.operator.kind}",
+                _loop(node) if cell.has_residual else "",
+            )
+            for node, cell in enumerate(cells, start=1)
+        ]
+    blocks = _block(0, stem_label(ends), "0") + "".join(inner) + _block(n + 1, ends.label, "")
     skip = _global_skip(n) if ends.has_global_skip else ""
     chain = "".join(_arrow_down(node) for node in range(n + 1))
     arcs = "".join(_link(node, target, n) for node, target in sorted(links))
@@ -127,7 +138,7 @@ def _svg(
 
 
 def _y(node: int) -> int:
-    """Return the y coordinate of a block's upper edge; the upsampler is block n+1."""
+    """Return the y coordinate of a block's upper edge."""
     return _TOP + _PITCH * node
 
 
@@ -139,18 +150,6 @@ def _block(node: int, name: str, number: str, kind: str = "", loop: str = "") ->
         f'<rect class="mark" x="{_LEFT}" y="{_y(node)}" width="5" height="{_HEIGHT}" rx="2.5"/>'
         f'<text class="name" x="{_LEFT + 14}" y="{middle + 4.2:g}">{escape(name)}</text>'
         f'<text class="number" x="{_LEFT + _BOX - 7}" y="{middle + 3.6:g}">{number}</text></g>'
-    )
-
-
-def _cell(node: int, cell: Cell | None) -> str:
-    if cell is None:
-        return _block(node, "", str(node), loop=_loop(node))
-    return _block(
-        node,
-        cell.name.replace("_", " "),
-        str(node),
-        f"operator-{cell.operator.kind}",
-        _loop(node) if cell.has_residual else "",
     )
 
 

@@ -22,11 +22,7 @@ the candidate afterwards (an :class:`AttemptOutcome`); the worker; message and t
 
 
 def failures_table(failures: Sequence[FailedAttempt]) -> Table:
-    """Summarise failures in a table with one row for each kind.
-
-    The columns are the number of attempts, how many of them had each outcome for the candidate,
-    and the last message.
-    """
+    """Return a table with a row for each kind: attempts, their outcomes, and the last message."""
     table = Table(
         title=f"Failed attempts, {len(failures)}", title_justify="left", box=box.SIMPLE_HEAD
     )
@@ -53,8 +49,8 @@ def write_failures_csv(path: Path, failures: Sequence[FailedAttempt]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for one in failures:
-        failure, kind, fate = one.failure, one.failure.kind.value, one.outcome.value
-        what = kind, fate, failure.place, failure.message, failure.traceback
-        table.writerow((one.number, one.key, one.attempt, *what))
+    for attempt in failures:
+        failure, fate = attempt.failure, attempt.outcome.value
+        what = failure.kind.value, fate, failure.place, failure.message, failure.traceback
+        table.writerow((attempt.number, attempt.key, attempt.attempt, *what))
     write_atomically(path, text.getvalue().encode())

@@ -40,21 +40,10 @@ MOST_PERIODS = 160
 """Largest number of periods; longer searches have several generations per period."""
 
 
-def networks_of(evaluations: Sequence[Evaluation]) -> Networks:
-    """Return the networks of evaluations, which must all have the same number of cells."""
-    return Networks.of([evaluation.candidate.genome for evaluation in evaluations])
-
-
 def trait_counts(networks: Networks, trait: str, rows: IntArray) -> dict[str | int, int]:
-    """Count the cells of the networks in ``rows`` by their value of a trait, or their ends.
+    """Count the cells, or ends, of the networks in ``rows`` (M,) by their value of a trait.
 
-    Args:
-        networks: all networks of the search.
-        trait: a key of :data:`TRAITS`, or of :data:`END_TRAITS`.
-        rows: (M,), the networks.
-
-    Returns:
-        The number of cells, or of ends, for each value that occurs.
+    A trait is a key of :data:`TRAITS` or of :data:`END_TRAITS`.
     """
     if trait in END_TRAITS:
         return dict(Counter(END_TRAITS[trait](networks.ends_table[i]) for i in networks.ends[rows]))
@@ -115,13 +104,9 @@ class Achievement:
 
 
 def periods(evaluations: Sequence[Evaluation], problem: Problem) -> list[Period]:
-    """Divide a search into at most :data:`MOST_PERIODS` periods.
+    """Divide a search, given as all its evaluations, into at most :data:`MOST_PERIODS` periods.
 
     All periods have the same number of generations, except for the last, which may be shorter.
-
-    Args:
-        evaluations: all evaluations of the search.
-        problem: of the search.
     """
     if not evaluations:
         return []
@@ -138,11 +123,10 @@ def periods(evaluations: Sequence[Evaluation], problem: Problem) -> list[Period]
     def rows(group: Sequence[Evaluation]) -> IntArray:
         return np.array([row_of[id(evaluation)] for evaluation in group], dtype=np.int64)
 
-    for index, group in enumerate(made):
+    for first, group in zip(range(0, generations, length), made, strict=True):
         front = problem.front([*front, *group])
         total += len(group)
-        first, last = index * length, min((index + 1) * length, generations) - 1
-        volume = problem.hypervolume(front)
+        last, volume = min(first + length, generations) - 1, problem.hypervolume(front)
         found.append(Period(first, last, rows(group), rows(front), total, volume))
     return found
 
@@ -150,22 +134,17 @@ def periods(evaluations: Sequence[Evaluation], problem: Problem) -> list[Period]
 def entered_front(evaluations: Sequence[Evaluation], problem: Problem) -> list[bool]:
     """Return for each evaluation whether it entered the front when it was evaluated.
 
-    It did if no earlier evaluation was as good in all objectives.
-
-    Args:
-        evaluations: in the order of evaluation.
-        problem: of the search.
+    They are given in the order of evaluation. One enters if none before it was as good in all
+    objectives.
     """
     front: NDArray[Any] = problem.matrix([])
     feasible = {id(evaluation) for evaluation in problem.feasible(evaluations)}
     entered = []
     for evaluation in evaluations:
-        enters = False
-        if id(evaluation) in feasible:
-            point = problem.matrix([evaluation])
-            enters = not (front <= point).all(axis=1).any()
-            if enters:
-                front = np.vstack([front[~(front >= point).all(axis=1)], point])
+        point = problem.matrix([evaluation] if id(evaluation) in feasible else [])
+        enters = len(point) > 0 and not (front <= point).all(axis=1).any()
+        if enters:
+            front = np.vstack([front[~(front >= point).all(axis=1)], point])
         entered.append(enters)
     return entered
 
@@ -173,9 +152,7 @@ def entered_front(evaluations: Sequence[Evaluation], problem: Problem) -> list[b
 def achievements(evaluations: Sequence[Evaluation], problem: Problem) -> list[Achievement]:
     """Return the results of each combination of operators, most frequent first.
 
-    Args:
-        evaluations: in the order of evaluation.
-        problem: of the search.
+    The evaluations are given in their order.
     """
     parents = {
         parent for evaluation in evaluations for parent in evaluation.candidate.origin.parents
@@ -195,4 +172,4 @@ def achievements(evaluations: Sequence[Evaluation], problem: Problem) -> list[Ac
         Achievement(operators, *(count[name] for name in names))
         for operators, count in counts.items()
     ]
-    return sorted(found, key=lambda one: (-one.made, one.operators))
+    return sorted(found, key=lambda achieved: (-achieved.made, achieved.operators))

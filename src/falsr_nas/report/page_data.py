@@ -13,7 +13,6 @@ import numpy as np
 from falsr_nas.archive.candidate import Evaluation, Failure, Score
 from falsr_nas.benchmark.peers import shown_peers
 from falsr_nas.objectives.objective import Objective
-from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.architecture import stem_label
 from falsr_nas.report.history import (
     END_TRAITS,
@@ -21,12 +20,11 @@ from falsr_nas.report.history import (
     Period,
     achievements,
     link_counts,
-    networks_of,
     periods,
     trait_counts,
 )
 from falsr_nas.report.run import Run
-from falsr_nas.space.encoding import IntArray, Networks
+from falsr_nas.space.encoding import Networks
 from falsr_nas.space.ends import PAPER_ENDS, Ends
 from falsr_nas.space.operators import OPERATORS
 
@@ -77,22 +75,22 @@ def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     names = [{cost.name for cost in run.problem.shown} for run in runs]
     return [
         {
-            "name": one.name,
-            "heading": one.heading,
-            "label": one.axis,
-            "unit": one.unit,
-            "factor": one.factor,
-            "maximised": one.maximised,
-            "logarithmic": one.logarithmic,
+            "name": cost.name,
+            "heading": cost.heading,
+            "label": cost.axis,
+            "unit": cost.unit,
+            "factor": cost.factor,
+            "maximised": cost.maximised,
+            "logarithmic": cost.logarithmic,
         }
-        for one in (runs[0].problem.shown if runs else ())
-        if all(one.name in shown for shown in names)
+        for cost in (runs[0].problem.shown if runs else ())
+        if all(cost.name in shown for shown in names)
     ]
 
 
 def _run(run: Run) -> dict[str, Any]:
     evaluations, problem = run.evaluations, run.problem
-    networks = networks_of(evaluations)
+    networks = Networks.of([evaluation.candidate.genome for evaluation in evaluations])
     row_of = {evaluation.key: row for row, evaluation in enumerate(evaluations)}
     history = periods(evaluations, problem)
     return {
@@ -101,13 +99,23 @@ def _run(run: Run) -> dict[str, Any]:
         "min_psnr": problem.constraints.min_psnr,
         "objectives": [objective.heading for objective in problem.objectives],
         "limits": [
-            f"at most {most / one.factor:g} {one.unit} {one.heading}"
-            for one, most in problem.limits
+            f"at most {most / limited.factor:g} {limited.unit} {limited.heading}"
+            for limited, most in problem.limits
         ],
-        "scale": _scale(problem),
+        "scale": [
+            {
+                "name": objective.heading,
+                "unit": objective.unit,
+                "best": best / objective.factor,
+                "worst": worst / objective.factor,
+            }
+            for objective, best, worst in zip(
+                problem.objectives, problem.best, problem.worst, strict=True
+            )
+        ],
         "settings": dict(run.settings),
         "candidates": _candidates(evaluations, networks, row_of)
-        | {one.name: _numbers(one, evaluations) for one in problem.added},
+        | {cost.name: _numbers(cost, evaluations) for cost in problem.added},
         "front": [row_of[evaluation.key] for evaluation in problem.front(evaluations)],
         "periods": _periods(evaluations, history),
         "traits": {
@@ -123,23 +131,11 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def _scale(problem: Problem) -> list[dict[str, Any]]:
-    """Return the bounds of each objective as they are shown."""
-    return [
-        {
-            "name": one.heading,
-            "unit": one.unit,
-            "best": best / one.factor,
-            "worst": worst / one.factor,
-        }
-        for one, best, worst in zip(problem.objectives, problem.best, problem.worst, strict=True)
-    ]
-
-
 def _numbers(objective: Objective, evaluations: Sequence[Evaluation]) -> list[float]:
     """Return an objective's numbers, to 6 digits."""
-    candidates = (one.candidate for one in evaluations)
-    return [float(f"{objective.measure(one.genome, one.cost):.6g}") for one in candidates]
+    candidates = (evaluation.candidate for evaluation in evaluations)
+    numbers = (objective.measure(candidate.genome, candidate.cost) for candidate in candidates)
+    return [float(f"{number:.6g}") for number in numbers]
 
 
 def _candidates(
@@ -155,8 +151,19 @@ def _candidates(
         for e in evaluations
     ]
 
-    def score(number: Callable[[Score], float]) -> list[float | None]:
-        return [number(e.outcome) if isinstance(e.outcome, Score) else None for e in evaluations]
+    def score(number: Callable[[Score], float | None]) -> list[float | None]:
+        return [None if e.score is None else number(e.score) for e in evaluations]
+
+    def present(value: Callable[[Evaluation], Any]) -> dict[int, Any]:
+        """Return what some evaluations have, by row."""
+        values = ((row, value(e)) for row, e in enumerate(evaluations))
+        return {row: found for row, found in values if found is not None}
+
+    def mean(e: Evaluation) -> list[float | None] | None:
+        if e.score is None or e.score.count == 1:
+            return None
+        deviation = e.score.deviation
+        return [e.score.count, deviation and round(deviation, 4)]
 
     return {
         "key": [e.key for e in evaluations],
@@ -170,30 +177,21 @@ def _candidates(
         "cells": networks.cells.ravel().tolist(),
         "ends_table": [_ends(ends) for ends in networks.ends_table],
         "ends": networks.ends.tolist(),
-        "links": ["".join(f"{byte:02x}" for byte in row) for row in _packed(networks)],
+        # As bits in hexadecimal digits, the first link as the highest bit.
+        "links": [row.tobytes().hex() for row in np.packbits(networks.links, axis=1)],
         "combinations": [list(combination) for combination in combinations],
         "made_by": made_by,
         "parents": [
             [row_of.get(parent, parent) for parent in e.candidate.origin.parents]
             for e in evaluations
         ],
-        "failed": {
-            row: e.outcome.kind.value
-            for row, e in enumerate(evaluations)
-            if isinstance(e.outcome, Failure)
-        },
-        "steps": [e.score.steps if e.score else None for e in evaluations],
-        "rung": {row: e.rung for row, e in enumerate(evaluations) if e.rung},
-        "scores": {
-            row: [e.score.count, None if (sd := e.score.deviation) is None else round(sd, 4)]
-            for row, e in enumerate(evaluations)
-            if e.score and e.score.count > 1
-        },
-        "log_prob": {
-            row: round(p, 3)
-            for row, e in enumerate(evaluations)
-            if (p := e.candidate.origin.log_prob) is not None
-        },
+        "failed": present(
+            lambda e: e.outcome.kind.value if isinstance(e.outcome, Failure) else None
+        ),
+        "steps": score(lambda s: s.steps),
+        "rung": present(lambda e: e.rung or None),
+        "scores": present(mean),
+        "log_prob": present(lambda e: (p := e.candidate.origin.log_prob) and round(p, 3)),
     }
 
 
@@ -205,11 +203,6 @@ def _ends(ends: Ends) -> dict[str, Any]:
         "labels": [stem_label(ends), ends.label],
         "skip": ends.has_global_skip,
     }
-
-
-def _packed(networks: Networks) -> IntArray:
-    """Return (N, bytes): the links of each network as bits, the first one as the highest bit."""
-    return np.packbits(networks.links, axis=1).astype(np.int64)
 
 
 def _periods(evaluations: Sequence[Evaluation], history: Sequence[Period]) -> list[dict[str, Any]]:
@@ -239,10 +232,8 @@ def _trait(networks: Networks, history: Sequence[Period], trait: str) -> dict[st
     """
     made = [trait_counts(networks, trait, period.made) for period in history]
     front = [trait_counts(networks, trait, period.front) for period in history]
-    values = sorted(
-        {value for counts in made for value in counts},
-        key=lambda value: (isinstance(value, str), value),
-    )
+    found = {value for counts in made for value in counts}
+    values = sorted(found, key=lambda value: (isinstance(value, str), value))
     return {
         "values": values,
         "made": [[counts.get(value, 0) for value in values] for counts in made],
@@ -255,21 +246,17 @@ def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
     Failed attempts of candidates that a retry gave a score are included.
     """
+    failed: dict[tuple[str, str, str], list[tuple[int, str]]] = {}  # rows and places
     kinds: Counter[str] = Counter()
-    rows: dict[tuple[str, str, str], list[int]] = {}
-    places: dict[tuple[str, str, str], Counter[str]] = {}
     for row, evaluation in enumerate(evaluations):
         outcome = evaluation.outcome
         for failure in (*evaluation.earlier, *([outcome] if isinstance(outcome, Failure) else [])):
-            kinds[failure.kind.value] += 1
-            message, traceback = (
-                failure.message[: MOST_CHARACTERS["message"]],
-                failure.traceback[-MOST_CHARACTERS["traceback"] :],
-            )
-            group = (failure.kind.value, message, traceback)
-            rows.setdefault(group, []).append(row)
-            places.setdefault(group, Counter())[failure.place] += 1
-    shown = sorted(rows, key=lambda group: -len(rows[group]))[:MOST_FAILURES]
+            kind = failure.kind.value
+            kinds[kind] += 1
+            message = failure.message[: MOST_CHARACTERS["message"]]
+            traceback = failure.traceback[-MOST_CHARACTERS["traceback"] :]
+            failed.setdefault((kind, message, traceback), []).append((row, failure.place))
+    shown = sorted(failed.items(), key=lambda group: -len(group[1]))[:MOST_FAILURES]
     return {
         "kinds": dict(kinds.most_common()),
         "groups": [
@@ -277,14 +264,10 @@ def _failures(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
                 "kind": kind,
                 "message": message,
                 "traceback": traceback,
-                "rows": rows[kind, message, traceback],
-                "places": {
-                    place: count
-                    for place, count in places[kind, message, traceback].most_common()
-                    if place
-                },
+                "rows": [row for row, _ in found],
+                "places": dict(Counter(place for _, place in found if place).most_common()),
             }
-            for kind, message, traceback in shown
+            for (kind, message, traceback), found in shown
         ],
-        "more": sum(kinds.values()) - sum(len(rows[group]) for group in shown),
+        "more": kinds.total() - sum(len(found) for _, found in shown),
     }

@@ -45,12 +45,7 @@ def read_run(folder: Path) -> Run:
 
 
 def with_distinct_names(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
-    """Return the runs, named by the last parts of their folders, as many as make names differ.
-
-    Args:
-        runs: of different folders.
-        folders: of the runs.
-    """
+    """Return the runs, named by the last parts of their folders, as many as make names differ."""
     paths = [folder.resolve().parts for folder in folders]
     named = list(runs)
     for parts in range(2, max(map(len, paths), default=0) + 1):
