@@ -139,15 +139,15 @@ def test_a_folder_of_hr_images(folder: Path) -> None:
         {"holiday": benchmark_files(folder)},
         ScoringProtocol.standard,
     )
-    assert [image.name for image in result.sets[0].images] == ["a", "b", "c"]
+    assert list(result.sets[0].images) == ["a", "b", "c"]
     hr = read_image(folder / "a.png")[:, :40, :26]
     lr = downscale(hr)
     expected = score(
         (255 * Bicubic()(lr[None] / 255)).clamp(0, 255).round(), hr[None], ScoringProtocol.standard
     )[0]
-    assert result.sets[0].images[0].score.psnr == pytest.approx(expected.psnr)
+    assert result.sets[0].images["a"].psnr == pytest.approx(expected.psnr)
     assert result.sets[0].mean.psnr == pytest.approx(
-        sum(image.score.psnr for image in result.sets[0].images) / 3
+        sum(image.psnr for image in result.sets[0].images.values()) / 3
     )
 
 
@@ -168,7 +168,7 @@ def test_the_order_is_the_folders_however_many_threads(folder: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     assert results[0] == results[1]
-    assert [image.name for image in results[0].sets[0].images] == ["a", "b", "c"]
+    assert list(results[0].sets[0].images) == ["a", "b", "c"]
 
 
 def test_names_must_differ(folder: Path) -> None:

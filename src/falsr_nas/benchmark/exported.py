@@ -10,10 +10,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import score
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import LEAST_SIDE
-from falsr_nas.benchmark.super_resolution import super_resolve
+from falsr_nas.benchmark.scoring import LEAST_SIDE, score_file
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.levels import PEAK
 from falsr_nas.data.pairs import load_pairs
@@ -55,15 +53,10 @@ def set_psnr(run: Runner, planes: int, scale: int, files: Sequence[ImageFile]) -
         UserError: an image cannot be used.
     """
     network = RuntimeNetwork(run, planes, scale, Footprint(NO_TILES, 1))
-    scores = []
-    for file in files:
-        pair = load_pairs([file], min_side=LEAST_SIDE, scale=scale)[0]
-        output = super_resolve(network, pair.lr, ScoringProtocol.standard)
-        scores.append(score(output[None], pair.hr[None], ScoringProtocol.standard, scale)[0].psnr)
-    return fmean(scores)
+    return fmean(score_file(network, file, ScoringProtocol.standard).psnr for file in files)
 
 
-def milliseconds(runs: Sequence[Runner], planes: int) -> list[float]:
+def _milliseconds(runs: Sequence[Runner], planes: int) -> list[float]:
     """Time models on one image: the shortest of some runs each, which take turns.
 
     Other programs on the machine then slow down all of them alike.
@@ -84,10 +77,9 @@ def measure(
     runs: Sequence[Runner], planes: int, scale: int, files: Sequence[ImageFile]
 ) -> list[Measured]:
     """Measure the PSNR and the time of models with the same planes and scale."""
-    times = milliseconds(runs, planes)
     return [
         Measured(set_psnr(run, planes, scale, files), taken)
-        for run, taken in zip(runs, times, strict=True)
+        for run, taken in zip(runs, _milliseconds(runs, planes), strict=True)
     ]
 
 

@@ -6,9 +6,8 @@ over several processes. What they compute per image is in :mod:`falsr_nas.benchm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import deepcopy
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,8 +31,6 @@ class MeanOverImages(Metric):
     images: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
-        # Metric.merge_state of torchmetrics 1.9 does not drop a cached result.
-        kwargs.setdefault("compute_with_cache", False)
         super().__init__(**kwargs)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -63,6 +60,7 @@ class _ProtocolMetric(MeanOverImages):
     """
 
     higher_is_better = True
+    measure: Callable[[Tensor, Tensor], Tensor]
 
     def __init__(
         self,
@@ -73,12 +71,11 @@ class _ProtocolMetric(MeanOverImages):
         super().__init__(**kwargs)
         self.protocol, self.scale = protocol, scale
 
-    def _luma(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def values(self, output: Tensor, target: Tensor) -> Tensor:
+        """Compare N images: 8-bit levels (N, 3, H, W) twice -> (N,)."""
         check_comparable(output, target)
-        return (
-            scored_luma(output, self.protocol, self.scale),
-            scored_luma(target, self.protocol, self.scale),
-        )
+        first, second = (scored_luma(rgb, self.protocol, self.scale) for rgb in (output, target))
+        return self.measure(first, second)
 
 
 class PSNR(_ProtocolMetric):
@@ -88,9 +85,7 @@ class PSNR(_ProtocolMetric):
         UserError: on update with images of different shapes.
     """
 
-    def values(self, output: Tensor, target: Tensor) -> Tensor:
-        """PSNR per image: 8-bit levels (N, 3, H, W) twice -> (N,) in dB."""
-        return psnr(*self._luma(output, target))
+    measure = staticmethod(psnr)
 
 
 class SSIM(_ProtocolMetric):
@@ -101,9 +96,7 @@ class SSIM(_ProtocolMetric):
             shaving.
     """
 
-    def values(self, output: Tensor, target: Tensor) -> Tensor:
-        """SSIM per image: 8-bit levels (N, 3, H, W) twice -> (N,)."""
-        return ssim(*self._luma(output, target))
+    measure = staticmethod(ssim)
 
 
 class LumaMSE(MeanOverImages):
@@ -125,17 +118,3 @@ class LumaMSE(MeanOverImages):
     def values(self, output: Tensor, target: Tensor) -> Tensor:
         """MSE per image: planes (N, 1, H, W) twice -> (N,)."""
         return luma_mse(output, target, self.scale)
-
-
-MetricType = TypeVar("MetricType", bound=MeanOverImages)
-
-
-def merged(metrics: Sequence[MetricType]) -> MetricType:
-    """Return one metric over the images of all given ones, which are of one kind.
-
-    Threads that score images side by side have a metric each, as a metric is not thread-safe.
-    """
-    total = deepcopy(metrics[0])
-    for metric in metrics[1:]:
-        total.merge_state(metric)
-    return total

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from rich.table import Table
-from torch import Tensor
 
-from falsr_nas.benchmark.image_quality import ProtocolScore
-from falsr_nas.benchmark.metrics import PSNR, SSIM, merged
-from falsr_nas.benchmark.peers import PEERS_BY_SCALE, Peer
+from falsr_nas.benchmark.image_quality import ProtocolScore, score
+from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.core.files import open_atomically
@@ -31,7 +31,6 @@ from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.space.cost import Cost
 from falsr_nas.space.ends import SCALE
 from falsr_nas.space.lookup import published_name
 
@@ -43,20 +42,12 @@ MOST_IMAGES_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ImageScore:
-    """The score of one image."""
-
-    name: str
-    score: ProtocolScore
-
-
-@dataclass(frozen=True, slots=True)
 class SetScore:
-    """The mean score of a set, and the score of each of its images."""
+    """The mean score of a set, and the scores of its images by their names."""
 
     name: str
     mean: ProtocolScore
-    images: tuple[ImageScore, ...]
+    images: Mapping[str, ProtocolScore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +78,7 @@ class ModelScore:
 def benchmark_sets(root: Path, names: Sequence[str]) -> dict[str, list[ImageFile]]:
     """List the images of several sets by name, see :func:`benchmark_files`.
 
-    Args:
-        root: the folder that holds the sets.
-        names: folders in it, or absolute paths of folders.
+    Names are folders in ``root``, or absolute paths.
 
     Raises:
         DataError: a set is missing or cannot be used, or two have the same name.
@@ -134,10 +123,7 @@ def score_model(
     save_images: Path | None = None,
     on_image: Callable[[str], None] = lambda name: None,
 ) -> ModelScore:
-    """Score a model on sets of images.
-
-    Images are scored in parallel, one per thread of PyTorch, at most
-    :data:`MOST_IMAGES_AT_A_TIME`.
+    """Score a model on sets of images, up to :data:`MOST_IMAGES_AT_A_TIME` in parallel.
 
     Args:
         model: the model to score.
@@ -153,66 +139,75 @@ def score_model(
             small.
     """
     jobs = [(set_name, file) for set_name, files in sets.items() for file in files]
-    scale = model.network.scale
     workers = max(1, min(torch.get_num_threads(), len(jobs), MOST_IMAGES_AT_A_TIME))
 
-    def measure(job: tuple[str, ImageFile]) -> _Measured:
+    def measure(job: tuple[str, ImageFile]) -> ProtocolScore:
         set_name, file = job
-        name = file.hr.stem.removesuffix("_HR")
-        pair = load_pairs([file], min_side=LEAST_SIDE, scale=scale)[0]
-        output = super_resolve(
-            model.network, pair.lr, protocol, memory_limit // workers, self_ensemble
+        output = f"{set_name}/{_name(file)}_SR.png"
+        return score_file(
+            model.network,
+            file,
+            protocol,
+            memory_limit // workers,
+            self_ensemble=self_ensemble,
+            output=None if save_images is None else save_images / output,
         )
-        if save_images is not None:
-            _save(output, save_images / set_name / f"{name}_SR.png")
-        measured = _Measured(name, PSNR(protocol, scale), SSIM(protocol, scale))
-        for metric in (measured.psnr, measured.ssim):
-            metric.update(output[None], pair.hr[None])
-        return measured
 
-    done: dict[ImageFile, _Measured] = {}
+    done: dict[ImageFile, ProtocolScore] = {}
     # The largest first, so that all workers finish at about the same time.
     jobs.sort(key=lambda job: job[1].hr.stat().st_size, reverse=True)
     for (_, file), measured in zip(jobs, side_by_side(measure, jobs, workers), strict=True):
         done[file] = measured
-        on_image(measured.name)
-    cost = model_cost(model.network)
+        on_image(_name(file))
+    network = model.network
+    cost = network.cost if isinstance(network, RuntimeNetwork) else network_cost(network)
     return ModelScore(
         model.name,
         None if cost is None else cost.params,
         None if cost is None else cost.mult_adds,
         protocol,
         self_ensemble,
-        tuple(_set_score(name, [done[file] for file in files]) for name, files in sets.items()),
-        published_as(model.network),
-        scale,
+        tuple(
+            _set_score(name, {_name(file): done[file] for file in files})
+            for name, files in sets.items()
+        ),
+        published_as(network),
+        network.scale,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """An image, with metrics that have been updated with its output."""
+def score_file(
+    network: SuperResolver,
+    file: ImageFile,
+    protocol: ScoringProtocol,
+    memory_limit: int = MEMORY_LIMIT,
+    *,
+    self_ensemble: bool = False,
+    output: Path | None = None,
+) -> ProtocolScore:
+    """Score a network on one image, and write what it makes of it to ``output``.
 
-    name: str
-    psnr: PSNR
-    ssim: SSIM
+    Raises:
+        UserError: as :func:`score_model`.
+    """
+    pair = load_pairs([file], min_side=LEAST_SIDE, scale=network.scale)[0]
+    image = super_resolve(network, pair.lr, protocol, memory_limit, self_ensemble)
+    if output is not None:
+        with open_atomically(output) as content:
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(content, "PNG")
+    return score(image[None], pair.hr[None], protocol, network.scale)[0]
 
 
-def _set_score(name: str, images: Sequence[_Measured]) -> SetScore:
-    return SetScore(
-        name,
-        _score(merged([one.psnr for one in images]), merged([one.ssim for one in images])),
-        tuple(ImageScore(one.name, _score(one.psnr, one.ssim)) for one in images),
-    )
+def _name(file: ImageFile) -> str:
+    return file.hr.stem.removesuffix("_HR")
 
 
-def _score(psnr: PSNR, ssim: SSIM) -> ProtocolScore:
-    return ProtocolScore(float(psnr.compute()), float(ssim.compute()), psnr.protocol)
-
-
-def model_cost(network: SuperResolver) -> Cost | None:
-    """Return a network's parameters and mult-adds; None if they are not known."""
-    return network.cost if isinstance(network, RuntimeNetwork) else network_cost(network)
+def _set_score(name: str, images: Mapping[str, ProtocolScore]) -> SetScore:
+    """Return the score of a set: the mean is that of its images, added up in their order."""
+    scores = [*images.values()]
+    psnr = reduce(add, (image.psnr for image in scores)) / len(scores)
+    ssim = reduce(add, (image.ssim for image in scores)) / len(scores)
+    return SetScore(name, ProtocolScore(psnr, ssim, scores[0].protocol), images)
 
 
 def published_as(network: SuperResolver) -> str | None:
@@ -233,11 +228,11 @@ def to_json(result: ModelScore) -> dict[str, Any]:
         "params": result.params,
         "mult_adds": result.mult_adds,
         "sets": {
-            one.name: {
-                **_figures(one.mean),
-                "images": {image.name: _figures(image.score) for image in one.images},
+            scored.name: {
+                **_figures(scored.mean),
+                "images": {name: _figures(image) for name, image in scored.images.items()},
             }
-            for one in result.sets
+            for scored in result.sets
         },
     }
 
@@ -245,38 +240,28 @@ def to_json(result: ModelScore) -> dict[str, Any]:
 def score_table(result: ModelScore) -> Table:
     """Return scores as a table, with the published scores below where there are any."""
     table = Table(
-        "model", "params K", "mult-adds G", *(f"{one.name}\nPSNR/SSIM" for one in result.sets)
+        "model", "params K", "mult-adds G", *(f"{scored.name}\nPSNR/SSIM" for scored in result.sets)
     )
     table.title = f"x{result.scale}, protocol {result.protocol}" + (
         ", self-ensemble" if result.self_ensemble else ""
     )
-    scores = (f"{one.mean.psnr:.4f}/{one.mean.ssim:.5f}" for one in result.sets)
+    means = [scored.mean for scored in result.sets]
     table.add_row(
         result.model,
         "-" if result.params is None else f"{result.params / 1e3:.1f}",
         "-" if result.mult_adds is None else f"{result.mult_adds / 1e9:.2f}",
-        *scores,
+        *(f"{mean.psnr:.4f}/{mean.ssim:.5f}" for mean in means),
     )
     if peer := PEERS_BY_SCALE[result.scale].get(result.published or ""):
+        published = {name: f"{peer.psnr[name]:.2f}/{peer.ssim[name]:.4f}" for name in peer.psnr}
         table.add_row(
             f"{peer.name}, published",
             f"{peer.params_k:g}",
             f"{peer.mult_adds_g:g}",
-            *(_published(peer, one.name) for one in result.sets),
+            *(published.get(scored.name, "-") for scored in result.sets),
         )
     return table
 
 
-def _published(peer: Peer, benchmark: str) -> str:
-    if benchmark not in peer.psnr:
-        return "-"
-    return f"{peer.psnr[benchmark]:.2f}/{peer.ssim[benchmark]:.4f}"
-
-
 def _figures(score: ProtocolScore) -> dict[str, float | None]:
     return {"psnr": score.psnr if math.isfinite(score.psnr) else None, "ssim": score.ssim}
-
-
-def _save(image: Tensor, path: Path) -> None:
-    with open_atomically(path) as file:
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "PNG")
