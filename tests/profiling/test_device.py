@@ -179,7 +179,7 @@ def test_samples_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     all_timed = [timed(number) for number in range(5)]
     steps: list[int] = []
-    assert time_in_turns(all_timed, 1e9, 3, lambda: steps.append(1)) == 3
+    assert time_in_turns(all_timed, 1e9, 3, lambda turn, done: steps.append(1)) == 3
     assert [sorted(order[i : i + 5]) for i in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3
     assert order[:5] != order[5:10]
     assert len(steps) == 15

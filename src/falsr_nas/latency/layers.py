@@ -10,7 +10,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from falsr_nas.space.cost import cell_convs, parts, upsampler_convs
 from falsr_nas.space.ends import Ends
@@ -20,13 +20,12 @@ from falsr_nas.space.search_space import SearchSpace
 
 Kind = Literal["conv", "concat", "add", "shuffle"]
 
-KINDS: tuple[Kind, ...] = ("conv", "concat", "add", "shuffle")
-
 WIDTHS = 5
 """Numbers of input channels by which the first convolutions of cells are sampled; our choice."""
 
 _NAME = re.compile(
-    r"([a-z]+) outputs=(\d{1,6}) kernel=(\d{1,4}) groups=(\d{1,6}) density=(\d{1,4})"
+    r"(conv|concat|add|shuffle)"
+    r" outputs=(\d{1,6}) kernel=(\d{1,4}) groups=(\d{1,6}) density=(\d{1,4})"
 )
 
 
@@ -58,11 +57,10 @@ class Family(NamedTuple):
     @classmethod
     def parse(cls, name: str) -> Family:
         """Return the family of a name. Raises ValueError for another text."""
-        match = _NAME.fullmatch(name)
-        for kind in KINDS:
-            if match is not None and match[1] == kind:
-                return cls(kind, *(int(number) for number in match.groups()[1:]))
-        raise ValueError(f"{name!r} is not a layer")
+        if (match := _NAME.fullmatch(name)) is None:
+            raise ValueError(f"{name!r} is not a layer")
+        kind: Any = match[1]
+        return cls(kind, *map(int, match.groups()[1:]))
 
 
 class Layer(NamedTuple):
@@ -154,14 +152,10 @@ def _upsampler(ends: Ends, convs: Iterable[Conv]) -> Iterator[Layer]:
 
 
 def _widths(space: SearchSpace, nodes: int, groups: int) -> list[int]:
-    """Return up to WIDTHS sums of the widths of nodes, evenly spaced on a log scale.
+    """Return up to WIDTHS sums of the widths of the stem and up to ``nodes`` cells, on a log scale.
 
-    Multiples of 16 are preferred: most runtimes process channels in blocks of up to 16.
-
-    Args:
-        space: the search space.
-        nodes: largest number of cells that are read, beside the stem.
-        groups: a divisor of the sums.
+    All are divisible by ``groups``. Multiples of 16 are preferred: most runtimes process channels
+    in blocks of up to 16.
     """
     widths = {*space.channels, *(ends.stem for ends in space.ends)}
     least, most = min(widths), max(ends.stem for ends in space.ends) + nodes * max(space.channels)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ LEAST = 0.1
 """Lower bound of predictions, as a share of the least latency that was measured; our choice.
 
 A fit to noisy measurements may predict 0 for a small network."""
+
+Table = Mapping[Family, Mapping[int, float]]
+"""Milliseconds of layers by family and input channels."""
 
 _MOST_KNOWN = 1 << 17  # networks whose latency is kept
 
@@ -70,7 +73,7 @@ class LatencyProfile:
         width: of the upscaled image in pixels.
         height: of the upscaled image in pixels.
         space: choices of the space whose layers were measured.
-        table: milliseconds of layers by family and input channels.
+        table: milliseconds of layers.
         coefficients: weight of each of FEATURES, not negative, so that a network never gets faster
             by one more layer.
         error: on networks to which the coefficients were not fitted.
@@ -83,7 +86,7 @@ class LatencyProfile:
     width: int
     height: int
     space: Mapping[str, Any]
-    table: Mapping[Family, Mapping[int, float]]
+    table: Table
     coefficients: Mapping[str, float]
     error: PredictionError
     _known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -118,7 +121,7 @@ class LatencyProfile:
                 f"latency: the profile is of networks for x{self.scale}, space.scale is"
                 f" {space.scale}: profile the device with this space"
             )
-        if missing := [one for one in layers_of_space(space) if one not in self.table]:
+        if missing := [family for family in layers_of_space(space) if family not in self.table]:
             raise UserError(
                 f"latency: the profile has no layer `{missing[0].name}` of this space: profile the"
                 " device with the same space"
@@ -172,11 +175,7 @@ def read_profile(path: Path) -> LatencyProfile:
 
 
 def parse_profile(text: str, name: str) -> LatencyProfile:
-    """Return the profile of a JSON text.
-
-    Args:
-        text: what :meth:`LatencyProfile.to_json` returned.
-        name: of the file, for messages.
+    """Return the profile of a text by :meth:`LatencyProfile.to_json`; ``name`` is for messages.
 
     Raises:
         UserError: it is no profile of this version.
@@ -201,16 +200,10 @@ def parse_profile(text: str, name: str) -> LatencyProfile:
         raise UserError(f"{name}: not a profile of a device ({first}): {again}") from None
 
 
-def features(
-    genome: Genome, table: Mapping[Family, Mapping[int, float]], width: int, height: int
-) -> dict[str, float]:
-    """Return the features of a network by name: see FEATURES.
+def features(genome: Genome, table: Table, width: int, height: int) -> dict[str, float]:
+    """Return the features of a network by name, in the order of FEATURES.
 
-    Args:
-        genome: the network.
-        table: milliseconds of layers by family and input channels.
-        width: of the upscaled image in pixels.
-        height: of the upscaled image in pixels.
+    Width and height are those of the upscaled image in pixels.
 
     Raises:
         UserError: a family is not in the table.
@@ -225,7 +218,7 @@ def features(
     return values
 
 
-def milliseconds(layer: Layer, table: Mapping[Family, Mapping[int, float]]) -> float:
+def milliseconds(layer: Layer, table: Table) -> float:
     """Return the milliseconds of one layer.
 
     Between two measured numbers of input channels it is interpolated linearly; outside, it is in
@@ -234,8 +227,7 @@ def milliseconds(layer: Layer, table: Mapping[Family, Mapping[int, float]]) -> f
     Raises:
         UserError: its family is not in the table.
     """
-    row = table.get(layer.family)
-    if row is None:
+    if (row := table.get(layer.family)) is None:
         raise UserError(
             f"latency: the profile has no layer `{layer.family.name}`: profile the device with the"
             " same space"
@@ -276,16 +268,12 @@ def _profile(content: Mapping[str, Any]) -> LatencyProfile:
         },
         coefficients,
         PredictionError(
-            _times(error["measured_ms"]),
-            _times(error["predicted_ms"]),
+            tuple(_time(ms) for ms in error["measured_ms"]),
+            tuple(_time(ms) for ms in error["predicted_ms"]),
             _number(error["median"], 0),
             _number(error["spearman"], -1),
         ),
     )
-
-
-def _times(values: Sequence[Any]) -> tuple[float, ...]:
-    return tuple(_time(value) for value in values)
 
 
 def _time(value: Any) -> float:

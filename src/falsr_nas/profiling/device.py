@@ -63,8 +63,7 @@ class Plan:
 
     Attributes:
         backend: one of :data:`BACKENDS`.
-        width: of the upscaled image in pixels.
-        height: of the upscaled image in pixels.
+        width, height: of the upscaled image in pixels.
         threads: number of processor threads, for the file; the caller sets them.
         seconds: time for all samples, without the conversion of models. One round of samples is
             taken in any case.
@@ -94,20 +93,16 @@ def measure_device(
     version = backend_version(plan.backend)
     table = _measured_table(space, plan, progress)
     networks = drawn_networks(space, plan.fitted + plan.held_out, plan.seed)
-    seconds = (1 - LAYERS_SHARE) * plan.seconds
     measured = network_latencies(
         networks,
         plan.backend,
         width=plan.width,
         height=plan.height,
-        seconds=seconds,
+        seconds=(1 - LAYERS_SHARE) * plan.seconds,
         progress=progress,
     )
     rows = np.array(
-        [
-            [features(genome, table, plan.width, plan.height)[name] for name in FEATURES]
-            for genome in networks
-        ]
+        [[*features(genome, table, plan.width, plan.height).values()] for genome in networks]
     )
     coefficients = fitted_coefficients(rows[: plan.fitted], measured[: plan.fitted])
     return LatencyProfile(
@@ -117,7 +112,7 @@ def measure_device(
         plan.threads,
         plan.width,
         plan.height,
-        {name: _plain(getattr(space, name)) for name in SPACE},
+        {name: list(v) if isinstance(v := getattr(space, name), tuple) else v for name in SPACE},
         table,
         dict(zip(FEATURES, coefficients.tolist(), strict=True)),
         prediction_error(measured[plan.fitted :], (rows @ coefficients)[plan.fitted :]),
@@ -162,17 +157,15 @@ def drawn_networks(space: SearchSpace, count: int, seed: int) -> list[Genome]:
     """
     rng = np.random.default_rng(seed)
     draws = (draw_light(space, rng).canonical() for _ in range(_DRAWS * count))
-    drawn = {one.key: one for one in draws}
-    heavy = sorted(drawn.values(), key=lambda one: (genome_cost(one).mult_adds, one.key))
-    logs = np.log([genome_cost(one).mult_adds for one in heavy])
-    chosen: dict[int, Genome] = {}
+    drawn = {genome.key: (genome_cost(genome).mult_adds, genome) for genome in draws}
+    heavy = [drawn[key][1] for key in sorted(drawn, key=lambda key: (drawn[key][0], key))]
+    logs = np.log([drawn[genome.key][0] for genome in heavy])
+    chosen: list[int] = []
     for wanted in np.linspace(logs[0], logs[-1], count):
         free = [i for i in range(len(heavy)) if i not in chosen]
         if free:
-            nearest = min(free, key=lambda i: abs(logs[i] - wanted))
-            chosen[nearest] = heavy[nearest]
-    networks = list(chosen.values())
-    return [networks[i] for i in rng.permutation(len(networks))]
+            chosen.append(min(free, key=lambda i: abs(logs[i] - wanted)))
+    return [heavy[chosen[i]] for i in rng.permutation(len(chosen))]
 
 
 def processor_name() -> str:
@@ -236,8 +229,8 @@ def _measured_table(
         progress("converting layers", done, len(layers))
     _take_turns([*timed.values()], LAYERS_SHARE * plan.seconds, "timing layers", progress)
     table: dict[Family, dict[int, float]] = {}
-    for layer, one in timed.items():
-        table.setdefault(layer.family, {})[layer.channels] = round(one.milliseconds, 5)
+    for layer, times in timed.items():
+        table.setdefault(layer.family, {})[layer.channels] = round(times.milliseconds, 5)
     return table
 
 
@@ -252,36 +245,19 @@ def network_latencies(
 ) -> FloatArray:
     """Measure the latencies (N,) of networks in ms; their weights are random.
 
-    Args:
-        networks: what is measured.
-        backend: one of :data:`BACKENDS`.
-        width: of the upscaled image in pixels.
-        height: of the upscaled image in pixels.
-        seconds: time for all samples; one round of them is taken in any case.
-        progress: called after each step.
+    The other arguments are those of a :class:`Plan`.
     """
     timed = []
     for done, genome in enumerate(networks, start=1):
-        rows, columns = (input_size(side, genome.scale) for side in (height, width))
-        load = BACKENDS[backend](Network(genome).eval(), 1)
-        timed.append(Timed(load, (1, 1, rows, columns)))
+        shape = (1, 1, input_size(height, genome.scale), input_size(width, genome.scale))
+        timed.append(Timed(BACKENDS[backend](Network(genome).eval(), 1), shape))
         progress("converting networks", done, len(networks))
     _take_turns(timed, seconds, "timing networks", progress)
-    return np.array([one.milliseconds for one in timed])
+    return np.array([times.milliseconds for times in timed])
 
 
 def _take_turns(timed: Sequence[Timed], seconds: float, phase: str, progress: Progress) -> None:
-    count = 0
-
-    def advance() -> None:
-        nonlocal count
-        count += 1
-        progress(
-            f"{phase}, round {-(-count // len(timed))}", (count - 1) % len(timed) + 1, len(timed)
-        )
+    def advance(turn: int, done: int) -> None:
+        progress(f"{phase}, round {turn}", done, len(timed))
 
     time_in_turns(timed, seconds, ROUNDS, advance)
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -147,7 +147,7 @@ def time_in_turns(
     timed: Sequence[Timed],
     seconds: float,
     rounds: int,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int, int], None] = lambda turn, done: None,
 ) -> int:
     """Take samples of all in rounds: at least one round, and as many as fit into a time.
 
@@ -155,20 +155,22 @@ def time_in_turns(
         timed: what is timed.
         seconds: after them no other round begins that would not end in time.
         rounds: most rounds.
-        advance: called after each sample.
+        advance: called after each sample with the number of the round, counted from 1, and of the
+            sample in it.
 
     Returns:
         The number of rounds.
     """
     began = time.monotonic()
     rng = np.random.default_rng(0)
-    for done in range(rounds):
+    for past in range(rounds):
         spent = time.monotonic() - began
-        if done and spent + spent / done > seconds:
-            return done
-        for i in rng.permutation(len(timed)):  # the neighbours of each are others in each round
+        if past and spent + spent / past > seconds:
+            return past
+        # The neighbours of each are others in each round.
+        for done, i in enumerate(rng.permutation(len(timed)), start=1):
             timed[i].sample()
-            advance()
+            advance(past + 1, done)
     return rounds
 
 
