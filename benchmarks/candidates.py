@@ -50,7 +50,7 @@ from falsr_nas.data.settings import DataSettings, PhotographsSettings
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
@@ -274,7 +274,8 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     genomes = fixed_genomes(options.candidates, limit)
     candidates = numbered(genomes)
     evaluator = IncompleteTraining(
-        IncompleteTrainingSettings(threads=options.threads), training, data, seed=1
+        IncompleteTrainingSettings(threads=options.threads),
+        EvaluationContext(training, data, seed=1),
     )
     evaluator.prepare()
     time_parts()

@@ -63,7 +63,7 @@ def measure(
     from candidates import checked, numbered
     from falsr_nas.evaluation.evaluator import attempt
     from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-    from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+    from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
     from falsr_nas.training.settings import MODERN
     from train_step import fixed_genomes
 
@@ -71,9 +71,8 @@ def measure(
     training = replace(
         paper.training if recipe == "x2_paper" else MODERN, epochs=1, steps_per_epoch=steps
     )
-    evaluator = IncompleteTraining(
-        IncompleteTrainingSettings(threads=None), training, paper.data, seed=1
-    )
+    context = EvaluationContext(training, paper.data, seed=1)
+    evaluator = IncompleteTraining(IncompleteTrainingSettings(threads=None), context)
     evaluator.prepare()
     checked(attempt(evaluator, numbered([fixed_genomes()[name]])[0]))
     peaks: dict[str, float | None] = dict.fromkeys(COLUMNS)

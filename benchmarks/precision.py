@@ -29,7 +29,7 @@ from falsr_nas.archive.candidate import Candidate
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.training.settings import StepPrecision, TrainingSettings
 
 KINDS = {
@@ -44,9 +44,8 @@ def train_all(
     candidates: list[Candidate], training: TrainingSettings, seed: int
 ) -> tuple[list[float], float]:
     """Return the PSNR of each candidate in dB, NaN where it diverged, and the seconds of all."""
-    evaluator = IncompleteTraining(
-        IncompleteTrainingSettings(threads=None), training, PhotographsSettings(), seed
-    )
+    context = EvaluationContext(training, PhotographsSettings(), seed)
+    evaluator = IncompleteTraining(IncompleteTrainingSettings(threads=None), context)
     evaluator.prepare()
     began = time.perf_counter()
     scores = [checked(attempt(evaluator, candidate)).score for candidate in candidates]

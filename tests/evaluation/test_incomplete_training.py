@@ -46,7 +46,8 @@ def evaluator(
     seed: int = 1,
     settings: IncompleteTrainingSettings = IncompleteTrainingSettings(),  # noqa: B008
 ) -> IncompleteTraining:
-    made = IncompleteTraining(settings, training, PhotographsSettings(val_crop=64), seed)
+    context = EvaluationContext(training, PhotographsSettings(val_crop=64), seed)
+    made = IncompleteTraining(settings, context)
     made.prepare()
     return made
 
@@ -191,12 +192,8 @@ def test_a_diverged_training_stops_at_once() -> None:
 
 
 def test_missing_images_are_a_users_mistake() -> None:
-    made = IncompleteTraining(
-        IncompleteTrainingSettings(),
-        SMALL,
-        FolderSettings(train_dirs=("nowhere",), val_dir="nowhere"),
-        1,
-    )
+    data = FolderSettings(train_dirs=("nowhere",), val_dir="nowhere")
+    made = IncompleteTraining(IncompleteTrainingSettings(), EvaluationContext(SMALL, data, 1))
     with pytest.raises(UserError, match="nowhere"):
         made.prepare()
 

@@ -11,7 +11,7 @@ from PIL import Image
 from falsr_nas.archive.candidate import Candidate, Origin, Score
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.execution.memory import resident_memory
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
@@ -35,7 +35,9 @@ def test_a_worker_grows_by_less_than_5_percent(tmp_path: Path, candidates: int) 
     data = FolderSettings(
         train_dirs=(str(tmp_path / "train"),), val_dir=str(tmp_path / "val"), val_crop=64
     )
-    make = partial(IncompleteTraining, IncompleteTrainingSettings(), TINY, data, 1)
+    make = partial(
+        IncompleteTraining, IncompleteTrainingSettings(), EvaluationContext(TINY, data, 1)
+    )
     space, rng, held = SearchSpace(), np.random.default_rng(3), []
     with ProcessesExecutor(ProcessesSettings(workers=1), make) as executor:
         [worker] = multiprocessing.active_children()

@@ -10,7 +10,7 @@ from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin,
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.evaluator import Evaluator
-from falsr_nas.evaluation.settings import IncompleteTrainingSettings
+from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.group import reserved_port
 from falsr_nas.execution.inline import InlineExecutor
@@ -48,9 +48,8 @@ def incomplete_training(devices: int, batch: int = 4) -> Evaluator:
         warmup=0,
         precision=StepPrecision.fp32,
     )
-    return IncompleteTraining(
-        IncompleteTrainingSettings(), training, PhotographsSettings(val_crop=64), 1, devices
-    )
+    context = EvaluationContext(training, PhotographsSettings(val_crop=64), 1, devices)
+    return IncompleteTraining(IncompleteTrainingSettings(), context)
 
 
 def test_two_devices_train_a_candidate_like_one() -> None:

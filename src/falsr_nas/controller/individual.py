@@ -35,12 +35,11 @@ class Individual:
     """A scored candidate in a population.
 
     Args:
-        evaluation: the candidate and its score.
+        evaluation: the candidate and its score, also an attribute.
         problem: of the search.
         psnr: PSNR in dB to compare it by instead of its score.
 
     Attributes:
-        evaluation: the candidate and its score.
         fitness: its objectives; DEAP stores the crowding distance there.
         rank: index of its front among the population's fronts, 0 for the best.
     """

@@ -86,12 +86,8 @@ def attribute_mutation(
     """Return the mutation that changes one attribute of cells, redraws ends and flips links.
 
     At least one gene is changed. Attributes are operator, channels, kernel, repeats and residual.
-    Unlike random mutation, it keeps most of what a cell is. All of it is our choice.
-
-    Args:
-        space: the search space.
-        p_cell: probability that a cell is changed, and that the ends are; None for 1/n.
-        p_link: probability that a link is flipped; None for 1 / (n(n+1)/2).
+    Unlike random mutation, whose arguments it has, it keeps most of what a cell is. All of it is
+    our choice.
     """
     near = _near_cells(space)
 

@@ -2,16 +2,8 @@
 
 Each reward compares a candidate with the Pareto front, in the objectives of the search, of all
 networks evaluated before it. It therefore favours regions where the front can still be improved.
-Failed candidates and those below the minimum PSNR get the lowest reward: 0, -clip or -1.
-
-- ``hypervolume``: the hypervolume that the candidate adds to the front. Searches are compared by
-  this measure, but it is zero for all dominated candidates, near misses included.
-- ``attainment``: the difference in PSNR, clipped, to the best network that has no higher
-  cost in any objective. It distinguishes near misses from bad candidates. It is zero where there is
-  no such network, so that small size alone is not rewarded.
-- ``rank``: 2 / (1 + d) - 1, where d is the number of networks of the front that dominate the
-  candidate. Where d is zero, the distance to the nearest network of the front is added. This is
-  NSGA-II's order, rank first and then crowding, and it has no units.
+Failed candidates and those below the minimum PSNR get the lowest reward: 0, -clip or -1. How the
+three differ is told at :class:`~falsr_nas.controller.settings.RewardKind`.
 """
 
 from __future__ import annotations
@@ -94,8 +86,9 @@ def hypervolume_gain(front: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def attainment(front: FloatArray, points: FloatArray) -> FloatArray:
-    """Return the PSNR (N,) in dB of each point minus that of the best rival; 0 where it has none.
+    """Return the PSNR (N,) in dB of each point minus that of the best rival.
 
+    It is 0 where there is none, so that small size alone is not rewarded.
     Rivals are the networks that are no worse in any other objective, mult-adds and parameters by
     default. The best of all evaluated rivals is always on the front.
 

@@ -81,20 +81,14 @@ def _checked(outcome: object) -> Score | Failure:
     """Check that an outcome is a failure, or a score of finite numbers."""
     if isinstance(outcome, Failure):
         return outcome
-    if not isinstance(outcome, Score) or not all(
-        isinstance(number, float | int) for number in _numbers(outcome)
-    ):
-        raise TypeError(f"the evaluator returned {outcome!r:.200}, which is not a score")
-    if not all(map(math.isfinite, _numbers(outcome))):
-        return Failure(
-            FailureKind.DIVERGED,
-            f"the score is not a number: MSE {outcome.mse}, PSNR {outcome.psnr} dB",
-        )
-    return outcome
-
-
-def _numbers(score: Score) -> tuple[float, float, float]:
-    return score.mse, score.psnr, score.seconds
+    if isinstance(outcome, Score):
+        numbers = (outcome.mse, outcome.psnr, outcome.seconds)
+        if all(isinstance(number, float | int) for number in numbers):
+            if all(map(math.isfinite, numbers)):
+                return outcome
+            message = f"the score is not a number: MSE {outcome.mse}, PSNR {outcome.psnr} dB"
+            return Failure(FailureKind.DIVERGED, message)
+    raise TypeError(f"the evaluator returned {outcome!r:.200}, which is not a score")
 
 
 def _kind(error: Exception) -> FailureKind:

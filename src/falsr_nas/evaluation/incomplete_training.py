@@ -12,14 +12,12 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score, Trained
 from falsr_nas.archive.weights import Weights
 from falsr_nas.data.datamodule import SuperResolutionData
-from falsr_nas.data.settings import DataSettings
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.networks.expansion import tensors_of
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
-from falsr_nas.training.settings import TrainingSettings
 from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
 
 _DIVERGED = Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
@@ -32,39 +30,16 @@ class IncompleteTraining:
     environment (``execution/group.py``), gets the same candidates, and returns the same score.
     """
 
-    def __init__(
-        self,
-        settings: IncompleteTrainingSettings,
-        training: TrainingSettings,
-        data: DataSettings,
-        seed: int,
-        devices: int = 1,
-        *,
-        scale: int = 2,
-    ) -> None:
+    def __init__(self, settings: IncompleteTrainingSettings, context: EvaluationContext) -> None:
         self.settings = settings
-        self.training = training
-        self.seed = seed
-        self.devices = devices
+        self.training = training = context.training
+        self.seed = context.seed
+        self.devices = context.devices
         self.data = SuperResolutionData(
-            data,
+            context.data,
             batch_size=training.batch_size,
             patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
-            scale=scale,
-        )
-
-    @classmethod
-    def of(
-        cls, settings: IncompleteTrainingSettings, context: EvaluationContext
-    ) -> IncompleteTraining:
-        """Make the evaluator of a search."""
-        return cls(
-            settings,
-            context.training,
-            context.data,
-            context.seed,
-            context.devices,
             scale=context.scale,
         )
 

@@ -129,7 +129,10 @@ def read_trainings(path: Path) -> tuple[list[Genome], list[float]]:
     if missing := {"genome", "psnr"} - {*rows[0]}:
         raise UserError(f"{path} has no column {sorted(missing)[0]!r}")
     genomes = [_parsed(row["genome"] or "", line, path) for line, row in enumerate(rows, start=2)]
-    _check_sizes(genomes, path)
+    if len(sizes := {genome.n for genome in genomes}) > 1:
+        raise UserError(
+            f"{path}: its genomes have {sorted(sizes)} cells; all must have the same number"
+        )
     psnr = [_number(row["psnr"], line, path) for line, row in enumerate(rows, start=2)]
     return genomes, aligned(genomes, psnr, [row.get("seed") for row in rows])
 
@@ -169,10 +172,3 @@ def _number(text: str | None, line: int, path: Path) -> float:
     if not math.isfinite(value):
         raise UserError(f"{path}, line {line}: {text!r} is not a PSNR in dB")
     return value
-
-
-def _check_sizes(genomes: Sequence[Genome], path: Path) -> None:
-    if len(sizes := {genome.n for genome in genomes}) > 1:
-        raise UserError(
-            f"{path}: its genomes have {sorted(sizes)} cells; all must have the same number"
-        )

@@ -60,9 +60,8 @@ class RandomLandscape:
 
     def _trend(self, genome: Genome) -> float:
         capacity, reach, deep, _, _ = self._strengths
-        depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
         return capacity * math.log1p(genome_cost(genome).params / 20_000) + reach * (
-            1 - math.exp(-depth / deep)
+            1 - math.exp(-depth(genome) / deep)
         )
 
     def _cells(self, genome: Genome) -> float:
@@ -83,17 +82,25 @@ class RandomLandscape:
 
     def _links(self, genome: Genome) -> float:
         *_, share, peak = self._strengths
-        total, count = 0.0, 0
+        total = 0.0
         for target, nodes in enumerate(genome.links, start=2):
-            count += len(nodes)
             for node in nodes:
                 reads = "stem" if node == 0 else genome.cells[node - 1].operator.name
                 total += self._effect(0.06, "link", node, target)
                 total += self._effect(0.05, "link", node, target, reads)
-        distance = count / (genome.n * (genome.n + 1) / 2) - peak
-        return total - share * distance**2
+        return total - share * (share_of_links(genome) - peak) ** 2
 
     def _draw(self, deviation: float, *name: object) -> float:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8]))
         return float(rng.normal(scale=deviation))
+
+
+def depth(genome: Genome) -> int:
+    """Return the number of k > 1 convolutions on the chain."""
+    return sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
+
+
+def share_of_links(genome: Genome) -> float:
+    """Return the share of links that are set."""
+    return sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)

@@ -44,7 +44,7 @@ EVALUATORS: Registry[EvaluatorSettings, Evaluator] = Registry("evaluator")
 Factories take the settings and an :class:`EvaluationContext`."""
 
 
-@EVALUATORS.register("incomplete", "falsr_nas.evaluation.incomplete_training:IncompleteTraining.of")
+@EVALUATORS.register("incomplete", "falsr_nas.evaluation.incomplete_training:IncompleteTraining")
 @dataclass(frozen=True)
 class IncompleteTrainingSettings(EvaluatorSettings):
     """Train each candidate briefly, then score it on the validation images (paper, V and VI-A).

@@ -38,9 +38,9 @@ from falsr_nas.archive.candidate import Candidate, Score, Trained
 from falsr_nas.archive.weights import Weights
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
-from falsr_nas.evaluation.random_landscape import RandomLandscape
+from falsr_nas.evaluation.random_landscape import RandomLandscape, depth, share_of_links
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
-from falsr_nas.space.cost import convs, genome_cost
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import TrainingSettings
 
@@ -96,23 +96,16 @@ class SyntheticEvaluator:
 def synthetic_psnr(genome: Genome) -> float:
     """Return the PSNR in dB without noise: about 25 to 36 over the paper's space."""
     cells = genome.cells
-    depth = sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
-    reach = 4 * (1 - math.exp(-depth / 12))
+    reach = 4 * (1 - math.exp(-depth(genome) / 12))
     capacity = 0.9 * math.log1p(genome_cost(genome).params / 20_000)
-    operators = float(
-        np.mean(
-            [
-                OPERATOR_BONUS.get(cell.operator.kind, OTHER_BONUS) + 0.25 * cell.has_residual
-                for cell in cells
-            ]
-        )
-    )
+    bonuses = [OPERATOR_BONUS.get(cell.operator.kind, OTHER_BONUS) for cell in cells]
+    residuals = [0.25 * cell.has_residual for cell in cells]
+    operators = float(np.mean(np.add(bonuses, residuals)))
     changes = [
         (a.operator, a.kernel) != (b.operator, b.kernel) for a, b in itertools.pairwise(cells)
     ]
     variety = 0.4 * sum(changes) / max(1, len(changes))
-    share = sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)
-    links = 0.8 * (1 - ((share - 0.4) / 0.6) ** 2)
+    links = 0.8 * (1 - ((share_of_links(genome) - 0.4) / 0.6) ** 2)
     return BASE + reach + capacity + operators + variety + links - 0.35 * _bottlenecks(genome)
 
 

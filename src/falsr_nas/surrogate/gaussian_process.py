@@ -184,17 +184,14 @@ class Surrogate:
         shared = self.covariance.between(self.features, features, kernels)
         explained = solve_triangular(self._factor, shared, lower=True)
         own = self.covariance.diagonal(features, kernels)
+        mean = self.psnr_mean + self.unit * (shared.T @ self.weights)
+        variance = self.unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0)
 
         def covariance(i: int) -> FloatArray:
             prior = self.covariance.between(features, features[i : i + 1], kernels)
             return self.unit**2 * np.asarray(prior[:, 0] - explained.T @ explained[:, i])
 
-        return Posterior(
-            self.psnr_mean + self.unit * (shared.T @ self.weights),
-            self.unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0),
-            covariance,
-            self.noise**2,
-        )
+        return Posterior(mean, variance, covariance, self.noise**2)
 
 
 class Posterior:
