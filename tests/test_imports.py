@@ -46,7 +46,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core",
         "data",
         "networks",
-        "objectives",
         "space",
         "surrogate",
         "training",

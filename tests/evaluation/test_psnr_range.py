@@ -30,8 +30,8 @@ class OtherStill(Other):
     """Without a range of its own."""
 
 
-def test_an_evaluator_without_a_range_has_a_wide_one() -> None:
-    assert psnr_range(EvaluatorSettings(), CONTEXT) == (20.0, 50.0)
+def test_an_evaluator_has_no_range_of_its_own_unless_one_is_registered() -> None:
+    assert psnr_range(EvaluatorSettings(), CONTEXT) is None
 
 
 def test_ranges_of_the_landscapes() -> None:

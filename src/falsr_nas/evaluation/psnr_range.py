@@ -18,19 +18,20 @@ REACHABLE = 4.0
 
 
 @singledispatch
-def psnr_range(settings: EvaluatorSettings, context: EvaluationContext) -> tuple[float, float]:
+def psnr_range(
+    settings: EvaluatorSettings, context: EvaluationContext
+) -> tuple[float, float] | None:
     """Return the PSNR in dB at the worst and at the best end of the hypervolume's scale.
 
     From what is worthless, as plain interpolation, to just above what networks of the space can
-    reach, so that quality and cost weigh alike in the hypervolume. A wide range, unless a function
-    is registered for the type of the settings, which a plug-in does by ``@psnr_range.register``.
+    reach, so that quality and cost weigh alike in the hypervolume. None, for a wide range, unless a
+    function is registered for the type of the settings, which a plug-in does by
+    ``@psnr_range.register``.
 
     Raises:
         UserError: the range follows from files or images, and they cannot be read.
     """
-    from falsr_nas.objectives.problem import WIDE_PSNR_RANGE
-
-    return WIDE_PSNR_RANGE
+    return None
 
 
 @psnr_range.register

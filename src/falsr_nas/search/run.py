@@ -152,8 +152,11 @@ def _psnr_range(config: SearchConfig, store: Store) -> tuple[float, float]:
 
     Without a range in ``config`` it is the stored one, at the start the evaluator's.
     """
+    from falsr_nas.objectives.problem import WIDE_PSNR_RANGE
+
     wanted, stored = config.psnr_range, store.psnr_range
     psnr_range = wanted or stored or evaluators_range(config.evaluator, _context(config))
+    psnr_range = psnr_range or WIDE_PSNR_RANGE
     if psnr_range != stored:
         store.set_psnr_range(psnr_range)
     return psnr_range
