@@ -181,6 +181,7 @@ def test_the_order_of_ranked_is_that_of_deap(
     for one in drawn(40, seed):
         psnr = float(rng.uniform(28, 32))
         evaluations.append(replace(one, outcome=Score(mse_from_psnr(psnr), psnr, 1.0)))
+    evaluations.sort(key=lambda evaluation: evaluation.key)  # ties depend on the order in DEAP
     population = [Individual(one, problem) for one in evaluations]
     assess(population)
     ranks = [one.rank for one in population]
@@ -195,6 +196,17 @@ def test_the_order_of_ranked_is_that_of_deap(
         # Infinite distances are equal; others may differ by rounding.
         assert rank < next_rank or distance <= next_distance + 1e-9
     assert problem.ranked(evaluations[::-1]) == ranked
+
+
+@ALL
+def test_ranked_ignores_the_order_even_where_networks_are_equal_in_an_objective(
+    problem: Problem,
+) -> None:
+    evaluations = drawn(40)
+    ranked = problem.ranked(evaluations)
+    for seed in range(20):
+        shuffled = [evaluations[i] for i in np.random.default_rng(seed).permutation(40)]
+        assert problem.ranked(shuffled) == ranked
 
 
 @ALL

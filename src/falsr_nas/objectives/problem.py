@@ -214,14 +214,15 @@ class Problem:
         They are sorted by rank under constrained domination, by descending crowding distance within
         the rank (Deb et al., 2002), and by key.
         """
+        # Of points that are equal in an objective, the order decides whose distance is infinite.
+        evaluations = sorted(evaluations, key=lambda evaluation: evaluation.key)
         points = np.array([self.point(evaluation) for evaluation in evaluations])
         order = self.ranks(points.reshape(len(evaluations), len(self.objectives)))
         distances = np.zeros(len(points))
         for rank in np.unique(order):
             rows = np.flatnonzero(order == rank)
             distances[rows] = crowding_distances(points[rows])
-        keys = [evaluation.key for evaluation in evaluations]
-        best = sorted(range(len(keys)), key=lambda i: (order[i], -distances[i], keys[i]))
+        best = sorted(range(len(points)), key=lambda i: (order[i], -distances[i]))
         return [evaluations[i] for i in best]
 
     def ranks(self, points: FloatArray) -> IntArray:
