@@ -154,10 +154,11 @@ class Problem:
 
     def feasible(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         """Return the evaluations with a score that meets the minimum PSNR, in order."""
+        least = self.constraints.min_psnr
         return [
             evaluation
             for evaluation in evaluations
-            if evaluation.score and self.violation(evaluation.score.psnr) == 0
+            if (score := evaluation.score) and (least is None or score.psnr >= least)
         ]
 
     def violation(self, psnr: float) -> float:
@@ -323,9 +324,10 @@ class Problem:
         return predicted_latency(self.profile) if objective is LATENCY else objective
 
     def _row(self, evaluation: Evaluation) -> list[float]:
-        if evaluation.score is None:
+        score, candidate = evaluation.score, evaluation.candidate
+        if score is None:
             raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
-        return [evaluation.score.mse, *(self.place(evaluation, cost) for cost in self.costs)]
+        return [score.mse, *(cost.minimised(cost.of(candidate)) for cost in self.costs)]
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
