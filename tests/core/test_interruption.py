@@ -62,3 +62,18 @@ def test_importing_the_package_leaves_the_handlers_of_a_program_alone(tmp_path: 
         "assert [signal.getsignal(number) for number in numbers] == before\n"
     )
     subprocess.run([sys.executable, program], check=True)
+
+
+def test_a_command_in_another_thread_installs_no_handlers() -> None:
+    code = (
+        "import signal, threading\n"
+        "from falsr_nas.core.interruption import exit_quietly_on_signals\n"
+        "before = signal.getsignal(signal.SIGTERM)\n"
+        "errors = []\n"
+        "threading.excepthook = errors.append\n"
+        "thread = threading.Thread(target=exit_quietly_on_signals)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "assert not errors and signal.getsignal(signal.SIGTERM) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -35,7 +35,10 @@ def exit_quietly_on_signals() -> None:
 
     Commands call it first. Nothing has begun by then that needs an orderly end, and a
     KeyboardInterrupt in the middle of an import prints a traceback, or is taken for another error.
+    In other threads than the main one, which cannot handle signals, it does nothing.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in SIGNALS:
         signal.signal(number, _exit)
     atexit.register(_ignore_signals)

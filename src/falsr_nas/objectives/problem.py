@@ -204,8 +204,18 @@ class Problem:
         Raises:
             ValueError: an evaluation failed.
         """
-        rows = [self._row(evaluation) for evaluation in evaluations]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.objectives))
+        for evaluation in evaluations:
+            if evaluation.score is None:
+                raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
+        mse = [evaluation.score.mse for evaluation in evaluations if evaluation.score]
+        costs = [
+            [cost.of(evaluation.candidate) for evaluation in evaluations] for cost in self.costs
+        ]
+        minimised = [
+            cost.minimised(np.array(values, dtype=np.float64))
+            for cost, values in zip(self.costs, costs, strict=True)
+        ]
+        return np.column_stack([np.array(mse, dtype=np.float64), *minimised])
 
     # Comparison of networks
 
@@ -322,12 +332,6 @@ class Problem:
     def _predicted(self, objective: Objective) -> Objective:
         """Return an objective as it is, unless it is latency, which the profile predicts."""
         return predicted_latency(self.profile) if objective is LATENCY else objective
-
-    def _row(self, evaluation: Evaluation) -> list[float]:
-        score, candidate = evaluation.score, evaluation.candidate
-        if score is None:
-            raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
-        return [score.mse, *(cost.minimised(cost.of(candidate)) for cost in self.costs)]
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
