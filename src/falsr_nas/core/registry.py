@@ -55,7 +55,10 @@ class ByName(Mapping[str, Entry]):
             plugins.registered(self.group, name, lambda: self._remove(name))
 
     def __getitem__(self, name: str) -> Entry:
-        return self._entries[name]
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise self._missing(name) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -65,6 +68,10 @@ class ByName(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _missing(self, name: str) -> Exception:
+        """Return the error for a name that is not registered."""
+        return KeyError(name)
 
     def _kind(self) -> str:
         return f"the name of an {self.group}"

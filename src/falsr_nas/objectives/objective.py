@@ -121,15 +121,11 @@ class ObjectiveRegistry(ByName[Objective]):
         self.add(objective.name, objective)
         return objective
 
-    def __getitem__(self, name: str) -> Objective:
-        """Return the objective of this name. Raises UserError where there is none."""
-        try:
-            return super().__getitem__(name)
-        except KeyError:
-            raise UserError(
-                f"objectives: there is no {name!r}: choose of {', '.join(self)},"
-                " or give the plug-in that has it (plugins=[...])"
-            ) from None
+    def _missing(self, name: str) -> UserError:
+        return UserError(
+            f"objectives: there is no {name!r}: choose of {', '.join(self)},"
+            " or give the plug-in that has it (plugins=[...])"
+        )
 
 
 OBJECTIVES = ObjectiveRegistry((PSNR, MULT_ADDS, PARAMS, LATENCY))

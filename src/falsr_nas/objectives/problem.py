@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import PEAK
 from falsr_nas.latency.profile import LatencyProfile, parse_profile
@@ -158,7 +158,8 @@ class Problem:
         return [
             evaluation
             for evaluation in evaluations
-            if (score := evaluation.score) and (least is None or score.psnr >= least)
+            if isinstance(evaluation.outcome, Score)
+            and (least is None or evaluation.outcome.psnr >= least)
         ]
 
     def violation(self, psnr: float) -> float:
@@ -204,18 +205,17 @@ class Problem:
         Raises:
             ValueError: an evaluation failed.
         """
+        errors = []
         for evaluation in evaluations:
-            if evaluation.score is None:
+            if not isinstance(evaluation.outcome, Score):
                 raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
-        mse = [evaluation.score.mse for evaluation in evaluations if evaluation.score]
+            errors.append(evaluation.outcome.mse)
+        candidates = [evaluation.candidate for evaluation in evaluations]
         costs = [
-            [cost.of(evaluation.candidate) for evaluation in evaluations] for cost in self.costs
+            cost.minimised(np.array([cost.of(candidate) for candidate in candidates], np.float64))
+            for cost in self.costs
         ]
-        minimised = [
-            cost.minimised(np.array(values, dtype=np.float64))
-            for cost, values in zip(self.costs, costs, strict=True)
-        ]
-        return np.column_stack([np.array(mse, dtype=np.float64), *minimised])
+        return np.column_stack([np.array(errors, np.float64), *costs])
 
     # Comparison of networks
 

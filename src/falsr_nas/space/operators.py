@@ -49,12 +49,6 @@ class Operators(ByName[AnyKind]):
         self.add(kind.name, kind)
         return kind
 
-    def __getitem__(self, name: str) -> AnyKind:
-        try:
-            return super().__getitem__(name)
-        except KeyError:
-            raise GenomeError(self.unknown(name)) from None
-
     def colors(self, name: str) -> tuple[str, str]:
         """Return the colours of an operator on a light and on a dark background."""
         if (colors := self[name].colors) is not None:
@@ -66,6 +60,9 @@ class Operators(ByName[AnyKind]):
         """Return the message for a name that is no operator's."""
         forms = ", ".join(kind.form for kind in self.values())
         return f"unknown operator {name!r}: expected {forms}, or one of a plug-in (plugins=[...])"
+
+    def _missing(self, name: str) -> GenomeError:
+        return GenomeError(self.unknown(name))
 
 
 def _check(kind: AnyKind) -> None:
