@@ -1,13 +1,13 @@
-"""Rungs: candidates are trained from one to the next, and only the better ones are trained on.
+"""Rungs: candidates are trained from rung to rung, and only the better ones continue.
 
 The two executors here decorate another one, one for each mode of a search. To the search they look
-like any executor: a candidate goes in, its last evaluation comes out. Which candidates are trained
-on is decided by :mod:`falsr_nas.search.halving`. A search without rungs has a single one, at the
-end of the training.
+like any executor: a candidate goes in, its last evaluation comes out. Which candidates continue is
+decided by :mod:`falsr_nas.search.halving`. A search without rungs has a single one, at the end of
+the training.
 
 What is stored is not trained again when a search is resumed. The score of a rung is stored before
-its candidate is trained on, and the weights are written before the score. The evaluations that come
-out are stored by the search.
+its candidate continues, and the weights are written before the score. The evaluations that come out
+are stored by the search.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ class GenerationalRungs(_Rungs):
 
     The candidates that are submitted before the first one is collected are a generation. All of
     them are collected before others are submitted. Those whose evaluation is stored are submitted
-    as well: they are not trained again, but the others are compared with them. Where the budget of
-    the interrupted search ended within the generation, they may be trained on.
+    as well: they are not trained again, but the others are compared with them. They may continue
+    where the budget of the interrupted search ended within the generation.
     """
 
     def __init__(self, trainings: RungTrainings, store: Store, problem: Problem) -> None:
@@ -146,7 +146,7 @@ class GenerationalRungs(_Rungs):
         return next(self._ended)
 
     def generation_ended(self, generation: int) -> None:
-        """Delete all weights: no candidate is trained on that the controller was told."""
+        """Delete all weights: no candidate continues that the controller was told."""
         self._trainings.weights.prune(())
 
     def _train(self, candidates: Sequence[Candidate]) -> Iterator[Evaluation]:
@@ -193,8 +193,8 @@ class GenerationalRungs(_Rungs):
 class SteadyRungs(_Rungs):
     """Compares each candidate with those that the rung has seen so far; none waits for others.
 
-    In the store, a score of a rung whose candidate has no evaluation yet says that the candidate is
-    trained on. A candidate that is submitted again after an interruption continues from there.
+    In the store, a score of a rung whose candidate has no evaluation yet says that the candidate
+    continues. A candidate that is submitted again after an interruption continues from there.
     """
 
     def __init__(self, trainings: RungTrainings, store: Store, problem: Problem) -> None:
