@@ -13,9 +13,9 @@ On real trainings:
     python benchmarks/controllers.py --landscape experiments/landscape/trainings.csv \
         --out experiments/landscape --controllers screening nsga2 random
 
-Each seed has a landscape of its own (``evaluation/random_landscape.py``), with noise of 0.3 dB.
+Each seed has a landscape of its own (``plugins/random_landscape.py``), with noise of 0.3 dB.
 With --landscape, all have the one that is fitted to these trainings
-(``evaluation/landscape.py``), with their noise and a limit of 12 G.
+(``plugins/landscape.py``), with their noise and a limit of 12 G.
 
 After 256, 512, 1,024 and 2,048 evaluations, the networks of the front, by their scores with noise,
 are scored without noise: that front's hypervolume counts. Results are appended to ``runs.jsonl`` in
@@ -57,23 +57,23 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.landscape import LandscapeEvaluator, landscape_range
-from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.training.settings import TrainingSettings
 
 load_plugins(
     Path(__file__).parents[1] / "plugins" / f"{name}.py"
-    for name in ("aging", "optuna_sampler", "pymoo_nsga2")
+    for name in ("aging", "landscape", "optuna_sampler", "pymoo_nsga2", "random_landscape")
 )
 
 POPULATION = 64  # as in the paper
 MARKS = (256, 512, 1024, 2048)
 NOISE = 0.3
-PSNR_RANGE = (26.0, 36.0)
 MOST = 12.0
 """Limit on mult-adds with --landscape, in G: that of the trainings."""
 SPACE = SearchSpace()
@@ -147,14 +147,17 @@ class Race:
 
     def __init__(self, name: str, seed: int, landscape: Path | None = None) -> None:
         self.name, self.seed = name, seed
-        self.evaluator: SyntheticEvaluator | LandscapeEvaluator
-        if landscape is None:
-            self.problem = Problem(SPACE, psnr_range=PSNR_RANGE)
-            self.evaluator = SyntheticEvaluator(SyntheticSettings(seed, NOISE), seed)
+        self.real = landscape is not None
+        if self.real:
+            settings = EVALUATORS.schemas["landscape"](path=str(landscape))
         else:
-            limits, measured = Constraints(max_mult_adds=MOST), landscape_range(landscape)
-            self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
-            self.evaluator = LandscapeEvaluator(LandscapeSettings(str(landscape)), seed)
+            settings = EVALUATORS.schemas["random_landscape"](landscape=seed, noise=NOISE)
+        context = EvaluationContext(TrainingSettings(), PhotographsSettings(), seed)
+        limits = Constraints(max_mult_adds=MOST if self.real else None)
+        measured = psnr_range(settings, context)
+        assert measured is not None
+        self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
+        self.evaluator = EVALUATORS.build(settings, context)
         rng = np.random.default_rng(seed)
         controller = CONTROLLERS.build(COMPARED[name], self.problem, rng)
         assert isinstance(controller, BaseController)
@@ -205,7 +208,7 @@ class Race:
 
     def true(self, front: Sequence[Evaluation]) -> float:
         candidates = [one.candidate for one in front]
-        if isinstance(self.evaluator, LandscapeEvaluator):
+        if self.real:
             psnr = [self.evaluator.psnr(one.genome, one.cost) for one in candidates]
         else:
             psnr = [self.evaluator.psnr(one.genome) for one in candidates]

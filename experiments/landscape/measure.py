@@ -29,8 +29,8 @@ from scipy.stats import kendalltau
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.mutation import attribute_mutation
+from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.settings import DataSettings, FolderSettings, PhotographsSettings
-from falsr_nas.evaluation.landscape import read_trainings
 from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.search import SearchConfig, build_executor
 from falsr_nas.space.cost import genome_cost
@@ -39,6 +39,7 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.surrogate.gaussian_process import fit
 
+(LANDSCAPE,) = load_plugins(Path(__file__).parents[2] / "plugins" / "landscape.py")
 COLUMNS = ("source", "number", "seed", "genome", "psnr", "params", "mult_adds", "seconds")
 SPACE = SearchSpace()
 CHANGE = attribute_mutation(SPACE)
@@ -134,7 +135,7 @@ def error(path: Path, folds: int = 10) -> dict[str, float | int]:
 
     ``tau`` is Kendall's, of predictions with scores; ``tau_params`` that of the parameters.
     """
-    genomes, scores = read_trainings(path)
+    genomes, scores = LANDSCAPE.module.read_trainings(path)
     costs, psnr = [genome_cost(one) for one in genomes], np.array(scores)
     keys = sorted({one.key for one in genomes})
     fold = {key: i % folds for i, key in enumerate(keys)}  # a genome's trainings stay together

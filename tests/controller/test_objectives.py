@@ -10,20 +10,19 @@ from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.objectives.objective import LATENCY
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.halving import survivors
 from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
+from plugin_modules import random_landscape
 
 pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
 
 SPACE = SearchSpace()
 PROFILE = made_profile(SPACE)
-EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=4), seed=3)
+EVALUATOR = random_landscape(4, noise=0.05, seed=3)
 LIMIT = 210.0  # ms: a sixth of uniform draws are faster
 TIMED = Problem(
     SPACE, (LATENCY,), Constraints(max_latency_ms=LIMIT, min_psnr=26), (26.0, 36.0), PROFILE

@@ -13,17 +13,16 @@ from falsr_nas.controller.screening import FEWEST, MOST, Prediction, Screening
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
+from plugin_modules import random_landscape
 
 SPACE = SearchSpace()
 PROBLEM = Problem(SPACE, psnr_range=(26.0, 36.0))
-EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=7, noise=0.3), seed=1)
+EVALUATOR = random_landscape(7, noise=0.3, seed=1)
 
 
 def candidates(count: int, seed: int = 0) -> list[Candidate]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pytest
-
-from falsr_nas.core.errors import UserError
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.psnr_range import psnr_range
 from falsr_nas.evaluation.settings import (
     EvaluationContext,
     EvaluatorSettings,
-    LandscapeSettings,
     SyntheticSettings,
 )
 from falsr_nas.training.settings import TrainingSettings
@@ -34,11 +30,8 @@ def test_an_evaluator_has_no_range_of_its_own_unless_one_is_registered() -> None
     assert psnr_range(EvaluatorSettings(), CONTEXT) is None
 
 
-def test_ranges_of_the_landscapes() -> None:
+def test_the_range_of_the_formula() -> None:
     assert psnr_range(SyntheticSettings(), CONTEXT) == (24.0, 37.0)
-    assert psnr_range(SyntheticSettings(landscape=3), CONTEXT) == (26.0, 36.0)
-    with pytest.raises(UserError, match=r"evaluator\.path is nowhere\.csv"):
-        psnr_range(LandscapeSettings(path="nowhere.csv"), CONTEXT)
 
 
 def test_a_plug_in_can_register_a_range() -> None:

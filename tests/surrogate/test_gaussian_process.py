@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -16,12 +15,14 @@ from falsr_nas.surrogate.gaussian_process import (
     fit,
     fitted_variances,
 )
+from plugin_modules import random_landscape
 
 SPACE = SearchSpace()
 RNG = np.random.default_rng(0)
 GENOMES = [SPACE.sample(RNG) for _ in range(500)]
 COSTS = [genome_cost(genome) for genome in GENOMES]
-TRUTH = np.array([RandomLandscape(0).psnr(genome) for genome in GENOMES])
+LANDSCAPE = random_landscape(0, noise=0.0, seed=0)
+TRUTH = np.array([LANDSCAPE.psnr(genome) for genome in GENOMES])
 NOISE = RNG.normal(scale=0.3, size=len(GENOMES))
 
 

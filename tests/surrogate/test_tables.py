@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from falsr_nas.evaluation.random_landscape import RandomLandscape
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.encoding import Encoding
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.surrogate.gaussian_process import Variances, fit
 from falsr_nas.surrogate.tables import ROWS, SurrogateTables
+from plugin_modules import random_landscape
 
 SPACES = {
     "paper": SearchSpace(),
@@ -19,7 +19,7 @@ SPACES = {
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_the_mean_is_that_of_the_surrogate(space: SearchSpace) -> None:
-    rng, landscape = np.random.default_rng(0), RandomLandscape(0)
+    rng, landscape = np.random.default_rng(0), random_landscape(0, noise=0.0, seed=0)
     genomes = [space.sample(rng) for _ in range(60 + ROWS + 40)]
     costs = [genome_cost(genome) for genome in genomes]
     psnr = [landscape.psnr(genome) for genome in genomes[:60]]

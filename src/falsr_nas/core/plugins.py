@@ -52,6 +52,11 @@ class Plugin:
     origin: str
     source: str | None = None
 
+    @property
+    def module(self) -> ModuleType:
+        """The module that it became, once it is loaded."""
+        return sys.modules[_module_of(self)]
+
 
 @dataclass
 class _Loaded:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from pathlib import Path
 
 from falsr_nas.evaluation.settings import (
     EvaluationContext,
     EvaluatorSettings,
     IncompleteTrainingSettings,
-    LandscapeSettings,
     SyntheticSettings,
 )
 
@@ -49,13 +47,5 @@ def _(settings: IncompleteTrainingSettings, context: EvaluationContext) -> tuple
 
 @psnr_range.register
 def _(settings: SyntheticSettings, context: EvaluationContext) -> tuple[float, float]:
-    """Return the range of the landscape's PSNR over the paper's space."""
-    return (24.0, 37.0) if settings.landscape is None else (26.0, 36.0)
-
-
-@psnr_range.register
-def _(settings: LandscapeSettings, context: EvaluationContext) -> tuple[float, float]:
-    """Return the PSNR of the worst network of the landscape, and 0.5 dB above the best."""
-    from falsr_nas.evaluation.landscape import landscape_range
-
-    return landscape_range(Path(settings.path))
+    """Return the range of the formula's PSNR over the paper's space."""
+    return 24.0, 37.0

@@ -68,28 +68,12 @@ class IncompleteTrainingSettings(EvaluatorSettings):
 @EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")
 @dataclass(frozen=True)
 class SyntheticSettings(EvaluatorSettings):
-    """Score each candidate by a made-up landscape, for tests and for comparing controllers.
+    """Score each candidate by a made-up formula, for tests and for comparing controllers.
 
     Attributes:
-        landscape: seed of a random landscape; None for the landscape by a formula.
         noise: standard deviation of the PSNR in dB; the search's seed and the genome determine it.
         seconds: how long an evaluation sleeps.
     """
 
-    landscape: int | None = at_least(0, default=None, null="the landscape by a formula")
     noise: float = at_least(0, unit="dB", default=0.05)
     seconds: float = at_least(0, default=0.0)
-
-
-@EVALUATORS.register("landscape", "falsr_nas.evaluation.landscape:LandscapeEvaluator.of")
-@dataclass(frozen=True)
-class LandscapeSettings(EvaluatorSettings):
-    """Score each candidate by a model of real trainings; see ``experiments/landscape``.
-
-    Attributes:
-        path: CSV of the trainings, with columns ``genome`` and ``psnr``.
-        noise: standard deviation of the PSNR in dB; None for that of the trainings.
-    """
-
-    path: str = ""
-    noise: float | None = at_least(0, unit="dB", default=None, null="that of the trainings")

@@ -1,11 +1,8 @@
-"""Synthetic landscapes over the real search space, for tests and for comparing controllers.
+"""A synthetic landscape over the real search space, for tests and for comparing controllers.
 
 Costs are the real ones. Quality is made up, with what makes the real one difficult: diminishing
 returns of size, cells that matter by place, cells that interact, links that help up to a point, and
-noise. There is one landscape by a formula, below, and one for each integer, drawn at random, in
-:mod:`falsr_nas.evaluation.random_landscape`.
-
-The terms of the formula in dB, for a genome of n cells:
+noise. The terms of the formula in dB, for a genome of n cells:
 
 - *reach*: 4 (1 - exp(-d / 12)), d the number of k > 1 convolutions on the chain. Super-resolution
   needs context.
@@ -31,6 +28,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -38,9 +36,8 @@ from falsr_nas.archive.candidate import Candidate, Score, Trained
 from falsr_nas.archive.weights import Weights
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
-from falsr_nas.evaluation.random_landscape import RandomLandscape, depth, share_of_links
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
-from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import TrainingSettings
 
@@ -51,20 +48,26 @@ OTHER_BONUS = 0.2
 
 
 class SyntheticEvaluator:
-    """Scores candidates by the formula above, or by a random landscape."""
+    """Scores candidates by the formula above, or another.
+
+    Args:
+        settings: noise and duration.
+        seed: with the genome, determines the noise.
+        training: the whole training, whose length counts.
+        psnr: function of a genome: its PSNR in dB without noise; None for the formula.
+    """
 
     def __init__(
-        self, settings: SyntheticSettings, seed: int, training: TrainingSettings | None = None
+        self,
+        settings: SyntheticSettings,
+        seed: int,
+        training: TrainingSettings | None = None,
+        psnr: Callable[[Genome], float] | None = None,
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.training = training or TrainingSettings()
-        self.psnr = (
-            synthetic_psnr
-            if settings.landscape is None
-            else RandomLandscape(settings.landscape).psnr
-        )
-        """Function of a genome: its PSNR in dB without noise."""
+        self.psnr = psnr or synthetic_psnr
 
     @classmethod
     def of(cls, settings: SyntheticSettings, context: EvaluationContext) -> SyntheticEvaluator:
@@ -107,6 +110,16 @@ def synthetic_psnr(genome: Genome) -> float:
     variety = 0.4 * sum(changes) / max(1, len(changes))
     links = 0.8 * (1 - ((share_of_links(genome) - 0.4) / 0.6) ** 2)
     return BASE + reach + capacity + operators + variety + links - 0.35 * _bottlenecks(genome)
+
+
+def depth(genome: Genome) -> int:
+    """Return the number of k > 1 convolutions on the chain."""
+    return sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
+
+
+def share_of_links(genome: Genome) -> float:
+    """Return the share of links that are set."""
+    return sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)
 
 
 def _bottlenecks(genome: Genome) -> int:

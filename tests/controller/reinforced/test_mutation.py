@@ -24,17 +24,16 @@ from falsr_nas.controller.reinforced.mutation import (
 from falsr_nas.controller.reinforced.policy import ChildSampler
 from falsr_nas.controller.settings import ConditionalPolicySettings, ReinforcedSettings
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.surrogate.gaussian_process import Surrogate, Variances, fit
+from plugin_modules import random_landscape
 
 SPACE = SearchSpace()
-EVALUATOR = SyntheticEvaluator(SyntheticSettings(landscape=3, noise=0.2), seed=1)
+EVALUATOR = random_landscape(3, noise=0.2, seed=1)
 
 
 def candidate(genome: Genome, number: int, log_prob: float | None = None) -> Candidate:

@@ -1,4 +1,7 @@
-"""A landscape of real trainings: a surrogate fitted to scores in a file, with their noise.
+r"""A landscape of real trainings: ``evaluator=landscape``, a surrogate fitted to scores in a file.
+
+    python -m falsr_nas.search plugins=[plugins/landscape.py] evaluator=landscape \
+        evaluator.path=experiments/landscape/trainings.csv
 
 A search with it takes seconds and needs no images, as with NAS-Bench-301 (Zela et al., 2022). The
 file is a CSV with a header and one row per training; ``experiments/landscape`` makes it. The
@@ -13,6 +16,7 @@ import csv
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -20,9 +24,11 @@ import numpy as np
 
 from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.settings import REQUIRED, at_least
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
-from falsr_nas.evaluation.settings import EvaluationContext, LandscapeSettings
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext, EvaluatorSettings
 from falsr_nas.space.cost import Cost, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.surrogate.gaussian_process import Surrogate, fit
@@ -42,11 +48,6 @@ class LandscapeEvaluator:
     def __init__(self, settings: LandscapeSettings, seed: int) -> None:
         self.settings = settings
         self.seed = seed
-
-    @classmethod
-    def of(cls, settings: LandscapeSettings, context: EvaluationContext) -> LandscapeEvaluator:
-        """Make the evaluator of a search."""
-        return cls(settings, context.seed)
 
     @cached_property
     def surrogate(self) -> Surrogate:
@@ -100,12 +101,29 @@ def _fitted_as_of(path: Path, changed: int) -> Surrogate:
     return fit(genomes, [genome_cost(genome) for genome in genomes], psnr)
 
 
-def landscape_range(path: Path) -> tuple[float, float]:
-    """Return the PSNR in dB from the worst network of a landscape to just above the best.
+@EVALUATORS.register(
+    "landscape", lambda settings, context: LandscapeEvaluator(settings, context.seed)
+)
+@dataclass(frozen=True)
+class LandscapeSettings(EvaluatorSettings):
+    """Score each candidate by a model of real trainings; see ``experiments/landscape``.
+
+    Attributes:
+        path: CSV of the trainings, with columns ``genome`` and ``psnr``.
+        noise: standard deviation of the PSNR in dB; None for that of the trainings.
+    """
+
+    path: str = REQUIRED
+    noise: float | None = at_least(0, unit="dB", default=None, null="that of the trainings")
+
+
+@psnr_range.register
+def _(settings: LandscapeSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the PSNR in dB from the worst network of the landscape to just above the best.
 
     Both are scores without noise; 0.5 dB above the best is our choice.
     """
-    denoised = fitted(path).denoised
+    denoised = fitted(Path(settings.path).expanduser()).denoised
     return float(denoised.min()), float(denoised.max()) + 0.5
 
 

@@ -5,14 +5,18 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.random_landscape import RandomLandscape
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
 from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.training.settings import TrainingSettings
+from plugin_modules import plugin_module
 
+MODULE = plugin_module("random_landscape")
+RandomLandscape, Settings = MODULE.RandomLandscape, MODULE.RandomLandscapeSettings
 SPACE = SearchSpace()
 RNG = np.random.default_rng(0)
 GENOMES = [SPACE.sample(RNG) for _ in range(300)]
@@ -70,7 +74,9 @@ def test_a_space_with_other_choices_has_a_landscape() -> None:
 
 
 def test_the_evaluator_adds_noise_to_the_truth() -> None:
-    evaluator = SyntheticEvaluator(SyntheticSettings(landscape=2, noise=0.3), seed=4)
+    context = EvaluationContext(TrainingSettings(), PhotographsSettings(), seed=4)
+    evaluator = EVALUATORS.build(Settings(landscape=2, noise=0.3), context)
+    assert psnr_range(evaluator.settings, context) == (26.0, 36.0)
     scores = [
         evaluator.evaluate(Candidate(one, genome_cost(one), Origin(("initial",)), 0, 0)).psnr
         for one in GENOMES
@@ -82,4 +88,4 @@ def test_the_evaluator_adds_noise_to_the_truth() -> None:
 
 def test_a_negative_landscape_is_rejected() -> None:
     with pytest.raises(UserError, match=r"evaluator.landscape is -1"):
-        replace(SyntheticSettings(), landscape=-1)
+        replace(Settings(), landscape=-1)

@@ -11,14 +11,9 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.controller.settings import RandomSettings
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.landscape import (
-    LandscapeEvaluator,
-    aligned,
-    landscape_range,
-    read_trainings,
-)
-from falsr_nas.evaluation.random_landscape import RandomLandscape
-from falsr_nas.evaluation.settings import LandscapeSettings, SyntheticSettings
+from falsr_nas.data.settings import PhotographsSettings
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.settings import InlineSettings
@@ -26,9 +21,13 @@ from falsr_nas.search import SearchConfig, search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.training.settings import TrainingSettings
+from plugin_modules import plugin_module, random_landscape
 
 SPACE = SearchSpace()
-TRUTH = RandomLandscape(1)
+TRUTH = random_landscape(1, noise=0.3, seed=1)
+PLUGIN = plugin_module("landscape")
+LandscapeEvaluator, LandscapeSettings = PLUGIN.LandscapeEvaluator, PLUGIN.LandscapeSettings
 SCRIPT = Path(__file__).parents[2] / "experiments/landscape/measure.py"
 
 
@@ -77,8 +76,9 @@ def test_a_search_runs_on_it(trainings: Path, tmp_path: Path) -> None:
     )
     result = search(config)
     assert len(result.evaluations) == 16
-    worst, best = landscape_range(trainings)
-    _, psnr = read_trainings(trainings)
+    context = EvaluationContext(TrainingSettings(), PhotographsSettings(), seed=1)
+    worst, best = psnr_range(config.evaluator, context)
+    _, psnr = PLUGIN.read_trainings(trainings)
     assert min(psnr) - 0.3 < worst < best < max(psnr) + 0.8
 
 
@@ -143,11 +143,12 @@ def test_measuring_resumes_without_repeating(
             evaluated.append((self.seed, candidate.key))
             return super().evaluate(candidate)
 
-    landscape = SyntheticSettings(landscape=1, noise=0.3)
     monkeypatch.setattr(
         script,
         "build_executor",
-        lambda config: InlineExecutor(InlineSettings(), lambda: Recorded(landscape, config.seed)),
+        lambda config: InlineExecutor(
+            InlineSettings(), lambda: Recorded(TRUTH.settings, config.seed, psnr=TRUTH.psnr)
+        ),
     )
     path = tmp_path / "trainings.csv"
     with pytest.raises(KeyboardInterrupt):
@@ -155,7 +156,7 @@ def test_measuring_resumes_without_repeating(
     script.measure(path, SearchConfig(), genomes=20, most=12.0)
     script.measure(path, SearchConfig(seed=2), genomes=10, most=12.0)
     assert len(evaluated) == len(set(evaluated)) == 31
-    genomes, psnr = read_trainings(path)
+    genomes, psnr = PLUGIN.read_trainings(path)
     assert len(genomes) == 30
     assert [one.key for one in genomes[20:]] == [one.key for one in genomes[:10]]
     assert psnr[:10] != psnr[20:], "other seeds"
@@ -168,7 +169,7 @@ def test_measuring_resumes_without_repeating(
 def test_the_trainings_of_a_search_are_added_once(script: ModuleType, tmp_path: Path) -> None:
     run_dir, path = tmp_path / "run", tmp_path / "trainings.csv"
     config = SearchConfig(
-        evaluator=SyntheticSettings(landscape=1),
+        evaluator=SyntheticSettings(),
         execution=InlineSettings(),
         controller=RandomSettings(8),
         candidates=24,
@@ -178,7 +179,7 @@ def test_the_trainings_of_a_search_are_added_once(script: ModuleType, tmp_path: 
     result = search(config, progress=False)
     for _ in range(2):
         script.add(path, run_dir)
-    genomes, psnr = read_trainings(path)
+    genomes, psnr = PLUGIN.read_trainings(path)
     assert [one.key for one in genomes] == [one.key for one in result.evaluations]
     assert psnr == pytest.approx([one.score.psnr for one in result.evaluations], abs=1e-4)
 
@@ -187,5 +188,5 @@ def test_what_a_seed_gives_to_all_is_subtracted() -> None:
     genomes = [SPACE.sample(np.random.default_rng(i)) for i in range(4)]
     psnr = [30.0, 31.0, 32.0, 30.25, 31.25, 33.0]
     seeds = ["1", "1", "1", "2", "2", "3"]
-    found = aligned([*genomes[:3], *genomes[:2], genomes[3]], psnr, seeds)
+    found = PLUGIN.aligned([*genomes[:3], *genomes[:2], genomes[3]], psnr, seeds)
     assert found == pytest.approx([30, 31, 32, 30, 31, 33])

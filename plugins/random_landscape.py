@@ -1,4 +1,9 @@
-"""Random quality landscapes: tables, drawn by a seed, over a genome's cells, neighbours and links.
+r"""Random landscapes: ``evaluator=random_landscape``, made-up scores to compare controllers by.
+
+    python -m falsr_nas.search plugins=[plugins/random_landscape.py] \
+        evaluator=random_landscape evaluator.landscape=3
+
+A landscape consists of tables, drawn by a seed, over a genome's cells, neighbours and links.
 
 The PSNR in dB of a genome is the sum of
 
@@ -22,11 +27,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from falsr_nas.space.cost import convs, genome_cost
+from falsr_nas.core.settings import at_least
+from falsr_nas.evaluation.psnr_range import psnr_range
+from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext, SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator, depth, share_of_links
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.encoding import attributes_of
 from falsr_nas.space.genome import Genome
 
@@ -96,11 +106,24 @@ class RandomLandscape:
         return float(rng.normal(scale=deviation))
 
 
-def depth(genome: Genome) -> int:
-    """Return the number of k > 1 convolutions on the chain."""
-    return sum(conv.kernel > 1 and conv.groups < conv.outputs for conv in convs(genome))
+@EVALUATORS.register(
+    "random_landscape",
+    lambda settings, context: SyntheticEvaluator(
+        settings, context.seed, context.training, RandomLandscape(settings.landscape).psnr
+    ),
+)
+@dataclass(frozen=True)
+class RandomLandscapeSettings(SyntheticSettings):
+    """Score each candidate by a random landscape.
+
+    Attributes:
+        landscape: its seed.
+    """
+
+    landscape: int = at_least(0, default=0)
 
 
-def share_of_links(genome: Genome) -> float:
-    """Return the share of links that are set."""
-    return sum(map(len, genome.links)) / (genome.n * (genome.n + 1) / 2)
+@psnr_range.register
+def _(settings: RandomLandscapeSettings, context: EvaluationContext) -> tuple[float, float]:
+    """Return the range of the landscapes' PSNR over the paper's space."""
+    return 26.0, 36.0
