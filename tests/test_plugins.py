@@ -400,7 +400,7 @@ def test_our_plugins_run_in_onnxruntime(tmp_path: Path) -> None:
     genome = Genome.parse(
         "stem_f8 bsconv_f8_k3_b2_isskip pixelAtt_f8_k3_b2_isskip subpixel_x2 | 0->2 1->3"
     )
-    network = initialized_network(genome, Initialization.torch, False, 1).eval()
+    network = initialized_network(genome, Initialization.he, False, 1).eval()
     exported = convert_model(Model(network, "both", {}), tmp_path / "model.onnx", Layout.y)
     exported.write()
     y = torch.rand(1, 1, 10, 14)

@@ -60,7 +60,6 @@ KINDS = {
         "training.ema=null",
         "training.initialization=he",
         "evaluator.common_patches=false",
-        "evaluator.common_weights=false",
     ),
     "new": (),  # the defaults
     "nsga2": ("controller=nsga2",),  # without a surrogate

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from fsrcnn import FSRCNN  # beside this file
 from torch import nn
 
 from falsr_nas.archive.candidate import Candidate, Origin
@@ -32,7 +33,6 @@ from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model
-from falsr_nas.networks.baselines import FSRCNN
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.profiling.timing import BACKENDS, Timed, time_in_turns
 from falsr_nas.search import SearchConfig, build_evaluator

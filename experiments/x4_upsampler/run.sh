@@ -7,7 +7,7 @@ data=$FALSR_NAS_DATA output=$1
 : "${PYTHON:=python}" "${SEEDS:=1 2 3}"
 
 for seed in $SEEDS; do
-    for chosen in paper:7 progressive:6 progressive:7 subpixel:7; do
+    for chosen in paper:7 subpixel:7; do
         upsampler=${chosen%%:*} cells=${chosen##*:}
         genome="stem_f32$(printf " conv_f32_k3_b1_noskip%.0s" $(seq "$cells")) ${upsampler}_x4"
         "$PYTHON" -m falsr_nas.train "genome=$genome" "output=$output/${upsampler}_${cells}_$seed" \

@@ -14,12 +14,9 @@ from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     ExplorationSettings,
     HybridSettings,
-    LearnFrom,
     Mode,
     NSGA2Settings,
     PolicySettings,
-    RewardKind,
-    RewardSettings,
 )
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -212,25 +209,6 @@ def test_only_children_of_the_policy_have_a_log_probability() -> None:
         )
     assert seen[True] > 20
     assert seen[False] > 20
-
-
-@pytest.mark.parametrize("kind", list(RewardKind))
-@pytest.mark.parametrize("learn_from", list(LearnFrom))
-def test_the_policy_learns_and_restores_with_every_reward_and_learn_from(
-    kind: RewardKind, learn_from: LearnFrom
-) -> None:
-    settings = {
-        "policy": PolicySettings(batch_size=4, learn_from=learn_from),
-        "reward": RewardSettings(kind=kind),
-    }
-    saved, told, evaluator = controller(**settings), [], Watched().inner
-    for _ in range(8):
-        told += [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in saved.ask(8)]
-        saved.tell(told[-8:])
-    assert saved.reinforced.policy.cell_logits.abs().max() > 0
-    restored = controller(seed=9, **settings)
-    restored.restore(json.loads(json.dumps(saved.state())), told)
-    assert restored.ask(8) == saved.ask(8)
 
 
 def test_without_exploitation_the_hybrid_is_plain_nsga2() -> None:

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
-from falsr_nas.controller.reward import Reward, attainment, hypervolume_gain, rank_and_crowding
-from falsr_nas.controller.settings import RewardKind, RewardSettings
-from falsr_nas.core.errors import UserError
+from falsr_nas.controller.reward import Reward, rank_and_crowding
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import Cost
@@ -16,7 +14,6 @@ SPACE = SearchSpace()
 PROBLEM = Problem(SPACE)
 SAMPLE = np.random.default_rng(0)
 GENOMES = [SPACE.sample(SAMPLE) for _ in range(400)]
-KINDS = list(RewardKind)
 
 
 def evaluation(number: int, psnr: float, mult_adds: float, params: float) -> Evaluation:
@@ -46,57 +43,11 @@ def crowd(count: int, seed: int) -> list[Evaluation]:
     ]
 
 
-def reward(
-    kind: RewardKind,
-    told: Iterable[Evaluation] = (),
-    min_psnr: float | None = None,
-    clip: float = 1.0,
-) -> Reward:
+def reward(told: Iterable[Evaluation] = (), min_psnr: float | None = None) -> Reward:
     problem = Problem(SPACE, constraints=Constraints(min_psnr=min_psnr))
-    made = Reward(RewardSettings(kind=kind, clip=clip), problem)
+    made = Reward(problem)
     made(list(told))
     return made
-
-
-def test_hypervolume_gain_is_what_the_candidate_adds() -> None:
-    told, new = crowd(80, 1)[:60], crowd(80, 1)[60:]
-    gains = reward(RewardKind.hypervolume, told)(new)
-    before = PROBLEM.hypervolume(told)
-    assert gains == pytest.approx(
-        [PROBLEM.hypervolume([*told, one]) - before for one in new], abs=1e-12
-    )
-    assert (gains > 0).any()
-    assert (gains == 0).any()
-
-
-def test_attainment_is_the_distance_to_the_best_that_costs_no_more() -> None:
-    told, new = crowd(100, 2)[:60], crowd(100, 2)[60:]
-    for one, got in zip(new, reward(RewardKind.attainment, told, clip=0.8)(new), strict=True):
-        cost = one.candidate.cost
-        rivals = [
-            t
-            for t in told
-            if t.candidate.cost.mult_adds <= cost.mult_adds
-            and t.candidate.cost.params <= cost.params
-        ]
-        gap = one.score.psnr - max(t.score.psnr for t in rivals) if rivals else 0.0
-        assert got == pytest.approx(np.clip(gap, -0.8, 0.8), abs=1e-9)
-
-
-def test_attainment_does_not_reward_small_size_alone() -> None:
-    known = reward(
-        RewardKind.attainment, [evaluation(0, 30, 1e10, 1e5), evaluation(1, 24, 1e9, 1e4)]
-    )
-    tiny, useless, good = known(
-        [
-            evaluation(2, 23, 9e8, 9e3),
-            evaluation(3, 23, 1.1e9, 1.1e4),
-            evaluation(4, 24.5, 1.1e9, 1.1e4),
-        ]
-    )
-    assert tiny == 0
-    assert useless == pytest.approx(-1)
-    assert good == pytest.approx(0.5)
 
 
 def test_rank_counts_dominating_networks_then_adds_the_distance() -> None:
@@ -105,9 +56,8 @@ def test_rank_counts_dominating_networks_then_adds_the_distance() -> None:
     assert rank_and_crowding(front, points) == pytest.approx([-0.5, 0.0, 1.1, 1.2])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_dominating_beats_joining_beats_being_dominated(kind: RewardKind) -> None:
-    known = reward(kind, crowd(50, 3))
+def test_dominating_beats_joining_beats_being_dominated() -> None:
+    known = reward(crowd(50, 3))
     best = min(PROBLEM.front(crowd(50, 3)), key=lambda e: e.score.mse)
     psnr, cost = best.score.psnr, best.candidate.cost
     dominating = evaluation(51, psnr + 0.5, cost.mult_adds, cost.params)
@@ -115,30 +65,24 @@ def test_dominating_beats_joining_beats_being_dominated(kind: RewardKind) -> Non
     dominated = evaluation(53, psnr - 3, cost.mult_adds * 2, cost.params * 2)
     rewards = known([dominating, joining, dominated, failure(54)])
     assert rewards[0] > rewards[1] > rewards[2] >= rewards[3]
-    worst = {RewardKind.hypervolume: 0, RewardKind.attainment: -1, RewardKind.rank: -1}
-    assert rewards[3] == worst[kind]
+    assert rewards[3] == -1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_score_below_the_minimum_psnr_is_rewarded_as_a_failure_and_never_joins_the_front(
-    kind: RewardKind,
-) -> None:
-    known = reward(kind, crowd(20, 4), min_psnr=29)
+def test_a_score_below_the_minimum_psnr_counts_as_a_failure_and_never_joins_the_front() -> None:
+    known = reward(crowd(20, 4), min_psnr=29)
     below, failed = known([evaluation(21, 28.9, 1e8, 1e3), failure(22)])
     assert below == failed
     assert (10 * np.log10(255**2 / known.front[:, 0]) >= 29).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_rewards_are_zero_where_the_front_is_empty(kind: RewardKind) -> None:
-    assert reward(kind)(crowd(5, 5)).tolist() == [0] * 5
-    assert len(reward(kind)([])) == 0
+def test_rewards_are_zero_where_the_front_is_empty() -> None:
+    assert reward()(crowd(5, 5)).tolist() == [0] * 5
+    assert len(reward()([])) == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_restored_front_gives_bit_identical_rewards(kind: RewardKind) -> None:
+def test_a_restored_front_gives_bit_identical_rewards() -> None:
     told, new = crowd(160, 6)[:120], crowd(160, 6)[120:]
-    saved, restored = reward(kind), reward(kind, crowd(30, 7))
+    saved, restored = reward(), reward(crowd(30, 7))
     for i in range(0, 120, 7):
         saved(told[i : i + 7])
     restored.restore(told)
@@ -149,10 +93,4 @@ def test_a_restored_front_gives_bit_identical_rewards(kind: RewardKind) -> None:
 
 def test_functions_take_empty_batches() -> None:
     front, none = np.array([[0.5, 0.5, 0.5]]), np.empty((0, 3))
-    for compare in (hypervolume_gain, attainment, rank_and_crowding):
-        assert compare(front, none).shape == (0,)
-
-
-def test_a_clip_of_zero_is_rejected() -> None:
-    with pytest.raises(UserError, match="clip is 0"):
-        RewardSettings(clip=0)
+    assert rank_and_crowding(front, none).shape == (0,)

@@ -105,10 +105,11 @@ def test_a_pool_is_copied_to_a_device_once(folders: FolderSettings) -> None:
 
 def test_batches_are_the_pools_samples(folders: FolderSettings) -> None:
     module_data = data(folders)
+    pool = module_data.pool()
     draw = module_data.batches(torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     for _ in range(2):
-        given, expected = draw(), module_data.pool().sample(4, 12, generator)
+        given, expected = draw(), pool.cut(pool.draw(4, generator), 12)
         assert torch.equal(given[0], expected[0]) and torch.equal(given[1], expected[1])
 
 
@@ -117,9 +118,7 @@ def test_images_smaller_than_the_patch_are_an_error_in_setup(folders: FolderSett
         data(folders, patch_size=19).setup()
 
 
-@pytest.mark.parametrize(
-    "name", ["batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"]
-)
+@pytest.mark.parametrize("name", ["batch_size", "patch_size", "steps_per_epoch", "steps_per_call"])
 def test_numbers_below_one_are_named(folders: FolderSettings, name: str) -> None:
     with pytest.raises(DataError, match=f"^{name} is 0"):
         data(folders, **{name: 0})

@@ -75,17 +75,16 @@ def test_a_score_depends_on_seed_and_genome_alone() -> None:
 def test_common_random_numbers_depend_on_the_seed_alone(
     expansion: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two candidates see the same patches, and begin with the same weights where layers agree."""
+    """Two candidates see the same patches in the same order."""
     begun: list[SuperResolution] = []
 
     class Recorded(SuperResolution):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            self.first_weights = {name: value.clone() for name, value in self.state_dict().items()}
             begun.append(self)
 
     monkeypatch.setattr(incomplete_training, "SuperResolution", Recorded)
-    settings = IncompleteTrainingSettings(common_patches=True, common_weights=True)
+    settings = IncompleteTrainingSettings(common_patches=True)
     training = replace(SMALL, expansion=expansion)
     texts = (
         "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip",
@@ -95,14 +94,6 @@ def test_common_random_numbers_depend_on_the_seed_alone(
         made = evaluator(training, seed, settings)
         for text in texts:
             made.evaluate(candidate(text))
-    first, second = (begun[i].first_weights for i in (0, 1))
-    equal = {
-        name for name in first.keys() & second.keys() if torch.equal(first[name], second[name])
-    }
-    assert {name for name in first if name.startswith(("network.stem", "network.cells.0"))} <= equal
-    assert not any(name.startswith("network.cells.1") and "bias" not in name for name in equal)
-    other = begun[4].first_weights
-    assert not torch.equal(first["network.stem.weight"], other["network.stem.weight"])
     ends = [module._generator.get_state() for module in begun]
     assert all(torch.equal(ends[0], end) for end in ends[1:4])
     assert not torch.equal(ends[0], ends[4])

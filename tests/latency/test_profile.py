@@ -29,7 +29,7 @@ PAPER = SearchSpace()
 TINY = SearchSpace(
     n=5, channels=(8, 12, 16, 24, 32), stems=(8, 12, 32), upsamplers=("paper", "subpixel")
 )
-X4 = SearchSpace(scale=4, upsamplers=("paper", "progressive", "subpixel"))
+X4 = SearchSpace(scale=4, upsamplers=("paper", "subpixel"))
 X3 = SearchSpace(scale=3)
 SPACES = [PAPER, TINY, X4, X3]
 PROFILE = made_profile(PAPER)

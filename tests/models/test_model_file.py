@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.models.model_file import Model, ModelFileError, load_model, save_model
-from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import Genome
@@ -72,13 +72,9 @@ def test_residual_networks_are_loaded_as_saved(tmp_path: Path) -> None:
     assert_same(model.network, network)
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_baselines_are_loaded_as_saved(name: str, tmp_path: Path) -> None:
-    network = BASELINES[name]()
-    save_model(tmp_path / "m.safetensors", network, {})
-    model = load_model(tmp_path / "m.safetensors")
-    assert type(model.network) is type(network)
-    assert_same(model.network, network)
+def test_bicubic_interpolation_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="no weights that could be saved"):
+        save_model(tmp_path / "m.safetensors", Bicubic(), {})
 
 
 def test_checkpoints_load(tmp_path: Path) -> None:
@@ -155,8 +151,6 @@ def saved(path: Path, *, metadata: dict[str, str] | None = None, **tensors: torc
             "unexpected tensor|missing tensor|has shape",
         ),
         ({}, {"target": "sharpness"}, "target"),
-        ({}, {"baseline": "EDSR"}, "no baseline"),
-        ({}, {"baseline": "SRCNN"}, "not the weights"),
     ],
 )
 def test_metadata_that_does_not_fit_the_weights(
@@ -234,7 +228,7 @@ def test_saving(tmp_path: Path) -> None:
         save_model(tmp_path / "m.ckpt", Network(GENOME), {})
     with pytest.raises(UserError, match="cannot make the folder"):
         save_model(Path(__file__) / "m.safetensors", Network(GENOME), {})
-    with pytest.raises(ModelFileError, match="neither"):
+    with pytest.raises(ModelFileError, match="SuperResolver has no weights"):
         save_model(tmp_path / "m.safetensors", SuperResolver(), {})
     assert list(tmp_path.iterdir()) == []
 

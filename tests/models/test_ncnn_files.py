@@ -15,7 +15,7 @@ from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, find_model
 from falsr_nas.models.ncnn_files import check_upscayl_name, tidy
 from falsr_nas.models.portable import ExportError
-from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.networks.bicubic import BICUBIC, Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.genome import Genome
@@ -32,8 +32,8 @@ EVERY = (
 
 def network(name: str) -> SuperResolver:
     torch.manual_seed(0)
-    if name in BASELINES:
-        return BASELINES[name]().eval()
+    if name in BICUBIC:
+        return Bicubic(BICUBIC[name]).eval()
     built = Network(Genome.parse(EVERY))
     return (BilinearResidual(built) if name == "residual" else built).eval()
 

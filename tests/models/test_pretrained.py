@@ -17,7 +17,6 @@ from falsr_nas.benchmark.scoring import benchmark_files, score_model
 from falsr_nas.core.errors import UserError
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
-from falsr_nas.networks.baselines import BASELINES
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.space.genome import Genome
 
@@ -25,7 +24,6 @@ GENOME = Genome.parse("stem_f8 conv_f8_k1_b2_isskip groupConG2_f8_k3_b1_noskip |
 MODELS = {
     "image": Network(GENOME),
     "residual": BilinearResidual(Network(GENOME)),
-    "baseline": BASELINES["FSRCNN"](),
 }
 
 

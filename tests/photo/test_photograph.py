@@ -17,7 +17,7 @@ from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.core.errors import UserError
 from falsr_nas.inference.memory import MIB
 from falsr_nas.models.model_file import save_model
-from falsr_nas.networks.baselines import Bicubic, bicubic
+from falsr_nas.networks.bicubic import Bicubic, bicubic
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.photo.photograph import Photograph, upscale_photograph

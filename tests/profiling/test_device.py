@@ -34,7 +34,7 @@ from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
 
 SMALL = SearchSpace(n=2, channels=(4, 8), stems=(8,), repeats=(1, 2))
-X4 = SearchSpace(n=1, channels=(8,), stems=(16,), upsamplers=("progressive", "subpixel"), scale=4)
+X4 = SearchSpace(n=1, channels=(8,), stems=(16,), upsamplers=("paper", "subpixel"), scale=4)
 
 
 def test_coefficients_that_made_the_times_are_found() -> None:
@@ -98,9 +98,9 @@ def test_each_layer_is_a_module_that_a_network_could_have(space: SearchSpace) ->
     "space",
     [
         SMALL,
-        SearchSpace(n=1, scale=4, upsamplers=("progressive",)),
+        SearchSpace(n=1, scale=4, upsamplers=("subpixel",)),
     ],
-    ids=["paper", "progressive"],
+    ids=["paper", "subpixel"],
 )
 def test_the_fast_writer_makes_the_graph_of_the_exporter(space: SearchSpace) -> None:
     import onnxruntime

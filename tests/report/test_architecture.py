@@ -94,7 +94,6 @@ def test_other_ends_are_drawn() -> None:
         ("subpixel_x2", "sub-pixel convolution", 0),
         ("subpixel_x3", "sub-pixel convolution x3", 0),
         ("paper_x4", "sub-pixel upsampling x4", 1),
-        ("progressive_x4", "progressive upsampling x4", 1),
     ):
         text = architecture_svg(Genome.parse(f"stem_f16 {cells} {name}"))
         svg = ElementTree.fromstring(text)

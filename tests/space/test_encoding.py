@@ -13,7 +13,7 @@ SPACES = {
     "paper": SearchSpace(),
     "several ends": SearchSpace(stems=(8, 12, 32), upsamplers=("paper", "subpixel")),
     "one cell, residuals always on": SearchSpace(n=1, residuals=(True,)),
-    "x4": SearchSpace(n=3, scale=4, residuals=(False,), upsamplers=("progressive", "subpixel")),
+    "x4": SearchSpace(n=3, scale=4, residuals=(False,), upsamplers=("paper", "subpixel")),
 }
 
 

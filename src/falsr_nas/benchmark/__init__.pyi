@@ -2,9 +2,6 @@ from .image_quality import ProtocolScore as ProtocolScore
 from .image_quality import psnr as psnr
 from .image_quality import score as score
 from .image_quality import ssim as ssim
-from .metrics import PSNR as PSNR
-from .metrics import SSIM as SSIM
-from .metrics import MeanOverImages as MeanOverImages
 from .peers import PEERS as PEERS
 from .peers import SHOWN_PEERS as SHOWN_PEERS
 from .peers import Peer as Peer

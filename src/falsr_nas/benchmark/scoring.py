@@ -26,7 +26,6 @@ from falsr_nas.data.sources import ImageFile
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model_file import Model
-from falsr_nas.networks.baselines import baseline_name
 from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork
@@ -212,9 +211,7 @@ def _set_score(name: str, images: Mapping[str, ProtocolScore]) -> SetScore:
 
 def published_as(network: SuperResolver) -> str | None:
     """Return the name under which a network's architecture was published, or None."""
-    if isinstance(network, Network):
-        return published_name(network.genome)
-    return baseline_name(network)
+    return published_name(network.genome) if isinstance(network, Network) else None
 
 
 def to_json(result: ModelScore) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.data.levels import PEAK
 from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.tiling import MEMORY_LIMIT, upscale
-from falsr_nas.networks.baselines import bicubic
+from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
 

@@ -24,7 +24,7 @@ class Hybrid(Guided[HybridSettings, ReinforcedMutation]):
         # Rewards depend neither on the limit on mult-adds nor on the report's range of PSNR.
         limits = replace(problem.constraints, max_mult_adds=None)
         rewarded = replace(problem, constraints=limits, psnr_range=WIDE_PSNR_RANGE)
-        reward = Reward(settings.reward, rewarded)
+        reward = Reward(rewarded)
         self.reinforced = ReinforcedMutation(
             settings.policy, reward, problem.space, rng.spawn(1)[0]
         )

@@ -19,7 +19,7 @@ from falsr_nas.controller.learnt import LearntMutation
 from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy import Policy, reinforce_loss
 from falsr_nas.controller.reward import Reward
-from falsr_nas.controller.settings import LearnFrom, PolicySettings
+from falsr_nas.controller.settings import PolicySettings
 from falsr_nas.space.encoding import Encoding
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -114,11 +114,15 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
-        """Reward the evaluations and update the policy after each full batch."""
+        """Reward the evaluations and update the policy after each full batch.
+
+        The policy learns from candidates that it mutated, and of these from the genes that it drew.
+        This is Eq. 6's gradient but for two things: draws that were rejected (known or too
+        expensive) do not count, and the policy may have been updated between the draw and the
+        reward.
+        """
         for evaluation, reward in zip(evaluations, self.reward(evaluations), strict=True):
             drawn = self._pending.pop(evaluation.key, None)
-            if self.settings.learn_from is LearnFrom.all:
-                drawn = [1] * (self.space.n + self.space.bits + self.space.end_genes)
             if drawn is None:
                 continue
             cells, links, ends = (

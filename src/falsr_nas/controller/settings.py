@@ -147,47 +147,6 @@ class ScreeningSettings(NSGA2Settings):
     adaptive: bool = True
 
 
-class RewardKind(StrEnum):
-    """How candidates are rewarded (our choices): see :mod:`falsr_nas.controller.reward`."""
-
-    hypervolume = "hypervolume"
-    """Hypervolume that a candidate adds to the front. Searches are compared by this measure, but it
-    is zero for all dominated candidates."""
-    attainment = "attainment"
-    """Difference in PSNR to the best network with no more mult-adds and no more parameters. It
-    distinguishes near misses from bad candidates; small size alone is not rewarded."""
-    rank = "rank"
-    """Number of networks of the front that dominate a candidate; where none do, its distance to
-    them. This is NSGA-II's order, rank first and then crowding, and it has no units."""
-
-
-@dataclass(frozen=True)
-class RewardSettings(Settings, group="controller.reward"):
-    """The reward of the policy.
-
-    The paper does not define it; all of this is our choice (experiments/controllers).
-
-    Attributes:
-        kind: which reward.
-        clip: largest absolute value of the ``attainment`` reward, in dB.
-    """
-
-    kind: RewardKind = RewardKind.rank
-    clip: float = positive(unit="dB", default=1.0)
-
-
-class LearnFrom(StrEnum):
-    """Which candidates train the policy."""
-
-    policy = "policy"
-    """Candidates that the policy mutated, and of these only the genes that it drew. This is Eq. 6's
-    gradient but for two things: draws that were rejected (known or too expensive) do not count, and
-    the policy may have been updated between the draw and the reward."""
-    all = "all"
-    """Every candidate with all its genes, as if the policy had drawn them: more data, but biased
-    towards what the other operators propose."""
-
-
 @dataclass(frozen=True)
 class PolicySettings(Settings, group="controller.policy"):
     """The policy of the reinforced mutation and its training (paper, IV-E2 and Fig. 2).
@@ -199,7 +158,6 @@ class PolicySettings(Settings, group="controller.policy"):
         keep_links: probability that a link bit of the parent is kept; 0 redraws all links.
         embedding: size of the embedding of a cell.
         hidden: width of the fully connected layers.
-        learn_from: which candidates train the policy.
         batch_size: number of rewarded candidates per update.
         learning_rate: learning rate of Adam.
         gamma: discount factor of the rewards.
@@ -212,7 +170,6 @@ class PolicySettings(Settings, group="controller.policy"):
     keep_links: float = probability(default=0.95)
     embedding: int = at_least(1, default=8)
     hidden: int = at_least(1, default=32)
-    learn_from: LearnFrom = LearnFrom.policy
     batch_size: int = at_least(1, default=16)
     learning_rate: float = positive(default=0.05)
     gamma: float = between(0, 1, default=1.0)
@@ -229,13 +186,11 @@ class HybridSettings(NSGA2Settings):
     Attributes:
         p_exploit: probability that a mutation is the policy's; otherwise it is an exploring one.
             The paper does not give it (IV-E): our choice.
-        policy: the policy and its training.
-        reward: the reward that trains the policy.
+        policy: the policy and its training by the reward of :mod:`falsr_nas.controller.reward`.
     """
 
     p_exploit: float = probability(default=0.5)
     policy: PolicySettings = field(default_factory=PolicySettings)
-    reward: RewardSettings = field(default_factory=RewardSettings)
 
 
 @dataclass(frozen=True)

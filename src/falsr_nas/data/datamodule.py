@@ -55,7 +55,6 @@ class SuperResolutionData(pl.LightningDataModule):
         patch_size: int,
         steps_per_epoch: int,
         steps_per_call: int = 25,
-        val_pixels: int = VAL_PIXELS,
         scale: int = 2,
     ) -> None:
         """Store the settings; images are read by :meth:`setup`.
@@ -67,7 +66,6 @@ class SuperResolutionData(pl.LightningDataModule):
             steps_per_epoch: optimiser steps in an epoch.
             steps_per_call: optimiser steps in one call of the training step; the last call of an
                 epoch may have fewer.
-            val_pixels: LR pixels that a validation batch may hold.
             scale: size of the HR images in LR images.
 
         Raises:
@@ -77,8 +75,7 @@ class SuperResolutionData(pl.LightningDataModule):
         self.settings, self.scale = settings, scale
         self.batch_size, self.patch_size = batch_size, patch_size
         self.steps_per_epoch, self.steps_per_call = steps_per_epoch, steps_per_call
-        self.val_pixels = val_pixels
-        for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call", "val_pixels"):
+        for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
         self._pools: dict[torch.device, PatchPool] = {}
@@ -97,7 +94,7 @@ class SuperResolutionData(pl.LightningDataModule):
         # patches, so their minimum size does not depend on the patch size.
         crop, on_error = self.settings.val_crop, self.settings.on_error
         val = load_pairs(files.val, MIN_CROP // self.scale, crop, on_error, scale=self.scale)
-        self._val_batches = validation_batches(val, self.val_pixels)
+        self._val_batches = validation_batches(val, VAL_PIXELS)
         train = load_pairs(files.train, self.patch_size, on_error=on_error, scale=self.scale)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 

@@ -71,11 +71,6 @@ class PatchPool:
         """The device of the images and of the batches."""
         return self._lr.device
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the images take."""
-        return self._lr.nbytes + self._hr.nbytes
-
     def to(self, device: torch.device | str) -> PatchPool:
         """Return the pool on another device; tensors that are there already are shared."""
         return PatchPool(
@@ -129,12 +124,6 @@ class PatchPool:
         corner = s * s * (start + row * width) + s * column
         hr = self._gather(self._hr, corner, s * width, flips, s * patch_size)
         return lr, hr
-
-    def sample(
-        self, batch_size: int, patch_size: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return a random batch: :meth:`draw`, then :meth:`cut`."""
-        return self.cut(self.draw(batch_size, generator), patch_size)
 
     def _gather(
         self, pixels: Tensor, corner: Tensor, width: Tensor, flips: Tensor, side: int

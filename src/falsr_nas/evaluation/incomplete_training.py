@@ -100,18 +100,13 @@ class IncompleteTraining:
             limit_val_batches=0,
         )
         common = evaluation_seed(self.seed, "common", rung, candidate.plan.repeat)
-        settings = self.settings
         network = initialized_network(
-            candidate.genome,
-            training.initialization,
-            training.zero_output,
-            common if settings.common_weights else seed,
-            shared=settings.common_weights,
+            candidate.genome, training.initialization, training.zero_output, seed
         )
         if start is not None:
             tensors = {name: torch.from_numpy(array) for name, array in start.tensors().items()}
             network.load_state_dict(tensors)
-        patches = common if settings.common_patches else seed
+        patches = common if self.settings.common_patches else seed
         module = SuperResolution(network, training, self.data, patches)
         with quiet_lightning():
             trainer.fit(module, datamodule=self.data)

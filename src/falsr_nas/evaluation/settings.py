@@ -56,13 +56,10 @@ class IncompleteTrainingSettings(EvaluatorSettings):
         common_patches: whether all candidates of a search are trained on the same patches in the
             same order (common random numbers), so that the choice of patches does not distinguish
             them. Our choice; not in the paper.
-        common_weights: whether layers of the same name and shape begin with the same weights in all
-            candidates, for the same reason.
     """
 
     threads: int | None = at_least(1, default=1, null="all")
     common_patches: bool = True
-    common_weights: bool = False
 
 
 @EVALUATORS.register("synthetic", "falsr_nas.evaluation.synthetic:SyntheticEvaluator.of")

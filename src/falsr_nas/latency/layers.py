@@ -138,17 +138,13 @@ def _conv(conv: Conv) -> Layer:
 
 
 def _upsampler(ends: Ends, convs: Iterable[Conv]) -> Iterator[Layer]:
-    """Yield the layers of an upsampler with these convolutions: each shuffle follows one."""
-    density = 1
-    factors = [*ends.shuffles]
-    for conv in convs:
-        yield _conv(conv)
-        if density == 1 and ends.has_global_skip:
-            yield Layer(Family("add"), ends.stem)
-        if factors:
-            factor = factors.pop(0)
-            yield Layer(Family("shuffle", kernel=factor, density=density), conv.outputs)
-            density *= factor**2
+    """Yield the layers of an upsampler with these convolutions: a shuffle follows the first."""
+    first, *others = convs
+    yield _conv(first)
+    if ends.has_global_skip:
+        yield Layer(Family("add"), ends.stem)
+    yield Layer(Family("shuffle", kernel=ends.scale), first.outputs)
+    yield from map(_conv, others)
 
 
 def _widths(space: SearchSpace, nodes: int, groups: int) -> list[int]:

@@ -30,7 +30,7 @@ from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, model_metadata
 from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
 from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, onnx_session, require
-from falsr_nas.networks.baselines import bicubic
+from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _BICUBIC_REACH = 2  # low-resolution pixels on each side
 class BicubicConvolution(nn.Module):
     """Bicubic interpolation of planes as a convolution and a pixel shuffle.
 
-    The kernel is the response of :func:`falsr_nas.networks.baselines.bicubic` to one bright pixel,
+    The kernel is the response of :func:`falsr_nas.networks.bicubic.bicubic` to one bright pixel,
     so that both agree. Every runtime has these operators and runs them fast; onnxruntime 1.32 takes
     longer for one bicubic ``Resize`` than for a small network.
     """

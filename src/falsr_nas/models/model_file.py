@@ -1,7 +1,7 @@
 """Model files: saving a network, and loading one from any of the supported formats.
 
-``.safetensors`` is the project's own format: the weights and, in the file's metadata, the genome
-(or the name of a baseline), the scale and the origin of the weights. Lightning's ``.ckpt``, FALSR's
+``.safetensors`` is the project's own format: the weights and, in the file's metadata, the genome,
+the scale and the origin of the weights. Lightning's ``.ckpt``, FALSR's
 frozen TensorFlow graphs (``.pb``), ONNX files of any origin (:mod:`falsr_nas.models.onnx_file`),
 and folders with a ``model.safetensors`` (:mod:`falsr_nas.models.pretrained`) can be loaded too.
 Loading never runs code from a file.
@@ -28,7 +28,7 @@ from falsr_nas.core.plugins import missing, warn_of_changes
 from falsr_nas.core.version import __version__
 from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
-from falsr_nas.networks.baselines import BASELINES, BICUBIC, baseline_name
+from falsr_nas.networks.bicubic import BICUBIC, Bicubic
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network
@@ -82,7 +82,7 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
 
     Args:
         path: the file; an existing one is replaced.
-        network: the network of a genome, with or without :class:`BilinearResidual`, or a baseline.
+        network: the network of a genome, with or without :class:`BilinearResidual`.
         provenance: origin of the weights, as short texts by name.
 
     Raises:
@@ -91,6 +91,8 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
     """
     if path.suffix != ".safetensors":
         raise ModelFileError(f"{path}: models are saved as .safetensors")
+    if isinstance(network, Bicubic):
+        raise ModelFileError("bicubic interpolation has no weights that could be saved")
     metadata = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in model_metadata(network, provenance).items()
@@ -147,7 +149,7 @@ def find_model(name: str) -> Model:
         UserError: as :func:`load_model`.
     """
     if name in BICUBIC:
-        return Model(BASELINES[name](), name, {})
+        return Model(Bicubic(BICUBIC[name]), name, {})
     path = shipped_folder(name) or Path(name).expanduser()
     if not path.exists() and path.name == name and not path.suffix:
         raise ModelFileError(
@@ -160,12 +162,12 @@ def find_model(name: str) -> Model:
 def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dict[str, Any]:
     """Return what a model file stores beside the weights, as JSON values.
 
-    These are the genome and its training target, or the name of the baseline; the plug-ins of
+    These are the genome and its training target, except for bicubic interpolation; the plug-ins of
     its operators by name, with their SHA-256, if there are any; the scale, the provenance, and the
     version of this package.
 
     Raises:
-        ModelFileError: the network is neither the network of a genome nor a baseline.
+        ModelFileError: the network is neither that of a genome nor bicubic interpolation.
     """
     plain = _without_residual(network)
     plugins = from_plugins(plain.genome.cells) if isinstance(plain, Network) else {}
@@ -187,14 +189,14 @@ def _architecture(network: SuperResolver) -> dict[str, Any]:
     network = _without_residual(network)
     if isinstance(network, Network):
         return {"genome": network.genome.to_json(), "target": target}
-    if (name := baseline_name(network)) is not None:
-        return {"baseline": name}
+    if isinstance(network, Bicubic):
+        return {}
     if isinstance(network, RuntimeNetwork):
         raise ModelFileError(
             "an ONNX file has no weights that could be saved in another format: it can be used as"
             " the model of evaluate and upscale"
         )
-    raise ModelFileError(f"{type(network).__name__} is neither a genome's network nor a baseline")
+    raise ModelFileError(f"{type(network).__name__} has no weights that could be saved")
 
 
 def _load_folder(folder: Path) -> Model:
@@ -236,16 +238,9 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
         raise ModelFileError(
             f"{path}: not a model of this project: its metadata has no scale of 2, 3 or 4"
         )
-    name = metadata.get("baseline")
-    if name is None:
-        genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
-        needed = _json(metadata.get("plugins", "{}"))
-        network = _genome_network(path, genome, target, weights, needed)
-    elif name in BASELINES:
-        network = BASELINES[name]()
-        _load_weights(path, network, weights)
-    else:
-        raise ModelFileError(f"{path}: no baseline is called {name!r}: only {', '.join(BASELINES)}")
+    genome, target = _json(metadata.get("genome", "")), metadata.get("target", "image")
+    needed = _json(metadata.get("plugins", "{}"))
+    network = _genome_network(path, genome, target, weights, needed)
     if scale != str(network.scale):
         raise ModelFileError(
             f"{path}: its metadata has scale {scale}, but its network is for x{network.scale}"

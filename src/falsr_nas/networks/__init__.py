@@ -1,4 +1,4 @@
-"""Networks as PyTorch modules: of genomes, baselines, imported TensorFlow graphs."""
+"""Networks as PyTorch modules: of genomes, bicubic interpolation, imported TensorFlow graphs."""
 
 import lazy_loader
 

@@ -21,8 +21,8 @@ from falsr_nas.space.genome import Genome
 def network_cost(network: SuperResolver) -> Cost:
     """Count a network's parameters and mult-adds with PyTorch's ``FlopCounterMode``.
 
-    A transposed convolution counts by the products that it needs. FSRCNN then has 2.87 G; thop and
-    the literature, which count one product per tap and output pixel, have 6.05 G.
+    A transposed convolution counts by the products that it needs. Of FSRCNN, for example, thop and
+    the literature count one product per tap and output pixel, which is twice as many in all.
     """
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -50,7 +50,7 @@ def footprint(genome: Genome) -> Footprint:
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
     # The upsampler's convolution at low resolution adds a pixel. One after a shuffle adds half a
-    # pixel, the two of ``progressive`` three quarters together: rounded up, another one.
+    # pixel or less: rounded up, another one.
     upsampler_reach = 2 if genome.ends.has_global_skip else 1
     margin = max(reach[node] for node in genome.inputs(last)) + upsampler_reach
     end = held + max(_upsampler_floats(genome.ends, _joined(genome, last)))
@@ -63,10 +63,7 @@ def _upsampler_floats(ends: Ends, joined: int) -> tuple[int, ...]:
         return joined + ends.scale**2, 2 * ends.scale**2  # the convolution; the shuffle
     merged = joined + ends.stem
     shuffled = 3 * ends.stem  # the sum with node 0, permuted, shuffled
-    # The input of the convolution between two shuffles, its output of four times as many numbers,
-    # and that shuffled.
-    widened = 9 * ends.stem if len(ends.shuffles) > 1 else 0
-    return merged, shuffled, widened
+    return merged, shuffled
 
 
 def _joined(genome: Genome, target: int) -> int:

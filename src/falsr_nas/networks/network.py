@@ -29,7 +29,6 @@ class Network(SuperResolver):
         stem: 3x3 convolution from the input to node 0.
         cells: the cell blocks; block i makes node i.
         merge: 3x3 convolution of the nodes that the upsampler reads, or None (``subpixel``).
-        widen: 3x3 convolution between two shuffles, or None (all but ``progressive``).
         restore: the last 3x3 convolution: at high resolution, except for ``subpixel``, where it
             reads the nodes.
     """
@@ -47,9 +46,7 @@ class Network(SuperResolver):
             build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
         )
         *before, last = upsampler_convs(genome.ends, genome.in_channels(genome.n + 1))
-        layers = [conv(layer.inputs, layer.outputs, layer.kernel) for layer in before]
-        self.merge = layers[0] if layers else None
-        self.widen = layers[1] if len(layers) > 1 else None
+        self.merge = conv(before[0].inputs, before[0].outputs, 3) if before else None
         self.restore = conv(last.inputs, last.outputs, last.kernel)
 
     def forward(self, y: Tensor) -> Tensor:
@@ -67,10 +64,8 @@ class Network(SuperResolver):
         x = x + nodes[0]  # global skip: (N, stem, H, W)
         # TensorFlow's depth_to_space, which the published weights need: it takes channels as
         # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
-        factor, *_ = self.genome.ends.shuffles
-        x = pixel_shuffle(channel_shuffle(x, factor**2), factor)  # at x2: (N, stem / 4, 2H, 2W)
-        if self.widen is not None:
-            x = pixel_shuffle(conv_relu(self.widen, x), factor)  # (N, stem / 4, 4H, 4W)
+        x = channel_shuffle(x, self.scale**2)
+        x = pixel_shuffle(x, self.scale)  # (N, stem / s^2, sH, sW)
         return self.restore(x)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""The base class of all networks: those of genomes, and the baselines."""
+"""The base class of all networks: those of genomes, and bicubic interpolation."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.inference.color import rgb_to_ypbpr, ypbpr_to_rgb
 from falsr_nas.inference.memory import MIB
 from falsr_nas.inference.tiling import forward, tile_bytes, tiles, work_footprint
-from falsr_nas.networks.baselines import bicubic
+from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
 

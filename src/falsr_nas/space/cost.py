@@ -73,11 +73,8 @@ def upsampler_convs(ends: Ends, inputs: int) -> Iterator[Conv]:
     if not ends.has_global_skip:
         yield Conv(inputs, ends.scale**2, 3)
         return
-    density = 1
-    for factor in ends.shuffles:
-        yield Conv(inputs, ends.stem, 3, density=density)
-        inputs, density = ends.stem // factor**2, density * factor**2
-    yield Conv(inputs, 1, 3, density=density)
+    yield Conv(inputs, ends.stem, 3)
+    yield Conv(ends.stem // ends.scale**2, 1, 3, density=ends.scale**2)
 
 
 class Part(NamedTuple):

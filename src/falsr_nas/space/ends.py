@@ -24,12 +24,8 @@ STEM = 32
 DEFAULT_STEMS = {2: STEM, 3: 36, 4: STEM}
 """Channels of node 0 by scale where a space names none; x3 shuffles multiples of 9 channels."""
 
-SHUFFLES: dict[str, dict[int, tuple[int, ...]]] = {
-    "paper": {2: (2,), 3: (3,), 4: (4,)},
-    "progressive": {4: (2, 2)},
-    "subpixel": {2: (2,), 3: (3,), 4: (4,)},
-}
-"""Upsamplers by name: the factors of the sub-pixel shuffles in order, for each scale they have."""
+UPSAMPLERS = {"paper": "sub-pixel upsampling", "subpixel": "sub-pixel convolution"}
+"""Upsamplers by name, and what tables and drawings call them."""
 
 MOST_CHANNELS = 1024
 """Upper bound for channels in genomes from untrusted input."""
@@ -46,15 +42,13 @@ class Ends:
 
     - ``paper``: a 3x3 convolution to the stem's width and ReLU; node 0 is added (the global skip);
       sub-pixel shuffle; a 3x3 convolution to the output, at high resolution.
-    - ``progressive``: the same with two shuffles by 2, and between them a 3x3 convolution to the
-      stem's width and ReLU. For x4 only.
     - ``subpixel``: a 3x3 convolution to scale^2 channels and the shuffle, as in ESPCN, ECBSR and
       SESR. There is no global skip: a link from node 0 to the upsampler does the same with
       weights of its own.
 
     Attributes:
         stem: channels of node 0, 1..1024. Except for ``subpixel``, the upsampler shuffles as many
-            channels, so they are a multiple of its first factor squared.
+            channels, so they are a multiple of scale^2.
         upsampler: name of the upsampler.
         scale: upscaling factor, 2..4.
 
@@ -69,16 +63,15 @@ class Ends:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise GenomeError(f"scale x{self.scale}: networks are for x2, x3 or x4")
-        if self.upsampler not in SHUFFLES:
-            raise GenomeError(f"unknown upsampler {self.upsampler!r}: choose {', '.join(SHUFFLES)}")
-        if self.scale not in SHUFFLES[self.upsampler]:
-            raise GenomeError(f"the {self.upsampler} upsampler is not for x{self.scale}")
+        if self.upsampler not in UPSAMPLERS:
+            choices = ", ".join(UPSAMPLERS)
+            raise GenomeError(f"unknown upsampler {self.upsampler!r}: choose {choices}")
         if not 1 <= self.stem <= MOST_CHANNELS:
             raise GenomeError(f"stem: channels must be in 1..{MOST_CHANNELS}")
-        factor = self.shuffles[0]
-        if self.has_global_skip and self.stem % factor**2:
+        if self.has_global_skip and self.stem % self.scale**2:
             raise GenomeError(
-                f"stem: {self.stem} channels cannot be shuffled into {factor}x{factor} sub-pixels"
+                f"stem: {self.stem} channels cannot be shuffled into"
+                f" {self.scale}x{self.scale} sub-pixels"
             )
 
     @staticmethod
@@ -102,17 +95,8 @@ class Ends:
     @property
     def label(self) -> str:
         """What tables and drawings call the upsampler; the scale is left out at x2."""
-        label = {
-            "paper": "sub-pixel upsampling",
-            "progressive": "progressive upsampling",
-            "subpixel": "sub-pixel convolution",
-        }[self.upsampler]
+        label = UPSAMPLERS[self.upsampler]
         return label if self.scale == SCALE else f"{label} x{self.scale}"
-
-    @property
-    def shuffles(self) -> tuple[int, ...]:
-        """Factors of the sub-pixel shuffles, in order."""
-        return SHUFFLES[self.upsampler][self.scale]
 
     @property
     def has_global_skip(self) -> bool:

@@ -56,8 +56,8 @@ class SearchSpace(Settings, group="space"):
         residuals: choices for the in-cell residual connection: True, False or both.
         repeats: choices for the number of times b that a cell's operator is applied.
         stems: choices for the channels of node 0; none for 32 as in the paper, at x3 for 36.
-        upsamplers: choices for the upsampler: ``paper``, ``subpixel`` or ``progressive`` (for x4
-            only), see :class:`~falsr_nas.space.ends.Ends`.
+        upsamplers: choices for the upsampler: ``paper`` or ``subpixel``, see
+            :class:`~falsr_nas.space.ends.Ends`.
         scale: upscaling factor, 2..4; 2 in the paper.
 
     Raises:

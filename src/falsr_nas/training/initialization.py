@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from falsr_nas.networks.cells import layers_named
-from falsr_nas.networks.network import Network, layer_seed
+from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
 
@@ -18,12 +18,7 @@ IDENTITY_GAIN = 0.25
 
 
 def initialized_network(
-    genome: Genome,
-    initialization: Initialization,
-    zero_output: bool,
-    seed: int,
-    *,
-    shared: bool = False,
+    genome: Genome, initialization: Initialization, zero_output: bool, seed: int
 ) -> Network:
     """Build a network with fresh weights, the same for the same seed.
 
@@ -35,16 +30,13 @@ def initialized_network(
         zero_output: whether the weights and the bias of the last convolution are 0. Its gradient is
             not, so it moves in the first step, and the layers before it from the second step on.
         seed: of the random numbers.
-        shared: whether layers of the same name and shape get the same weights in all networks.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(genome)  # PyTorch's own initialisation
-        for name, layer in network.named_modules():
+        network = Network(genome)
+        for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
-                if shared:
-                    torch.manual_seed(layer_seed(seed, name, layer.weight.shape))
-                _initialize(layer, initialization, redraw=shared)
+                _initialize(layer, initialization)
         if initialization in (Initialization.he, Initialization.scaled_he, Initialization.identity):
             for layer in layers_named(network, "begins_at_zero"):
                 nn.init.zeros_(layer.weight)
@@ -60,12 +52,8 @@ def initialized_network(
     return network
 
 
-def _initialize(layer: nn.Conv2d, initialization: Initialization, *, redraw: bool) -> None:
-    """Draw the weights of a layer; PyTorch's own, which it begins with, only with ``redraw``."""
-    if initialization is Initialization.torch:
-        if redraw:
-            layer.reset_parameters()
-        return
+def _initialize(layer: nn.Conv2d, initialization: Initialization) -> None:
+    """Draw the weights of a layer anew."""
     nn.init.zeros_(_bias(layer))
     if initialization is Initialization.normal:
         nn.init.normal_(layer.weight, std=0.02)  # paper, VI-A

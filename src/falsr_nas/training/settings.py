@@ -38,8 +38,6 @@ class Initialization(StrEnum):
     """``he``, but in convolutions with as many outputs as inputs the identity plus He weights of a
     quarter of the variance: signals and gradients pass through deep and grouped networks from the
     first step on. Meant for expanded convolutions; SESR and ECBSR add the identity, too."""
-    torch = "torch"
-    """PyTorch's default."""
 
 
 class StepPrecision(StrEnum):
