@@ -60,6 +60,7 @@ from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.evaluation.psnr_range import psnr_range
 from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.cost import genome_cost
@@ -147,13 +148,12 @@ class Race:
 
     def __init__(self, name: str, seed: int, landscape: Path | None = None) -> None:
         self.name, self.seed = name, seed
-        self.real = landscape is not None
-        if self.real:
+        if landscape is not None:
             settings = EVALUATORS.schemas["landscape"](path=str(landscape))
         else:
             settings = EVALUATORS.schemas["random_landscape"](landscape=seed, noise=NOISE)
         context = EvaluationContext(TrainingSettings(), PhotographsSettings(), seed)
-        limits = Constraints(max_mult_adds=MOST if self.real else None)
+        limits = Constraints(max_mult_adds=MOST if landscape else None)
         measured = psnr_range(settings, context)
         assert measured is not None
         self.problem = Problem(SPACE, constraints=limits, psnr_range=measured)
@@ -207,11 +207,8 @@ class Race:
         )
 
     def true(self, front: Sequence[Evaluation]) -> float:
-        candidates = [one.candidate for one in front]
-        if self.real:
-            psnr = [self.evaluator.psnr(one.genome, one.cost) for one in candidates]
-        else:
-            psnr = [self.evaluator.psnr(one.genome) for one in candidates]
+        assert isinstance(self.evaluator, SyntheticEvaluator)
+        psnr = [self.evaluator.psnr(one.candidate.genome) for one in front]
         return self.problem.hypervolume(rescored(front, psnr))
 
 

@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import csv
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.settings import REQUIRED, at_least
-from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.psnr_range import psnr_range
-from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext, EvaluatorSettings
-from falsr_nas.space.cost import Cost, genome_cost
+from falsr_nas.evaluation.settings import (
+    EVALUATORS,
+    EvaluationContext,
+    EvaluatorSettings,
+    SyntheticSettings,
+)
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.surrogate.gaussian_process import Surrogate, fit
 
@@ -37,32 +39,24 @@ FEWEST = 20
 """Trainings that a landscape needs."""
 
 
-class LandscapeEvaluator:
-    """Scores candidates by the surrogate of a file of trainings.
+class LandscapeEvaluator(SyntheticEvaluator):
+    """Scores candidates by the surrogate of a file of trainings, plus noise.
 
     Args:
         settings: the file and the noise.
         seed: with the genome, determines the noise.
+
+    Raises:
+        UserError: the file cannot be used.
     """
 
     def __init__(self, settings: LandscapeSettings, seed: int) -> None:
-        self.settings = settings
-        self.seed = seed
+        self.path = Path(settings.path).expanduser()
+        self.surrogate = fitted(self.path)
+        noise = self.surrogate.noise if settings.noise is None else settings.noise
+        super().__init__(SyntheticSettings(noise), seed, psnr=self._expected)
 
-    @cached_property
-    def surrogate(self) -> Surrogate:
-        """The surrogate, fitted at the first use."""
-        return fitted(Path(self.settings.path).expanduser())
-
-    def prepare(self) -> None:
-        """Read the file and fit the surrogate.
-
-        Raises:
-            UserError: the file cannot be used.
-        """
-        assert self.surrogate
-
-    def psnr(self, genome: Genome, cost: Cost) -> float:
+    def _expected(self, genome: Genome) -> float:
         """Return the PSNR without noise in dB.
 
         Raises:
@@ -70,20 +64,11 @@ class LandscapeEvaluator:
         """
         if genome.n != self.surrogate.vocabulary.n:
             raise UserError(
-                f"{self.settings.path} has trainings of networks of {self.surrogate.vocabulary.n}"
+                f"{self.path} has trainings of networks of {self.surrogate.vocabulary.n}"
                 f" cells, and those of the search have {genome.n}: give another space or file"
             )
-        mean, _ = self.surrogate.predict([genome], [cost])
+        mean, _ = self.surrogate.predict([genome], [genome_cost(genome)])
         return float(mean[0])
-
-    def evaluate(self, candidate: Candidate) -> Score:
-        """Return the PSNR that the surrogate expects, plus noise."""
-        began = time.perf_counter()
-        noise = self.surrogate.noise if self.settings.noise is None else self.settings.noise
-        seed = evaluation_seed(self.seed, candidate.key, repeat=candidate.plan.repeat)
-        rng = np.random.default_rng(seed)
-        psnr = self.psnr(candidate.genome, candidate.cost) + float(rng.normal(scale=noise))
-        return Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began)
 
 
 def fitted(path: Path) -> Surrogate:

@@ -26,10 +26,10 @@ import numpy as np
 from omegaconf import OmegaConf
 from scipy.stats import kendalltau
 
+from falsr_nas import load_plugins
 from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.mutation import attribute_mutation
-from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.settings import DataSettings, FolderSettings, PhotographsSettings
 from falsr_nas.execution.settings import ProcessesSettings
 from falsr_nas.search import SearchConfig, build_executor

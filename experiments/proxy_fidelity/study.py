@@ -71,13 +71,11 @@ class Recipe:
         training: the settings.
         seeds: seeds of independent trainings.
         patches: whether all networks see the same patches.
-        weights: whether equal layers of all networks begin with the same weights.
     """
 
     training: TrainingSettings
     seeds: tuple[int, ...] = (1, 2)
     patches: bool = False
-    weights: bool = False
 
 
 RECIPES = {
@@ -87,17 +85,17 @@ RECIPES = {
     "expanded, He": Recipe(HE),
     "expanded": Recipe(EXPANDED),
     "expanded, common patches": Recipe(EXPANDED, patches=True),
-    "expanded, common patches and weights": Recipe(EXPANDED, patches=True, weights=True),
     "plain, common patches": Recipe(
         replace(PLAIN, initialization=Initialization.identity), patches=True
     ),
     "constant rate and average": Recipe(AVERAGED, patches=True),
-    "average, common weights": Recipe(AVERAGED, patches=True, weights=True),
     "average, rate 1e-3": Recipe(replace(AVERAGED, learning_rate=1e-3), patches=True),
     "average, 240 steps": Recipe(replace(AVERAGED, epochs=3), patches=True),
     "average, 960 steps": Recipe(replace(AVERAGED, epochs=12), patches=True),
 }
-"""By name. Where nothing else is said, the initialization is ``identity``."""
+"""By name. Where nothing else is said, the initialization is ``identity``.
+
+Two more are in trainings.jsonl: those with common weights, which left the package."""
 
 PLAN: tuple[tuple[str, str, int], ...] = (
     ("near", "plain, He", 1),
@@ -114,12 +112,8 @@ PLAN: tuple[tuple[str, str, int], ...] = (
     ("near", "expanded", 2),
     ("near", "constant rate and average", 1),
     ("near", "constant rate and average", 2),
-    ("near", "expanded, common patches and weights", 1),
-    ("near", "expanded, common patches and weights", 2),
     ("near", "average, rate 1e-3", 1),
     ("near", "average, rate 1e-3", 2),
-    ("near", "average, common weights", 1),
-    ("near", "average, common weights", 2),
     ("near", "reference", 12),
     ("wide", "constant rate and average", 1),
     ("wide", "constant rate and average", 2),
@@ -206,17 +200,9 @@ def train(work: tuple[str, str, int, int, str], data: FolderSettings) -> dict[st
     group, name, run_seed, number, text = work
     recipe, genome = RECIPES[name], Genome.parse(text)
     settings, own = recipe.training, evaluation_seed(run_seed, genome.key)
-    common = evaluation_seed(run_seed, "common")
-    network = initialized_network(
-        genome,
-        settings.initialization,
-        settings.zero_output,
-        common if recipe.weights else own,
-        shared=recipe.weights,
-    )
-    module = SuperResolution(
-        network, settings, images(data, settings), common if recipe.patches else own
-    )
+    network = initialized_network(genome, settings.initialization, settings.zero_output, own)
+    patches = evaluation_seed(run_seed, "common") if recipe.patches else own
+    module = SuperResolution(network, settings, images(data, settings), patches)
     curve: dict[int, float] = {}
 
     class Curve(pl.Callback):

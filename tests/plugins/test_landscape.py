@@ -51,7 +51,6 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_scores_are_those_of_similar_trainings_with_their_noise(trainings: Path) -> None:
     evaluator = LandscapeEvaluator(LandscapeSettings(str(trainings)), seed=1)
-    evaluator.prepare()
     assert evaluator.surrogate.noise == pytest.approx(0.2, abs=0.07)
     rng = np.random.default_rng(1)
     genomes = [SPACE.sample(rng) for _ in range(120)]
@@ -59,7 +58,7 @@ def test_scores_are_those_of_similar_trainings_with_their_noise(trainings: Path)
     assert scores == [evaluator.evaluate(candidate(one)).psnr for one in genomes]
     with pytest.raises(UserError, match="networks of 7 cells, and those of the search have 3"):
         evaluator.evaluate(candidate(SearchSpace(n=3).sample(rng)))
-    expected = np.array([evaluator.psnr(one, genome_cost(one)) for one in genomes])
+    expected = np.array([evaluator.psnr(one) for one in genomes])
     assert np.corrcoef(expected, [TRUTH.psnr(one) for one in genomes])[0, 1] > 0.4
     noise = np.array(scores) - expected
     assert noise.std() == pytest.approx(evaluator.surrogate.noise, rel=0.3)
@@ -102,13 +101,13 @@ def test_unusable_files_get_one_line(tmp_path: Path, content: str, says: str) ->
     path = tmp_path / "bad.csv"
     path.write_text(content)
     with pytest.raises(UserError, match=says) as caught:
-        LandscapeEvaluator(LandscapeSettings(str(path)), 1).prepare()
+        LandscapeEvaluator(LandscapeSettings(str(path)), 1)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"evaluator.path is .*: give a CSV"):
-        LandscapeEvaluator(LandscapeSettings(str(tmp_path / "none.csv")), 1).prepare()
+        LandscapeEvaluator(LandscapeSettings(str(tmp_path / "none.csv")), 1)
 
 
 @pytest.fixture
