@@ -54,13 +54,12 @@ def convert(config: ConvertConfig) -> Model:
 
 def _convert_and_print(config: ConvertConfig) -> None:
     from falsr_nas.networks.counted_cost import network_cost
-    from falsr_nas.space.cost import input_side
 
     model = convert(config)
-    cost, side = network_cost(model.network), input_side(model.network.scale)
+    cost = network_cost(model.network)
     print(
         f"{model.path}: {cost.params:,} parameters,"
-        f" {cost.mult_adds / 1e9:.2f} G mult-adds at {side}x{side} input"
+        f" {cost.mult_adds / 1e9:.2f} G mult-adds at 1280x720 output"
     )
 
 
