@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "controller": {"archive", "core", "objectives", "space", "surrogate"},
     "inference": {"core", "data", "networks"},
     "photo": {"core", "data", "inference", "networks"},
-    "models": {"core", "inference", "networks", "space"},
+    "models": {"core", "inference", "networks", "photo", "space"},
     "benchmark": {"core", "data", "inference", "models", "networks", "space"},
     "profiling": {"core", "latency", "models", "networks", "space"},
     "training": {"benchmark", "core", "data", "networks", "space"},

@@ -12,7 +12,7 @@ from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings
 
 if TYPE_CHECKING:
-    from falsr_nas.models.model_file import Model
+    from falsr_nas.models.model import Model
 
 
 @dataclass(frozen=True)

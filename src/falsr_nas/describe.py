@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
+from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
+from falsr_nas.models.names import names_model
+from falsr_nas.models.shipped import SHIPPED_MODELS
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
@@ -29,7 +32,8 @@ class DescribeConfig(CommandSettings):
     """Settings of the command.
 
     Attributes:
-        genome: a published name, a genome's text or JSON, or the path of a file that holds one.
+        genome: a published name or that of a shipped model, in any case; a model file or a model's
+            folder; a genome's text or JSON, or the path of a file that holds one.
         format: ``table``, ``json``, or ``svg`` for a drawing like the paper's figures 3 and 4.
         check: also build the network and count its cost with thop.
     """
@@ -103,16 +107,30 @@ def describe(config: DescribeConfig) -> Description:
     """Describe the network of ``config``.
 
     Raises:
-        UserError: there is no such network.
+        UserError: there is no such network, or it is none of a search space.
     """
     load_plugins(config.plugins)
-    genome = find_genome(config.genome)
+    genome = _genome(config.genome)
     counted = None
     if config.check:
         from falsr_nas.networks.counted_cost import thop_cost
 
         counted = thop_cost(genome)
     return Description(genome, genome_cost(genome), counted)
+
+
+def _genome(name: str) -> Genome:
+    if not names_model(name):
+        return find_genome(name, SHIPPED_MODELS)
+    from falsr_nas.models.model_file import find_model
+
+    model = find_model(name)
+    if model.genome is None:
+        raise UserError(
+            f"{name}: a {type(model.network).__name__} is no network of a search space: only"
+            " falsr_nas.evaluate and falsr_nas.upscale take it"
+        )
+    return model.genome
 
 
 def _figures(cost: Cost) -> tuple[str, str]:

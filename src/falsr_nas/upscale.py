@@ -23,7 +23,7 @@ from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
 
 if TYPE_CHECKING:
-    from falsr_nas.models.model_file import Model
+    from falsr_nas.models.model import Model
     from falsr_nas.photo.jobs import Job
     from falsr_nas.photo.photograph import Photograph
 

@@ -184,7 +184,7 @@ def psnr(curve: Path) -> list[float]:
             "give either run_dir=... of a search, or genome=...",
         ),
         (["run_dir=nowhere"], "there is no folder nowhere"),
-        (["genome=FALSR-Z"], "neither a published network"),
+        (["genome=FALSR-Z"], "neither a known network"),
         (["genome=FALSR-A", "trainer.devices=0"], "trainer.devices is 0"),
         (["genome=FALSR-A", "training.warmup=-1"], "training.warmup is -1"),
         (["genome=FALSR-A", "benchmark_root=nowhere"], "no such folder of images: nowhere/Set5"),

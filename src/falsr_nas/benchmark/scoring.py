@@ -25,7 +25,7 @@ from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
-from falsr_nas.models.model_file import Model
+from falsr_nas.models.model import Model
 from falsr_nas.networks.counted_cost import network_cost
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.runtime_network import RuntimeNetwork

@@ -27,7 +27,8 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.core.quiet import quiet
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
 from falsr_nas.models.layout import Layout
-from falsr_nas.models.model_file import Model, model_metadata
+from falsr_nas.models.model import Model
+from falsr_nas.models.model_file import model_metadata
 from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
 from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, onnx_session, require
 from falsr_nas.networks.bicubic import bicubic

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.core.plugins import missing, warn_of_changes
 from falsr_nas.core.version import __version__
+from falsr_nas.models.model import Model
+from falsr_nas.models.names import MODEL_FILES
 from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 from falsr_nas.networks.bicubic import BICUBIC, Bicubic
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
-from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.network import BilinearResidual, Network, without_residual
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cell import from_plugins
@@ -60,23 +62,6 @@ class ModelFileError(UserError):
     """A model file that cannot be read or written; the message names the file and the reason."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Model:
-    """A network with its weights, in evaluation mode.
-
-    Attributes:
-        network: the network, on the CPU, in float32.
-        name: the file's name without its suffix, or the folder's name.
-        provenance: origin of the weights, e.g. ``{"source": "FALSR-A.pb", "sha256": "..."}``.
-        path: the file or folder that the model was loaded from, or None.
-    """
-
-    network: SuperResolver
-    name: str
-    provenance: Mapping[str, str]
-    path: Path | None = None
-
-
 def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]) -> None:
     """Write a ``.safetensors`` file, atomically.
 
@@ -97,7 +82,7 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in model_metadata(network, provenance).items()
     }
-    state = _without_residual(network).state_dict()
+    state = without_residual(network).state_dict()
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     write_atomically(path, safetensors.torch.save(weights, metadata))
 
@@ -122,7 +107,7 @@ def load_model(path: Path) -> Model:
         ".onnx": _load_foreign,
     }
     if path.suffix not in loaders:
-        raise ModelFileError(f"{path}: a model file ends in {', '.join(loaders)}")
+        raise ModelFileError(f"{path}: a model file ends in {', '.join(MODEL_FILES)}")
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
             raise ModelFileError(
@@ -143,13 +128,14 @@ def find_model(name: str) -> Model:
     Args:
         name: path of a model file or of a model's folder; or the name of a model that comes with
             the package; or ``bicubic``, ``bicubic_x3`` or ``bicubic_x4``, which have no weights.
-            Names come first: a folder of such a name is given as ``./NAME``.
+            Names may be in any case, and come first: a folder of such a name is given as
+            ``./NAME``.
 
     Raises:
         UserError: as :func:`load_model`.
     """
-    if name in BICUBIC:
-        return Model(Bicubic(BICUBIC[name]), name, {})
+    if (lower := name.lower()) in BICUBIC:
+        return Model(Bicubic(BICUBIC[lower]), lower, {})
     path = shipped_folder(name) or Path(name).expanduser()
     if not path.exists() and path.name == name and not path.suffix:
         raise ModelFileError(
@@ -169,7 +155,7 @@ def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dic
     Raises:
         ModelFileError: the network is neither that of a genome nor bicubic interpolation.
     """
-    plain = _without_residual(network)
+    plain = without_residual(network)
     plugins = from_plugins(plain.genome.cells) if isinstance(plain, Network) else {}
     return {
         **_architecture(network),
@@ -180,13 +166,9 @@ def model_metadata(network: SuperResolver, provenance: Mapping[str, str]) -> dic
     }
 
 
-def _without_residual(network: SuperResolver) -> SuperResolver:
-    return network.network if isinstance(network, BilinearResidual) else network
-
-
 def _architecture(network: SuperResolver) -> dict[str, Any]:
     target = "residual" if isinstance(network, BilinearResidual) else "image"
-    network = _without_residual(network)
+    network = without_residual(network)
     if isinstance(network, Network):
         return {"genome": network.genome.to_json(), "target": target}
     if isinstance(network, Bicubic):

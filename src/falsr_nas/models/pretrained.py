@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 from falsr_nas.core.files import write_atomically
+from falsr_nas.models.model import Model
 from falsr_nas.models.model_file import (
     CONFIG,
     WEIGHTS,
-    Model,
     ModelFileError,
     load_model,
     model_metadata,
@@ -32,8 +32,8 @@ def from_pretrained(name_or_folder: str | os.PathLike[str]) -> Model:
 
     Args:
         name_or_folder: a name of :data:`falsr_nas.models.shipped.SHIPPED_MODELS`, or a folder as
-            written by :func:`save_pretrained`. Names come first: a folder of such a name is given
-            as ``./NAME``.
+            written by :func:`save_pretrained`. Names may be in any case, and come first: a folder
+            of such a name is given as ``./NAME``.
 
     Raises:
         UserError: there is no such model or folder, the folder holds no model, or its config

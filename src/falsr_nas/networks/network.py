@@ -94,6 +94,11 @@ class BilinearResidual(SuperResolver):
         )
 
 
+def without_residual(network: SuperResolver) -> SuperResolver:
+    """Return the network inside a :class:`BilinearResidual`, or any other network itself."""
+    return network.network if isinstance(network, BilinearResidual) else network
+
+
 def body_weights(network: Network) -> dict[str, Tensor]:
     """Return the weights of stem and cells by name.
 

@@ -1,4 +1,4 @@
-"""Photographs with transparency and 8 or 16 bits per channel, and their upscaling by a network.
+"""Photographs with transparency, as integers or floats, and their upscaling by a network.
 
 Each tile is converted from integers to floats and back, so that beside the two images only one
 tile is in memory as floats.
@@ -25,7 +25,7 @@ from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
 
-Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
+Pixels: TypeAlias = NDArray[Any]  # uint8, uint16 or floats
 
 _PROCESS_MEMORY = 400 * MIB  # Python, PyTorch, Pillow and a network's weights; measured
 # Numbers per output pixel of a tile to convert colours: planes at both sizes, as floats.
@@ -41,8 +41,8 @@ class Photograph:
     """An image in its upright orientation.
 
     Attributes:
-        pixels: (H, W, channels) uint8 or uint16; the channels are grey, grey and alpha, RGB, or
-            RGB and alpha.
+        pixels: (H, W, channels) uint8 or uint16, or floats in 0..1, which files never have; the
+            channels are grey, grey and alpha, RGB, or RGB and alpha.
         profile: the ICC colour profile, or None.
         exif: EXIF metadata without the orientation, or None.
     """
@@ -58,7 +58,7 @@ class Photograph:
 
     @property
     def bits(self) -> int:
-        """Bits per channel, 8 or 16."""
+        """Bits per channel, 8 or 16; 16, 32 or 64 of floats."""
         return 8 * self.pixels.itemsize
 
 
@@ -104,7 +104,7 @@ def upscale_photograph(
 
 def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -> Pixels:
     """Upscale the pixels of a tile: (h, w, channels) -> (sh, sw, channels)."""
-    peak = np.iinfo(pixels.dtype).max
+    peak = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
     levels = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / peak
     count = 3 if levels.shape[1] > 2 else 1
     colours, alpha = levels[:, :count], levels[:, count:]
@@ -113,8 +113,10 @@ def _upscale_tile(network: SuperResolver, pixels: Pixels, self_ensemble: bool) -
     output = _upscale_colours(network, visible, self_ensemble)
     if has_alpha:
         output = torch.cat([output, bicubic(alpha, network.scale)], dim=1)
-    integers = output.mul_(peak).clamp_(0, peak).round_()[0].permute(1, 2, 0).numpy()
-    return integers.astype(pixels.dtype)
+    output.mul_(peak).clamp_(0, peak)
+    if peak > 1:
+        output.round_()
+    return output[0].permute(1, 2, 0).numpy().astype(pixels.dtype)
 
 
 def _upscale_colours(network: SuperResolver, colours: Tensor, self_ensemble: bool) -> Tensor:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import open_atomically
 from falsr_nas.data.formats import WRITTEN
-from falsr_nas.data.images import MAX_PIXELS, open_image, refuse_32_bits, refuse_lost_bits
-from falsr_nas.photo.exif import as_bytes, as_mapping, kept_exif, with_size
+from falsr_nas.data.images import MAX_PIXELS, open_image, refuse_lost_bits
+from falsr_nas.photo.exif import as_bytes, as_mapping, with_size
 from falsr_nas.photo.photograph import Photograph, Pixels
+from falsr_nas.photo.pillow_image import as_8_bits, as_photograph
 from falsr_nas.photo.sixteen_bits import has_16_bits, read_16_bits, write_16_bit_png
 from falsr_nas.photo.tiff_file import write_tiff
 
@@ -26,22 +25,6 @@ _WITH_16_BITS = {"PNG", "TIFF"}
 _WITH_METADATA = {"PNG", "TIFF", "JPEG", "WEBP"}
 _WITH_QUALITY = {"JPEG", "WEBP"}
 _MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
-
-# The mode of an image in Pillow -> the mode that is upscaled.
-_MODES = {
-    "1": "L",
-    "L": "L",
-    "LA": "LA",
-    "La": "LA",
-    "P": "RGB",
-    "PA": "RGBA",
-    "RGB": "RGB",
-    "RGBX": "RGB",
-    "RGBA": "RGBA",
-    "RGBa": "RGBA",
-    "YCbCr": "RGB",
-    "CMYK": "RGB",
-}
 
 
 def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
@@ -64,14 +47,8 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise ValueError("it holds more than one image")
         refuse_lost_bits(image, file)
-        profile = image.info.get("icc_profile")
         pixels = read_16_bits(image, file) if has_16_bits(image) else _read_8_bits(image)
-        # Only after decoding: EXIF may follow the pixels, and Pillow applies the orientation of
-        # some formats while it decodes them.
-        exif = image.getexif()
-        upright = np.ascontiguousarray(_oriented(pixels, exif.get(ExifTags.Base.Orientation)))
-        own_colours = isinstance(profile, bytes) and image.mode != "CMYK"
-        return Photograph(upright, profile if own_colours else None, kept_exif(exif))
+        return as_photograph(pixels, image)
 
 
 def for_format(photograph: Photograph, name: str, scale: int) -> Photograph:
@@ -140,39 +117,4 @@ def _read_8_bits(image: ImageFile) -> Pixels:
         for argument in (tile.args if isinstance(tile.args, tuple) else (tile.args,))
     ):
         raise ValueError("it has more than 8 bits per channel; save it as PNG or TIFF")
-    refuse_32_bits(image)
-    if image.mode not in _MODES:
-        raise ValueError(f"its colour mode {image.mode} is not supported; save it as RGB")
-    image.load()
-    mode = _MODES[image.mode]
-    if image.has_transparency_data and mode in ("L", "RGB"):
-        mode += "A"
-    converted = _from_cmyk(image) if image.mode == "CMYK" else image
-    pixels: Pixels = np.asarray(converted if converted.mode == mode else converted.convert(mode))
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def _from_cmyk(image: Image.Image) -> Image.Image:
-    """Convert to RGB by the image's ICC profile, or as JPEG viewers do without one."""
-    profile = image.info.get("icc_profile")
-    if isinstance(profile, bytes):
-        with suppress(ImageCms.PyCMSError, OSError):
-            converted = ImageCms.profileToProfile(
-                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-    return image.convert("RGB")
-
-
-def _oriented(pixels: Pixels, orientation: object) -> Pixels:
-    """Apply EXIF's orientation 1..8; other values are ignored."""
-    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
-        return pixels
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+    return as_8_bits(image)

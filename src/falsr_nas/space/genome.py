@@ -110,6 +110,10 @@ class Genome:
         """Identifier of the network: 16 hexadecimal digits, equal for genomes of one network."""
         return hashlib.sha256(str(self.canonical()).encode()).hexdigest()[:16]
 
+    def __repr__(self) -> str:
+        """Return the expression that makes the genome from its text form."""
+        return f"Genome.parse({str(self)!r})"
+
     def __str__(self) -> str:
         """Return the text form: names of the blocks, then links.
 

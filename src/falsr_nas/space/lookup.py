@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from falsr_nas.space.errors import GenomeError
@@ -16,14 +17,18 @@ def published_name(genome: Genome) -> str | None:
     return next((name for name, network in PUBLISHED.items() if network.key == genome.key), None)
 
 
-def find_genome(name: str) -> Genome:
+def find_genome(name: str, others: Iterable[str] = ()) -> Genome:
     """Return the genome given as a published name, the path of a file, a text form or JSON text.
+
+    Args:
+        name: a published name may be in any case.
+        others: further names that the caller knows, for the error.
 
     Raises:
         GenomeError: it is none of these, or the file cannot be read or holds no valid genome.
     """
-    if name in PUBLISHED:
-        return PUBLISHED[name]
+    if name.upper() in PUBLISHED:
+        return PUBLISHED[name.upper()]
     if "{" in name or "_f" in name.split("|", maxsplit=1)[0].split(".", maxsplit=1)[0]:
         return Genome.parse(name)
     path = Path(name)
@@ -35,7 +40,7 @@ def find_genome(name: str) -> Genome:
     except UnicodeDecodeError:
         raise GenomeError(f"{path}: not a text file") from None
     except OSError:
-        known = ", ".join(PUBLISHED)
+        known = ", ".join([*PUBLISHED, *others])
         raise GenomeError(
-            f"{name!r} is neither a published network ({known}), a readable file, nor a genome"
+            f"{name!r} is neither a known network ({known}), a readable file, nor a genome"
         ) from None

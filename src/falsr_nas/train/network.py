@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from falsr_nas.benchmark.scoring import ModelScore
     from falsr_nas.data.datamodule import SuperResolutionData
-    from falsr_nas.models.model_file import Model
+    from falsr_nas.models.model import Model
     from falsr_nas.tracking.tracker import TrainingTracker
     from falsr_nas.training.full_training import CurvePoint
 
@@ -82,7 +82,8 @@ class NetworkTrainer:
 
     def finish(self, name: str, genome: Genome) -> TrainedModel:
         """Train a network to the end, unless that was done before, and write the model."""
-        from falsr_nas.models.model_file import WEIGHTS, Model, load_model
+        from falsr_nas.models.model import Model
+        from falsr_nas.models.model_file import WEIGHTS, load_model
         from falsr_nas.models.pretrained import save_pretrained
         from falsr_nas.train.model_card import model_card
         from falsr_nas.training.full_training import stored_curve

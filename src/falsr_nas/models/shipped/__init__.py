@@ -16,5 +16,5 @@ SHIPPED_MODELS = tuple(sorted(path.parent.name for path in _FOLDER.glob("*/model
 
 
 def shipped_folder(name: str) -> Path | None:
-    """Return the folder of the model of this name, or None if no such model is shipped."""
-    return _FOLDER / name if name in SHIPPED_MODELS else None
+    """Return the folder of the model of this name, in any case; None if none is shipped."""
+    return _FOLDER / name.lower() if name.lower() in SHIPPED_MODELS else None
