@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint format release clean
+.PHONY: help demo test test-slow lint format notebooks release clean
 
 help:
 	@echo "make demo        install into $(VENV), run a small search and print its Pareto front"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-slow   run the tests that take longer"
 	@echo "make lint        run ruff and mypy --strict"
 	@echo "make format      format the code with ruff"
+	@echo "make notebooks   run the notebooks on the search of make demo, and keep their outputs"
 	@echo "make release     build the wheel, and ONNX files of the models in it, in dist/"
 	@echo "make clean       delete $(VENV), outputs/ and the caches"
 
@@ -38,6 +39,9 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: demo
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 release: $(VENV)/installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

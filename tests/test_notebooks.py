@@ -1,12 +1,16 @@
-"""Run the notebooks on a search and a model made here. They only read finished results."""
+"""The notebooks, run by a kernel on a search and a model made here, and as they are stored."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from falsr_nas.models.model_file import Model
 from falsr_nas.models.pretrained import save_pretrained
@@ -50,21 +54,63 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_cell_runs(notebook: Path, run_dir: Path, model: Path) -> None:
-    cells = json.loads(notebook.read_text())["cells"]
-    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    environment = os.environ | {
-        "RUN_DIR": str(run_dir),
-        "RUN_DIRS": os.pathsep.join([str(run_dir)] * 2),
-        "MODEL": str(model),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert SAYS[notebook.stem] in done.stdout
-    if "hypervolume " in done.stdout:
+IMAGES = {"01_explore_a_search": 1, "02_compare_controllers": 2, "03_look_at_images": 2}
+"""How many images each notebook shows."""
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
+    return [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
+
+
+def texts(notebook: nbformat.NotebookNode) -> str:
+    """What the outputs say, without images."""
+    found = []
+    for output in outputs(notebook):
+        kinds = output.get("data", {}).items()
+        found += [output.get("text", ""), *(text for kind, text in kinds if "image" not in kind)]
+    return "\n".join(found)
+
+
+def images(notebook: nbformat.NotebookNode) -> int:
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_kernel_runs_every_cell_and_shows_the_figures(
+    path: Path,
+    run_dir: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("RUN_DIR", str(run_dir))
+    monkeypatch.setenv("RUN_DIRS", os.pathsep.join([str(run_dir)] * 2))
+    monkeypatch.setenv("MODEL", str(model))
+    notebook = nbformat.read(path, as_version=4)
+    place = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=120, resources=place).execute()  # raises where a cell does
+    said = texts(notebook)
+    assert SAYS[path.stem] in said
+    assert images(notebook) == IMAGES[path.stem]
+    if "hypervolume" in said:
         reported = json.loads((run_dir / "pareto.json").read_text())["hypervolume"]
-        assert f"hypervolume {reported:.4f}" in done.stdout
-    assert all(not cell.get("outputs") for cell in cells), "notebooks are kept without outputs"
+        assert f"hypervolume {reported:.4f}" in said
+        growth = re.findall(r"generation \d+: hypervolume (\S+)", said)
+        assert growth[-1:] in ([], [f"{reported:.4f}"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_with_their_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert images(notebook) == IMAGES[path.stem]
+    assert not [one for one in outputs(notebook) if "stderr" in str(one.get("name"))]
+    said = texts(notebook)
+    assert not re.findall(r"(?<![\w.])/(?:home|root|work|tmp|usr|opt|Users)/\S*", said)
+    assert "\x1b" not in said, "colours of a terminal"
+    assert path.stat().st_size < 400_000

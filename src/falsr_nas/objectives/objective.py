@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from falsr_nas.core.errors import UserError
@@ -54,7 +54,7 @@ class Objective:
     heading: str
     label: str
     unit: str
-    measure: Measure = _unknown
+    measure: Measure = field(default=_unknown, repr=False)
     maximised: bool = False
     logarithmic: bool = True
     factor: float = 1.0

@@ -59,7 +59,7 @@ class Problem:
     costs: tuple[Objective, ...] = (MULT_ADDS, PARAMS)
     constraints: Constraints = field(default_factory=Constraints)
     psnr_range: tuple[float, float] = WIDE_PSNR_RANGE
-    profile: LatencyProfile | None = None
+    profile: LatencyProfile | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         costs = tuple(self._predicted(cost) for cost in self.costs)

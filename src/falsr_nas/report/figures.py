@@ -43,9 +43,9 @@ def write_figure(path: Path, figure: Figure) -> None:
 
 def blank_figure(width: float, height: float) -> Figure:
     """Return an empty white figure of a size in inches."""
-    from matplotlib.figure import Figure
+    from falsr_nas.report.shown_figure import ShownFigure
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return ShownFigure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def pareto_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure:

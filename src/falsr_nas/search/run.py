@@ -179,11 +179,10 @@ def _run(
     from rich.console import Console
 
     from falsr_nas.execution.retrying import RetryingExecutor
-    from falsr_nas.objectives.fresh import reported_evaluations
     from falsr_nas.report.run_dir import ReportWriter
     from falsr_nas.search.fresh import score_front_again
     from falsr_nas.search.loop import run_search
-    from falsr_nas.search.result import SearchResult
+    from falsr_nas.search.result import result_so_far
     from falsr_nas.search.rungs import RUNGS
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.weights_and_biases import open_tracker
@@ -211,16 +210,7 @@ def _run(
         )
         score_front_again(retrying, store, problem, config.fresh_scores, trainings.whole)
         monitor.finish()
-    evaluations = reported_evaluations(store, problem)
-    front = problem.front(evaluations)
-    return SearchResult(
-        folder,
-        tuple(front),
-        tuple(evaluations),
-        tuple(store.failures()),
-        problem.hypervolume(front),
-        problem,
-    )
+    return result_so_far(store, problem)
 
 
 def _trainings(config: SearchConfig, executor: RetryingExecutor, folder: Path) -> RungTrainings:
