@@ -57,6 +57,8 @@ class UpscaleConfig(CommandSettings):
             our choice.
         threads: number of processor threads; None for all.
         overwrite: upscale again where the output exists.
+        preview: an HTML page to write, with a slider between each image, enlarged by bicubic
+            interpolation, and its output; for the first 12 images, which are upscaled again.
     """
 
     model: str = DEFAULT_MODEL
@@ -70,6 +72,7 @@ class UpscaleConfig(CommandSettings):
     memory_limit: int = at_least(1, unit="MiB", default=2048)
     threads: int | None = at_least(1, default=None, null="all")
     overwrite: bool = False
+    preview: str | None = None
 
     def __post_init__(self) -> None:
         if (self.input == PIPE) != (self.output == PIPE):
@@ -78,6 +81,14 @@ class UpscaleConfig(CommandSettings):
             raise UserError(f"size is {self.size}: only frames need it, with input=- output=-")
         if self.input == PIPE:
             self.frame_size()
+        if self.preview is not None:
+            self._check_preview(self.preview)
+
+    def _check_preview(self, page: str) -> None:
+        if self.input == PIPE:
+            raise UserError(f"preview is {page}: frames have none, only images")
+        if not page.lower().endswith((".html", ".htm")):
+            raise UserError(f"preview is {page}: give the page to write, as in preview=page.html")
 
     def frame_size(self) -> tuple[int, int]:
         """Return width and height of the frames.
@@ -143,10 +154,12 @@ def upscale(
     """
     if config.input == PIPE:
         raise UserError("frames have no files: call upscale_frames")
+    from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
     from falsr_nas.photo.jobs import default_output, find_jobs
     from falsr_nas.photo.photograph_file import save_photograph
+    from falsr_nas.photo.preview import MOST_IMAGES, comparison, write_preview
 
     load_plugins(config.plugins)
     model = find_model(config.model)
@@ -155,10 +168,13 @@ def upscale(
         output = default_output(config.input, model.network.scale, config.format)
     jobs, others = find_jobs(config.input, output, config.format, config.recursive)
     found: list[Upscaled] = []
+    figures: list[str] = []  # of the preview, for which the first images are upscaled again
+    shown = 0 if config.preview is None else MOST_IMAGES
+    wanted = [config.overwrite or i < shown or not job.done for i, job in enumerate(jobs)]
     with processor_threads(config.threads), progress_bars(progress) as bars:
-        bar = bars.add_task("", total=sum(config.overwrite or not job.done for job in jobs))
-        for job in jobs:
-            if job.done and not config.overwrite:
+        bar = bars.add_task("", total=sum(wanted))
+        for job, is_wanted in zip(jobs, wanted, strict=True):
+            if not is_wanted:
                 found.append(Upscaled(job.source, job.target, Outcome.skipped))
                 continue
             bars.update(bar, description=job.source.name)
@@ -171,8 +187,12 @@ def upscale(
                 found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
             else:
                 save_photograph(result, job.target, config.quality)
+                if len(figures) < shown:
+                    figures.append(comparison(job.source, result, config.memory_limit * MIB))
                 del result  # before the next image is read
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
+    if config.preview is not None and figures:
+        write_preview(Path(config.preview).expanduser(), figures, max(0, len(jobs) - shown))
     folder = Path(output).expanduser()
     found += [Upscaled(other, folder, Outcome.unsupported) for other in others]
     return tuple(found)
@@ -255,6 +275,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     if config.output is None:
         targets = [image.target for image in found if image.outcome is not Outcome.unsupported]
         print("output:", targets[0] if len(targets) == 1 else os.path.commonpath(targets))
+    if config.preview is not None and done:
+        print("preview:", config.preview)
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:
         print(f"skipped {len(others)}: {counted_kinds(others)}")
         if any(other.is_dir() for other in others):
@@ -267,7 +289,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
 def main() -> None:
     """Run the command."""
     schemas = Schemas(UpscaleConfig, {})
-    run_command("upscale", schemas, _upscale_and_print, free_text=("model", "input", "output"))
+    free_text = ("model", "input", "output", "preview")
+    run_command("upscale", schemas, _upscale_and_print, free_text=free_text)
 
 
 if __name__ == "__main__":
