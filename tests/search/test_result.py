@@ -13,12 +13,20 @@ from matplotlib.figure import Figure
 
 import falsr_nas
 from falsr_nas.archive.store import Store
+from falsr_nas.benchmark.image_quality import ProtocolScore
+from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.benchmark.scoring import ModelScore, SetScore
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.report.paper_figures import objectives_figure
 from falsr_nas.search import SearchConfig, SearchResult, load_search, search
+from falsr_nas.space.lookup import find_genome
+from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.train.network import TrainedModel
+from falsr_nas.training.full_training import CurvePoint
+from made_profile import made_profile
 
 CONFIG = SearchConfig(
     evaluator=SyntheticSettings(),
@@ -101,3 +109,14 @@ def test_loading_needs_neither_torch_nor_matplotlib(result: SearchResult) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(result.hypervolume), "set()"]
+
+
+def test_results_of_other_commands_are_shown_in_a_few_lines() -> None:
+    score = ProtocolScore(33.0, 0.9, ScoringProtocol.standard)
+    images = {f"{number:03}.png": score for number in range(100)}
+    scored = SetScore("B100", score, images)
+    assert len(repr(ModelScore("m", 1, 2, ScoringProtocol.standard, False, (scored,)))) < 500
+    curve = tuple(CurvePoint(step, 33.0, 1.0) for step in range(500))
+    trained = TrainedModel("m", find_genome("FALSR-A"), Path("trained/m"), curve)
+    assert len(repr(trained)) < 500
+    assert len(repr(made_profile(SearchSpace()))) < 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -46,7 +46,7 @@ class SetScore:
 
     name: str
     mean: ProtocolScore
-    images: Mapping[str, ProtocolScore]
+    images: Mapping[str, ProtocolScore] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class LatencyProfile:
     width: int
     height: int
     space: Mapping[str, Any]
-    table: Table
+    table: Table = field(repr=False)
     coefficients: Mapping[str, float]
     error: PredictionError
     _known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)

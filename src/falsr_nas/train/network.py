@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class TrainedModel:
     name: str
     genome: Genome
     folder: Path
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[CurvePoint, ...] = field(repr=False)
     score: ModelScore | None = None
 
 
