@@ -127,8 +127,7 @@ def _genome(name: str) -> Genome:
     model = find_model(name)
     if model.genome is None:
         raise UserError(
-            f"{name}: a {type(model.network).__name__} is no network of a search space: only"
-            " falsr_nas.evaluate and falsr_nas.upscale take it"
+            f"{name} has no genome, so it cannot be described: falsr_nas.evaluate prints its cost"
         )
     return model.genome
 

@@ -13,10 +13,11 @@ from PIL import Image
 import falsr_nas
 from falsr_nas.core.errors import UserError
 from falsr_nas.describe import DescribeConfig, describe
+from falsr_nas.models import model_file
 from falsr_nas.models.model import Model
 from falsr_nas.models.model_file import MODEL_FILES, find_model, load_model, save_model
 from falsr_nas.models.names import names_model
-from falsr_nas.networks.baselines import BASELINES
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.photo.photograph_file import read_photograph
 from falsr_nas.space.genome import Genome
@@ -207,15 +208,19 @@ def test_describe_takes_models(model: Model, tmp_path: Path) -> None:
     falsr_nas.save_pretrained(model, tmp_path / "folder")
     for name in (NAME, NAME.upper(), str(file), str(tmp_path / "folder")):
         assert describe(DescribeConfig(genome=name)).genome == model.genome
-    save_model(tmp_path / "other.safetensors", BASELINES["FSRCNN"](), {})
     for name, says in (
-        (str(tmp_path / "other.safetensors"), "FSRCNN is no network of a search space"),
         (str(tmp_path), "not the folder of a model"),
         ("none.onnx", "none.onnx: No such file"),
         ("falsr-tiny", "FALSR-C, falsr-nano-x2, falsr-tiny-x2"),
     ):
         with pytest.raises(UserError, match=says):
             describe(DescribeConfig(genome=name))
+
+
+def test_models_without_a_genome_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_file, "find_model", lambda name: Model(Bicubic(), name, {}))
+    with pytest.raises(UserError, match=r"other.onnx has no genome"):
+        describe(DescribeConfig(genome="other.onnx"))
 
 
 def test_the_suffixes_of_model_files_are_those_that_are_read(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Model:
 
     @property
     def genome(self) -> Genome | None:
-        """The genome of the network; None for a baseline, or a network of another kind."""
+        """The genome of the network; None for bicubic interpolation and ONNX files."""
         plain = without_residual(self.network)
         return plain.genome if isinstance(plain, Network) else None
 

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from falsr_nas.core.files import write_atomically
-from falsr_nas.networks.baselines import Bicubic
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.photo.photograph import Photograph, upscale_photograph
 from falsr_nas.photo.photograph_file import read_photograph
 
