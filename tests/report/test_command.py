@@ -70,7 +70,9 @@ def test_a_sweep_is_all_searches_in_it(tmp_path: Path, family: Run) -> None:
             benchmark="B100",
         )
     )
-    assert [run["name"] for run in data_of(tmp_path / "all.html")["runs"]] == ["0", "1"]
+    assert [run["name"] for run in data_of(tmp_path / "all.html")["runs"]] == [
+        f"{tmp_path.name}/{job}" for job in "01"
+    ]
     assert {path.name for path in tmp_path.glob("figure*")} == {
         "figure5.png",
         "figure6-1.png",

@@ -10,6 +10,17 @@ STORE = "search.db"
 """Name of the store in the folder of a search."""
 
 
+def search_name(folder: Path) -> str:
+    """Return the name of the search in a folder: the folder's, ``seeds/0`` for one of a sweep."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if folder.name.isdigit() else folder.name
+
+
+def group_of(folder: Path) -> str:
+    """Return the name of the sweep that a search is of, or of the search where there is none."""
+    return search_name(folder).split("/")[0]
+
+
 def searches_in(folder: Path) -> list[Path]:
     """Return the folder of a search, or the folders of all searches in it, sorted.
 

@@ -25,17 +25,19 @@ PLUGGABLE = ("controller", "evaluator")
 
 
 def run_command(
-    name: str, schemas: Schemas, task: Callable[[Any], None], free_text: Sequence[str] = ()
+    name: str, schemas: Schemas, task: Callable[[Any], float | None], free_text: Sequence[str] = ()
 ) -> None:
     """Run ``task`` on the config composed from ``conf/<name>.yaml`` and the command line.
 
-    A user's mistake prints one line and exits with 2; Ctrl-C and SIGTERM exit with 130. A failed
-    job of a sweep does not stop the sweep. ``docs/errors.md`` lists the exit codes.
+    A user's mistake prints one line and exits with 2, also one in a job of a sweep, whose other
+    jobs run all the same. Ctrl-C and SIGTERM exit with 130. ``docs/errors.md`` lists the exit
+    codes.
 
     Args:
         name: of the command, its config file and its schema.
         schemas: of the config and its groups.
-        task: called with the config as an instance of ``schemas.command``.
+        task: called with the config as an instance of ``schemas.command``. What it returns is what
+            sweepers optimise.
         free_text: keys whose values on the command line (paths, genomes) are taken literally,
             except in a sweep: spaces, commas and brackets in them need no quoting for Hydra.
     """
@@ -57,31 +59,33 @@ def run_command(
         try:
             with _mistakes_explained(schemas):
                 hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(job)()
+        except JobError as error:
+            fail(f"a run of the sweep failed: {error}")
         except (KeyboardInterrupt, Interrupted):
             sys.exit(INTERRUPTED)
         except OSError as error:
             if job.began:
                 raise
             fail(str(no_folder(Path(error.filename or run_dir()), error)))  # Hydra makes it
-        if job.failed:
-            fail(f"{job.failed} of the sweep's runs failed: see above")
+
+
+class JobError(Exception):
+    """A user's mistake in a job of a sweep, which is on its way to the process of the sweep."""
 
 
 class _Job:
     """What Hydra calls: the task on a composed config, once, or for each job of a sweep.
 
     Attributes:
-        began: whether the task was called.
-        failed: number of jobs of a sweep that ended with a user's mistake.
+        began: whether the task was called in this process.
     """
 
-    def __init__(self, schemas: Schemas, task: Callable[[Any], None]) -> None:
+    def __init__(self, schemas: Schemas, task: Callable[[Any], float | None]) -> None:
         self._schemas = schemas
         self._task = task
         self.began = False
-        self.failed = 0
 
-    def __call__(self, config: DictConfig) -> None:
+    def __call__(self, config: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
         from omegaconf import OmegaConf
@@ -95,14 +99,16 @@ class _Job:
             settings = OmegaConf.to_object(config)
             self.began = True
             with interruptible():
-                self._task(settings)
+                return self._task(settings)
         except UserError as error:
-            if HydraConfig.get().mode is not RunMode.MULTIRUN:
-                fail(str(error))
-            self.failed += 1
-            print(f"error: {error}", file=sys.stderr)
+            mistake = str(error)
         except MissingMandatoryValue as error:
-            fail(f"{error.full_key} is required: give {error.full_key}=...")
+            mistake = f"{error.full_key} is required: give {error.full_key}=..."
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            fail(mistake)
+        print(f"error: {mistake}", file=sys.stderr)
+        # Hydra keeps it, also from other processes and machines, until the other jobs have ended.
+        raise JobError(mistake)
 
 
 @contextmanager
@@ -175,6 +181,15 @@ def run_dir() -> str:
     from hydra.core.hydra_config import HydraConfig
 
     return str(HydraConfig.get().runtime.output_dir)
+
+
+def job_of_sweep() -> str | None:
+    """Return the name of this job's folder in a sweep; None where the command runs once."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get()
+    return str(config.sweep.subdir) if config.mode is RunMode.MULTIRUN else None
 
 
 def _quote(argument: str, free_text: Sequence[str]) -> str:

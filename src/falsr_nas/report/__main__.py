@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falsr_nas.archive.folders import searches_in
 from falsr_nas.benchmark.peers import BENCHMARKS
 from falsr_nas.cli.command import run_command
+from falsr_nas.cli.composition import read_overrides
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
@@ -29,8 +30,8 @@ class ReportConfig(CommandSettings):
 
     Attributes:
         run_dirs: folders of searches; the folder of a sweep stands for all searches in it.
-        output: path of the page; None for ``report.html`` in the folder of the search, or in the
-            current folder if there are several searches.
+        output: path of the page; None for ``report.html`` in the folder of the search or of the
+            sweep, or in the current folder if several are given.
         benchmark: benchmark set of Figure 5.
         scores: files written by ``falsr_nas.evaluate output=...``: our models in Figure 5.
     """
@@ -51,6 +52,21 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
     found = [search for folder in folders for search in searches_in(Path(folder).expanduser())]
     return list(dict.fromkeys(found))
+
+
+def names_in_sweeps(folders: Sequence[str]) -> dict[Path, str]:
+    """Return the names of the searches of sweeps: what differs between those of one sweep.
+
+    Searches of which no settings are kept, and that are alone in their folder, have none.
+    """
+    from falsr_nas.report.run import differences
+
+    names: dict[Path, str] = {}
+    for folder in folders:
+        searches = searches_in(Path(folder).expanduser())
+        found = differences([read_overrides(search) for search in searches])
+        names |= {search: name for search, name in zip(searches, found, strict=True) if name}
+    return names
 
 
 def read_score(path: Path, benchmark: str) -> Scored | None:
@@ -99,8 +115,11 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
 
     load_plugins(config.plugins)
     folders = find_searches(config.run_dirs)
-    runs = with_distinct_names([read_run(folder) for folder in folders], folders)
-    place = folders[0] if len(folders) == 1 else Path()
+    names = names_in_sweeps(config.run_dirs)
+    runs = [read_run(folder) for folder in folders]
+    named = [replace(r, name=names.get(f, r.name)) for r, f in zip(runs, folders, strict=True)]
+    runs = with_distinct_names(named, folders)
+    place = Path(config.run_dirs[0]).expanduser() if len(config.run_dirs) == 1 else Path()
     page = Path(config.output).expanduser() if config.output else place / "report.html"
     write_page(page, runs)
     scores = (read_score(Path(path).expanduser(), config.benchmark) for path in config.scores)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.archive.folders import STORE
+from falsr_nas.archive.folders import STORE, search_name
 from falsr_nas.archive.store import Store
 from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem, stored_problem
@@ -20,7 +20,7 @@ class Run:
     """A finished or running search.
 
     Attributes:
-        name: name of its folder.
+        name: of its folder, or of what differs from the other searches of a sweep.
         evaluations: its evaluations, ordered by number.
         problem: what it looks for.
         settings: the settings that identify the search, by dotted names.
@@ -41,7 +41,21 @@ def read_run(folder: Path) -> Run:
     with Store(folder / STORE) as store:
         problem = stored_problem(store)
         evaluations = reported_evaluations(store, problem)
-        return Run(folder.resolve().name, evaluations, problem, store.config)
+        return Run(search_name(folder), evaluations, problem, store.config)
+
+
+def differences(typed: Sequence[Sequence[str]]) -> list[str]:
+    """Return for each job of a sweep the settings that not all jobs share, as a name of the job.
+
+    Args:
+        typed: the settings of each job, such as ``["+experiment=demo", "seed=1"]``, which is
+            ``seed=1`` where all others have the same experiment.
+    """
+    shared = set(typed[0]).intersection(*typed)
+    return [
+        ", ".join(setting.lstrip("+") for setting in settings if setting not in shared)
+        for settings in typed
+    ]
 
 
 def with_distinct_names(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:

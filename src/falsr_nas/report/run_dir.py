@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from falsr_nas.archive.candidate import Evaluation
+from falsr_nas.archive.folders import search_name
 from falsr_nas.archive.store import Store
 from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import UserError
@@ -63,7 +64,7 @@ class ReportWriter(Closing):
             _log.warning("%s", error)
 
     def _write(self) -> None:
-        name, store = self._folder.resolve().name, self._store
+        name, store = search_name(self._folder), self._store
         evaluations = reported_evaluations(store, self._problem)
         run = Run(name, evaluations, self._problem, store.config)
         write_pareto_csv(self._folder / "pareto.csv", evaluations, self._problem)

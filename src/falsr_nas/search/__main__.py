@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from falsr_nas.archive.folders import STORE
 from falsr_nas.cli.command import run_command, run_dir
+from falsr_nas.cli.composition import again_command, composition
 from falsr_nas.core.errors import SEARCH_ERROR, SearchError, UserError
 from falsr_nas.search.config import SCHEMAS, SearchConfig
 from falsr_nas.search.run import search
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from falsr_nas.search.result import SearchResult
 
 
-def _command(config: SearchConfig) -> None:
-    """Search, then print the front."""
+def _command(config: SearchConfig) -> float:
+    """Search, print the front, and return its hypervolume, which sweepers may maximise."""
     config = replace(config, run_dir=run_dir())  # a job of a sweep has a folder of its own
     folder = Path(config.run_dir)
     try:
-        result = search(config, progress=True)
+        result = search(config, progress=True, composed=composition(SCHEMAS.groups))
     except KeyboardInterrupt:
         count, again = _count(folder), _resume_command(folder)
         print(f"stopped; {count} candidates are stored. To continue: {again}", file=sys.stderr)
@@ -37,6 +38,8 @@ def _command(config: SearchConfig) -> None:
         print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
         sys.exit(SEARCH_ERROR)
     _print(result)
+    print(f"again:   {again_command('search', result.folder, config.plugins)}")
+    return result.hypervolume
 
 
 def _print(result: SearchResult) -> None:

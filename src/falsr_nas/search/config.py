@@ -136,15 +136,22 @@ def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dic
     content, wherever its file is.
     """
     plain = plain_values(config)
-    options = {
-        "controller": CONTROLLERS.name_of(config.controller),
-        "evaluator": EVALUATORS.name_of(config.evaluator),
-        "data": data_option(config.data),
-    }
+    options = options_of(config)
+    del options["execution"]  # it may be changed
     settings = flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
     plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
     latency = {"latency": None if profile is None else profile.digest}
     return options | settings | latency | plugin_settings(plugins)
+
+
+def options_of(config: SearchConfig) -> dict[str, str]:
+    """Return the option of each config group whose options differ in their type."""
+    return {
+        "controller": CONTROLLERS.name_of(config.controller),
+        "evaluator": EVALUATORS.name_of(config.evaluator),
+        "data": data_option(config.data),
+        "execution": EXECUTORS.name_of(config.execution),
+    }
 
 
 def plugins_of(config: SearchConfig) -> list[Plugin]:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falsr_nas.archive.folders import STORE
-from falsr_nas.cli.config import settings_as_yaml
+from falsr_nas.cli.composition import (
+    OVERRIDES,
+    Composition,
+    again_command,
+    config_file,
+    overrides_file,
+)
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, owner
@@ -21,6 +27,7 @@ from falsr_nas.search.config import (
     SearchConfig,
     device_profile,
     identity,
+    options_of,
     plugins_of,
 )
 from falsr_nas.space.cell import other_cells
@@ -42,7 +49,9 @@ __all__ = ["SearchConfig", "build_controller", "build_evaluator", "build_executo
 _log = logging.getLogger(__name__)
 
 
-def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
+def search(
+    config: SearchConfig, *, progress: bool = False, composed: Composition | None = None
+) -> SearchResult:
     """Run or resume the search of ``config`` in its folder, and write its report there.
 
     A warning is logged if the folder already holds more candidates than ``config`` asks for.
@@ -50,6 +59,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     Args:
         config: the settings.
         progress: whether to show the progress on standard error.
+        composed: how the command composed the config, for ``config.yaml``.
 
     Returns:
         The front and all evaluations.
@@ -61,7 +71,6 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
     """
     from falsr_nas.archive.database import wait_for_disk_space
     from falsr_nas.archive.store import Store
-    from falsr_nas.core.files import write_atomically
     from falsr_nas.core.interruption import Interrupted, interruptible
     from falsr_nas.core.lock import exclusive
 
@@ -84,7 +93,7 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
             ):
                 if profile is not None:
                     store.set_profile(profile.to_json())
-                write_atomically(folder / "config.yaml", settings_as_yaml(config).encode())
+                _keep_config(config, folder, composed or Composition())
                 keep_sources(folder, plugins_of(config))
                 if (stored := store.count()) > config.candidates:
                     _log.warning(
@@ -98,6 +107,17 @@ def search(config: SearchConfig, *, progress: bool = False) -> SearchResult:
                 return _run(config, problem, controller, executor, store, progress=progress)
     except Interrupted:
         raise KeyboardInterrupt from None
+
+
+def _keep_config(config: SearchConfig, folder: Path, composed: Composition) -> None:
+    """Write the settings to ``config.yaml``, and what was typed to ``overrides.yaml``."""
+    from falsr_nas.core.files import write_atomically
+
+    options = options_of(config) | dict(composed.options)
+    again = again_command("search", folder, config.plugins)
+    text = config_file("search", config, options, again)
+    write_atomically(folder / "config.yaml", text.encode())
+    write_atomically(folder / OVERRIDES, overrides_file(composed.overrides).encode())
 
 
 def build_problem(config: SearchConfig, profile: LatencyProfile | None) -> Problem:
@@ -185,7 +205,7 @@ def _run(
     from falsr_nas.search.result import result_so_far
     from falsr_nas.search.rungs import RUNGS
     from falsr_nas.tracking.progress import Progress, SearchMonitor
-    from falsr_nas.tracking.weights_and_biases import open_tracker
+    from falsr_nas.tracking.trackers import open_tracker
 
     folder = store.path.parent
     retrying = RetryingExecutor(executor, config.execution.failures, store.add_failure)

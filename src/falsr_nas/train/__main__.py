@@ -6,16 +6,19 @@ The same command resumes a training.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
-from falsr_nas.cli.command import run_command
+from falsr_nas.cli.command import job_of_sweep, run_command
 from falsr_nas.train.config import SCHEMAS, TrainConfig, output_folder
 from falsr_nas.train.run import train
 
 
-def _command(config: TrainConfig) -> None:
-    """Train, printing a line for each model."""
+def _command(config: TrainConfig) -> float:
+    """Train, printing a line for each model, and return the best validation PSNR in dB."""
+    if (job := job_of_sweep()) is not None:
+        config = replace(config, output=str(output_folder(config) / job))
     try:
-        train(config, progress=True, report=print)
+        trained = train(config, progress=True, report=print)
     except KeyboardInterrupt:
         print(
             f"stopped; what was validated is kept in {output_folder(config)}."
@@ -23,6 +26,7 @@ def _command(config: TrainConfig) -> None:
             file=sys.stderr,
         )
         raise
+    return max(model.curve[-1].psnr for model in trained)
 
 
 def main() -> None:
