@@ -366,6 +366,68 @@ def test_a_narrow_window_scrolls_in_one_direction_only(
     assert len(drawn(tab)["names"]) == 9
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_column_is_cut(tab: Page, tmp_path: Path, family: Run, width: int) -> None:
+    runs = [replace(family, name=f"seed={seed}, controller=reinforced") for seed in (1, 2)]
+    for shown_runs in (runs[:1], runs):
+        shown(tab, tmp_path, *shown_runs, width=width)
+        tab.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        tab.settle()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        cut = each(
+            tab,
+            ".scroll, table, th, td",
+            "one.closest('.scroll, #tiles').getBoundingClientRect().right + 1"
+            " < one.getBoundingClientRect().right || one.scrollWidth > one.clientWidth + 1"
+            " ? `${one.textContent} ${one.scrollWidth} ${one.clientWidth}` : ''",
+        )
+        assert not any(cut), [text for text in cut if text]
+        front = family.problem.front(family.evaluations)[0]
+        last = each(tab, f"#front-table tr[data-key='{front.key}'] td", "one.textContent")[-1]
+        assert last == " + ".join(front.candidate.origin.operators)
+
+
+def test_a_network_can_be_linked_to(tab: Page, tmp_path: Path, family: Run) -> None:
+    path = shown(tab, tmp_path, family)
+    front = family.problem.front(family.evaluations)
+    key = "document.querySelector('#candidate').dataset.key"
+    for width in (1400, 390):
+        tab.size(width, 900)
+        tab.open("about:blank")
+        tab.open(f"{path.as_uri()}#{front[-1].key}")
+        assert tab.evaluate(key) == front[-1].key
+        place = "#front-table .is-chosen" if width > 1000 else "#candidate h2"
+        top = tab.evaluate(f"document.querySelector('{place}').getBoundingClientRect().top")
+        assert 0 <= top < 900, "it is scrolled to"
+    tab.evaluate(f"(location.hash = '{front[0].key[:8]}')")  # as the table shows it
+    tab.settle()
+    assert tab.evaluate(key) == front[0].key
+    tab.evaluate(f"choose(RUNS[0], {front[1].candidate.number})")
+    assert tab.evaluate("location.hash") == f"#{front[1].key}"
+    href = "document.querySelector('#candidate h2 a').getAttribute('href')"
+    assert tab.evaluate(href) == f"#{front[1].key}"
+    tab.evaluate("(location.hash = '0123')")
+    tab.settle()
+    assert tab.evaluate(key) == front[1].key, "another search's network changes nothing"
+    assert tab.errors == []
+
+
+def test_a_network_of_the_second_search_can_be_linked_to(
+    tab: Page, tmp_path: Path, family: Run
+) -> None:
+    half = len(family.evaluations) // 2
+    runs = [
+        replace(family, name="a", evaluations=family.evaluations[:half]),
+        replace(family, name="b", evaluations=family.evaluations[half:]),
+    ]
+    path = shown(tab, tmp_path, *runs)
+    wanted = runs[1].problem.front(runs[1].evaluations)[0].key
+    for name in (wanted, f"1-{wanted}"):
+        tab.open("about:blank")
+        tab.open(f"{path.as_uri()}#{name}")
+        assert tab.evaluate("document.querySelector('#candidate').dataset.key") == wanted
+
+
 def test_colours_follow_the_reader(tab: Page, tmp_path: Path, family: Run) -> None:
     shown(tab, tmp_path, family)
     tab.size(1400, 900, dark=True)

@@ -9,7 +9,12 @@ function showCandidate(container, run, row, withRun, onChoose) {
     element(
       "div",
       { class: "heading" },
-      element("h2", {}, "Network ", element("code", {}, c.key[row])),
+      element(
+        "h2",
+        {},
+        "Network ",
+        element("a", { href: address(run, row) }, element("code", {}, c.key[row])),
+      ),
     ),
     badges(run, row, withRun),
     scores(run, row),

@@ -66,7 +66,7 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
     rows.length
       ? element(
           "table",
-          {},
+          { style: `--numbers: ${columns.length}` },
           element(
             "thead",
             {},

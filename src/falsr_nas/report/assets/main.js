@@ -82,13 +82,15 @@ function runTable() {
   ];
 }
 
+const address = (run, row) => `#${MANY ? `${run.index}-` : ""}${run.c.key[row]}`;
+
 function choose(run, row, fromUser = true) {
   showCandidate(at("#candidate"), run, row, MANY, choose);
   front.choose(run, row);
   for (const node of document.querySelectorAll(".is-chosen")) node.classList.remove("is-chosen");
   at(`#front-table tr[data-key="${run.c.key[row]}"]`)?.classList.add("is-chosen");
   if (!fromUser) return;
-  history.replaceState(null, "", `#${MANY ? `${run.index}-` : ""}${run.c.key[row]}`);
+  history.replaceState(null, "", address(run, row));
   const panel = at("#candidate"),
     edge = panel.getBoundingClientRect();
   if (matchMedia("(min-width: 1080px)").matches) panel.scrollTop = 0;
@@ -96,15 +98,34 @@ function choose(run, row, fromUser = true) {
     panel.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
+// The network named in the address: its key or the beginning of one, after the number of its search
+// where several searches have it.
+function named() {
+  const [, index, key] = /^#(?:(\d+)-)?([0-9a-f]{4,16})$/.exec(location.hash) ?? [];
+  if (!key) return null;
+  for (const run of index === undefined ? RUNS : RUNS.slice(index, Number(index) + 1)) {
+    const row = run.c.key.findIndex((one) => one.startsWith(key));
+    if (row >= 0) return [run, row];
+  }
+  return null;
+}
+
+// Select the network named in the address and scroll to it.
+function follow() {
+  const found = named();
+  if (!found) return false;
+  choose(...found, false);
+  const isWide = matchMedia("(min-width: 1080px)").matches;
+  const place = isWide ? at("#front-table .is-chosen") : at("#candidate");
+  place?.scrollIntoView({ block: isWide ? "nearest" : "start" });
+  return true;
+}
+
 // Select the network named in the address, or the middle of the front.
 function chooseFirst() {
-  const [, index, key] = /^#(?:(\d+)-)?([0-9a-f]{16})$/.exec(location.hash) ?? [];
-  const run = RUNS[Number(index ?? 0)],
-    row = run?.rowOf.get(key);
-  if (row !== undefined) return choose(run, row, false);
+  if (follow()) return;
   const first = RUNS.find((one) => one.front.length) ?? RUNS.find((one) => one.size);
   if (first) choose(first, first.front[first.front.length >> 1] ?? 0, false);
-  return undefined;
 }
 
 function note(section, text) {
@@ -284,3 +305,4 @@ drawRun();
 at("#settings .scroll").append(settingsTable(RUNS));
 theme();
 chooseFirst();
+addEventListener("hashchange", follow);
