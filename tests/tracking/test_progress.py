@@ -200,6 +200,23 @@ def test_the_monitor_reports_the_same_to_progress_and_tracker() -> None:
     assert tracker.ends == [(known, PROBLEM)]
 
 
+def test_lines_within_the_first_generation_have_its_hypervolume() -> None:
+    clock, (console, file) = Clock(), plain()
+    progress = Progress(console, clock, seconds=30)
+    monitor = SearchMonitor(progress, Tracker(), PROBLEM, total=6)
+    known = [evaluation(number, 28.0 + number) for number in range(3)]
+    for one in known:
+        monitor.evaluated(one)
+    clock.now += 40
+    known.append(evaluation(3, 33.0))
+    monitor.evaluated(known[-1])
+    expected = summarise(known, PROBLEM).hypervolume
+    assert expected > 0
+    assert f"candidates 4/6  per hour 360  left 0:00:20  hypervolume {expected:.4f}" in (
+        file.getvalue()
+    )
+
+
 def test_the_monitor_of_a_finished_search_reports_no_generation_twice() -> None:
     console, file = plain()
     tracker = RecordingTracker()

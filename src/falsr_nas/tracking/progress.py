@@ -66,8 +66,8 @@ class Progress(Closing):
             )
             self._live.start()
 
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """Count an evaluation that has ended."""
+    def evaluated(self, evaluation: Evaluation, hypervolume: float | None = None) -> None:
+        """Count an evaluation that has ended, and show the hypervolume of the front with it."""
         self._done_here += 1
         known, outcome = self._summary, evaluation.outcome
         best, kinds = known.best_psnr, Counter(known.failures_by_kind)
@@ -81,6 +81,7 @@ class Progress(Closing):
             candidates=known.candidates + 1,
             failures=known.failures + isinstance(outcome, Failure),
             best_psnr=best,
+            hypervolume=known.hypervolume if hypervolume is None else hypervolume,
             failures_by_kind=kinds,
             retries=known.retries + len(evaluation.earlier),
         )
@@ -187,6 +188,7 @@ class SearchMonitor:
     ) -> None:
         self._progress, self._tracker, self._problem = progress, tracker, problem
         self._evaluations = list(evaluations)
+        self._front = problem.front(self._evaluations)
         self._unreported = False  # whether evaluations ended since the last report
         progress.start(total, self._summary())
 
@@ -194,7 +196,8 @@ class SearchMonitor:
         """Record an evaluation that has ended."""
         self._evaluations.append(evaluation)
         self._unreported = True
-        self._progress.evaluated(evaluation)
+        self._front = self._problem.front([*self._front, evaluation])
+        self._progress.evaluated(evaluation, self._problem.hypervolume(self._front))
 
     def generation_ended(self, generation: int) -> None:
         """Report a summary after a generation."""
