@@ -27,6 +27,7 @@ PAGES = [
         for name in (
             "profile",
             "train",
+            "lightning",
             "evaluate",
             "upscale",
             "video",
@@ -162,7 +163,7 @@ def test_every_command_of_the_pages_runs(workspace: Path) -> None:
     }
     for code in (
         block
-        for name in ("export", "video")
+        for name in ("export", "lightning", "video")
         for block in python_blocks(ROOT / "docs" / f"{name}.md")
     ):
         subprocess.run([sys.executable, "-c", code], cwd=workspace, check=True, capture_output=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.core.errors import UserError
@@ -23,7 +24,7 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import Tracker
-from falsr_nas.tracking.weights_and_biases import open_tracker, open_training_tracker
+from falsr_nas.tracking.trackers import open_tracker, open_training_tracker
 
 SPACE = SearchSpace(n=3)
 PROBLEM = Problem(SPACE)
@@ -198,25 +199,42 @@ def test_an_offline_run_contains_metrics_tables_and_plots(
         assert plot["panel_config"]["fieldSettings"] == {"x": objective, "y": "psnr"}
 
 
-def test_the_group_of_a_search_is_named_after_its_folder(tmp_path: Path) -> None:
-    with open_tracker(TrackingSettings(mode="offline"), tmp_path, {}):
-        pass
-    (file,) = run_files(tmp_path)
-    assert [
-        record.run.run_group
-        for record in records(file)
-        if record.WhichOneof("record_type") == "run"
-    ] == [tmp_path.name]
+def test_runs_have_names_groups_and_job_types(tmp_path: Path) -> None:
+    unnamed = TrackingSettings(mode="offline")
+    demo, job, trained = tmp_path / "demo", tmp_path / "seeds/0", tmp_path / "trained/1f3a"
+    for folder in (demo, job, trained):
+        folder.mkdir(parents=True)
+    for tracker in (
+        open_tracker(unnamed, demo, {}),
+        open_tracker(unnamed, job, {}),
+        open_training_tracker(unnamed, trained, {}, job),
+    ):
+        with tracker:
+            pass
+    found = []
+    for folder in (demo, job, trained):
+        (file,) = run_files(folder)
+        (run,) = [r.run for r in records(file) if r.WhichOneof("record_type") == "run"]
+        found.append((run.display_name, run.run_group, run.job_type))
+    assert found == [
+        ("demo", "demo", "search"),
+        ("seeds/0", "seeds", "search"),
+        ("1f3a", "seeds", "train"),
+    ]
 
 
 def test_a_trained_model_is_an_artifact_of_its_run(tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"weights")
     with open_training_tracker(OFFLINE, tmp_path, {}) as tracker:
-        tracker.validated(28.5, 10)
+        images = np.arange(96 * 288, dtype=np.uint8).reshape(96, 288)
+        tracker.validated({"psnr": 28.5, "loss": 0.01, "learning_rate": 1e-3}, 10, images)
         tracker.trained(model, "deep-one", {"genome": "stem_f32", "psnr": 28.5})
     (file,) = run_files(tmp_path)
-    assert [(row["_step"], row["psnr"]) for row in history(file)] == [(10, 28.5)]
+    (row,) = history(file)
+    assert (row["_step"], row["psnr"], row["loss"], row["learning_rate"]) == (10, 28.5, 0.01, 1e-3)
+    with Image.open(file.parent / "files" / row["validation.path"]) as shown:
+        assert (np.asarray(shown.convert("L")) == images).all()
     (artifact,) = [
         record.artifact
         for record in records(file)
@@ -325,7 +343,7 @@ from pathlib import Path
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.tracking.weights_and_biases import open_tracker
+from falsr_nas.tracking.trackers import open_tracker
 
 logging.basicConfig(format="%(message)s")
 with open_tracker(TrackingSettings(), Path(sys.argv[1]), {}) as tracker:
@@ -367,7 +385,7 @@ def test_the_search_continues_after_the_service_dies(tmp_path: Path) -> None:
 
 def test_settings_import_nothing_heavy() -> None:
     code = (
-        "import sys, falsr_nas.tracking.weights_and_biases;"
-        " assert not {'wandb', 'torch', 'matplotlib'} & set(sys.modules)"
+        "import sys, falsr_nas.tracking.trackers;"
+        " assert not {'wandb', 'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

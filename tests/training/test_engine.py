@@ -144,7 +144,7 @@ def test_a_training_begun_on_another_kind_of_device_goes_on(tmp_path: Path) -> N
         trainer_settings=TrainerSettings(accelerator="cpu", validate_every=2),
         seed=1,
         folder=tmp_path,
-        on_point=lambda point, steps: None,
+        on_point=lambda point, steps, images: None,
     )
     train(epochs=2, rungs=[2])
     path = tmp_path / "last.ckpt"

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet(*names: str) -> Iterator[None]:
-    """Let the loggers of these names report only errors in this block."""
+def quiet(*names: str, level: int = logging.ERROR) -> Iterator[None]:
+    """Let the loggers of these names report only errors, or from ``level`` on, in this block."""
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
     for logger in levels:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(level)
     try:
         yield
     finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
+        for logger, before in levels.items():
+            logger.setLevel(before)

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 
 from falsr_nas.core.settings import Settings, one_of
 
-MODES = ("none", "offline", "online")
+MODES = ("none", "offline", "online", "csv", "tensorboard")
 
 
 @dataclass(frozen=True)
 class TrackingSettings(Settings, group="tracking"):
-    """Settings of Weights & Biases (W&B).
+    """Where metrics are recorded: Weights & Biases (W&B), or loggers of Lightning.
 
     Attributes:
-        mode: ``none`` for no tracking; ``offline`` for files in the run folder, which ``wandb
-            sync`` can upload later; ``online``, which needs an API key.
+        mode: ``none`` for no tracking; ``offline`` for W&B files in the run folder, which ``wandb
+            sync`` can upload later; ``online`` for W&B, which needs an API key; ``csv`` and
+            ``tensorboard`` for files in the run folder. All others are for W&B.
         project: W&B project.
         entity: W&B user or team; None for the default of the account.
-        group: name under which W&B groups runs; None for one group per search, named after its run
-            folder.
+        group: name under which W&B groups runs; None for one group per search or sweep, named after
+            its run folder.
         tags: tags of the run.
     """
 

@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary
+
+Images = NDArray[np.uint8]
+"""Luma of images (H, W)."""
 
 
 class Tracker:
@@ -24,8 +30,14 @@ class Tracker:
 class TrainingTracker:
     """Records the metrics of a training."""
 
-    def validated(self, psnr: float, step: int) -> None:
-        """Record the PSNR in dB of a validation after ``step`` optimizer steps."""
+    def validated(self, metrics: Mapping[str, float], step: int, images: Images) -> None:
+        """Record a validation after ``step`` optimizer steps.
+
+        Args:
+            metrics: ``psnr`` in dB, ``loss`` and ``learning_rate``.
+            step: optimizer steps so far.
+            images: a strip of validation images.
+        """
 
     def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
         """Record the model file at the end of the training, under a name, with metadata."""

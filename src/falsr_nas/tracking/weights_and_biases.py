@@ -10,10 +10,10 @@ import netrc
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from falsr_nas.archive.candidate import Evaluation
@@ -23,7 +23,7 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.summary import SearchSummary, flat_row
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.tracking.tracker import Tracker, TrainingTracker
+from falsr_nas.tracking.tracker import Images, Tracker, TrainingTracker
 
 if TYPE_CHECKING:
     import wandb
@@ -41,12 +41,16 @@ class _WandbRun(Closing):
         run_dir: folder of the search or training. W&B's files are written to its subfolder
             ``wandb``, and the ID of the run to ``wandb/run-id``.
         config: resolved settings of the search or training.
+        name: of the run.
     """
 
+    job_type: ClassVar[str]
+
     def __init__(
-        self, settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
+        self, settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any], name: str
     ) -> None:
         self._settings, self._run_dir, self._config = settings, run_dir, config
+        self._name = name
         self._run: wandb.Run | None = None
         self._given_up = False
 
@@ -81,7 +85,9 @@ class _WandbRun(Closing):
             dir=self._run_dir,
             project=settings.project,
             entity=settings.entity,
+            name=self._name,
             group=settings.group,
+            job_type=self.job_type,
             tags=settings.tags,
             config=dict(self._config),
             id=_run_id(self._run_dir),
@@ -119,6 +125,8 @@ class _WandbRun(Closing):
 class WandbTracker(_WandbRun, Tracker):
     """The W&B run of a search."""
 
+    job_type = "search"
+
     def generation(self, summary: SearchSummary, candidates_per_hour: float | None) -> None:
         """Log the metrics of a generation, with its number as the step.
 
@@ -143,9 +151,17 @@ class WandbTracker(_WandbRun, Tracker):
 class WandbTrainingTracker(_WandbRun, TrainingTracker):
     """The W&B run of a training."""
 
-    def validated(self, psnr: float, step: int) -> None:
-        """Log the PSNR in dB of a validation."""
-        self._try(lambda run: run.log({"psnr": psnr}, step=step))
+    job_type = "train"
+
+    def validated(self, metrics: Mapping[str, float], step: int, images: Images) -> None:
+        """Log the metrics of a validation, and its images as ``validation``."""
+
+        def log(run: wandb.Run) -> None:
+            import wandb
+
+            run.log({**metrics, "validation": wandb.Image(images)}, step=step)
+
+        self._try(log)
 
     def trained(self, model: Path, name: str, about: Mapping[str, Any]) -> None:
         """Log the model file as an artifact of type ``model``."""
@@ -160,38 +176,8 @@ class WandbTrainingTracker(_WandbRun, TrainingTracker):
         self._try(log)
 
 
-def open_tracker(
-    settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
-) -> AbstractContextManager[Tracker]:
-    """Return the tracker of a search, a context manager; nothing is sent before it is entered.
-
-    Args:
-        settings: settings of tracking.
-        run_dir: the run folder, to which W&B writes.
-        config: the resolved settings of the search, which are recorded.
-
-    Raises:
-        UserError: the mode is ``online``, and W&B has no API key.
-    """
-    if settings.mode == "none":
-        return nullcontext(Tracker())
-    _check_login(settings)
-    # One group per search; the trainings of its networks use it, too.
-    group = settings.group or run_dir.resolve().name
-    return WandbTracker(replace(settings, group=group), run_dir, config)
-
-
-def open_training_tracker(
-    settings: TrackingSettings, folder: Path, config: Mapping[str, Any]
-) -> AbstractContextManager[TrainingTracker]:
-    """Return the tracker of a training in ``folder``; see :func:`open_tracker`."""
-    if settings.mode == "none":
-        return nullcontext(TrainingTracker())
-    _check_login(settings)
-    return WandbTrainingTracker(settings, folder, config)
-
-
-def _check_login(settings: TrackingSettings) -> None:
+def check_login(settings: TrackingSettings) -> None:
+    """Raise UserError where the mode is ``online``, and W&B has no API key."""
     if settings.mode == "online" and not _has_api_key():
         raise UserError(
             "tracking=online needs a W&B API key: set WANDB_API_KEY or tracking=offline"

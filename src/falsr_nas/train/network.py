@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from falsr_nas.models.model import Model
     from falsr_nas.tracking.tracker import TrainingTracker
     from falsr_nas.training.full_training import CurvePoint
+    from falsr_nas.training.strip import Strip
 
 Report = Callable[[str], None]
 
@@ -133,24 +134,28 @@ class NetworkTrainer:
         """
         from falsr_nas.core.lock import exclusive
         from falsr_nas.tracking.progress import LiveLine
-        from falsr_nas.tracking.weights_and_biases import open_training_tracker
+        from falsr_nas.tracking.trackers import open_training_tracker
         from falsr_nas.training.full_training import train_fully
 
         config = self.config
         start = None if config.start_from is None else start_weights(config.start_from, genome)
-        tracking = config.tracking
-        if config.run_dir is not None and tracking.group is None:
-            search = Path(config.run_dir).expanduser().resolve().name
-            tracking = replace(tracking, group=search)
+        search = None if config.run_dir is None else Path(config.run_dir).expanduser()
+        about = {"genome": str(genome), **recipe}
         with (
             exclusive(folder, setting="output", lock=".lock"),
-            open_training_tracker(tracking, folder, {"genome": str(genome), **recipe}) as tracker,
+            open_training_tracker(config.tracking, folder, about, search) as tracker,
             LiveLine("waiting for the first validation", quiet=not self.progress) as shown,
         ):
 
-            def on_point(point: CurvePoint, steps: int) -> None:
+            def on_point(point: CurvePoint, steps: int, images: Strip) -> None:
                 shown.validated(point.step, steps, point.psnr, point.seconds)
-                tracker.validated(point.psnr, point.step)
+                metrics = {
+                    "psnr": point.psnr,
+                    "loss": point.loss,
+                    "learning_rate": point.learning_rate,
+                }
+                known = {name: value for name, value in metrics.items() if value is not None}
+                tracker.validated(known, point.step, images)
 
             def run(epochs: int) -> list[CurvePoint]:
                 return train_fully(

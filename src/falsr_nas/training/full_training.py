@@ -30,6 +30,7 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
+from falsr_nas.training.strip import Strip, strip
 from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
 
 
@@ -41,22 +42,27 @@ class CurvePoint:
         step: optimiser steps taken.
         psnr: on the validation images, in dB.
         seconds: spent on the training so far, earlier runs of it included.
+        loss: mean L1 loss of the training steps since the validation before; None where an earlier
+            version made the point.
+        learning_rate: of the last of these steps.
     """
 
     step: int
     psnr: float
     seconds: float
+    loss: float | None = None
+    learning_rate: float | None = None
 
 
-OnPoint = Callable[[CurvePoint, int], None]
-"""Called at each validation, with the number of steps of the whole training."""
+OnPoint = Callable[[CurvePoint, int, Strip], None]
+"""Called at each validation, with the number of steps of the whole training, and images."""
 
 
 class Milestones(pl.Callback):
     """Adds a point to the curve at each validation, then writes the curve and a checkpoint.
 
-    Lightning's own ModelCheckpoint counts the trainer's steps; with our manual optimisation there
-    are none.
+    It is no ModelCheckpoint, because the curve is part of the checkpoint, and the older one is kept
+    where the new one cannot be written.
     """
 
     def __init__(self, folder: Path, every: int, on_point: OnPoint) -> None:
@@ -64,6 +70,7 @@ class Milestones(pl.Callback):
         self._folder = folder
         self._every = every
         self._on_point = on_point
+        self._strip: Strip | None = None
         self._spent = 0.0
         self._began = time.monotonic()
 
@@ -85,6 +92,20 @@ class Milestones(pl.Callback):
         """Start the clock."""
         self._began = time.monotonic()
 
+    def on_validation_batch_end(  # noqa: PLR0917 - the signature is Lightning's
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep images of the first batch, whose outputs are (N, 1, sH, sW)."""
+        if batch_idx == 0:
+            low, high = batch
+            self._strip = strip(low, outputs, high)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the point and save the state every ``every`` epochs, unless training diverged."""
         assert isinstance(pl_module, SuperResolution)
@@ -92,7 +113,8 @@ class Milestones(pl.Callback):
         if failed or (trainer.current_epoch + 1) % self._every:
             return
         seconds = self._spent + time.monotonic() - self._began
-        self.curve.append(CurvePoint(pl_module.position, pl_module.psnr, seconds))
+        step, rate = pl_module.position, pl_module.learning_rate
+        self.curve.append(CurvePoint(step, pl_module.psnr, seconds, pl_module.mean_loss(), rate))
         path, draft = self._folder / "last.ckpt", self._folder / ".last.ckpt.tmp"
         try:
             trainer.save_checkpoint(draft)  # by every process: some strategies gather
@@ -104,7 +126,8 @@ class Milestones(pl.Callback):
                 f"cannot write {path}: {error.strerror or error}; an older one is unchanged"
             ) from error
         if trainer.is_global_zero:
-            self._on_point(self.curve[-1], pl_module.settings.steps)
+            assert self._strip is not None, "a validation came before"
+            self._on_point(self.curve[-1], pl_module.settings.steps, self._strip)
 
 
 def train_fully(
@@ -196,8 +219,16 @@ def psnr_at(curve: Sequence[CurvePoint], step: int) -> float | None:
 
 
 def _write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
-    lines = [f"{point.step},{point.psnr:.4f},{point.seconds:.1f}" for point in curve]
-    write_atomically(path, ("\n".join(["step,psnr,seconds", *lines]) + "\n").encode())
+    def text(number: float | None) -> str:
+        return "" if number is None else f"{number:.6g}"
+
+    lines = [
+        f"{point.step},{point.psnr:.4f},{text(point.loss)},{text(point.learning_rate)},"
+        f"{point.seconds:.1f}"
+        for point in curve
+    ]
+    header = "step,psnr,loss,learning_rate,seconds"
+    write_atomically(path, ("\n".join([header, *lines]) + "\n").encode())
 
 
 def stored_curve(checkpoint: Path) -> list[CurvePoint]:
@@ -266,8 +297,10 @@ def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint
                     process.kill()  # those of a training that was stopped; the others have ended
 
 
-def _send(queue: Queue[tuple[CurvePoint, int] | None], point: CurvePoint, steps: int) -> None:
-    queue.put((point, steps))
+def _send(
+    queue: Queue[tuple[CurvePoint, int, Strip] | None], point: CurvePoint, steps: int, images: Strip
+) -> None:
+    queue.put((point, steps, images))
 
 
 def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ class SuperResolution(pl.LightningModule):
         self.settings = settings
         self.diverged = False
         self.mse = float("nan")
+        self._losses: list[tuple[int, float]] = []
         self._data = data
         self._seed = seed
         self._resumed: dict[str, Any] | None = None
@@ -81,6 +82,18 @@ class SuperResolution(pl.LightningModule):
     def position(self) -> int:
         """Optimiser steps taken so far."""
         return int(self._engine.position)
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last step."""
+        return float(self._rates[max(0, self.position - 1)])
+
+    def mean_loss(self) -> float | None:
+        """Return the mean L1 loss per step since the last call; None where there was no step."""
+        steps = sum(steps for steps, _ in self._losses)
+        total = sum(steps * loss for steps, loss in self._losses)
+        self._losses.clear()
+        return total / steps if steps else None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (paper, VI-A); the engine sets its rate step by step."""
@@ -113,10 +126,11 @@ class SuperResolution(pl.LightningModule):
         if self.average is not None:
             shares = average_shares(self.settings).to(self.device)
             average = list(self.average.parameters()), shares
+        self._rates = learning_rates(self.settings)
         self._engine = StepEngine(
             self._with_target(self.network),
             optimizer,
-            learning_rates(self.settings).to(self.device),
+            self._rates.to(self.device),
             self._data.batches(self._generator, rank, processes),
             step_dtype(self.settings.precision, self.device),
             average=average,
@@ -140,28 +154,47 @@ class SuperResolution(pl.LightningModule):
             warnings.warn(
                 "the training began on another kind of device: its next patches are not those"
                 " that it would have drawn there",
-                stacklevel=1,  # Lightning calls this, and its warnings are not shown
+                stacklevel=1,  # so that it names this module, not Lightning's
             )
             self._generator.manual_seed(self._seed + position)
 
     def training_step(self, steps: int, batch_index: int) -> None:
-        """Take ``steps`` optimiser steps; stop the training when the loss is not finite."""
-        loss = self._engine.run(steps)
-        if not torch.isfinite(loss):
+        """Take ``steps`` optimiser steps; stop the training when the loss is not finite.
+
+        Logs ``loss``, the mean over these steps, and ``learning_rate``.
+        """
+        loss = float(self._engine.run(steps))
+        # So that the trainer's global_step counts optimiser steps, for loggers and ModelCheckpoint.
+        loop = self.trainer.fit_loop.epoch_loop.manual_optimization
+        loop.optim_step_progress.increment_by(steps)
+        if not math.isfinite(loss):
             self.diverged = True
             self.trainer.should_stop = True
+            return
+        self._losses.append((steps, loss))
+        self.log_dict({"loss": loss, "learning_rate": self.learning_rate, "step": self._x})
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Add the errors of a batch of planes, low (N, 1, H, W) and high (N, 1, sH, sW)."""
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Add the errors of a batch of planes, low (N, 1, H, W) and high (N, 1, sH, sW).
+
+        Returns the upscaled planes (N, 1, sH, sW), not clipped.
+        """
         low, high = batch
         with exact_cudnn(allow_tf32=False):
-            output = self.upscaler(low)
+            output: Tensor = self.upscaler(low)
         self._error.update(output, high)
+        return output
 
     def on_validation_epoch_end(self) -> None:
-        """Average over the images."""
+        """Average over the images, and log ``psnr`` in dB."""
         self.mse = float(self._error.compute())
         self._error.reset()
+        self.log_dict({"psnr": self.psnr, "step": self._x})
+
+    @property
+    def _x(self) -> float:
+        """Where loggers put a metric: at the optimiser step, not at the number of batches."""
+        return float(self.trainer.global_step)
 
     def _with_target(self, network: Network) -> SuperResolver:
         return BilinearResidual(network) if self.settings.target is Target.residual else network

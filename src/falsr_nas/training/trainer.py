@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.strategies import DDPStrategy
 
 from falsr_nas.core.quiet import quiet
@@ -27,11 +29,22 @@ def plain_trainer(**options: Any) -> pl.Trainer:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning in this block, except for errors."""
-    with quiet("pytorch_lightning", "lightning_fabric"), warnings.catch_warnings():
-        # It advises workers for a loader that reads nothing.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+    """Silence Lightning's notices and advice in this block, not its warnings and errors."""
+    with quiet(*_LOGGERS, level=logging.WARNING), warnings.catch_warnings():
+        _ignore_advice()
         yield
+
+
+_LOGGERS = ("pytorch_lightning", "lightning_fabric")
+
+
+def _ignore_advice() -> None:
+    """Ignore warnings of what might be wrong, and those that are for Lightning's developers."""
+    # For example, it advises workers for a loader that reads nothing.
+    warnings.filterwarnings("ignore", category=PossibleUserWarning)
+    for category in (FutureWarning, DeprecationWarning):
+        for module in _LOGGERS:
+            warnings.filterwarnings("ignore", category=category, module=module)
 
 
 class SharedBatches(DDPStrategy):
@@ -42,6 +55,13 @@ class SharedBatches(DDPStrategy):
     many optimiser steps, so the engine averages them itself. Weights are not broadcast: every
     process begins with the same ones, from the same seed or checkpoint.
     """
+
+    def setup_environment(self) -> None:
+        """Silence Lightning's notices in the processes that it starts, too."""
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        _ignore_advice()
+        super().setup_environment()
 
     def configure_ddp(self) -> None:
         """Leave the module as it is."""

@@ -1,0 +1,75 @@
+"""The tracker that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from falsr_nas.archive.folders import group_of, search_name
+from falsr_nas.tracking.lightning_loggers import (
+    LoggerTracker,
+    LoggerTrainingTracker,
+    check_installed,
+)
+from falsr_nas.tracking.settings import TrackingSettings
+from falsr_nas.tracking.tracker import Tracker, TrainingTracker
+from falsr_nas.tracking.weights_and_biases import (
+    WandbTracker,
+    WandbTrainingTracker,
+    check_login,
+)
+
+
+def open_tracker(
+    settings: TrackingSettings, run_dir: Path, config: Mapping[str, Any]
+) -> AbstractContextManager[Tracker]:
+    """Return the tracker of a search, a context manager; nothing is sent before it is entered.
+
+    Args:
+        settings: settings of tracking.
+        run_dir: the run folder, to which it writes.
+        config: the resolved settings of the search, which are recorded.
+
+    Raises:
+        UserError: the mode is ``online``, and W&B has no API key, or a library is missing.
+    """
+    if settings.mode == "none":
+        return nullcontext(Tracker())
+    _check(settings)
+    kind = WandbTracker if _is_wandb(settings) else LoggerTracker
+    return kind(_grouped(settings, run_dir), run_dir, config, search_name(run_dir))
+
+
+def open_training_tracker(
+    settings: TrackingSettings,
+    folder: Path,
+    config: Mapping[str, Any],
+    run_dir: Path | None = None,
+) -> AbstractContextManager[TrainingTracker]:
+    """Return the tracker of a training in ``folder``; see :func:`open_tracker`.
+
+    Its W&B run has the name of the folder, and the group of the search in ``run_dir``, if any.
+    """
+    if settings.mode == "none":
+        return nullcontext(TrainingTracker())
+    _check(settings)
+    kind = WandbTrainingTracker if _is_wandb(settings) else LoggerTrainingTracker
+    if run_dir is not None:
+        settings = _grouped(settings, run_dir)
+    return kind(settings, folder, config, folder.name)
+
+
+def _grouped(settings: TrackingSettings, run_dir: Path) -> TrackingSettings:
+    return replace(settings, group=settings.group or group_of(run_dir))
+
+
+def _is_wandb(settings: TrackingSettings) -> bool:
+    return settings.mode in ("offline", "online")
+
+
+def _check(settings: TrackingSettings) -> None:
+    check_login(settings)
+    check_installed(settings)
