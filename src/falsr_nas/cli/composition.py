@@ -22,7 +22,7 @@ class Composition:
 
     Attributes:
         options: the chosen option of each config group and of groups in them, such as
-            ``{"controller": "hybrid", "controller/reward": "rank"}``.
+            ``{"controller": "nsga2", "execution/failures": "default"}``.
         overrides: the settings as they were typed, such as ``+experiment=demo``; those of one job
             in a sweep.
     """
