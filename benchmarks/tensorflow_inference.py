@@ -113,7 +113,7 @@ def compare(options: argparse.Namespace) -> None:
 
     from falsr_nas.benchmark.metrics import PSNR
     from falsr_nas.benchmark.protocol import ScoringProtocol
-    from falsr_nas.benchmark.scoring import benchmark_files
+    from falsr_nas.benchmark.sets import benchmark_files
     from falsr_nas.data.images import read_image
 
     files = {

@@ -193,8 +193,8 @@ def test_errors_are_one_line(
 def test_two_images_of_one_name(place: Path) -> None:
     noise(place / "holiday, 2024" / "a.jpg")
     with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become .*a\.webp"):
-        find_jobs(f"{place}/holiday, 2024", f"{place}/out", "webp")
-    assert len(find_jobs(f"{place}/holiday, 2024", f"{place}/out", None)[0]) == 4
+        find_jobs([f"{place}/holiday, 2024"], f"{place}/out", "webp")
+    assert len(find_jobs([f"{place}/holiday, 2024"], f"{place}/out", None)[0]) == 4
 
 
 def test_killed_process_leaves_no_incomplete_output(
@@ -296,7 +296,7 @@ def test_default_output(source: str, ending: str | None, expected: str, tmp_path
 
 def test_no_default_output(place: Path) -> None:
     for source, match in (
-        ("*.png", r"input is the pattern \*.png: give output="),
+        ("*.png", r"input is the pattern \*.png: give --output"),
         ("x", "no input x"),
     ):
         with pytest.raises(UserError, match=match):

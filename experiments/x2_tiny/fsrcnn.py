@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.models.model_file import Model

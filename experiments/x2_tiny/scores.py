@@ -29,7 +29,8 @@ from torch import nn
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model

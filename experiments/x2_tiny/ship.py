@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.models import shipped
 from falsr_nas.models.pretrained import from_pretrained, save_pretrained
 from falsr_nas.networks.network import BilinearResidual, Network

@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.convert input=FALSR-A.pb output=falsr-a.safetensors``: convert a model."""
+"""``falsr-nas convert FALSR-A.pb falsr-a.safetensors``: convert a model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.models.names import check_model_path
 
 if TYPE_CHECKING:
     from falsr_nas.models.model import Model
@@ -39,12 +40,14 @@ def convert(config: ConvertConfig) -> Model:
     Raises:
         UserError: the model cannot be read or written.
     """
+    load_plugins(config.plugins)
+    source, target = Path(config.input).expanduser(), Path(config.output).expanduser()
+    check_model_path(source)
+    # After the mistakes that are found without torch.
     from falsr_nas.models.model_file import load_model, save_model
     from falsr_nas.models.pretrained import save_pretrained
 
-    load_plugins(config.plugins)
-    target = Path(config.output).expanduser()
-    model = load_model(Path(config.input).expanduser())
+    model = load_model(source)
     if str(config.output).endswith("/") or not target.suffix or target.is_dir():
         save_pretrained(model, target)
     else:
@@ -53,9 +56,9 @@ def convert(config: ConvertConfig) -> Model:
 
 
 def _convert_and_print(config: ConvertConfig) -> None:
+    model = convert(config)
     from falsr_nas.networks.counted_cost import network_cost
 
-    model = convert(config)
     cost = network_cost(model.network)
     print(
         f"{model.path}: {cost.params:,} parameters,"
@@ -65,9 +68,8 @@ def _convert_and_print(config: ConvertConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command(
-        "convert", Schemas(ConvertConfig, {}), _convert_and_print, free_text=("input", "output")
-    )
+    schemas = Schemas(ConvertConfig, {}, words=("input", "output"))
+    run_command("convert", schemas, _convert_and_print)
 
 
 if __name__ == "__main__":

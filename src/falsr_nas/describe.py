@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.describe genome=FALSR-A``: describe a network.
+"""``falsr-nas describe FALSR-A``: describe a network.
 
 Prints its cells, links, parameters and mult-adds, or a drawing.
 """
@@ -154,7 +154,7 @@ def _command(config: DescribeConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command("describe", Schemas(DescribeConfig, {}), _command, free_text=("genome",))
+    run_command("describe", Schemas(DescribeConfig, {}, words=("genome",)), _command)
 
 
 if __name__ == "__main__":

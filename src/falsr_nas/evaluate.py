@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.evaluate model=... data_root=...``: PSNR and SSIM on benchmark sets."""
+"""``falsr-nas evaluate MODEL FOLDER``: PSNR and SSIM on benchmark sets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from falsr_nas.cli.console import console, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
+from falsr_nas.models.names import model_path
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
@@ -71,15 +72,19 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         UserError: the model or an image cannot be read, a file cannot be written, or
             ``memory_limit`` is too small for the model.
     """
-    from falsr_nas.benchmark.scoring import benchmark_sets, score_model, to_json
+    from falsr_nas.benchmark.sets import benchmark_sets
+
+    load_plugins(config.plugins)
+    model_path(config.model)
+    sets = benchmark_sets(Path(config.data_root).expanduser(), config.sets)
+    # After the mistakes that are found without torch.
+    from falsr_nas.benchmark.scoring import score_model, to_json
     from falsr_nas.core.files import write_atomically
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
 
-    load_plugins(config.plugins)
     model = find_model(config.model)
-    sets = benchmark_sets(Path(config.data_root).expanduser(), config.sets)
     images = None if config.save_images is None else Path(config.save_images).expanduser()
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
@@ -99,21 +104,19 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
 
 
 def _evaluate_and_print(config: EvaluateConfig) -> None:
-    from falsr_nas.benchmark.scoring import score_table
     from falsr_nas.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    console().print(score_table(evaluate(config, progress=True)))
+    scores = evaluate(config, progress=True)
+    from falsr_nas.benchmark.scoring import score_table
+
+    console().print(score_table(scores))
 
 
 def main() -> None:
     """Run the command."""
-    run_command(
-        "evaluate",
-        Schemas(EvaluateConfig, {}),
-        _evaluate_and_print,
-        free_text=("model", "data_root", "output", "save_images"),
-    )
+    schemas = Schemas(EvaluateConfig, {}, words=("model", "data_root"))
+    run_command("evaluate", schemas, _evaluate_and_print)
 
 
 if __name__ == "__main__":

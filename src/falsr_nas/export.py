@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.export model=... output=falsr-a.onnx``: export for other programs."""
+"""``falsr-nas export MODEL falsr-a.onnx``: export for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
-from falsr_nas.models.layout import ExportPrecision, Layout
+from falsr_nas.models.layout import ExportPrecision, Layout, runtime_of
+from falsr_nas.models.names import model_path
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.exported import Measured
@@ -93,19 +94,22 @@ def export(config: ExportConfig) -> ExportedModel:
         UserError: the model cannot be read or exported, the exported model disagrees with PyTorch,
             an int8 model is slower or loses more than 0.2 dB, or the file cannot be written.
     """
-    import torch
-
-    from falsr_nas.benchmark.exported import measure
-    from falsr_nas.benchmark.scoring import benchmark_files
-    from falsr_nas.inference.threads import processor_threads
-    from falsr_nas.models.export import RgbUpscaler, convert_model
-    from falsr_nas.models.model_file import find_model
+    from falsr_nas.benchmark.sets import benchmark_files
 
     load_plugins(config.plugins)
+    runtime_of(Path(config.output))
+    model_path(config.model)
     calibration, benchmark = (
         None if folder is None else benchmark_files(Path(folder).expanduser())
         for folder in (config.calibration, config.benchmark)
     )
+    import torch  # after the mistakes that are found without it
+
+    from falsr_nas.benchmark.exported import measure
+    from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.models.export import RgbUpscaler, convert_model
+    from falsr_nas.models.model_file import find_model
+
     model = find_model(config.model)
     scale = model.network.scale
     reference = measured = None
@@ -163,11 +167,11 @@ def rejections(reference: Measured, int8: Measured) -> list[str]:
 
 
 def _export_and_print(config: ExportConfig) -> None:
-    from falsr_nas.benchmark.exported import TIMED_SIZE
-    from falsr_nas.models.export import CHECKED_SIZES, FORMATS
-
     exported = export(config)
-    runtime = FORMATS[exported.path.suffix].runtime
+    from falsr_nas.benchmark.exported import TIMED_SIZE
+    from falsr_nas.models.export import CHECKED_SIZES
+
+    runtime = runtime_of(exported.path)
     int8 = config.precision is ExportPrecision.int8
     sizes = ", ".join("x".join(map(str, size)) for size in CHECKED_SIZES)
     print(
@@ -195,12 +199,8 @@ def _export_and_print(config: ExportConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command(
-        "export",
-        Schemas(ExportConfig, {}),
-        _export_and_print,
-        free_text=("model", "output", "calibration", "benchmark"),
-    )
+    schemas = Schemas(ExportConfig, {}, words=("model", "output"))
+    run_command("export", schemas, _export_and_print)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.profile output=device.json``: measure a profile of this device.
+"""``falsr-nas profile device.json``: measure a profile of this device.
 
 It tells how long layers take; a search predicts the latency of its networks from it.
 """
@@ -120,9 +120,8 @@ def _command(config: ProfileConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    run_command(
-        "profile", Schemas(ProfileConfig, {"space": {"falsr": SearchSpace}}), _command, ("output",)
-    )
+    schemas = Schemas(ProfileConfig, {"space": {"falsr": SearchSpace}}, words=("output",))
+    run_command("profile", schemas, _command)
 
 
 if __name__ == "__main__":

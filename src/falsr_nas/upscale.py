@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.upscale input=photo.jpg``: enlarge photographs.
+"""``falsr-nas upscale photo.jpg``: enlarge photographs.
 
 Upscales photographs by the scale of the model, or the frames of a video from a pipe to a pipe.
 """
@@ -21,6 +21,7 @@ from falsr_nas.cli.console import closed_output_ends_quietly, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
+from falsr_nas.models.names import model_path
 
 if TYPE_CHECKING:
     from falsr_nas.models.model import Model
@@ -42,8 +43,8 @@ class UpscaleConfig(CommandSettings):
     Attributes:
         model: name of a shipped model, a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a
             model's folder, or ``bicubic``.
-        input: an image, a folder of images, or a pattern such as ``holiday/*.png``; or
-            ``-`` for frames of raw RGB on standard input.
+        input: images, folders of images, or patterns such as ``holiday/*.png``; or ``-`` for
+            frames of raw RGB on standard input. A single one may be given as a string.
         output: the file to write, or a folder, where each image keeps its name; or ``-`` for the
             upscaled frames on standard output. None writes beside the input: ``photo.jpg``
             becomes ``photo_x2.jpg``, and a folder ``holiday`` ``holiday_x2``.
@@ -62,7 +63,7 @@ class UpscaleConfig(CommandSettings):
     """
 
     model: str = DEFAULT_MODEL
-    input: str = REQUIRED
+    input: tuple[str, ...] = REQUIRED
     output: str | None = None
     size: str | None = None
     format: str | None = None
@@ -75,20 +76,29 @@ class UpscaleConfig(CommandSettings):
     preview: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.input == PIPE) != (self.output == PIPE):
+        if isinstance(self.input, str):  # from Python
+            object.__setattr__(self, "input", (self.input,))
+        if not self.input:
+            raise UserError("input is empty: give an image or a folder of images")
+        if self.is_piped != (self.output == PIPE):
             raise UserError("input=- and output=- go together: frames come and go through pipes")
-        if self.size is not None and self.input != PIPE:
+        if self.size is not None and not self.is_piped:
             raise UserError(f"size is {self.size}: only frames need it, with input=- output=-")
-        if self.input == PIPE:
+        if self.is_piped:
             self.frame_size()
         if self.preview is not None:
             self._check_preview(self.preview)
 
     def _check_preview(self, page: str) -> None:
-        if self.input == PIPE:
+        if self.is_piped:
             raise UserError(f"preview is {page}: frames have none, only images")
         if not page.lower().endswith((".html", ".htm")):
             raise UserError(f"preview is {page}: give the page to write, as in preview=page.html")
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether frames come through a pipe."""
+        return self.input == (PIPE,)
 
     def frame_size(self) -> tuple[int, int]:
         """Return width and height of the frames.
@@ -139,12 +149,12 @@ def upscale(
     progress: bool = False,
     on_failure: Callable[[str], None] = lambda message: None,
 ) -> tuple[Upscaled, ...]:
-    """Upscale an image, or the images of a folder whose output does not exist yet.
+    """Upscale the images whose output does not exist yet.
 
     Args:
         config: the model, the images and the outputs.
         progress: show a progress bar on standard error, if that is a terminal.
-        on_failure: called with a line about each image of a folder that fails; the others continue.
+        on_failure: called with a line about each of several images that fails; the others continue.
 
     Returns:
         What happened to each image.
@@ -152,21 +162,23 @@ def upscale(
     Raises:
         UserError: the model cannot be read, an output is not possible, or a single image fails.
     """
-    if config.input == PIPE:
+    if config.is_piped:
         raise UserError("frames have no files: call upscale_frames")
+    from falsr_nas.photo.jobs import check_inputs, find_jobs
+
+    load_plugins(config.plugins)
+    model_path(config.model)
+    check_inputs(config.input, config.output, config.format, config.recursive)
+    # After the mistakes that are found without torch.
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
-    from falsr_nas.photo.jobs import default_output, find_jobs
     from falsr_nas.photo.photograph_file import save_photograph
     from falsr_nas.photo.preview import MOST_IMAGES, comparison, write_preview
 
-    load_plugins(config.plugins)
     model = find_model(config.model)
-    output = config.output
-    if output is None:
-        output = default_output(config.input, model.network.scale, config.format)
-    jobs, others = find_jobs(config.input, output, config.format, config.recursive)
+    scale = model.network.scale
+    jobs, others = find_jobs(config.input, config.output, config.format, config.recursive, scale)
     found: list[Upscaled] = []
     figures: list[str] = []  # of the preview, for which the first images are upscaled again
     shown = 0 if config.preview is None else MOST_IMAGES
@@ -193,8 +205,7 @@ def upscale(
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
     if config.preview is not None and figures:
         write_preview(Path(config.preview).expanduser(), figures, max(0, len(jobs) - shown))
-    folder = Path(output).expanduser()
-    found += [Upscaled(other, folder, Outcome.unsupported) for other in others]
+    found += [Upscaled(other, folder, Outcome.unsupported) for other, folder in others]
     return tuple(found)
 
 
@@ -212,12 +223,13 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     Raises:
         UserError: the model cannot be read, or the source ends within a frame.
     """
+    load_plugins(config.plugins)
+    model_path(config.model)
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
     from falsr_nas.photo.frames import upscale_stream
 
-    load_plugins(config.plugins)
     width, height = config.frame_size()
     model = find_model(config.model)
     with processor_threads(config.threads):
@@ -259,7 +271,7 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     # takes seconds of processor time for a small image on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
-    if config.input == PIPE:
+    if config.is_piped:
         with closed_output_ends_quietly():  # here, because Hydra prints a line about exceptions
             count = upscale_frames(config, sys.stdin.buffer, sys.stdout.buffer)
         print(f"{count} frames upscaled", file=sys.stderr)  # standard output has the frames
@@ -280,7 +292,7 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:
         print(f"skipped {len(others)}: {counted_kinds(others)}")
         if any(other.is_dir() for other in others):
-            print("recursive=true reads folders in folders, too")
+            print("--recursive reads folders in folders, too")
     if failed:
         images = len(found) - len(others)
         raise UserError(f"{failed} of {images} images could not be upscaled: see above")
@@ -288,9 +300,7 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    schemas = Schemas(UpscaleConfig, {})
-    free_text = ("model", "input", "output", "preview")
-    run_command("upscale", schemas, _upscale_and_print, free_text=free_text)
+    run_command("upscale", Schemas(UpscaleConfig, {}, words=("input",)), _upscale_and_print)
 
 
 if __name__ == "__main__":

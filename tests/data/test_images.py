@@ -18,7 +18,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.formats import FORMATS, decoders
-from falsr_nas.data.images import LUMA, list_images, luma, read_image
+from falsr_nas.data.images import LUMA, luma, read_image
+from falsr_nas.data.sources import list_images
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)

@@ -16,10 +16,11 @@ from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.core.errors import UserError
 from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import tile_size, tiles, upscale
-from falsr_nas.networks.bicubic import BICUBIC, Bicubic, bicubic
+from falsr_nas.networks.bicubic import Bicubic, bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.ends import BICUBIC
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace

@@ -288,7 +288,7 @@ def test_a_wrong_model_is_not_written(
     def write(module: nn.Module, example: Tensor, metadata: Mapping[str, Any]) -> bytes:
         return to_torchscript(Wrong(module), example, metadata)
 
-    monkeypatch.setitem(FORMATS, ".pt", Format("TorchScript", write, FORMATS[".pt"].read))
+    monkeypatch.setitem(FORMATS, ".pt", Format(write, FORMATS[".pt"].read))
     path = tmp_path / "m.pt"
     path.write_bytes(b"an older model")
     with pytest.raises(

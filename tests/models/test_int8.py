@@ -17,7 +17,8 @@ from falsr_nas import export as command
 from falsr_nas.benchmark import exported as proof
 from falsr_nas.benchmark.exported import Measured, calibration_patches, set_psnr
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.errors import DataError
 from falsr_nas.export import ExportConfig, rejections

@@ -15,9 +15,10 @@ from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, find_model
 from falsr_nas.models.ncnn_files import check_upscayl_name, tidy
 from falsr_nas.models.portable import ExportError
-from falsr_nas.networks.bicubic import BICUBIC, Bicubic
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.ends import BICUBIC
 from falsr_nas.space.genome import Genome
 
 ncnn = pytest.importorskip("ncnn", reason="ncnn and pnnx are not installed")

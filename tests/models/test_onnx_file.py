@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model, score_table, to_json
+from falsr_nas.benchmark.scoring import score_model, score_table, to_json
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.core.errors import UserError
 from falsr_nas.inference.tiling import tile_bytes, upscale

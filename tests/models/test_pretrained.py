@@ -13,7 +13,8 @@ import torch
 import falsr_nas
 from falsr_nas import convert
 from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import benchmark_files, score_model
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.core.errors import UserError
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder

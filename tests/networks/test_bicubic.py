@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.networks.bicubic import BICUBIC, Bicubic, bicubic
+from falsr_nas.networks.bicubic import Bicubic, bicubic
+from falsr_nas.space.ends import BICUBIC
 
 
 @pytest.mark.parametrize("scale", BICUBIC.values())

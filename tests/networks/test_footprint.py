@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from falsr_nas.networks.bicubic import BICUBIC, Bicubic
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.footprint import footprint, released
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.space.ends import BICUBIC
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace

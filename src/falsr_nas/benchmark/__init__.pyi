@@ -8,6 +8,6 @@ from .peers import Peer as Peer
 from .protocol import ScoringProtocol as ScoringProtocol
 from .scoring import ModelScore as ModelScore
 from .scoring import SetScore as SetScore
-from .scoring import benchmark_files as benchmark_files
 from .scoring import score_model as score_model
+from .sets import benchmark_files as benchmark_files
 from .super_resolution import super_resolve as super_resolve

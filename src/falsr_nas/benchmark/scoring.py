@@ -19,8 +19,6 @@ from falsr_nas.benchmark.peers import PEERS_BY_SCALE
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.super_resolution import super_resolve
 from falsr_nas.core.files import open_atomically
-from falsr_nas.data.errors import DataError
-from falsr_nas.data.images import list_images
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.sources import ImageFile
 from falsr_nas.inference.threads import side_by_side
@@ -72,44 +70,6 @@ class ModelScore:
     sets: tuple[SetScore, ...]
     published: str | None = None
     scale: int = SCALE
-
-
-def benchmark_sets(root: Path, names: Sequence[str]) -> dict[str, list[ImageFile]]:
-    """List the images of several sets by name, see :func:`benchmark_files`.
-
-    Names are folders in ``root``, or absolute paths.
-
-    Raises:
-        DataError: a set is missing or cannot be used, or two have the same name.
-    """
-    sets = {Path(name).name: benchmark_files(root / name) for name in names}
-    if len(sets) < len(names):
-        raise DataError(f"sets names a folder twice: {list(names)}")
-    return sets
-
-
-def benchmark_files(folder: Path) -> list[ImageFile]:
-    """List the images of a set.
-
-    These are pairs named ``*_HR.*`` and ``*_LR.*``, where there are any; otherwise all images of
-    the folder, whose low-resolution versions are made when they are scored.
-
-    Raises:
-        DataError: the folder is missing or holds no image, an HR image lacks its LR image, or two
-            images differ only in their suffix.
-    """
-    images = list_images(folder)
-    if len({path.stem for path in images}) < len(images):
-        raise DataError(f"{folder} holds two images of the same name, apart from the ending")
-    high = [path for path in images if path.stem.endswith("_HR")]
-    if not high:
-        return [ImageFile(path) for path in images]
-    low = {path.stem.removesuffix("_LR"): path for path in images if path.stem.endswith("_LR")}
-    if not low:
-        return [ImageFile(path) for path in high]
-    if missing := [path for path in high if path.stem.removesuffix("_HR") not in low]:
-        raise DataError(f"{missing[0]} has no LR image beside it, though others in {folder} have")
-    return [ImageFile(path, low[path.stem.removesuffix("_HR")]) for path in high]
 
 
 def score_model(

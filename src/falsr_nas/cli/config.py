@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from inspect import cleandoc
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from falsr_nas.core import plugins
+from falsr_nas.core.settings import Described, describe_settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,26 +24,44 @@ def config_path() -> str:
     return str(next(place / "conf" for place in (package, checkout) if (place / "conf").is_dir()))
 
 
-def options_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
-    """List the options of config groups and their subgroups for ``--help``, one group per line."""
-    folder, lines = Path(config_path()), []
-    for group in sorted(groups):
-        for place in sorted(
-            [folder / group, *(p for p in (folder / group).iterdir() if p.is_dir())]
-        ):
-            own = [path.stem for path in place.glob("*.yaml")]
-            others = [name for name in groups[group] if plugins.owner(place.name, name)]
-            options = " | ".join([*sorted(own), *sorted(others)])
-            lines.append(f"{place.relative_to(folder)}: {options}")
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Choice:
+    """An option of a config group, or an experiment.
+
+    Attributes:
+        name: what is typed, e.g. ``nsga2`` in ``controller=nsga2``.
+        summary: what it is, in one sentence; empty where nothing says it.
+    """
+
+    name: str
+    summary: str
 
 
-def experiments(command: str) -> str:
-    """List the experiments of search or train for ``--help``; those of train end in ``_train``."""
+def experiments(command: str) -> tuple[Choice, ...]:
+    """Return the experiments of search or train; those of train end in ``_train``."""
     if command not in ("search", "train"):
-        return ""
-    names = sorted(path.stem for path in Path(config_path(), "experiment").glob("*.yaml"))
-    return ", ".join(name for name in names if name.endswith("_train") == (command == "train"))
+        return ()
+    found = _choices_in(Path(config_path(), "experiment"))
+    return tuple(one for one in found if one.name.endswith("_train") == (command == "train"))
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text on one line, without its full stop."""
+    return re.split(r"(?<!e\.g)(?<!i\.e)\.\s+", " ".join(text.split()), maxsplit=1)[0].rstrip(".")
+
+
+def _choices_in(folder: Path) -> list[Choice]:
+    """Return the options that have a file in a folder, with the comments at their tops."""
+    return [
+        Choice(path.stem, first_sentence(_comment(path.read_text(encoding="utf-8"))))
+        for path in sorted(folder.glob("*.yaml"))
+    ]
+
+
+def _comment(content: str) -> str:
+    """Return the comment at the top of a config file, without examples and Hydra's directives."""
+    lines = list(takewhile(lambda line: line.startswith("#"), content.splitlines()))
+    return "\n".join(line[1:] for line in lines if not line.startswith(("# @", "#  ")))
 
 
 def schema(settings: Any) -> DictConfig:
@@ -80,7 +102,7 @@ def _nodes(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Schemas:
-    """The schemas of a command and of the options of its config groups.
+    """The schemas of a command and of the options of its config groups, and how they are typed.
 
     Attributes:
         command: the dataclass of the whole config.
@@ -88,10 +110,15 @@ class Schemas:
             ``{"controller": {"nsga2": NSGA2Settings}}``, or an instance that has other defaults.
             The YAML file of an option lists ``<option>_schema`` first in its defaults, and holds
             only what differs from them.
+        words: the settings that words without a name are for, in this order; the last one takes
+            all further words if it is a list. ``+experiment`` stands for an experiment.
+        output: the setting that is typed as ``-o``.
     """
 
     command: type[Any]
     groups: Mapping[str, Mapping[str, Any]]
+    words: tuple[str, ...] = ()
+    output: str = "output"
 
     def register(self, name: str) -> None:
         """Register the schemas with Hydra, the command's as ``<name>_schema``."""
@@ -110,27 +137,74 @@ class Schemas:
                 if plugins.owner(group, option):  # it has no YAML file
                     store.store(group=group, name=option, node=schema(settings))
 
-    def keys(self) -> set[str]:
-        """Return every dotted key that any option has."""
-        from omegaconf import OmegaConf
+    def settings(self) -> dict[str, Described]:
+        """Return every setting that any option has, by its dotted key."""
+        found = _flat(self.command)
+        for _, _, settings in self._parts():
+            found |= settings
+        return found
 
-        parts = [(self.command, "")]
-        for group, options in self.groups.items():
-            parts += [(settings, f"{group}.") for settings in options.values()]
-        return {
-            key
-            for settings, prefix in parts
-            for key, _ in _nodes(OmegaConf.structured(settings), prefix)
-        }
+    def choices(self) -> dict[str, list[Choice]]:
+        """Return the options of each config group, and of groups in groups as ``group/name``."""
+        folder, found = Path(config_path()), {}
+        for group in sorted(self.groups):
+            below = sorted(path for path in (folder / group).iterdir() if path.is_dir())
+            for place in (folder / group, *below):
+                others = [
+                    Choice(name, first_sentence(cleandoc(settings.__doc__ or "")))
+                    for name, settings in self.groups[group].items()
+                    if plugins.owner(place.name, name)
+                ]
+                found[str(place.relative_to(folder))] = _choices_in(place) + others
+        return found
+
+    def options_with(self, key: str) -> list[str]:
+        """Return the options that have a setting, e.g. ``data=folder``; none where it is not one.
+
+        Settings of the command itself belong to no option.
+        """
+        return [f"{group}={option}" for group, option, settings in self._parts() if key in settings]
 
     def nearest(self, key: str) -> str | None:
-        """Return the most similar valid key: by spelling, or by its last part."""
-        keys = self.keys()
-        if close := difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.6):
+        """Return the most similar valid key: by spelling, by its last part, or by its initials."""
+
+        def rank(valid: str) -> tuple[int, bool, str]:
+            (
+                group,
+                *_,
+            ) = valid.split(".")
+            return valid.count("."), group not in self.groups, valid
+
+        keys = sorted(self.settings(), key=rank)
+        last = {valid.rpartition(".")[2]: valid for valid in reversed(keys)}
+        typed = key.rpartition(".")[2]
+        if typed in last:
+            return last[typed]
+        if close := difflib.get_close_matches(key, keys, n=1, cutoff=0.6):
             return close[0]
-        last = {valid.rpartition(".")[2]: valid for valid in sorted(keys, reverse=True)}
-        close = difflib.get_close_matches(key.rpartition(".")[2], sorted(last), n=1, cutoff=0.7)
-        return last[close[0]] if close else None
+        if close := difflib.get_close_matches(typed, list(last), n=1, cutoff=0.7):
+            return last[close[0]]
+        initials = {"".join(part[0] for part in name.split("_")): name for name in last}
+        return last[initials[typed]] if typed in initials else None
+
+    def _parts(self) -> Iterator[tuple[str, str, dict[str, Described]]]:
+        """Yield each option's group, name and settings."""
+        for group, options in self.groups.items():
+            for option, settings in options.items():
+                kind = settings if isinstance(settings, type) else type(settings)
+                yield group, option, _flat(kind, f"{group}.")
+
+
+def _flat(kind: type[Any], prefix: str = "") -> dict[str, Described]:
+    """Return what is to be said about the settings of a dataclass, by dotted key."""
+    found: dict[str, Described] = {}
+    for setting in describe_settings(kind):
+        key = prefix + setting.name
+        if is_dataclass(setting.default):
+            found |= _flat(type(setting.default), f"{key}.")
+        else:
+            found[key] = setting
+    return found
 
 
 def settings_as_yaml(settings: Any) -> str:

@@ -134,8 +134,11 @@ def one_of(choices: Collection[Value], *, default: Value) -> Value:
     return bounded(lambda value: value in choices, _one_of(choices), default=default, verb="choose")
 
 
+_ONE_OF = "one of "
+
+
 def _one_of(choices: Iterable[Any]) -> str:
-    return f"one of {', '.join(map(str, choices))}"
+    return _ONE_OF + ", ".join(map(str, choices))
 
 
 class Settings:
@@ -257,6 +260,29 @@ class Described:
     default: Any
     allowed: str
     meaning: str
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is true or false."""
+        return self.kind == "bool"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has several values."""
+        return self.kind.startswith("tuple[")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it, or each value of a list, is a text, such as a path."""
+        return self.kind in ("str", "str | None", "tuple[str, ...]")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What it can be, where that is one of a few values; otherwise empty."""
+        if self.is_flag:
+            return ("true", "false")
+        _, listed, names = self.allowed.partition(_ONE_OF)
+        return tuple(names.split(", ")) if listed else ()
 
 
 def describe_settings(settings: type[Settings]) -> tuple[Described, ...]:

@@ -14,7 +14,7 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.formats import FORMAT_OF, bits_per_channel, decoders, why_not_an_image
+from falsr_nas.data.formats import bits_per_channel, decoders, why_not_an_image
 from falsr_nas.data.levels import LUMA_WEIGHTS, PEAK
 
 MAX_PIXELS = 2**26
@@ -32,27 +32,6 @@ _HEAD_BYTES = 2**14  # of a file, to recognise its format; our choice
 
 LUMA = torch.tensor(LUMA_WEIGHTS) / PEAK
 """Weights of full-range luma in [0, 1], for R, G and B in 0..255."""
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of a folder, sorted by name, without hidden files and subfolders.
-
-    Raises:
-        DataError: the folder is missing, cannot be read or holds no image.
-    """
-    if not folder.is_dir():
-        raise DataError(f"no such folder of images: {folder}")
-    try:
-        there = list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    found = (
-        path for path in there if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
-    )
-    images = sorted(path for path in found if path.is_file())
-    if not images:
-        raise DataError(f"no images in {folder} (looked for {', '.join(sorted(FORMAT_OF))})")
-    return images
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:

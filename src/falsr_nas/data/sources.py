@@ -1,4 +1,4 @@
-"""Image files of each data source; nothing is decoded here."""
+"""Image files of each data source; nothing is decoded here. This module needs no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.images import list_images
+from falsr_nas.data.formats import FORMAT_OF
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
 
 # The colour photographs of scikit-image; our choice. Left out are drawings, charts, renderings and
@@ -64,6 +64,27 @@ def find_images(settings: DataSettings, scale: int = 2) -> Split:
     raise DataError(
         f"data: {type(settings).__name__} is no data source: choose photographs, folder or div2k"
     )
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder, sorted by name, without hidden files and subfolders.
+
+    Raises:
+        DataError: the folder is missing, cannot be read or holds no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no such folder of images: {folder}")
+    try:
+        there = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+    found = (
+        path for path in there if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
+    )
+    images = sorted(path for path in found if path.is_file())
+    if not images:
+        raise DataError(f"no images in {folder} (looked for {', '.join(sorted(FORMAT_OF))})")
+    return images
 
 
 def _folders(settings: FolderSettings) -> Split:

@@ -26,11 +26,11 @@ from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 from falsr_nas.core.files import write_atomically
 from falsr_nas.core.quiet import quiet
 from falsr_nas.inference.color import RGB_TO_YPBPR, YPBPR_TO_RGB
-from falsr_nas.models.layout import Layout
+from falsr_nas.models.layout import ExportError, Layout, runtime_of
 from falsr_nas.models.model import Model
 from falsr_nas.models.model_file import model_metadata
 from falsr_nas.models.ncnn_files import check_upscayl_name, from_ncnn, to_ncnn
-from falsr_nas.models.portable import OPSET, ExportError, Files, Runner, onnx_session, require
+from falsr_nas.models.portable import OPSET, Files, Runner, onnx_session, require
 from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.super_resolver import SuperResolver
 
@@ -153,9 +153,8 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
         ExportError: no format has this suffix, packages are missing, the network has no luma plane
             or an operator that the format lacks, or the exported model disagrees with PyTorch.
     """
-    form = FORMATS.get(path.suffix)
-    if form is None:
-        raise ExportError(f"{path}: models are exported as {', '.join(FORMATS)}")
+    runtime = runtime_of(path)
+    form = FORMATS[path.suffix]
     if path.suffix == ".param":
         check_upscayl_name(path, model.network.scale)
     if layout is Layout.y and model.network.planes == 3:
@@ -172,7 +171,7 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
         difference = largest_difference(module, run, planes)
     if not difference <= TOLERANCE:  # NaN must fail too
         raise ExportError(
-            f"{path} is not written: in {form.runtime} the model differs from PyTorch by"
+            f"{path} is not written: in {runtime} the model differs from PyTorch by"
             f" {difference:.1e}"
         )
     files = {path.suffix: written} if isinstance(written, bytes) else written
@@ -315,23 +314,21 @@ class Format:
     """A format of exported models.
 
     Attributes:
-        runtime: name of what runs it.
         write: exports a module, given an example input and the metadata to store; returns the
             content of the file, or of several.
         read: loads what ``write`` returned.
     """
 
-    runtime: str
     write: Callable[[nn.Module, Tensor, Mapping[str, Any]], bytes | Files]
     read: Callable[[Any], Runner]
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format("onnxruntime", to_onnx, from_onnx),
-    ".param": Format("ncnn", to_ncnn, from_ncnn),
-    ".pt2": Format("torch.export", to_exported_program, from_exported_program),
-    ".pt": Format("TorchScript", to_torchscript, from_torchscript),
-    ".torchscript": Format("TorchScript", to_torchscript, from_torchscript),
+    ".onnx": Format(to_onnx, from_onnx),
+    ".param": Format(to_ncnn, from_ncnn),
+    ".pt2": Format(to_exported_program, from_exported_program),
+    ".pt": Format(to_torchscript, from_torchscript),
+    ".torchscript": Format(to_torchscript, from_torchscript),
 }
 """The formats by the suffix of the file."""
 

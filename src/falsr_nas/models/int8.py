@@ -25,7 +25,8 @@ from torch import Tensor
 from falsr_nas.core.quiet import quiet
 from falsr_nas.inference.color import rgb_to_ypbpr
 from falsr_nas.models.export import from_onnx
-from falsr_nas.models.portable import ExportError, require
+from falsr_nas.models.layout import ExportError
+from falsr_nas.models.portable import require
 
 if TYPE_CHECKING:
     import onnx

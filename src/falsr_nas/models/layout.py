@@ -5,7 +5,33 @@ This module does not import torch, so that commands can use it in their settings
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+
+from falsr_nas.core.errors import UserError
+
+RUNTIMES: Mapping[str, str] = {
+    ".onnx": "onnxruntime",
+    ".param": "ncnn",
+    ".pt2": "torch.export",
+    ".pt": "TorchScript",
+    ".torchscript": "TorchScript",
+}
+"""What runs the exported models, by the suffix of the file."""
+
+
+class ExportError(UserError):
+    """A model that cannot be exported; the message names the reason."""
+
+
+def runtime_of(path: Path) -> str:
+    """Return the name of what runs an exported model. Raises ExportError for another suffix."""
+    try:
+        return RUNTIMES[path.suffix]
+    except KeyError:
+        known = ", ".join(RUNTIMES)
+        raise ExportError(f"{path}: models are exported as {known}") from None
 
 
 class Layout(StrEnum):

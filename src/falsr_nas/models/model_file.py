@@ -22,15 +22,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import write_atomically
 from falsr_nas.core.plugins import missing, warn_of_changes
 from falsr_nas.core.version import __version__
 from falsr_nas.models.model import Model
-from falsr_nas.models.names import MODEL_FILES
+from falsr_nas.models.names import WEIGHTS, ModelFileError, check_model_path, model_path
 from falsr_nas.models.onnx_file import load_onnx
-from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
-from falsr_nas.networks.bicubic import BICUBIC, Bicubic
+from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network, without_residual
@@ -38,12 +36,9 @@ from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.cost import genome_cost
-from falsr_nas.space.ends import SCALES
+from falsr_nas.space.ends import BICUBIC, SCALES
 from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Genome
-
-WEIGHTS = "model.safetensors"
-"""Name of the model file in a model's folder."""
 
 CONFIG = "config.json"
 """Name of the file in a model's folder that describes the model for other programs."""
@@ -56,10 +51,6 @@ Our choice."""
 # Prefixes of the weights' names in a training's checkpoint. The averaged weights come first: they
 # are the result of the training, where it computed them.
 _CHECKPOINT_PREFIXES = ("average.", "network.")
-
-
-class ModelFileError(UserError):
-    """A model file that cannot be read or written; the message names the file and the reason."""
 
 
 def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]) -> None:
@@ -98,6 +89,7 @@ def load_model(path: Path) -> Model:
         UserError: the file is missing, damaged or of another kind, or its weights do not fit its
             genome.
     """
+    check_model_path(path)
     if path.is_dir():
         return _load_folder(path)
     loaders = {
@@ -106,8 +98,6 @@ def load_model(path: Path) -> Model:
         ".pb": _load_foreign,
         ".onnx": _load_foreign,
     }
-    if path.suffix not in loaders:
-        raise ModelFileError(f"{path}: a model file ends in {', '.join(MODEL_FILES)}")
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
             raise ModelFileError(
@@ -134,14 +124,10 @@ def find_model(name: str) -> Model:
     Raises:
         UserError: as :func:`load_model`.
     """
-    if (lower := name.lower()) in BICUBIC:
-        return Model(Bicubic(BICUBIC[lower]), lower, {})
-    path = shipped_folder(name) or Path(name).expanduser()
-    if not path.exists() and path.name == name and not path.suffix:
-        raise ModelFileError(
-            f"{name}: no such folder, and no model that comes with the package"
-            f" ({', '.join(SHIPPED_MODELS)})"
-        )
+    path = model_path(name)
+    if path is None:
+        name = name.lower()
+        return Model(Bicubic(BICUBIC[name]), name, {})
     return load_model(path)
 
 
@@ -182,8 +168,6 @@ def _architecture(network: SuperResolver) -> dict[str, Any]:
 
 
 def _load_folder(folder: Path) -> Model:
-    if not (folder / WEIGHTS).is_file():
-        raise ModelFileError(f"{folder}: not the folder of a model: it has no {WEIGHTS}")
     model = load_model(folder / WEIGHTS)
     described = {"scale": model.network.scale, **_architecture(model.network)}
     _check_config(folder / CONFIG, described)

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from falsr_nas.models.portable import ExportError, Files, Runner, require
+from falsr_nas.models.layout import ExportError
+from falsr_nas.models.portable import Files, Runner, require
 
 INPUT, OUTPUT = "data", "output"
 """Names of the input and the output: those of Real-ESRGAN's models, which upscayl looks for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from falsr_nas.core.errors import UserError
+from falsr_nas.models.layout import ExportError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -22,10 +22,6 @@ Files = Mapping[str, bytes]
 
 OPSET = 18
 """ONNX opset of the files: the oldest that PyTorch's exporter supports, for most runtimes."""
-
-
-class ExportError(UserError):
-    """A model that cannot be exported; the message names the reason."""
 
 
 def require(what: str, extra: str, *packages: str) -> None:

@@ -15,12 +15,11 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.models.model import Model
 from falsr_nas.models.model_file import (
     CONFIG,
-    WEIGHTS,
-    ModelFileError,
     load_model,
     model_metadata,
     save_model,
 )
+from falsr_nas.models.names import WEIGHTS, ModelFileError
 from falsr_nas.models.shipped import SHIPPED_MODELS, shipped_folder
 
 CARD = "README.md"

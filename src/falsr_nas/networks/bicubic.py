@@ -36,7 +36,3 @@ class Bicubic(SuperResolver):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, sH, sW)."""
         return bicubic(x, self.scale)
-
-
-BICUBIC: dict[str, int] = {"bicubic": 2, "bicubic_x3": 3, "bicubic_x4": 4}
-"""Names of bicubic interpolation, which models can be compared with, and their scales."""

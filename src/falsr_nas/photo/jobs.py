@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import mimetypes
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,48 +33,97 @@ class Job:
         return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
 
 
+def check_inputs(
+    sources: Sequence[str], target: str | None, ending: str | None, recursive: bool = False
+) -> None:
+    """Check inputs before the model is known; arguments as of :func:`find_jobs`.
+
+    Raises:
+        UserError: an input does not exist, or holds no image, or is a pattern without an output; or
+            images are not written in the format.
+    """
+    _suffix(ending)
+    for source in sources:
+        place = Path(source).expanduser()
+        if place.is_dir() or (glob.has_magic(source) and not place.exists()):
+            if target is None and not place.is_dir():
+                raise UserError(
+                    f"input is the pattern {source}: give --output FOLDER for what is written"
+                )
+            _listed(place, source, recursive)
+        elif not place.exists():
+            raise UserError(f"there is no input {place}")
+
+
 def find_jobs(
-    source: str, target: str, ending: str | None, recursive: bool = False
-) -> tuple[list[Job], list[Path]]:
-    """Return the images to upscale and their outputs; the output folder is created.
+    sources: Sequence[str],
+    target: str | None,
+    ending: str | None,
+    recursive: bool = False,
+    scale: int = 2,
+) -> tuple[list[Job], list[tuple[Path, Path]]]:
+    """Return the images to upscale and their outputs; the output folders are created.
 
     Args:
-        source: an image, a folder of images, or a pattern such as ``holiday/*.png``.
+        sources: images, folders of images, or patterns such as ``holiday/*.png``.
         target: the file to write for a single image; or a folder, in which images keep their names,
-            and their places below the input folder.
+            and their places below the input folder. None writes beside each input.
         ending: extension of the files in the output folder; None keeps each image's, or takes PNG
             where that format is only read.
         recursive: whether subfolders are read.
+        scale: of the model, for the names of outputs beside their inputs.
 
     Returns:
-        The images in the order of their paths; and what else is in the input: other files, and
-        folders that are not read.
+        The images in the order of their paths; and what else is in the inputs, with its output
+        folder: other files, and folders that are not read.
 
     Raises:
         UserError: there is no image; or an output has an unknown extension, would be among the
             inputs, or belongs to two images.
     """
+    check_inputs(sources, target, ending, recursive)
+    if target is not None and len(sources) > 1:
+        _check_folder_name(Path(target).expanduser(), target)
+        target = f"{target}/"
+    jobs: list[Job] = []
+    others: list[tuple[Path, Path]] = []
+    for source in dict.fromkeys(sources):
+        output = default_output(source, scale, ending) if target is None else target
+        if len(sources) > 1 and _is_unread(Path(source).expanduser()):
+            others.append((Path(source), Path(output).expanduser()))
+            continue
+        found, unread = _jobs_of(source, output, ending, recursive)
+        jobs += found
+        others += [(other, Path(output).expanduser()) for other in unread]
+    _check_distinct(jobs)
+    if jobs:
+        make_folder(jobs[0].target.parent)
+    return jobs, others
+
+
+def _is_unread(place: Path) -> bool:
+    """Whether a file that a shell's pattern may have matched is no image by its name."""
+    return place.is_file() and place.suffix.lower() not in FORMAT_OF
+
+
+def _jobs_of(
+    source: str, target: str, ending: str | None, recursive: bool
+) -> tuple[list[Job], list[Path]]:
+    """Return the images of one input, and what else is in it."""
     suffix = _suffix(ending)
     place, output = Path(source).expanduser(), Path(target).expanduser()
     if place.is_file() or not (place.exists() or glob.has_magic(source)):
-        others: list[Path] = []
-        jobs = [_single(place, output, target.endswith("/"), ending, suffix)]
-    else:
-        _check_folder_name(output, target)
-        base, images, others = _listed(place, recursive)
-        if not images:
-            instead = f", but {counted_kinds(others)}" if others else ""
-            raise UserError(f"no images in {source}{instead} (looked for {', '.join(FORMAT_OF)})")
-        if output.resolve() == base.resolve() or (
-            recursive and output.resolve().is_relative_to(base.resolve())
-        ):
-            raise UserError(f"output {output} would be among the input images: give another folder")
-        jobs = [
-            Job(image, output / image.relative_to(base).with_suffix(suffix or _kept_suffix(image)))
-            for image in images
-        ]
-    _check_distinct(jobs)
-    make_folder(jobs[0].target.parent)
+        return [_single(place, output, target.endswith("/"), ending, suffix)], []
+    _check_folder_name(output, target)
+    base, images, others = _listed(place, source, recursive)
+    if output.resolve() == base.resolve() or (
+        recursive and output.resolve().is_relative_to(base.resolve())
+    ):
+        raise UserError(f"output {output} would be among the input images: give another folder")
+    jobs = [
+        Job(image, output / image.relative_to(base).with_suffix(suffix or _kept_suffix(image)))
+        for image in images
+    ]
     return jobs, others
 
 
@@ -85,21 +134,12 @@ def default_output(source: str, scale: int, ending: str | None) -> str:
         source: an image or a folder of images.
         scale: of the model.
         ending: extension of the output; None keeps the image's, as :func:`find_jobs` does.
-
-    Raises:
-        UserError: ``source`` is a pattern, or does not exist.
     """
     place = Path(source).expanduser()
     if place.is_dir():
         place = place.resolve()  # "." has no name
         return str(place.with_name(f"{place.name}_x{scale}"))
-    if place.is_file():
-        return str(
-            place.with_name(f"{place.stem}_x{scale}{_suffix(ending) or _kept_suffix(place)}")
-        )
-    if glob.has_magic(source):
-        raise UserError(f"input is the pattern {source}: give output=, the folder of the outputs")
-    raise UserError(f"there is no input {place}")
+    return str(place.with_name(f"{place.stem}_x{scale}{_suffix(ending) or _kept_suffix(place)}"))
 
 
 def _suffix(ending: str | None) -> str | None:
@@ -114,8 +154,6 @@ def _suffix(ending: str | None) -> str | None:
 def _single(
     image: Path, output: Path, names_folder: bool, ending: str | None, suffix: str | None
 ) -> Job:
-    if not image.exists():
-        raise UserError(f"there is no input {image}")
     if names_folder or output.is_dir() or not output.suffix:
         return Job(image, output / f"{image.stem}{suffix or _kept_suffix(image)}")
     if output.suffix.lower() not in WRITTEN:
@@ -142,11 +180,11 @@ def _check_folder_name(output: Path, typed: str) -> None:
         )
 
 
-def _listed(place: Path, recursive: bool) -> tuple[Path, list[Path], list[Path]]:
+def _listed(place: Path, source: str, recursive: bool) -> tuple[Path, list[Path], list[Path]]:
     """Return the folder that the places of images are relative to, the images, and the others.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the folder cannot be read, or holds no image.
     """
     found: Iterable[Path]
     if place.is_dir():
@@ -167,6 +205,9 @@ def _listed(place: Path, recursive: bool) -> tuple[Path, list[Path], list[Path]]
             images.append(path)
         elif not (recursive and path.is_dir()):
             others.append(path)
+    if not images:
+        instead = f", but {counted_kinds(others)}" if others else ""
+        raise UserError(f"no images in {source}{instead} (looked for {', '.join(FORMAT_OF)})")
     return base, images, others
 
 

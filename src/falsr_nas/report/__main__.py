@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.report run_dirs=[A,B]``: report on one or several searches.
+"""``falsr-nas report A B``: report on one or several searches.
 
 It writes the page ``report.html`` and the paper's figures 5 and 6.
 """
@@ -108,14 +108,15 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     Raises:
         UserError: there is no search, or a file cannot be read or written.
     """
+    load_plugins(config.plugins)
+    folders = find_searches(config.run_dirs)
+    names = names_in_sweeps(config.run_dirs)
+    # After the mistakes that are found without matplotlib.
     from falsr_nas.report.figures import write_figure
     from falsr_nas.report.page import write_page
     from falsr_nas.report.paper_figures import objectives_figure, peers_figure
     from falsr_nas.report.run import read_run, with_distinct_names
 
-    load_plugins(config.plugins)
-    folders = find_searches(config.run_dirs)
-    names = names_in_sweeps(config.run_dirs)
     runs = [read_run(folder) for folder in folders]
     named = [replace(r, name=names.get(f, r.name)) for r, f in zip(runs, folders, strict=True)]
     runs = with_distinct_names(named, folders)
@@ -144,7 +145,7 @@ def main() -> None:
     def print_paths(config: ReportConfig) -> None:
         print(*report(config), sep="\n")
 
-    run_command("report", Schemas(ReportConfig, {}), print_paths, free_text=("output",))
+    run_command("report", Schemas(ReportConfig, {}, words=("run_dirs",)), print_paths)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.search``: search for networks.
+"""``falsr-nas search``: search for networks.
 
 The same command with the same ``run_dir`` resumes a search.
 """
@@ -76,12 +76,7 @@ def _resume_command(folder: Path) -> str:
 
 def main() -> None:
     """Run the command."""
-    run_command(
-        "search",
-        SCHEMAS,
-        _command,
-        free_text=("run_dir", "latency", "data.val_dir", "data.root", "evaluator.path"),
-    )
+    run_command("search", SCHEMAS, _command)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,8 @@ SCHEMAS = Schemas(
         "execution": EXECUTORS.schemas,
         "tracking": {"tracking": TrackingSettings},
     },
+    words=("+experiment",),
+    output="run_dir",
 )
 
 CHANGEABLE = (

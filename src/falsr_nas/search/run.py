@@ -19,8 +19,13 @@ from falsr_nas.cli.composition import (
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, owner
+from falsr_nas.data.sources import find_images
 from falsr_nas.evaluation.psnr_range import psnr_range as evaluators_range
-from falsr_nas.evaluation.settings import EVALUATORS, EvaluationContext
+from falsr_nas.evaluation.settings import (
+    EVALUATORS,
+    EvaluationContext,
+    IncompleteTrainingSettings,
+)
 from falsr_nas.execution.settings import EXECUTORS, InlineSettings, WorkersSettings
 from falsr_nas.objectives.objective import OBJECTIVES
 from falsr_nas.search.config import (
@@ -75,6 +80,8 @@ def search(
     from falsr_nas.core.lock import exclusive
 
     load_plugins(config.plugins)
+    if isinstance(config.evaluator, IncompleteTrainingSettings):
+        find_images(config.data, config.space.scale)  # before torch and workers are started
     _check_operators(config)
     folder = Path(config.run_dir).expanduser()
     try:

@@ -18,6 +18,9 @@ SCALE = 2
 SCALES = (2, 3, 4)
 """Upscaling factors that a network may have."""
 
+BICUBIC: dict[str, int] = {"bicubic": 2, "bicubic_x3": 3, "bicubic_x4": 4}
+"""Names of bicubic interpolation, which models can be compared with, and their scales."""
+
 STEM = 32
 """Channels of node 0 in the paper."""
 

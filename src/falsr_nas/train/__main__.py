@@ -1,4 +1,4 @@
-"""``python -m falsr_nas.train run_dir=R select=crowding n=4``: train the best networks of a search.
+"""``falsr-nas train R --select crowding --n 4``: train the best networks of a search.
 
 The same command resumes a training.
 """
@@ -31,8 +31,7 @@ def _command(config: TrainConfig) -> float:
 
 def main() -> None:
     """Run the command."""
-    paths = ("run_dir", "select", "genome", "output", "benchmark_root", "start_from")
-    run_command("train", SCHEMAS, _command, free_text=(*paths, "data.val_dir", "data.root"))
+    run_command("train", SCHEMAS, _command)
 
 
 if __name__ == "__main__":

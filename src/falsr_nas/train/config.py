@@ -76,6 +76,7 @@ SCHEMAS = Schemas(
         "data": DATA_SCHEMAS,
         "tracking": {"tracking": TrackingSettings},
     },
+    words=("run_dir",),
 )
 
 

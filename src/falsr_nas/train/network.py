@@ -84,7 +84,8 @@ class NetworkTrainer:
     def finish(self, name: str, genome: Genome) -> TrainedModel:
         """Train a network to the end, unless that was done before, and write the model."""
         from falsr_nas.models.model import Model
-        from falsr_nas.models.model_file import WEIGHTS, load_model
+        from falsr_nas.models.model_file import load_model
+        from falsr_nas.models.names import WEIGHTS
         from falsr_nas.models.pretrained import save_pretrained
         from falsr_nas.train.model_card import model_card
         from falsr_nas.training.full_training import stored_curve
@@ -196,7 +197,8 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     if config.benchmark_root is None:
         return None
     from falsr_nas.benchmark.protocol import ScoringProtocol
-    from falsr_nas.benchmark.scoring import benchmark_sets, score_model
+    from falsr_nas.benchmark.scoring import score_model
+    from falsr_nas.benchmark.sets import benchmark_sets
 
     sets = benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
     return score_model(model, sets, ScoringProtocol.standard)

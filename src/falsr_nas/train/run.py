@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from falsr_nas.benchmark.sets import benchmark_sets
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
+from falsr_nas.data.sources import find_images
 from falsr_nas.space.cell import other_cells
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome, published_name
@@ -36,15 +38,16 @@ def train(
         UserError: for a mistake that the user can correct.
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the same call continues from the last validation.
     """
-    from falsr_nas.benchmark.scoring import benchmark_sets
+    load_plugins(config.plugins)
+    chosen = choose(config)
+    scale = chosen[0][1].scale  # all networks of a search have the same
+    # Mistakes are reported before anything is trained, most of them before torch is loaded.
+    find_images(config.data, scale)
+    if config.benchmark_root is not None:
+        benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
     from falsr_nas.core.interruption import Interrupted, interruptible
     from falsr_nas.data.datamodule import SuperResolutionData
 
-    load_plugins(config.plugins)
-    chosen = choose(config)
-    # Mistakes are reported before anything is trained.
-    if config.benchmark_root is not None:
-        benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
     if config.start_from is not None:
         for _, genome in chosen:
             start_weights(config.start_from, genome)
@@ -58,7 +61,7 @@ def train(
         batch_size=settings.batch_size,
         patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
-        scale=chosen[0][1].scale,  # all networks of a search have the same
+        scale=scale,
     )
     data.setup()
     trainer = NetworkTrainer(config, data, progress=progress, report=report)
@@ -107,7 +110,7 @@ def point_to_best(output: Path) -> Path:
     Raises:
         UserError: the disk has no links, or a folder of that name is there.
     """
-    from falsr_nas.models.model_file import WEIGHTS
+    from falsr_nas.models.names import WEIGHTS
     from falsr_nas.models.pretrained import from_pretrained
 
     def psnr(folder: Path) -> float:
