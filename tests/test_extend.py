@@ -65,7 +65,9 @@ def test_every_command_runs(workspace: Path) -> None:
     output, errors = driver.communicate(timeout=300)
     codes = re.findall(r"=== exit (\S+)", output)
     assert codes == ["0"] * len(ran), errors[-3000:]
-    assert "random: 0.3" in output, "--help shows the settings of the controller"
+    assert re.search(r"controller\.random +0\.3", output), (
+        "--help shows the settings of the controller"
+    )
     with Store(workspace / "outputs" / "relinked" / "search.db") as store:
         made = {one.candidate.origin.operators for one in store.evaluations()}
     assert made == {("sampled",), ("relinked",)}

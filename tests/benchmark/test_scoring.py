@@ -17,12 +17,12 @@ from falsr_nas.benchmark.image_quality import score
 from falsr_nas.benchmark.peers import PEERS
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import (
-    benchmark_files,
     published_as,
     score_model,
     score_table,
     to_json,
 )
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.degradation import downscale
 from falsr_nas.data.errors import DataError

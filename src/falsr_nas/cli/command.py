@@ -16,7 +16,7 @@ from falsr_nas.cli.console import closed_output_ends_quietly
 from falsr_nas.core.errors import INTERRUPTED, USER_ERROR, UserError
 from falsr_nas.core.files import no_folder
 from falsr_nas.core.interruption import Interrupted, exit_quietly_on_signals, interruptible
-from falsr_nas.core.plugins import SETTING, load_plugins
+from falsr_nas.core.plugins import SETTING, explained, load_plugins
 from falsr_nas.core.version import __version__
 
 if TYPE_CHECKING:
@@ -107,10 +107,12 @@ class _Job:
             self.began = True
             with interruptible():
                 return self._task(settings)
-        except UserError as error:
-            mistake = str(error)
         except MissingMandatoryValue as error:
             mistake = _required(str(error.full_key), self._name, self._schemas)
+        except Exception as error:
+            mistake = str(error) if isinstance(error, UserError) else explained(error)
+            if not mistake:
+                raise
         if HydraConfig.get().mode is not RunMode.MULTIRUN:
             fail(mistake)
         print(f"error: {mistake}", file=sys.stderr)

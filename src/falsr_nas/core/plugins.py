@@ -30,6 +30,9 @@ SETTING = "plugins"
 MODULE = "falsr_nas_plugin_{}"
 """Name of the module that a file becomes."""
 
+EXPLAINED = "plug-in "
+"""What the text about a mistake in a plug-in begins with."""
+
 LARGEST_FILE = 2**20
 """Most bytes of a plug-in in a file."""
 
@@ -175,6 +178,20 @@ def warn_of_changes(needed: Mapping[str, str], where: str) -> None:
             )
 
 
+def explained(error: BaseException) -> str:
+    """Explain an exception that came out of a plug-in, in one line with file and line.
+
+    Returns:
+        The text, which begins with :data:`EXPLAINED`; empty where no loaded plug-in has to do with
+        the exception.
+    """
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for loaded in _loaded.values():
+            if _belongs(frame.f_globals.get("__name__", ""), loaded.plugin):
+                return f"{EXPLAINED}{_place(loaded.plugin, error)}: {_reason(error)}"
+    return ""
+
+
 def plugin_settings(plugins: Mapping[str, str]) -> dict[str, str]:
     """Return the settings by which plug-ins identify a search or a training, by dotted names.
 
@@ -255,7 +272,7 @@ def _hash_of_module(name: str, module: str) -> str:
     except ImportError:
         spec = None
     except Exception as error:  # the package that the module is in, which is imported, has a bug
-        raise UserError(f"plug-in {name}: {module}: {_reason(error)}") from error
+        raise UserError(f"{EXPLAINED}{name}: {module}: {_reason(error)}") from error
     if spec is None or spec.origin is None:
         raise UserError(f"plugins: {name} is installed, but its module {module} is not: reinstall")
     origin = Path(spec.origin)
@@ -290,7 +307,7 @@ def _load(plugin: Plugin) -> None:
     except (Exception, SystemExit) as error:
         _take_back(loaded)
         sys.modules.pop(_module_of(plugin), None)
-        raise UserError(f"plug-in {_place(plugin, error)}: {_reason(error)}") from error
+        raise UserError(f"{EXPLAINED}{_place(plugin, error)}: {_reason(error)}") from error
     finally:
         _loading.pop()
     _loaded[plugin.name] = loaded
@@ -317,12 +334,21 @@ def _take_back(loaded: _Loaded) -> None:
 
 
 def _place(plugin: Plugin, error: BaseException) -> str:
-    """Return the file and the line of an error in it, or the module of an installed plug-in."""
+    """Return the file and the line of an error in a plug-in; else its file or module alone."""
     if isinstance(error, SyntaxError) and error.filename == plugin.origin:
         return f"{plugin.origin}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == plugin.origin]
-    return f"{plugin.origin}:{lines[-1]}" if lines else plugin.origin
+    lines = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _belongs(frame.f_globals.get("__name__", ""), plugin)
+    ]
+    return lines[-1] if lines else plugin.origin
+
+
+def _belongs(module: str, plugin: Plugin) -> bool:
+    """Whether a module is that of a plug-in, or in its package."""
+    name = _module_of(plugin)
+    return module == name or module.startswith(f"{name}.")
 
 
 def _reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from falsr_nas.archive.candidate import (
     Trained,
 )
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import explained
 from falsr_nas.data.errors import DataError
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "alloc_failed")
@@ -72,8 +73,10 @@ def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return the failure for an exception that was just caught."""
-    message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+    """Return the failure for an exception that was just caught; it names the line of a plug-in."""
+    message = str(error)
+    if not isinstance(error, DataError):
+        message = explained(error) or f"{type(error).__name__}: {error}"
     return Failure(_kind(error), message.partition("\n")[0], traceback.format_exc())
 
 

@@ -14,6 +14,7 @@ from falsr_nas.archive.candidate import (
     FailureKind,
 )
 from falsr_nas.core.errors import SearchError, UserError
+from falsr_nas.core.plugins import EXPLAINED
 from falsr_nas.execution.executor import Executor
 from falsr_nas.execution.settings import FailurePolicies, Then
 
@@ -56,7 +57,8 @@ class RetryingExecutor:
 
         Raises:
             SearchError: a policy stops the search, or workers cannot be started any more.
-            UserError: a policy stops the search because an image cannot be read.
+            UserError: a policy stops the search because an image cannot be read, or because of an
+                exception in a plug-in.
         """
         while True:
             evaluation = self._executor.collect()
@@ -115,4 +117,6 @@ class RetryingExecutor:
                 f"{what}. Finished evaluations are stored: fix the images, then run the same"
                 " command"
             )
+        if failure.message.startswith(EXPLAINED):
+            raise UserError(f"{what}. The traceback is stored with the search: see failures.csv")
         raise SearchError(f"{what}\n{failure.traceback}".rstrip())

@@ -16,6 +16,7 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.plugins import explained
 from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.memory import resident_memory
@@ -184,7 +185,8 @@ def worker_main(
     except EOFError:
         return
     except Exception as error:
-        connection.send(failure_of(error))
+        said = explained(error)
+        connection.send(UserError(said) if said else failure_of(error))
 
 
 def _exit_with_parent() -> None:

@@ -145,7 +145,8 @@ def _run(module: nn.Module, x: Tensor, cell: Cell) -> Tensor:
 
 def _wrong(cell: Cell, problem: str, cause: Exception | None = None) -> UserError:
     if cause is not None:
-        problem += f": {type(cause).__name__}: {cause}".partition("\n")[0]
+        what = plugins.explained(cause) or f"{type(cause).__name__}: {cause}".partition("\n")[0]
+        problem += f": {what}"
     owner = plugins.owner(GROUP, cell.operator.kind)
     by = "" if owner is None else f" of the plug-in {owner.name}"
     return UserError(f"operator {cell.operator.kind}{by}: cell {cell.name}: {problem}")
