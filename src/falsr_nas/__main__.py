@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from importlib import import_module
 
+from falsr_nas.cli.arguments import HELP, one_of
 from falsr_nas.cli.command import COMPLETE, fail
 from falsr_nas.cli.completion import COMPLETION, SHELLS, script
 from falsr_nas.cli.console import closed_output_ends_quietly
@@ -34,41 +34,41 @@ _OPTIONS = {
 def main() -> None:
     """Run the command that the first word names, with the words after it."""
     command, *rest = sys.argv[1:] or ["--help"]
-    if command in COMMANDS:
-        sys.argv[1:] = rest
-        import_module(COMMANDS[command][0]).main()
-        return
     with closed_output_ends_quietly():
-        _answer(command, rest)
-
-
-def _answer(word: str, rest: list[str]) -> None:
-    """Answer what is asked without a command."""
-    match word, rest:
-        case (("-h" | "--help" | "help"), _):
-            print("Usage: falsr-nas COMMAND [WORD]... [--NAME VALUE]...\n\nCommands:")
-            for name, (_, summary) in COMMANDS.items():
-                print(f"  {name:<10} {summary}")
-            print("\nfalsr-nas COMMAND --help shows the settings of a command.\n\nOptions:")
-            for option, summary in _OPTIONS.items():
-                print(f"  {option:<13} {summary}")
-        case "--version", _:
+        if command in COMMANDS:
+            _run(command, rest)
+        elif command in HELP:
+            print(_help())
+        elif command == "--version":
             print(f"falsr-nas {__version__}")
-        case _, [shell] if word == COMPLETION and shell in SHELLS:
-            print(script(shell))
-        case _, _ if word == COMPLETION:
-            fail(f"{COMPLETION} needs a shell: one of {', '.join(SHELLS)}")
-        case _, [command, *words] if word == COMPLETE and command in COMMANDS and words:
-            sys.argv[1:] = [COMPLETE, *words]
-            import_module(COMMANDS[command][0]).main()
-        case _, [first] if word == COMPLETE:
-            print(*(name for name in (*COMMANDS, *_OPTIONS) if name.startswith(first)), sep="\n")
-        case _ if word != COMPLETE:
-            close = difflib.get_close_matches(word, COMMANDS, n=1)
-            advice = (
-                f"did you mean {close[0]}?" if close else f"choose one of {', '.join(COMMANDS)}"
-            )
-            fail(f"there is no command {word!r}: {advice}")
+        elif command == COMPLETION:
+            if rest[:1] == [] or rest[0] not in SHELLS:
+                fail(f"{COMPLETION} needs a shell: give one of {', '.join(SHELLS)}")
+            print(script(rest[0]))
+        elif command == COMPLETE:
+            _complete(rest)
+        else:
+            fail(f"there is no command {command!r}: {one_of(command, COMMANDS)}")
+
+
+def _run(command: str, words: list[str]) -> None:
+    sys.argv[1:] = words
+    import_module(COMMANDS[command][0]).main()
+
+
+def _help() -> str:
+    lines = ["Usage: falsr-nas COMMAND [WORD]... [--NAME VALUE]...", "", "Commands:"]
+    lines += [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines += ["", "falsr-nas COMMAND --help shows the settings of a command.", "", "Options:"]
+    return "\n".join(lines + [f"  {option:<13} {summary}" for option, summary in _OPTIONS.items()])
+
+
+def _complete(typed: list[str]) -> None:
+    command, *words = typed or [""]
+    if words and command in COMMANDS:
+        _run(command, [COMPLETE, *words])
+    elif not words:
+        print(*(name for name in (*COMMANDS, *_OPTIONS) if name.startswith(command)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from falsr_nas.models.names import model_path
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
+    from falsr_nas.data.sources import ImageFile
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class EvaluateConfig(CommandSettings):
     Attributes:
         model: name of a shipped model, a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a
             model's folder, or ``bicubic``.
-        data_root: the folder that holds the sets.
+        data_root: the folder that holds the sets; None for the photographs of scikit-image on which
+            searches are validated by default.
         sets: folders in ``data_root``, or absolute paths of folders. A set consists of HR/LR pairs,
             or of HR images alone.
         protocol: the scoring protocol.
@@ -39,7 +42,7 @@ class EvaluateConfig(CommandSettings):
     """
 
     model: str = REQUIRED
-    data_root: str = REQUIRED
+    data_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
     protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
@@ -49,6 +52,8 @@ class EvaluateConfig(CommandSettings):
     save_images: str | None = None
 
     def __post_init__(self) -> None:
+        if self.data_root is None and self.sets != EvaluateConfig.sets:
+            raise UserError("sets are folders in data_root: give data_root=FOLDER, too")
         names = [Path(name).name for name in self.sets]
         if not names or not all(names):
             raise UserError(
@@ -72,11 +77,9 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         UserError: the model or an image cannot be read, a file cannot be written, or
             ``memory_limit`` is too small for the model.
     """
-    from falsr_nas.benchmark.sets import benchmark_sets
-
     load_plugins(config.plugins)
     model_path(config.model)
-    sets = benchmark_sets(Path(config.data_root).expanduser(), config.sets)
+    sets = _sets(config)
     # After the mistakes that are found without torch.
     from falsr_nas.benchmark.scoring import score_model, to_json
     from falsr_nas.core.files import write_atomically
@@ -101,6 +104,16 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         content = json.dumps(to_json(result), indent=2, allow_nan=False) + "\n"
         write_atomically(Path(config.output).expanduser(), content.encode())
     return result
+
+
+def _sets(config: EvaluateConfig) -> Mapping[str, Sequence[ImageFile]]:
+    from falsr_nas.benchmark.sets import benchmark_sets
+    from falsr_nas.data.settings import PhotographsSettings
+    from falsr_nas.data.sources import find_images
+
+    if config.data_root is None:
+        return {"photographs": find_images(PhotographsSettings()).val}
+    return benchmark_sets(Path(config.data_root).expanduser(), config.sets)
 
 
 def _evaluate_and_print(config: EvaluateConfig) -> None:

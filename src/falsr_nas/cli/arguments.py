@@ -6,9 +6,10 @@ Besides Hydra's ``key=value``, a command takes words without a name, ``--name va
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,8 @@ class _Translation:
                 self._options.append(rest.popleft())
         elif word.startswith("-") and word != "-":
             self._named(name, value if equals else None, rest)
+        elif name == EXPERIMENT and experiments(self._command):
+            raise UserError(f"experiments are added: give +{word}")
         elif self._is_override(word):
             value = value if self._sweeps else self._value(name.lstrip("+"), value)
             self._overrides.append(f"{name}={value}")
@@ -197,7 +200,7 @@ class _Translation:
         known = [one.name for one in experiments(self._command)]
         if not self._sweeps and word not in known:
             raise UserError(
-                f"there is no experiment {word!r}: choose one of {', '.join(known)};"
+                f"there is no experiment {word!r}: {one_of(word, known)};"
                 f" the folder of the results is given as -o {word}"
             )
         return word
@@ -222,8 +225,6 @@ def no_setting(key: str, schemas: Schemas, option: str = "") -> str:
         schemas: of the command.
         option: how it was typed, if with dashes.
     """
-    if key == EXPERIMENT:
-        return "experiments are added: give +experiment=NAME"
     if owners := schemas.options_with(key):
         return f"{key} belongs to {' or '.join(owners)}: add {owners[0]}"
     nearest = schemas.nearest(key)
@@ -231,6 +232,14 @@ def no_setting(key: str, schemas: Schemas, option: str = "") -> str:
     if nearest is None:
         return f"{wrong}; see --help"
     return f"{wrong}: did you mean {_dashed(nearest) if option else repr(nearest)}?"
+
+
+def one_of(typed: str, names: Iterable[str]) -> str:
+    """Advise to choose one of the names, or the one that is most like what was typed."""
+    names = list(names)
+    if close := difflib.get_close_matches(typed, names, n=1):
+        return f"did you mean {close[0]}?"
+    return f"choose one of {', '.join(names)}"
 
 
 def _dashed(key: str) -> str:

@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from falsr_nas.cli.arguments import Arguments, hydra_arguments, named_plugins, no_setting, usage
+from falsr_nas.cli.arguments import (
+    Arguments,
+    hydra_arguments,
+    named_plugins,
+    no_setting,
+    one_of,
+    usage,
+)
 from falsr_nas.cli.config import Schemas, config_path, unknown_keys
 from falsr_nas.cli.console import closed_output_ends_quietly
 from falsr_nas.core.errors import INTERRUPTED, USER_ERROR, UserError
@@ -199,8 +206,8 @@ def _explain(error: Exception, schemas: Schemas) -> str:
         re.DOTALL,
     ):
         options = [option for option in (match[3] or "").split() if not option.endswith("_schema")]
-        choose = f": choose one of {', '.join(options)}" if options else ""
-        if (match[2] or "") in PLUGGABLE:
+        choose = f": {one_of(match[1].rpartition('/')[2], options)}" if options else ""
+        if (match[2] or "") in PLUGGABLE and "?" not in choose:
             choose += ", or give the plug-in that has it (plugins=[...])"
         return f"there is no {match[1]!r}{choose}"
     if match := re.search(r"Could not override '([^']+)'\.?\s*No match in the defaults list", text):

@@ -175,7 +175,7 @@ class Schemas:
             ) = valid.split(".")
             return valid.count("."), group not in self.groups, valid
 
-        keys = sorted(self.settings(), key=rank)
+        keys = sorted([*self.settings(), *self.groups], key=rank)
         last = {valid.rpartition(".")[2]: valid for valid in reversed(keys)}
         typed = key.rpartition(".")[2]
         if typed in last:

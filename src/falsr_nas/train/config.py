@@ -64,7 +64,9 @@ class TrainConfig(CommandSettings):
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
-            raise UserError("give either run_dir=... of a search, or genome=...")
+            raise UserError(
+                "give either run_dir=... of a search, as in falsr-nas train outputs/demo, or genome=..."
+            )
         self.rungs.check_before(self.training.epochs)
 
 
