@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from PIL import Image
 
 from falsr_nas.archive.store import Store
 from falsr_nas.data.formats import decoders
+from plugin_files import CONTROLLER, EVALUATOR
 
 SEARCH = (
     "falsr_nas.search",
@@ -363,8 +366,8 @@ def test_a_report_tells_folders_apart(tmp_path: Path) -> None:
     assert refused(report, "run_dirs=[nothing]", folder=tmp_path).startswith(
         "nothing holds no search"
     )
-    assert refused(report, "run_dirs=sweep", folder=tmp_path).startswith("run_dirs is a list")
-    succeeds(report, "run_dirs=[sweep]", "output=all.html", folder=tmp_path)
+    assert refused(report, "run_dirs=[]", folder=tmp_path).startswith("run_dirs is empty")
+    succeeds(report, "run_dirs=sweep", "output=all.html", folder=tmp_path)
     assert (tmp_path / "figure6-2.png").exists(), "one figure for each search"
     line = refused("falsr_nas.train", "run_dir=sweep", folder=tmp_path)
     assert line == "sweep holds a sweep: give one of its searches, sweep/0, sweep/1"
@@ -403,3 +406,133 @@ def test_upscale_imports_only_what_it_needs(tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert {"torch", "PIL.Image", "falsr_nas.models.model_file"} <= imported
     assert not imported & set().union(*HEAVY.values())
+
+
+FOLDER = "--data folder --data.train-dirs empty --data.val-dir empty"
+MISTAKES = [
+    ("serach demo", "did you mean search?"),
+    ("search experiment=demo", "give +experiment=demo"),
+    ("search demmo", "did you mean demo?"),
+    ("search data.train_dirs=[a]", "add data=folder"),
+    ("search --data.train-dirs a", "add data=folder"),
+    ("search lr=0.1", "did you mean 'training.learning_rate'?"),
+    ("search --lr 0.1", "did you mean --training.learning-rate?"),
+    ("search controler=hybrid", "did you mean 'controller'?"),
+    ("search controller=hybird", "did you mean hybrid?"),
+    ("search --candidates many", "candidates: Value 'many'"),
+    ("search --seed -1", "seed is -1: it must be at least 0"),
+    ("search data=folder data.train_dirs=no data.val_dir=no", "no such folder of images: no"),
+    (f"search {FOLDER}", "no images in empty (looked for"),
+    ("search --data div2k --data.root nowhere", "data.root: no DIV2K_train_HR"),
+    ("train nowhere", "there is no folder nowhere: give run_dir of a search"),
+    ("train empty", "empty holds no search"),
+    ("train", "falsr-nas train outputs/demo"),
+    (f"train --genome FALSR-A {FOLDER}", "no images in empty (looked for"),
+    ("train --genome FALSR-X", "neither a published network (FALSR-A,"),
+    ("report nowhere", "there is no folder nowhere: give run_dir of a search"),
+    ("report", "run_dirs is required: falsr-nas report RUN_DIR..."),
+    ("export falsr-tiny-x2 model.tflite", "models are exported as .onnx, .param"),
+    ("export falsr-tiny-x2", "output is required: falsr-nas export MODEL OUTPUT"),
+    ("export missing.safetensors m.onnx", "missing.safetensors: No such file"),
+    ("evaluate missing.onnx", "missing.onnx: No such file"),
+    ("evaluate bicubic nowhere", "no such folder of images: nowhere/Set5"),
+    ("convert missing.pb m.safetensors", "missing.pb: No such file"),
+    ("describe FALSR-X", "neither a published network (FALSR-A,"),
+    ("upscale", "input is required: falsr-nas upscale INPUT..."),
+    ("upscale missing.jpg", "there is no input missing.jpg"),
+    ("upscale empty", "no images in empty (looked for"),
+    ("upscale a.png --model missing.onnx", "missing.onnx: No such file"),
+    ("upscale a.png --modle x", "did you mean --model?"),
+    ("upscale a.png --format gif", "format is gif: it must be one of .png"),
+    ("upscale a.png --quality 101", "quality is 101: it must be in 1..100"),
+    ("upscale a.png --quality", "give --quality VALUE"),
+    ("profile a.json --backend tensorrt", "choose one of onnxruntime, torch, ncnn"),
+    ("search --plugins missing.py", "plugins: missing.py: No such file"),
+    ("search --plugins broken.py", "plug-in broken.py:2: SyntaxError"),
+]
+"""What is typed after ``falsr-nas``, and a part of the line that says what to do."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with an image, an empty folder, and a plug-in with a typing error."""
+    noise(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.py").write_text("x = 1\ndef broken(:\n")
+    return tmp_path
+
+
+def answer(typed: str, desk: Path) -> str:
+    """Run a command; it fails with a traceback where it needs torch, which cannot be imported."""
+    (desk / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    done = run("falsr_nas", *typed.split(), folder=desk, env=with_path(desk))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(("typed", "says"), MISTAKES[::3])
+def test_a_mistake_is_answered_without_torch(typed: str, says: str, desk: Path) -> None:
+    assert says in answer(typed, desk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("typed", "says"), MISTAKES)
+def test_a_mistake_is_answered_within_two_seconds(typed: str, says: str, desk: Path) -> None:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert says in answer(typed, desk)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 2
+    left = {path.name for path in desk.iterdir()} - {"outputs", "__pycache__"}
+    assert left == {"a.png", "empty", "broken.py", "sitecustomize.py"}
+
+
+def test_words_without_names_do_what_their_settings_do(tmp_path: Path) -> None:
+    """What a shell makes of ``*``, an output folder, and a file named like a setting."""
+    noise(tmp_path / "a=b.png")
+    noise(tmp_path / "c.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    names = ("a=b.png", "c.png", "notes.txt")
+    command = ("falsr_nas", "upscale", "--model", "bicubic", *names)
+    done = succeeds(*command, "-o", "larger/", folder=tmp_path)
+    assert done.stdout.splitlines() == ["2 upscaled, 0 up to date, 0 failed", "skipped 1: 1 TXT"]
+    assert {path.name for path in (tmp_path / "larger").iterdir()} == {"a=b.png", "c.png"}
+    succeeds("falsr_nas", "upscale", "--model=bicubic", "--", "a=b.png", folder=tmp_path)
+    assert (tmp_path / "a=b_x2.png").exists()
+    line = refused(*command, "-o", "larger.png", folder=tmp_path)
+    assert line.startswith("output is larger.png, but there are several images")
+
+
+@pytest.mark.parametrize("execution", ["inline", "processes"])
+@pytest.mark.parametrize("method", ["__init__", "prepare", "evaluate"])
+def test_an_exception_in_an_evaluator_names_its_line(
+    tmp_path: Path, method: str, execution: str
+) -> None:
+    head = re.search(rf"    def {method}\(.*\n", EVALUATOR)[0]
+    source = EVALUATOR.replace(head, f"{head}        1 / 0\n")
+    line = source.splitlines().index("        1 / 0") + 1
+    (tmp_path / "my_scores.py").write_text(source)
+    done = run(
+        "falsr_nas", "search", "--plugins", "my_scores.py", "--evaluator", "links",
+        "--execution", execution, "--tracking", "none", "--candidates", "16", "-o", "run",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert f"plug-in my_scores.py:{line}: ZeroDivisionError: division by zero" in last
+
+
+def test_an_exception_in_a_controller_names_its_line(tmp_path: Path) -> None:
+    head = "    def draw(self):\n"
+    source = CONTROLLER.replace(head, f"{head}        {{}}['x']\n")
+    line = source.splitlines().index("        {}['x']") + 1
+    (tmp_path / "mine.py").write_text(source)
+    mine = ("plugins=[mine.py]", "controller=shortest")
+    assert refused(*SEARCH, *mine, "run_dir=run", folder=tmp_path) == (
+        f"plug-in mine.py:{line}: KeyError: 'x'"
+    )

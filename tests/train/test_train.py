@@ -181,7 +181,7 @@ def psnr(curve: Path) -> list[float]:
     [
         (
             ["tracking=none"],
-            "give either run_dir=... of a search, as in falsr-nas train outputs/demo, or genome=...",
+            "give the run_dir of a search, falsr-nas train outputs/demo, or genome=...",
         ),
         (["run_dir=nowhere"], "there is no folder nowhere"),
         (["genome=FALSR-Z"], "neither a known network"),

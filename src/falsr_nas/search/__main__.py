@@ -70,8 +70,11 @@ def _count(folder: Path) -> int:
 
 
 def _resume_command(folder: Path) -> str:
-    typed = [argument for argument in sys.orig_argv[1:] if not argument.startswith("run_dir=")]
-    return shlex.join(["python", *typed, f"run_dir={folder}"])
+    """Return the command as it was typed, with the folder; of ``falsr-nas`` without its place."""
+    program, *typed = sys.orig_argv[1:]
+    typed = [argument for argument in typed if not argument.startswith("run_dir=")]
+    start = [Path(program).name] if Path(program).name.startswith("falsr-") else ["python", program]
+    return shlex.join([*start, *typed, f"run_dir={folder}"])
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ class TrainConfig(CommandSettings):
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
             raise UserError(
-                "give either run_dir=... of a search, as in falsr-nas train outputs/demo, or genome=..."
+                "give the run_dir of a search, falsr-nas train outputs/demo, or genome=..."
             )
         self.rungs.check_before(self.training.epochs)
 
