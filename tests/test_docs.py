@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from falsr_nas.core import errors
-from test_imports import MAY_IMPORT
+from test_imports import COMMANDS, MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -35,6 +35,7 @@ PAGES = [
             "report",
             "cluster",
             "errors",
+            "commands",
         )
     ),
 ]
@@ -73,11 +74,23 @@ for line in sys.stdin:
 """
 
 
+def expanded(words: list[str]) -> list[str]:
+    """Words as a shell hands them over, of which each page has one pattern at most."""
+    images = ("holiday/0001.png", "holiday/0002.png")
+    return [name for word in words for name in (images if word == "holiday/*.png" else (word,))]
+
+
 def commands(page: Path) -> list[list[str]]:
-    """The commands in a page's sh blocks: words after ``python -m``, comments left out."""
+    """The commands in a page's sh blocks: the module and the words after it, without comments."""
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     words = [shlex.split(line, comments=True) for line in lines]
+    words = [
+        ["python", "-m", f"falsr_nas.{line[1]}", *expanded(line[2:])]
+        if line[:1] == ["falsr-nas"] and line[1] in COMMANDS
+        else line
+        for line in words
+    ]
     return [
         line[line.index("-m") + 1 :]
         for line in words
