@@ -50,6 +50,13 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<!e\.g)(?<!i\.e)\.\s+", " ".join(text.split()), maxsplit=1)[0].rstrip(".")
 
 
+def _summary(settings: type[Any]) -> str:
+    """Return the first sentence of the docstring of a class, if somebody wrote one."""
+    text = cleandoc(settings.__doc__ or "")
+    written = not text.startswith(f"{settings.__name__}(")  # dataclasses write one themselves
+    return first_sentence(text) if written else ""
+
+
 def _choices_in(folder: Path) -> list[Choice]:
     """Return the options that have a file in a folder, with the comments at their tops."""
     return [
@@ -151,7 +158,7 @@ class Schemas:
             below = sorted(path for path in (folder / group).iterdir() if path.is_dir())
             for place in (folder / group, *below):
                 others = [
-                    Choice(name, first_sentence(cleandoc(settings.__doc__ or "")))
+                    Choice(name, _summary(settings))
                     for name, settings in self.groups[group].items()
                     if plugins.owner(place.name, name)
                 ]
