@@ -15,7 +15,7 @@ from falsr_nas.cli.console import console
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
-from falsr_nas.models.names import names_model
+from falsr_nas.models.names import model_path, names_model
 from falsr_nas.models.shipped import SHIPPED_MODELS
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
@@ -122,6 +122,7 @@ def describe(config: DescribeConfig) -> Description:
 def _genome(name: str) -> Genome:
     if not names_model(name):
         return find_genome(name, SHIPPED_MODELS)
+    model_path(name)  # a mistake is found without torch
     from falsr_nas.models.model_file import find_model
 
     model = find_model(name)

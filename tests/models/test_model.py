@@ -15,8 +15,8 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.describe import DescribeConfig, describe
 from falsr_nas.models import model_file
 from falsr_nas.models.model import Model
-from falsr_nas.models.model_file import MODEL_FILES, find_model, load_model, save_model
-from falsr_nas.models.names import names_model
+from falsr_nas.models.model_file import find_model, load_model, save_model
+from falsr_nas.models.names import MODEL_FILES, names_model
 from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.photo.photograph_file import read_photograph
