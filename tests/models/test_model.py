@@ -217,7 +217,11 @@ def test_describe_takes_models(model: Model, tmp_path: Path) -> None:
             describe(DescribeConfig(genome=name))
 
 
-def test_models_without_a_genome_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_without_a_genome_are_not_described(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("other.onnx").touch()
     monkeypatch.setattr(model_file, "find_model", lambda name: Model(Bicubic(), name, {}))
     with pytest.raises(UserError, match=r"other.onnx has no genome"):
         describe(DescribeConfig(genome="other.onnx"))
