@@ -32,6 +32,20 @@ if TYPE_CHECKING:
 COMPLETE = "--complete"
 """Followed by the words that a shell wants to complete, of which the last may be empty."""
 
+OF_SEARCH = (
+    "deap",
+    "lightning_fabric",
+    "matplotlib",
+    "moocore",
+    "pytorch_lightning",
+    "scipy",
+    "skimage",
+    "thop",
+    "torchmetrics",
+    "wandb",
+)
+"""Modules of the extra ``search``: who only uses models does not install them."""
+
 PLUGGABLE = ("controller", "evaluator")
 """Config groups to which plug-ins may add options."""
 
@@ -91,9 +105,7 @@ class _Job:
         began: whether the task was called in this process.
     """
 
-    def __init__(
-        self, name: str, schemas: Schemas, task: Callable[[Any], float | None]
-    ) -> None:
+    def __init__(self, name: str, schemas: Schemas, task: Callable[[Any], float | None]) -> None:
         self._name = name
         self._schemas = schemas
         self._task = task
@@ -118,6 +130,7 @@ class _Job:
             mistake = _required(str(error.full_key), self._name, self._schemas)
         except Exception as error:
             mistake = str(error) if isinstance(error, UserError) else explained(error)
+            mistake = mistake or _not_installed(error, self._name)
             if not mistake:
                 raise
         if HydraConfig.get().mode is not RunMode.MULTIRUN:
@@ -164,6 +177,14 @@ def _required(key: str, name: str, schemas: Schemas) -> str:
     if key in schemas.words:
         return f"{key} is required: {usage(name, schemas)}"
     return f"{key} is required: give {key}=VALUE, or --{key.replace('_', '-')} VALUE"
+
+
+def _not_installed(error: Exception, name: str) -> str:
+    """Return what to install where a package of the extra ``search`` is missing; else nothing."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package not in OF_SEARCH:
+        return ""
+    return f"{name} needs {package}, which is not installed: pip install 'falsr-nas[search]'"
 
 
 def fail(message: str) -> NoReturn:
