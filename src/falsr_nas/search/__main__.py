@@ -5,6 +5,7 @@ The same command with the same ``run_dir`` resumes a search.
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from contextlib import suppress
@@ -39,6 +40,8 @@ def _command(config: SearchConfig) -> float:
         sys.exit(SEARCH_ERROR)
     _print(result)
     print(f"again:   {again_command('search', result.folder, config.plugins)}")
+    if result.front:
+        print(f"next:    {_train_command(config, result.folder)}")
     return result.hypervolume
 
 
@@ -58,6 +61,18 @@ def _print(result: SearchResult) -> None:
     files = ["report.html", "pareto.csv", "pareto.json", "pareto.png"]
     files += ["failures.csv"] * bool(result.failures) + [STORE, "config.yaml"]
     print(f"results: {result.folder}  ({', '.join(files)})")
+
+
+def _train_command(config: SearchConfig, folder: Path) -> str:
+    """Return the command of a training of the best network that is twice as long as its first."""
+    epochs = max(4, math.ceil(2 * config.training.steps / 250))  # of training=expanded
+    here = Path.cwd()
+    place = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    plugins = f" --plugins {shlex.quote(','.join(config.plugins))}" if config.plugins else ""
+    return (
+        f"falsr-nas train {shlex.quote(str(place))} --select psnr --n 1 --training expanded"
+        f" --training.epochs {epochs}{plugins}"
+    )
 
 
 def _count(folder: Path) -> int:

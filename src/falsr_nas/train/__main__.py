@@ -5,6 +5,7 @@ The same command resumes a training.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 
@@ -26,6 +27,9 @@ def _command(config: TrainConfig) -> float:
             file=sys.stderr,
         )
         raise
+    best = shlex.quote(str(output_folder(config) / "best"))
+    print(f"next: falsr-nas upscale photo.jpg --model {best}")
+    print(f"      falsr-nas export {best} model.onnx")
     return max(model.curve[-1].psnr for model in trained)
 
 
