@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from falsr_nas import __version__
 from falsr_nas.cli.arguments import HELP, one_of
 from falsr_nas.cli.command import COMPLETE, fail
 from falsr_nas.cli.completion import COMPLETION, SHELLS, script
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.core.version import __version__
 
 COMMANDS = {
     "search": ("falsr_nas.search.__main__", "search for small, fast networks"),
