@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from falsr_nas.data.settings import FolderSettings
+from falsr_nas.search import SearchConfig
+from falsr_nas.search.__main__ import train_command
 from test_docs import ROOT, photograph
 
 SMALLER = {
@@ -71,6 +74,16 @@ def test_the_wheel_is_complete(installed: Path, tmp_path: Path) -> None:
     )
     assert Path(found.stdout.strip()).is_relative_to(installed)
     assert typed(["falsr-nas", "--version"], installed, tmp_path) == "falsr-nas 0.2.0\n"
+
+
+def test_the_next_command_trains_on_the_images_of_the_search(tmp_path: Path) -> None:
+    folder = FolderSettings(train_dirs=("a b", "c"), val_dir="val", val_crop=64)
+    words = shlex.split(train_command(SearchConfig(data=folder), tmp_path / "run"))
+    assert words[words.index("--data") :] == [
+        *("--data", "folder", "--data.val-crop", "64"),
+        *("--data.train-dirs", "a b,c", "--data.val-dir", "val"),
+    ]
+    assert "--data" not in train_command(SearchConfig(), tmp_path)
 
 
 @pytest.mark.parametrize("smaller", [True, pytest.param(False, marks=pytest.mark.slow)])

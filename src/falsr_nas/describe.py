@@ -20,6 +20,7 @@ from falsr_nas.models.shipped import SHIPPED_MODELS
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
+from falsr_nas.space.published import PUBLISHED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,7 +121,7 @@ def describe(config: DescribeConfig) -> Description:
 
 
 def _genome(name: str) -> Genome:
-    if not names_model(name):
+    if name.upper() in PUBLISHED or not names_model(name):
         return find_genome(name, SHIPPED_MODELS)
     model_path(name)  # a mistake is found without torch
     from falsr_nas.models.model_file import find_model

@@ -33,7 +33,7 @@ class ProfileConfig(CommandSettings):
     Attributes:
         output: the file to write.
         space: the search space whose layers are measured.
-        backend: what runs the networks: one of BACKENDS.
+        backend: what runs the networks.
         width: of the upscaled image in pixels.
         height: of the upscaled image in pixels.
         threads: number of processor threads, or None for all.
@@ -66,16 +66,17 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
     Raises:
         UserError: the backend is not installed, or the file cannot be written.
     """
-    import torch
-
     from falsr_nas.core.files import make_folder, write_atomically
-    from falsr_nas.inference.threads import processor_threads
-    from falsr_nas.profiling.device import Plan, measure_device
-    from falsr_nas.tracking.progress import LiveLine
 
     load_plugins(config.plugins)
     output = Path(config.output).expanduser()
     make_folder(output.parent)  # not after all the measuring
+    import torch
+
+    from falsr_nas.inference.threads import processor_threads
+    from falsr_nas.profiling.device import Plan, measure_device
+    from falsr_nas.tracking.progress import LiveLine
+
     with processor_threads(config.threads), LiveLine("starting", quiet=not progress) as shown:
         plan = Plan(
             config.backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.photo.photograph_file import read_photograph
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import find_genome
+from falsr_nas.space.published import PUBLISHED
 from falsr_nas.upscale import UpscaleConfig, upscale
 
 NAME = "falsr-nano-x2"
@@ -215,6 +217,18 @@ def test_describe_takes_models(model: Model, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=says):
             describe(DescribeConfig(genome=name))
+
+
+def test_describe_takes_published_names_before_folders_and_long_genomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FALSR-A").mkdir()
+    found = describe(DescribeConfig("falsr-a")).genome
+    assert found == PUBLISHED["FALSR-A"]
+    in_json = json.dumps(found.to_json())
+    assert len(in_json) > 255
+    assert describe(DescribeConfig(in_json)).genome == found
 
 
 def test_models_without_a_genome_are_not_described(

@@ -276,7 +276,7 @@ def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
 def test_the_folder_of_a_search_holds_what_is_promised(tmp_path: Path) -> None:
     done = succeeds(*SYNTHETIC, "candidates=40", f"run_dir={tmp_path}")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "search.db", "search.lock", "config.yaml",
+        "search.db", "search.lock", "config.yaml", "overrides.yaml",
         "pareto.csv", "pareto.json", "pareto.png", "report.html",
     }  # fmt: skip
     with (tmp_path / "pareto.csv").open() as file:
@@ -362,7 +362,7 @@ def test_the_experiments_run(tmp_path: Path) -> None:
         (["trainig.epochs=3"], "no setting 'trainig': did you mean 'training'?"),
         (["controller.exploration.p_flop=0.3"], "did you mean 'controller.exploration.p_flops'?"),
         (["+populaton=3"], "did you mean 'controller.population_size'?"),
-        (["data=fodler"], "no 'data/fodler': choose one of div2k, folder, photographs"),
+        (["data=fodler"], "no 'data/fodler': did you mean folder?"),
         (["training.epochs=many"], "training.epochs"),
         (["training.target=residul"], "training.target"),
         (["space.n=0"], "space.n is 0"),

@@ -13,7 +13,11 @@ STORE = "search.db"
 def search_name(folder: Path) -> str:
     """Return the name of the search in a folder: the folder's, ``seeds/0`` for one of a sweep."""
     folder = folder.resolve()
-    return f"{folder.parent.name}/{folder.name}" if folder.name.isdigit() else folder.name
+    sweep = folder.parent
+    is_job = folder.name.isdigit() and any(
+        (sweep / name).exists() for name in ("multirun.yaml", "0")
+    )
+    return f"{sweep.name}/{folder.name}" if is_job else folder.name
 
 
 def group_of(folder: Path) -> str:

@@ -5,6 +5,7 @@ A mistake in a name is reported before torch is loaded, which takes a second or 
 
 from __future__ import annotations
 
+from os.path import isdir
 from pathlib import Path
 
 from falsr_nas.core.errors import UserError
@@ -29,7 +30,9 @@ def names_model(text: str) -> bool:
     with one of :data:`MODEL_FILES`.
     """
     path = Path(text).expanduser()
-    return shipped_folder(text) is not None or path.suffix in MODEL_FILES or path.is_dir()
+    # Path.is_dir() refuses names as long as those of genomes.
+    is_folder = isdir(path)  # noqa: PTH112
+    return shipped_folder(text) is not None or path.suffix in MODEL_FILES or is_folder
 
 
 def model_path(name: str) -> Path | None:

@@ -9,7 +9,7 @@ import math
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from falsr_nas.archive.folders import STORE
 from falsr_nas.cli.command import run_command, run_dir
 from falsr_nas.cli.composition import again_command, composition
 from falsr_nas.core.errors import SEARCH_ERROR, SearchError, UserError
+from falsr_nas.data.settings import data_option
 from falsr_nas.search.config import SCHEMAS, SearchConfig
 from falsr_nas.search.run import search
 
@@ -41,7 +42,7 @@ def _command(config: SearchConfig) -> float:
     _print(result)
     print(f"again:   {again_command('search', result.folder, config.plugins)}")
     if result.front:
-        print(f"next:    {_train_command(config, result.folder)}")
+        print(f"next:    {train_command(config, result.folder)}")
     return result.hypervolume
 
 
@@ -63,16 +64,26 @@ def _print(result: SearchResult) -> None:
     print(f"results: {result.folder}  ({', '.join(files)})")
 
 
-def _train_command(config: SearchConfig, folder: Path) -> str:
+def train_command(config: SearchConfig, folder: Path) -> str:
     """Return the command of a training of the best network that is twice as long as its first."""
     epochs = max(4, math.ceil(2 * config.training.steps / 250))  # of training=expanded
     here = Path.cwd()
     place = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    plugins = f" --plugins {shlex.quote(','.join(config.plugins))}" if config.plugins else ""
-    return (
-        f"falsr-nas train {shlex.quote(str(place))} --select psnr --n 1 --training expanded"
-        f" --training.epochs {epochs}{plugins}"
-    )
+    words = ["falsr-nas", "train", str(place), "--select", "psnr", "--n", "1"]
+    words += ["--training", "expanded", "--training.epochs", str(epochs), *_data_options(config)]
+    words += ["--plugins", ",".join(config.plugins)] if config.plugins else []
+    return shlex.join(words)
+
+
+def _data_options(config: SearchConfig) -> list[str]:
+    """Return the options that choose the images of a search, as far as they are no defaults."""
+    data = config.data
+    words = ["--data", name] if (name := data_option(data)) != "photographs" else []
+    for setting in fields(data):
+        if (value := getattr(data, setting.name)) != setting.default:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--data.{setting.name.replace('_', '-')}", text]
+    return words
 
 
 def _count(folder: Path) -> int:

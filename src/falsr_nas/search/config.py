@@ -52,7 +52,7 @@ class SearchConfig(CommandSettings):
         training: the incomplete training of each candidate.
         data: the images.
         execution: where evaluations run.
-        tracking: Weights & Biases.
+        tracking: where metrics are recorded.
         rungs: when candidates are compared during their training, and the worse ones stopped.
         fresh_scores: how often the members of the front are trained again at the end, with other
             seeds; the mean of these scores is reported. May be changed later, with the same
@@ -60,9 +60,8 @@ class SearchConfig(CommandSettings):
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
-        objectives: names of what is optimised, one of
-            :data:`~falsr_nas.objectives.objective.OBJECTIVES` each;
-            ``psnr`` is one of them. The first other one orders fronts.
+        objectives: names of what is optimised, ``psnr`` among them. The first other one orders
+            fronts.
         latency: file of a profile of a device, which ``python -m falsr_nas.profile`` writes. It is
             needed where ``latency`` is an objective or limited. Its content is part of what
             identifies the search, and is stored with it.

@@ -16,7 +16,7 @@ class TrackingSettings(Settings, group="tracking"):
     Attributes:
         mode: ``none`` for no tracking; ``offline`` for W&B files in the run folder, which ``wandb
             sync`` can upload later; ``online`` for W&B, which needs an API key; ``csv`` and
-            ``tensorboard`` for files in the run folder. All others are for W&B.
+            ``tensorboard`` for files in the run folder. The other settings are for W&B.
         project: W&B project.
         entity: W&B user or team; None for the default of the account.
         group: name under which W&B groups runs; None for one group per search or sweep, named after

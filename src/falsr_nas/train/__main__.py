@@ -5,6 +5,7 @@ The same command resumes a training.
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from dataclasses import replace
@@ -30,7 +31,8 @@ def _command(config: TrainConfig) -> float:
     best = shlex.quote(str(output_folder(config) / "best"))
     print(f"next: falsr-nas upscale photo.jpg --model {best}")
     print(f"      falsr-nas export {best} model.onnx")
-    return max(model.curve[-1].psnr for model in trained)
+    # A model that was trained before has no curve if its last.ckpt was deleted.
+    return max((model.curve[-1].psnr for model in trained if model.curve), default=math.nan)
 
 
 def main() -> None:

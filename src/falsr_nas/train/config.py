@@ -39,7 +39,7 @@ class TrainConfig(CommandSettings):
         rungs: epochs at which the networks are compared by validation PSNR, and the shares of them
             that are trained on. It is one training all the same, with one schedule.
         data: the images.
-        tracking: Weights & Biases.
+        tracking: where metrics are recorded.
         benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
         sets: benchmark sets.
         seed: seed of weights and patches.
