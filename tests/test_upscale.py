@@ -197,6 +197,66 @@ def test_two_images_of_one_name(place: Path) -> None:
     assert len(find_jobs([f"{place}/holiday, 2024"], f"{place}/out", None)[0]) == 4
 
 
+def test_an_output_replaces_no_other_input(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.utime(noise(place / "photo_x2.png"), (1, 1))
+    noise(place / "photo.png")
+    with pytest.raises(UserError, match=r"of photo.png would replace the input photo_x2.png: give"):
+        find_jobs(["photo.png", str(place / "photo_x2.png")], None, None)
+    for folder in ("x/sub", "y/sub"):
+        (place / folder).mkdir(parents=True)
+        noise(place / folder / "a.png")
+    with pytest.raises(UserError, match=r"would replace the input x/sub/a.png"):
+        find_jobs(["y", "x/sub"], "x", None, recursive=True)
+    os.utime(place / "photo.png", (0, 0))  # photo_x2.png may be its output
+    before = (place / "photo_x2.png").read_bytes()
+    assert run(monkeypatch, "input=[photo_x2.png,photo.png]") == 0
+    printed = capsys.readouterr().out
+    assert "0 upscaled, 1 up to date, 0 failed\noutput: photo_x2.png\nleft out 1: " in printed
+    assert (place / "photo_x2.png").read_bytes() == before
+    assert not (place / "photo_x2_x2.png").exists()
+
+
+def test_several_inputs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        (place / name).mkdir()
+        noise(place / name / f"{name}.png")
+    noise(place / "a.png")
+    noise(place / "b.png")
+    one = place / "one" / "one.png"
+    for inputs, output in (
+        ("a.png,b.png", place),
+        (f"a.png,{one}", place),  # whose folder is in that one
+        (f"one/one.png,{place}/two/two.png", f"{place}/one, {place}/two"),
+        (f"one/one.png,{one}", "one/one_x2.png"),  # the same image
+    ):
+        assert run(monkeypatch, f"input=[{inputs}]") == 0
+        assert f"output: {output}\n" in capsys.readouterr().out
+    (place / "c.txt").touch()
+    (place / "d.txt").touch()
+    assert run(monkeypatch, "input=[c.txt,d.txt]") == 2
+    assert capsys.readouterr().err.startswith("error: no images in c.txt, d.txt (looked for .png")
+
+
+def test_all_output_folders_are_made(place: Path) -> None:
+    (place / "holiday, 2024" / "sub").mkdir()
+    noise(place / "holiday, 2024" / "sub" / "a.png")
+    find_jobs(["holiday, 2024"], "out", None, recursive=True)
+    assert (place / "out" / "sub").is_dir()
+
+
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(place: Path) -> None:
+    (place / "larger" / "a.png").mkdir(parents=True)  # in the way
+    failures: list[str] = []
+    config = UpscaleConfig("m.safetensors", "holiday, 2024", "larger")
+    found = upscale.upscale(config, on_failure=failures.append)
+    assert [one.outcome for one in found[:2]] == [Outcome.failed, Outcome.upscaled]
+    assert failures[0].startswith("cannot write larger/a.png")
+
+
 def test_killed_process_leaves_no_incomplete_output(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import closed_output_ends_quietly, progress_bars
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.files import make_folder
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
 from falsr_nas.models.names import model_path
@@ -34,6 +35,8 @@ DEFAULT_MODEL = "falsr-tiny-x2"
 
 PIPE = "-"
 """``input`` and ``output`` for frames on standard input and output."""
+
+_MOST_FOLDERS = 3  # that are printed; our choice
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ class Outcome(StrEnum):
     failed = "failed"
     unsupported = "unsupported"
     """It is a folder, or a file that is no image or of another format."""
+    left_out = "left out"
+    """It is the output of another of the images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,19 +174,20 @@ def upscale(
     load_plugins(config.plugins)
     model_path(config.model)
     check_inputs(config.input, config.output, config.format, config.recursive)
+    page = None if config.preview is None else _preview_page(config.preview)
     # After the mistakes that are found without torch.
-    from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
-    from falsr_nas.photo.photograph_file import save_photograph
-    from falsr_nas.photo.preview import MOST_IMAGES, comparison, write_preview
+    from falsr_nas.photo.preview import MOST_IMAGES, write_preview
 
     model = find_model(config.model)
     scale = model.network.scale
-    jobs, others = find_jobs(config.input, config.output, config.format, config.recursive, scale)
+    jobs, others, left_out = find_jobs(
+        config.input, config.output, config.format, config.recursive, scale
+    )
     found: list[Upscaled] = []
     figures: list[str] = []  # of the preview, for which the first images are upscaled again
-    shown = 0 if config.preview is None else MOST_IMAGES
+    shown = 0 if page is None else MOST_IMAGES
     wanted = [config.overwrite or i < shown or not job.done for i, job in enumerate(jobs)]
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(wanted))
@@ -191,21 +197,24 @@ def upscale(
                 continue
             bars.update(bar, description=job.source.name)
             try:
-                result = _result(job, model, config, lambda share: bars.advance(bar, share))
+                figures += _write_output(
+                    job,
+                    model,
+                    config,
+                    lambda share: bars.advance(bar, share),
+                    is_compared=len(figures) < shown,
+                )
             except UserError as error:
                 if len(jobs) == 1:
                     raise
                 on_failure(str(error))
                 found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
             else:
-                save_photograph(result, job.target, config.quality)
-                if len(figures) < shown:
-                    figures.append(comparison(job.source, result, config.memory_limit * MIB))
-                del result  # before the next image is read
                 found.append(Upscaled(job.source, job.target, Outcome.upscaled))
-    if config.preview is not None and figures:
-        write_preview(Path(config.preview).expanduser(), figures, max(0, len(jobs) - shown))
+    if page is not None and figures:
+        write_preview(page, figures, len(jobs) - len(figures))
     found += [Upscaled(other, folder, Outcome.unsupported) for other, folder in others]
+    found += [Upscaled(job.source, job.target, Outcome.left_out) for job in left_out]
     return tuple(found)
 
 
@@ -242,6 +251,33 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
             memory=config.memory_limit * MIB,
             self_ensemble=config.self_ensemble,
         )
+
+
+def _preview_page(preview: str) -> Path:
+    """Return the page's path, whose folder is made: mistakes shall not come after the work."""
+    page = Path(preview).expanduser()
+    if page.is_dir():
+        raise UserError(f"preview is {page}, a folder: give the page to write, as in page.html")
+    make_folder(page.parent)
+    return page
+
+
+def _write_output(
+    job: Job,
+    model: Model,
+    config: UpscaleConfig,
+    on_tile: Callable[[float], None],
+    *,
+    is_compared: bool,
+) -> list[str]:
+    """Upscale an image, and return its figure for the preview if it is compared."""
+    from falsr_nas.inference.memory import MIB
+    from falsr_nas.photo.photograph_file import save_photograph
+    from falsr_nas.photo.preview import comparison
+
+    result = _result(job, model, config, on_tile)
+    save_photograph(result, job.target, config.quality)
+    return [comparison(job.source, result, config.memory_limit * MIB)] if is_compared else []
 
 
 def _result(
@@ -285,17 +321,30 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
     if config.output is None:
-        targets = [image.target for image in found if image.outcome is not Outcome.unsupported]
-        print("output:", targets[0] if len(targets) == 1 else os.path.commonpath(targets))
+        unused = (Outcome.unsupported, Outcome.left_out)
+        print("output:", _places([image.target for image in found if image.outcome not in unused]))
     if config.preview is not None and done:
         print("preview:", config.preview)
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:
         print(f"skipped {len(others)}: {counted_kinds(others)}")
         if any(other.is_dir() for other in others):
             print("--recursive reads folders in folders, too")
+    if left_out := counts[Outcome.left_out]:
+        print(f"left out {left_out}: outputs of the other images")
     if failed:
-        images = len(found) - len(others)
+        images = len(found) - len(others) - left_out
         raise UserError(f"{failed} of {images} images could not be upscaled: see above")
+
+
+def _places(targets: Sequence[Path]) -> str:
+    """Return the output of one image, or the outermost folders of several, 3 at most."""
+    if len(targets) == 1:
+        return str(targets[0])
+    folders = {target.parent.resolve() for target in targets}
+    outermost = sorted(folder for folder in folders if folders.isdisjoint(folder.parents))
+    if len(outermost) > _MOST_FOLDERS:
+        return os.path.commonpath(outermost)
+    return ", ".join(map(str, outermost))
 
 
 def main() -> None:

@@ -154,6 +154,48 @@ def test_large_images_show_their_middle(tmp_path: Path, monkeypatch: pytest.Monk
     assert (after[12:28, 18:42] > 200).all() and (after[:8] < 50).all()
 
 
+def test_extreme_shapes_fit_into_webp(tmp_path: Path) -> None:
+    text = comparison(plain(tmp_path / "a.png", BLACK, 9000, 2), level(WHITE, 4, 18000), PLENTY)
+    assert "the 16382x4 in the middle" in text
+    assert [one.shape for one in embedded(text)] == [(4, 16382, 3)] * 2
+
+
+def test_undecodable_names(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a\udcff.png", BLACK)
+    write_preview(tmp_path / "page.html", [comparison(path, level(WHITE, 80, 120), PLENTY)])
+    assert "a?.png" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_that_is_not_possible_is_found_before_the_model_is_read(tmp_path: Path) -> None:
+    image = plain(tmp_path / "a.png", BLACK)
+    (tmp_path / "folder.html").mkdir()
+    for page, says in (("folder.html", "a folder: give"), ("a.png/p.html", "a.png is a file")):
+        with pytest.raises(UserError, match=says):
+            upscale(UpscaleConfig(input=str(image), preview=str(tmp_path / page)))
+    assert not (tmp_path / "a_x2.png").exists()
+
+
+def test_an_image_without_comparison_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        plain(tmp_path / name, WHITE)
+
+    def fails_for_a(source: Path, result: Photograph, memory: int) -> str:
+        if source.name == "a.png":
+            raise UserError("a.png is gone")
+        return comparison(source, result, memory)
+
+    monkeypatch.setattr(preview, "comparison", fails_for_a)
+    page, failures = tmp_path / "page.html", []
+    settings = {"input": str(tmp_path), "output": str(tmp_path / "larger"), "model": "bicubic"}
+    found = upscale(UpscaleConfig(**settings, preview=str(page)), on_failure=failures.append)
+    assert [one.outcome for one in found[:2]] == [Outcome.failed, Outcome.upscaled]
+    assert failures == ["a.png is gone"]
+    assert len(embedded(page.read_text())) == 2
+    assert "does not show: 1." in page.read_text()
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_all_channels_and_16_bits(channels: int, tmp_path: Path) -> None:
     plain(tmp_path / "a.png", BLACK)

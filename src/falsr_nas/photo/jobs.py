@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import mimetypes
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def check_inputs(
 
     Raises:
         UserError: an input does not exist, or holds no image, or is a pattern without an output; or
-            images are not written in the format.
+            none of several files is an image; or images are not written in the format.
     """
     _suffix(ending)
     for source in sources:
@@ -53,6 +53,8 @@ def check_inputs(
             _listed(place, source, recursive)
         elif not place.exists():
             raise UserError(f"there is no input {place}")
+    if len(sources) > 1 and all(_is_unread(Path(source).expanduser()) for source in sources):
+        raise UserError(f"no images in {', '.join(sources)} (looked for {', '.join(FORMAT_OF)})")
 
 
 def find_jobs(
@@ -61,7 +63,7 @@ def find_jobs(
     ending: str | None,
     recursive: bool = False,
     scale: int = 2,
-) -> tuple[list[Job], list[tuple[Path, Path]]]:
+) -> tuple[list[Job], list[tuple[Path, Path]], list[Job]]:
     """Return the images to upscale and their outputs; the output folders are created.
 
     Args:
@@ -74,14 +76,16 @@ def find_jobs(
         scale: of the model, for the names of outputs beside their inputs.
 
     Returns:
-        The images in the order of their paths; and what else is in the inputs, with its output
-        folder: other files, and folders that are not read.
+        The images in the order of their paths; what else is in the inputs, with its output folder:
+        other files, and folders that are not read; and, without ``target``, the images left out
+        because they are the existing outputs of others, as ``photo_x2.jpg`` of ``photo.jpg``.
 
     Raises:
         UserError: there is no image; or an output has an unknown extension, would be among the
-            inputs, or belongs to two images.
+            inputs, or belongs to two images; or an output folder cannot be made.
     """
     check_inputs(sources, target, ending, recursive)
+    is_beside = target is None
     if target is not None and len(sources) > 1:
         _check_folder_name(Path(target).expanduser(), target)
         target = f"{target}/"
@@ -95,10 +99,28 @@ def find_jobs(
         found, unread = _jobs_of(source, output, ending, recursive)
         jobs += found
         others += [(other, Path(output).expanduser()) for other in unread]
+    jobs = _unique(jobs)
+    outputs = {job.target.resolve() for job in jobs if job.done} if is_beside else set()
+    left_out = [job for job in jobs if _is_output(job, outputs)]
+    jobs = [job for job in jobs if not _is_output(job, outputs)]
     _check_distinct(jobs)
-    if jobs:
-        make_folder(jobs[0].target.parent)
-    return jobs, others
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        make_folder(folder)
+    return jobs, others, left_out
+
+
+def _unique(jobs: Iterable[Job]) -> list[Job]:
+    """Leave out the images that are given again by another path."""
+    unique: dict[tuple[Path, Path], Job] = {}
+    for job in jobs:
+        unique.setdefault((job.source.resolve(), job.target.resolve()), job)
+    return list(unique.values())
+
+
+def _is_output(job: Job, outputs: Container[Path]) -> bool:
+    """Whether the image is the output of another one."""
+    source = job.source.resolve()
+    return source in outputs and source != job.target.resolve()
 
 
 def _is_unread(place: Path) -> bool:
@@ -223,16 +245,23 @@ def _kept_suffix(image: Path) -> str:
     return image.suffix if image.suffix.lower() in WRITTEN else _DEFAULT
 
 
-def _check_distinct(jobs: Iterable[Job]) -> None:
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    inputs = {job.source.resolve() for job in jobs}
     sources: dict[Path, Path] = {}
     for job in jobs:
-        if job.target.resolve() == job.source.resolve():
+        target = job.target.resolve()
+        if target == job.source.resolve():
             raise UserError(
                 f"output {job.target} would be among the input images: give another folder"
             )
-        if sources.setdefault(job.target, job.source) != job.source:
+        if target in inputs:
             raise UserError(
-                f"{sources[job.target].name} and {job.source.name} would both become {job.target}"
+                f"the output of {job.source} would replace the input {job.target}:"
+                " give another folder with --output"
+            )
+        if sources.setdefault(target, job.source) != job.source:
+            raise UserError(
+                f"{sources[target].name} and {job.source.name} would both become {job.target}"
             )
 
 

@@ -32,6 +32,9 @@ MOST_PIXELS = 2**22
 MOST_IMAGES = 12
 """Images that a page shows; of the others it says how many there are."""
 
+_LONGEST = 16383
+"""Pixels of a side that WebP can hold."""
+
 _QUALITY = 92  # of WebP; our choice
 
 _FIGURE = Template("""<figure>
@@ -70,7 +73,7 @@ def write_preview(path: Path, figures: Sequence[str], more: int = 0) -> None:
         more=f"Images that this page does not show: {more}." if more else "",
         script=script,
     )
-    write_atomically(path, page.encode())
+    write_atomically(path, page.encode(errors="replace"))  # names of files may be undecodable
 
 
 def comparison(source: Path, upscaled: Photograph, memory: int) -> str:
@@ -87,7 +90,7 @@ def comparison(source: Path, upscaled: Photograph, memory: int) -> str:
     low = read_photograph(source)
     (height, width), (large_height, large_width) = low.pixels.shape[:2], upscaled.pixels.shape[:2]
     scale = large_height // height
-    rows, columns = _middle(height, width, MOST_PIXELS // scale**2)
+    rows, columns = _middle(height, width, MOST_PIXELS // scale**2, _LONGEST // scale)
     before = upscale_photograph(
         Bicubic(scale), replace(low, pixels=low.pixels[rows, columns]), memory
     )
@@ -107,10 +110,13 @@ def comparison(source: Path, upscaled: Photograph, memory: int) -> str:
     )
 
 
-def _middle(height: int, width: int, most: int) -> tuple[slice, slice]:
-    """Return the rows and columns in the middle of an image, of its shape and ``most`` pixels."""
+def _middle(height: int, width: int, most: int, longest: int) -> tuple[slice, slice]:
+    """Return the rows and columns in the middle of an image.
+
+    They have the image's shape and ``most`` pixels, and are cut to ``longest`` pixels.
+    """
     share = min(1.0, math.sqrt(most / (height * width)))
-    sides = [max(1, int(share * side)) for side in (height, width)]
+    sides = [min(max(1, int(share * side)), longest) for side in (height, width)]
     starts = [(side - kept) // 2 for side, kept in zip((height, width), sides, strict=True)]
     rows, columns = (slice(a, a + kept) for a, kept in zip(starts, sides, strict=True))
     return rows, columns
