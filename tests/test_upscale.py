@@ -409,3 +409,14 @@ def test_an_image_of_a_large_folder_costs_as_much_as_one_of_a_small_folder(
     calls(2)  # the first run imports modules
     few, more, most = calls(5), calls(15), calls(55)
     assert (most - more) / 40 == pytest.approx((more - few) / 10, rel=0.05)
+
+
+def test_a_named_output_is_always_written(tmp_path: Path) -> None:
+    photo, output = tmp_path / "photo.png", tmp_path / "larger.png"
+    Image.new("RGB", (6, 5), (200, 30, 90)).save(photo)
+    output.write_bytes(b"of an earlier run")
+    config = upscale.UpscaleConfig(model="bicubic", input=(str(photo),), output=str(output))
+    for _ in range(2):
+        assert [image.outcome for image in upscale.upscale(config)] == [upscale.Outcome.upscaled]
+    with Image.open(output) as image:
+        assert image.size == (12, 10)

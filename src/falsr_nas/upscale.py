@@ -60,7 +60,7 @@ class UpscaleConfig(CommandSettings):
         memory_limit: MiB for the whole process; larger images are upscaled in tiles. The default is
             our choice.
         threads: number of processor threads; None for all.
-        overwrite: upscale again where the output exists.
+        overwrite: upscale again where the output exists, also in folders and beside the input.
         preview: an HTML page to write, with a slider between each image, enlarged by bicubic
             interpolation, and its output; for the first 12 images, which are upscaled again.
     """
@@ -188,7 +188,10 @@ def upscale(
     found: list[Upscaled] = []
     figures: list[str] = []  # of the preview, for which the first images are upscaled again
     shown = 0 if page is None else MOST_IMAGES
-    wanted = [config.overwrite or i < shown or not job.done for i, job in enumerate(jobs)]
+    # A file that is named is written, as by other programs; outputs in folders are kept.
+    is_named = [str(job.target) for job in jobs] == [str(Path(config.output or "").expanduser())]
+    again = config.overwrite or is_named
+    wanted = [again or i < shown or not job.done for i, job in enumerate(jobs)]
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(wanted))
         for job, is_wanted in zip(jobs, wanted, strict=True):
