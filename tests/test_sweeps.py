@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import falsr_nas.search.__main__ as command
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -166,7 +167,8 @@ def test_a_sweep_by_another_launcher_runs_to_its_end(tmp_path: Path) -> None:
 
 def test_the_kept_config_runs_again(tmp_path: Path) -> None:
     typed = ("controller=nsga2", "execution/failures=default", "seed=3", "space=tiny")
-    printed = succeeds(*SEARCH, *typed, "run_dir=one", folder=tmp_path).splitlines()[-1]
+    lines = succeeds(*SEARCH, *typed, "run_dir=one", folder=tmp_path).splitlines()
+    (printed,) = (line for line in lines if line.startswith("again:"))
     kept = (tmp_path / "one/config.yaml").read_text()
     for line in ("controller: nsga2", "execution/failures: default", "space: tiny"):
         assert f"- override {line}\n" in kept
@@ -215,3 +217,65 @@ def test_a_sweeps_report_lies_in_its_folder_and_names_its_runs(tmp_path: Path) -
     (tmp_path / "s/0/overrides.yaml").write_text("{")
     done = run("falsr_nas.report", "run_dirs=[s]", folder=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+
+
+FAILING = """
+from pathlib import Path
+
+from falsr_nas.cli.command import run_command, run_dir
+from falsr_nas.core.errors import SearchError
+from falsr_nas.search.config import SCHEMAS
+
+def task(config):
+    if config.seed == 1:
+        raise {error}
+    Path(run_dir(), "done").touch()
+
+run_command("search", SCHEMAS, task)
+"""
+
+
+@pytest.mark.parametrize(
+    ("launcher", "error", "says"),
+    [
+        *(
+            (one, "OSError(28, 'No space left', 's/0/a')", "OSError: [Errno 28]")
+            for one in LAUNCHERS
+        ),
+        ("basic", "SearchError('no worker')", "error: a run of the sweep failed: no worker"),
+    ],
+)
+def test_a_run_of_a_sweep_that_cannot_continue(
+    tmp_path: Path, launcher: str, error: str, says: str
+) -> None:
+    """It is not taken for a mistake, and the other runs go on to their ends."""
+    (tmp_path / "failing.py").write_text(FAILING.format(error=error))
+    words = ("-m", *LAUNCHERS[launcher], "run_dir=s", "seed=1,2")
+    done = run("failing", *words, folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert (tmp_path / "s/1/done").exists()
+    assert says in done.stderr and "cannot make the folder" not in done.stderr
+    assert ("in task" in done.stderr) == ("OSError" in error), "where it was raised"
+
+
+def test_a_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "s").touch()
+    done = run(*SEARCH, "-m", "run_dir=s/t", "seed=1,2", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: cannot make the folder s/t: s is a file"
+
+
+@pytest.mark.parametrize(
+    ("typed", "job", "again"),
+    [
+        ("demo -m seed=1,2 run_dir=a", "0", "demo -m seed=1,2 run_dir=a"),
+        ("demo run_dir=a", None, "demo run_dir=b"),
+        ("seed=1 -- demo", None, "seed=1 run_dir=b -- demo"),
+    ],
+)
+def test_the_command_that_continues(
+    typed: str, job: str | None, again: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "/bin/falsr-nas", "search", *typed.split()])
+    monkeypatch.setattr(command, "job_of_sweep", lambda: job)
+    assert command._resume_command(Path("b")) == f"falsr-nas search {again}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from falsr_nas.cli.arguments import (
 )
 from falsr_nas.cli.config import Schemas, config_path, unknown_keys
 from falsr_nas.cli.console import closed_output_ends_quietly
-from falsr_nas.core.errors import INTERRUPTED, USER_ERROR, UserError
+from falsr_nas.core.errors import INTERRUPTED, SEARCH_ERROR, USER_ERROR, SearchError, UserError
 from falsr_nas.core.files import no_folder
 from falsr_nas.core.interruption import Interrupted, exit_quietly_on_signals, interruptible
 from falsr_nas.core.plugins import SETTING, explained, load_plugins
@@ -86,12 +87,19 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
                 hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(job)()
         except JobError as error:
             fail(f"a run of the sweep failed: {error}")
+        except SearchError as error:
+            print(f"error: a run of the sweep failed: {error}", file=sys.stderr)
+            sys.exit(SEARCH_ERROR)
         except (KeyboardInterrupt, Interrupted):
             sys.exit(INTERRUPTED)
         except OSError as error:
-            if job.began:
+            if any(note.startswith(_IN_RUN) for note in getattr(error, "__notes__", ())):
                 raise
             fail(str(no_folder(Path(error.filename or run_dir()), error)))  # Hydra makes it
+
+
+_IN_RUN = "in the run in "
+"""Begins the note on an error of the task, which tells it from one of Hydra's own."""
 
 
 class JobError(Exception):
@@ -99,17 +107,13 @@ class JobError(Exception):
 
 
 class _Job:
-    """What Hydra calls: the task on a composed config, once, or for each job of a sweep.
-
-    Attributes:
-        began: whether the task was called in this process.
-    """
+    """What Hydra calls: the task on a composed config, once, or for each job of a sweep."""
 
     def __init__(self, name: str, schemas: Schemas, task: Callable[[Any], float | None]) -> None:
         self._name = name
         self._schemas = schemas
         self._task = task
-        self.began = False
+        self._process = os.getpid()  # a launcher may call it in others
 
     def __call__(self, config: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
@@ -123,21 +127,27 @@ class _Job:
             if SETTING in config:
                 load_plugins(config[SETTING])  # those that a config names, or a job of a sweep
             settings = OmegaConf.to_object(config)
-            self.began = True
             with interruptible():
                 return self._task(settings)
+        except SearchError:
+            raise  # of a sweep: Hydra keeps it until the other jobs have ended
         except MissingMandatoryValue as error:
             mistake = _required(str(error.full_key), self._name, self._schemas)
         except Exception as error:
             mistake = str(error) if isinstance(error, UserError) else explained(error)
             mistake = mistake or _not_installed(error, self._name)
             if not mistake:
+                error.add_note(f"{_IN_RUN}{run_dir()}{self._traceback()}")
                 raise
         if HydraConfig.get().mode is not RunMode.MULTIRUN:
             fail(mistake)
         print(f"error: {mistake}", file=sys.stderr)
         # Hydra keeps it, also from other processes and machines, until the other jobs have ended.
         raise JobError(mistake)
+
+    def _traceback(self) -> str:
+        """Return the traceback of the current error where it would be lost on the way back."""
+        return "" if os.getpid() == self._process else f"\n{traceback.format_exc()}"
 
 
 @contextmanager
@@ -159,7 +169,8 @@ def _answered(name: str, schemas: Schemas, typed: Sequence[str]) -> bool:
     if typed[:1] == [COMPLETE]:
         from falsr_nas.cli.completion import completions
 
-        print(*completions(typed[1:], name, schemas), sep="\n")
+        for word in completions(typed[1:], name, schemas):
+            print(word)
         return True
     return False
 

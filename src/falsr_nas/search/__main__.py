@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falsr_nas.archive.folders import STORE
-from falsr_nas.cli.command import run_command, run_dir
+from falsr_nas.cli.command import job_of_sweep, run_command, run_dir
 from falsr_nas.cli.composition import again_command, composition
 from falsr_nas.core.errors import SEARCH_ERROR, SearchError, UserError
 from falsr_nas.data.settings import data_option
@@ -38,6 +38,8 @@ def _command(config: SearchConfig) -> float:
     except SearchError as error:
         print(f"the search cannot continue: {error}", file=sys.stderr)
         print(f"Once that is fixed: {_resume_command(folder)}", file=sys.stderr)
+        if job_of_sweep() is not None:
+            raise  # the other jobs run all the same
         sys.exit(SEARCH_ERROR)
     _print(result)
     print(f"again:   {again_command('search', result.folder, config.plugins)}")
@@ -96,11 +98,17 @@ def _count(folder: Path) -> int:
 
 
 def _resume_command(folder: Path) -> str:
-    """Return the command as it was typed, with the folder; of ``falsr-nas`` without its place."""
+    """Return the command as it was typed, with the folder; of ``falsr-nas`` without its place.
+
+    That of a sweep is as it was typed: the folder is that of one of its jobs.
+    """
     program, *typed = sys.orig_argv[1:]
-    typed = [argument for argument in typed if not argument.startswith("run_dir=")]
+    if job_of_sweep() is None:
+        typed = [argument for argument in typed if not argument.startswith("run_dir=")]
+        end = typed.index("--") if "--" in typed else len(typed)  # what follows are words
+        typed.insert(end, f"run_dir={folder}")
     start = [Path(program).name] if Path(program).name.startswith("falsr-") else ["python", program]
-    return shlex.join([*start, *typed, f"run_dir={folder}"])
+    return shlex.join([*start, *typed])
 
 
 def main() -> None:
