@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falsr_nas.cli.arguments import hydra_arguments, named_plugins, quoted
+from falsr_nas.cli.composition import again_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.convert import ConvertConfig
 from falsr_nas.core.errors import UserError
@@ -111,6 +113,11 @@ def test_a_file_named_like_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("search outputs/a", "choose one of demo, x2_291"),
         ("search experiment=demo", "give +experiment=demo"),
         ("upscale --experiment demo", "there is no option --experiment"),
+        ("upscale input=a.jpg b.jpg", "input is given by its name and as the word 'b.jpg'"),
+        ("upscale input=[a.jpg] b.jpg", "input is given by its name and as the word 'b.jpg'"),
+        ("upscale input=a.jpg --input b.jpg", "input is given as --input and as input=...: give"),
+        ("convert a.pb b -o c", "output is given by its name and as the word 'b'"),
+        ("search demo +experiment=x2_tiny", "experiment is given by its name and as the word"),
     ],
 )
 def test_mistakes(typed: str, says: str) -> None:
@@ -124,6 +131,18 @@ def test_mistakes(typed: str, says: str) -> None:
 def test_any_text_is_taken_literally(text: str) -> None:
     override = OverridesParser.create().parse_override(f"output={quoted(text)}")
     assert str(override.value()) == text
+
+
+@pytest.mark.parametrize("plugins", [["my (1)/p.py"], ["it's.py", "b.py"]])
+def test_the_command_that_runs_again_is_read_back(plugins: list[str]) -> None:
+    python, m, module, *typed = shlex.split(again_command("search", Path("a (1)"), plugins))
+    assert (python, m, module) == ("python", "-m", "falsr_nas.search")
+    assert named_plugins(typed) == plugins
+    overrides = hydra_arguments(typed, "search", SEARCH).overrides
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = {one.key_or_group: one.value() for one in parsed}
+    assert list(map(str, values["plugins"])) == plugins
+    assert str(values["run_dir"]) == "a (1)-again"
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,14 @@ class _Translation:
     def arguments(self) -> Arguments:
         """Return the whole command line."""
         words = deque(self._words)
+        named = {one.lstrip("+").partition("=")[0] for one in self._overrides}
         for key in self._schemas.words:
             setting = self._settings.get(key)
+            if words and key.lstrip("+") in named:
+                name = key.lstrip("+")
+                raise UserError(
+                    f"{name} is given by its name and as the word {words[0]!r}: give it once"
+                )
             if setting is not None and setting.is_list and words:
                 self._lists[key] = [*self._lists.get(key, ()), *words]
                 words.clear()
@@ -151,12 +157,16 @@ class _Translation:
                 f" {usage(self._command, self._schemas)} [--NAME VALUE]..."
             )
         for key, values in self._lists.items():
+            if key in named:
+                raise UserError(f"{key} is given as --{key} and as {key}=...: give it in one way")
             self._overrides.append(f"{key}=[{','.join(map(quoted, values))}]")
         return Arguments(tuple(self._options), tuple(self._overrides))
 
     def _named(self, name: str, value: str | None, rest: deque[str]) -> None:
         key = self._schemas.output if name == "-o" else name.lstrip("-").replace("-", "_")
         setting = self._settings.get(key)
+        if name == "-o" and setting is None:
+            raise UserError(f"{self._command} has no output: redirect standard output (> FILE)")
         denied = self._settings.get(_positive(key))
         if setting is None and denied is not None and denied.is_flag and value is None:
             self._overrides.append(f"{_positive(key)}=false")

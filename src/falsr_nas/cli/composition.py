@@ -93,7 +93,7 @@ def read_overrides(folder: Path) -> list[str]:
 
 def again_command(command: str, folder: Path, plugins: Sequence[str]) -> str:
     """Return the command that runs the ``config.yaml`` of a folder again, into another folder."""
-    needed = [f"plugins=[{','.join(plugins)}]"] if plugins else []
+    needed = ["--plugins", ",".join(plugins)] if plugins else []  # needs no quotes for Hydra
     where = ["--config-dir", str(folder), "--config-name", "config"]
     typed = ["python", "-m", f"falsr_nas.{command}", *where, *needed, f"run_dir={folder}-again"]
     return shlex.join(typed)

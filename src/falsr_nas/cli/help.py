@@ -40,7 +40,8 @@ def print_help(command: str, schemas: Schemas, overrides: Sequence[str]) -> None
     with hydra.initialize_config_dir(config_path(), version_base="1.3"):
         config = hydra.compose(command, list(overrides), return_hydra_config=True)
     chosen = dict(config.hydra.runtime.choices)
-    print(f"Usage: {usage(command, schemas)} [-o {schemas.output.upper()}] [--NAME VALUE]...\n")
+    output = f" [-o {schemas.output.upper()}]" if schemas.output in schemas.settings() else ""
+    print(f"Usage: {usage(command, schemas)}{output} [--NAME VALUE]...\n")
     print(config.hydra.help.header)
     if found := experiments(command):
         print("Experiments: a search or a training with all its settings (+experiment=NAME)")
