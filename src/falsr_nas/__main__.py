@@ -42,7 +42,7 @@ def main() -> None:
         elif command == "--version":
             print(f"falsr-nas {__version__}")
         elif command == COMPLETION:
-            if rest[:1] == [] or rest[0] not in SHELLS:
+            if not rest or rest[0] not in SHELLS:
                 fail(f"{COMPLETION} needs a shell: give one of {', '.join(SHELLS)}")
             print(script(rest[0]))
         elif command == COMPLETE:
@@ -68,7 +68,9 @@ def _complete(typed: list[str]) -> None:
     if words and command in COMMANDS:
         _run(command, [COMPLETE, *words])
     elif not words:
-        print(*(name for name in (*COMMANDS, *_OPTIONS) if name.startswith(command)), sep="\n")
+        for name in (*COMMANDS, *_OPTIONS):
+            if name.startswith(command):
+                print(name)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,14 @@ def test_help_explains_every_setting(command: str) -> None:
     assert max(map(len, prose.splitlines())) <= 90
 
 
+def test_a_command_without_an_output_says_so() -> None:
+    assert "[-o " in run("upscale", "--help").stdout
+    assert "-o " not in run("describe", "--help").stdout.splitlines()[0]
+    done = run("describe", "FALSR-A", "-o", "a.svg")
+    says = "error: describe has no output: redirect standard output (> FILE)\n"
+    assert (done.returncode, done.stderr) == (2, says)
+
+
 def test_help_shows_the_settings_of_the_chosen_options() -> None:
     plain, hybrid = run("search", "--help").stdout, run("search", "controller=hybrid", "-h").stdout
     assert "  * screening" in plain and "  * hybrid" in hybrid
@@ -99,6 +107,9 @@ COMPLETED = [
     (["upscale", "--mem"], {"--memory-limit"}),
     (["upscale", "ph"], {"photo 1.jpg"}),
     (["upscale", "-o", "hol"], {"holiday/"}),
+    (["upscale", "~/hol"], {"~/holiday/"}),
+    (["upscale", "model=~/hol"], {"model=~/holiday/"}),
+    (["upscale", "nothing"], set()),
     (["upscale", "model=hol"], {"model=holiday/"}),
     (["search", ""], {"demo", "x2_291", "x2_nano", "x2_paper", "x2_tiny"}),
     (["search", "controller=h"], {"controller=hybrid"}),
@@ -124,8 +135,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("typed", "expected"), COMPLETED)
 def test_what_can_be_completed(typed: list[str], expected: set[str], folder: Path) -> None:
-    done = run("--complete", *typed, cwd=folder)
-    assert set(done.stdout.splitlines()) == expected
+    done = run("--complete", *typed, cwd=folder, env={**os.environ, "HOME": str(folder)})
+    assert done.stdout.splitlines() == sorted(expected), done.stderr
 
 
 def test_no_schema_is_completed(folder: Path) -> None:
@@ -137,14 +148,19 @@ def test_no_schema_is_completed(folder: Path) -> None:
 DRIVERS = {
     "bash": """
         compopt() { :; }
-        COMP_LINE="$1"; COMP_POINT=${#1}; _falsr_nas; printf '%s\\n' "${COMPREPLY[@]}"
+        COMP_LINE="$1"; COMP_POINT=${#1}; _falsr_nas
+        for one in "${COMPREPLY[@]}"; do echo "[$one]"; done
     """,
     "zsh": """
-        compadd() { while [[ $1 != -- ]]; do shift; done; shift; print -rl -- "$@" }
-        words=(${(Q)${(z)1}}); [[ $1 == *' ' ]] && words+=(""); CURRENT=$#words
+        compadd() {
+            while [[ $1 != -- ]]; do shift; done
+            shift
+            for one; do print -r -- "[$one]"; done
+        }
+        words=(${(z)1}); [[ $1 == *[^\\\\]' ' ]] && words+=(""); CURRENT=$#words
         _falsr_nas
     """,
-    "fish": 'complete -C "$argv[1]"',
+    "fish": 'for one in (complete -C "$argv[1]"); echo "[$one]"; end',
 }
 
 
@@ -157,13 +173,23 @@ def test_shells_complete(shell: str, folder: Path) -> None:
     (folder / "driver").write_text(f"{load}\n{DRIVERS[shell]}\n")
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "HOME": str(folder)}
+    photo = "photo 1.jpg" if shell == "fish" else r"photo\ 1.jpg"  # which escapes it itself
     for line, whole, part in (
         ("falsr-nas ups", "upscale", "upscale"),
         ("falsr-nas search controller=h", "controller=hybrid", "hybrid"),
         ("falsr-nas upscale -o hol", "holiday/", "holiday/"),
+        ("falsr-nas upscale pho", photo, photo),
+        (r"falsr-nas upscale photo\ ", photo, photo),
+        (r"falsr-nas upscale input=photo\ 1", f"input={photo}", photo),
+        ("falsr-nas upscale ~/hol", "~/holiday/", "~/holiday/"),
+        ("falsr-nas upscale nothing", "", ""),
+        ("falsr-nas nothing", "", ""),
     ):
         command = [program, str(folder / "driver"), line]
         done = subprocess.run(
             command, cwd=folder, env=env, capture_output=True, text=True, check=False
         )
-        assert done.stdout.split() == [part if shell == "bash" else whole], done.stderr
+        expected = part if shell == "bash" else whole
+        assert (line, done.stdout.splitlines()) == (line, [f"[{expected}]"] if expected else []), (
+            done.stderr
+        )

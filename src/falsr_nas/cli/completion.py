@@ -14,17 +14,19 @@ COMPLETION = "--completion"
 
 _BASH = r"""
 _falsr_nas() {
-    local line="${COMP_LINE:0:COMP_POINT}" word rest
+    local line="${COMP_LINE:0:COMP_POINT}" word rest found
     local -a typed
-    read -ra typed <<< "$line"
-    [[ $line == *[[:space:]] ]] && typed+=("")
+    read -a typed <<< "$line"  # without -r, so that "my\ photo" is one word
+    [[ $line == *[^\\][[:space:]] ]] && typed+=("")
     word="${typed[-1]}"
     # Readline replaces only what follows the last = or : of a word.
     rest="${word##*[=:]}"
     COMPREPLY=()
     while IFS= read -r found; do
-        found="${found#"${word%"$rest"}"}"
-        COMPREPLY+=("$(printf %q "$found")")
+        [[ -n $found ]] || continue
+        found="$(printf %q "${found#"${word%"$rest"}"}")"
+        [[ $found == '\~/'* ]] && found="${found:1}"
+        COMPREPLY+=("$found")
     done < <(falsr-nas --complete "${typed[@]:1}" 2>/dev/null)
     [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=/] ]] && compopt -o nospace
 }
@@ -35,17 +37,22 @@ _ZSH = r"""
 #compdef falsr-nas
 _falsr_nas() {
     local -a found open closed
-    found=("${(@f)$(falsr-nas --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    found=("${(@f)$(falsr-nas --complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+    found=("${(@q)found:#}")
+    found=("${(@)found/#\\\~\//~/}")
     open=(${(M)found:#*[=/]})
     closed=(${found:#*[=/]})
-    compadd -S '' -- $open
-    compadd -- $closed
+    compadd -Q -S '' -- $open
+    compadd -Q -- $closed
 }
 compdef _falsr_nas falsr-nas
 """
 
 _FISH = r"""
-complete -c falsr-nas -f -a '(falsr-nas --complete (commandline -opc)[2..] (commandline -ct))'
+function _falsr_nas
+    falsr-nas --complete (commandline -opc)[2..] (commandline -ct | string unescape)
+end
+complete -c falsr-nas -f -a '(_falsr_nas)'
 """
 
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
@@ -121,5 +128,8 @@ def _words(start: str, command: str, schemas: Schemas) -> Iterable[str]:
 
 
 def _files(start: str) -> Iterator[str]:
-    for name in sorted(glob.glob(f"{glob.escape(start)}*")):  # noqa: PTH207  # keeps ./
-        yield f"{name}/" if Path(name).is_dir() else name
+    home = str(Path.home()) if start.startswith("~/") else ""
+    whole = f"{home}{start[1:]}" if home else start
+    for name in sorted(glob.glob(f"{glob.escape(whole)}*")):  # noqa: PTH207  # keeps ./
+        shown = f"~{name.removeprefix(home)}" if home else name
+        yield f"{shown}/" if Path(name).is_dir() else shown

@@ -31,6 +31,7 @@ class _LoggerRun(Closing):
         settings: with mode ``csv`` or ``tensorboard``, which is also the name of the subfolder.
         folder: of the search or training.
         config: its resolved settings, which become ``hparams.yaml``.
+        name: of the run. Only W&B shows it; all trackers are made with the same arguments.
     """
 
     def __init__(
