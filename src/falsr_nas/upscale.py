@@ -323,9 +323,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     counts = Counter(image.outcome for image in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
-    if config.output is None:
-        unused = (Outcome.unsupported, Outcome.left_out)
-        print("output:", _places([image.target for image in found if image.outcome not in unused]))
+    unused = (Outcome.unsupported, Outcome.left_out)
+    print("output:", _places([image.target for image in found if image.outcome not in unused]))
     if config.preview is not None and done:
         print("preview:", config.preview)
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:
