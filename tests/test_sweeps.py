@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import falsr_nas.search.__main__ as command
+from commands import run
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -76,22 +76,8 @@ ConfigStore.instance().store(
 '''
 
 
-def run(
-    module: str, *arguments: str, folder: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | environment,
-    )
-
-
 def succeeds(module: str, *arguments: str, folder: Path, **environment: str) -> str:
-    done = run(module, *arguments, folder=folder, **environment)
+    done = run(module, *arguments, folder=folder, env=os.environ | environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

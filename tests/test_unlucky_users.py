@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run
 from falsr_nas.archive.store import Store
 from falsr_nas.data.formats import decoders
 from plugin_files import CONTROLLER, EVALUATOR
@@ -45,18 +46,6 @@ HEAVY = {
     "drawing": {"matplotlib", "skimage", "imageio"},
     "TensorFlow graphs": {"google.protobuf", "falsr_nas.models.tf_import"},
 }
-
-
-def run(module: str, *arguments: str, folder: Path, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        **options,
-    )
 
 
 def refused(module: str, *arguments: str, folder: Path) -> str:
@@ -137,8 +126,9 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path: Path) -> None:
     holiday(tmp_path / "holiday")
     command = ("falsr_nas.upscale", "model=bicubic", "input=holiday")
     done = succeeds(*command, "output=larger", folder=tmp_path)
-    assert done.stdout.splitlines()[:2] == [
+    assert done.stdout.splitlines()[:3] == [
         "6 upscaled, 0 up to date, 0 failed",
+        "output: larger",
         "skipped 4: 1 GIF, 1 MP4, 1 TXT, 1 folder",
     ]
     written = {path.name for path in (tmp_path / "larger").iterdir()}
@@ -146,6 +136,7 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path: Path) -> None:
     done = succeeds(*command, "output=larger", "recursive=true", folder=tmp_path)
     assert done.stdout.splitlines() == [
         "1 upscaled, 6 up to date, 0 failed",
+        "output: larger",
         "skipped 3: 1 GIF, 1 MP4, 1 TXT",
     ]
     with Image.open(tmp_path / "larger" / "deep" / "er" / "inside.png") as image:
@@ -158,7 +149,7 @@ def test_a_pattern_names_images(tmp_path: Path) -> None:
     holiday(tmp_path / "holiday, 2024")
     command = ("falsr_nas.upscale", "model=bicubic", "output=larger")
     done = succeeds(*command, "input=holiday, 2024/*.jp*", folder=tmp_path)
-    assert done.stdout.splitlines() == ["2 upscaled, 0 up to date, 0 failed"]
+    assert done.stdout.splitlines() == ["2 upscaled, 0 up to date, 0 failed", "output: larger"]
     assert {path.name for path in (tmp_path / "larger").iterdir()} == {"jpg.jpg", "jp2.png"}
     line = refused(*command, "input=holiday, 2024/*.bmp", folder=tmp_path)
     assert line.startswith("no images in holiday, 2024/*.bmp (looked for .png")
@@ -499,7 +490,11 @@ def test_words_without_names_do_what_their_settings_do(tmp_path: Path) -> None:
     names = ("a=b.png", "c.png", "notes.txt")
     command = ("falsr_nas", "upscale", "--model", "bicubic", *names)
     done = succeeds(*command, "-o", "larger/", folder=tmp_path)
-    assert done.stdout.splitlines() == ["2 upscaled, 0 up to date, 0 failed", "skipped 1: 1 TXT"]
+    assert done.stdout.splitlines() == [
+        "2 upscaled, 0 up to date, 0 failed",
+        "output: larger/",
+        "skipped 1: 1 TXT",
+    ]
     assert {path.name for path in (tmp_path / "larger").iterdir()} == {"a=b.png", "c.png"}
     succeeds("falsr_nas", "upscale", "--model=bicubic", "--", "a=b.png", folder=tmp_path)
     assert (tmp_path / "a=b_x2.png").exists()

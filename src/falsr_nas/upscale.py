@@ -324,7 +324,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
     unused = (Outcome.unsupported, Outcome.left_out)
-    print("output:", _places([image.target for image in found if image.outcome not in unused]))
+    targets = [image.target for image in found if image.outcome not in unused]
+    print("output:", config.output or _places(targets))
     if config.preview is not None and done:
         print("preview:", config.preview)
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:

@@ -67,7 +67,10 @@ def _print(result: SearchResult) -> None:
 
 
 def train_command(config: SearchConfig, folder: Path) -> str:
-    """Return the command of a training of the best network that is twice as long as its first."""
+    """Return the command that trains the best network further.
+
+    It is for twice as many steps as the search trained it, and at least 1,000.
+    """
     epochs = max(4, math.ceil(2 * config.training.steps / 250))  # of training=expanded
     here = Path.cwd()
     place = folder.relative_to(here) if folder.is_relative_to(here) else folder
