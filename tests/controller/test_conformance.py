@@ -88,7 +88,10 @@ EXACT = [
 ]
 INEXACT = [pytest.param(of_plugin("optuna"), id="optuna", marks=needs["optuna"])]
 """The state of Optuna's generators cannot be saved, so a restored search draws differently."""
-TPE = pytest.param(of_plugin("optuna", sampler="tpe"), id="tpe", marks=needs["optuna"])
+# Slow: TPE fits its model at each proposal.
+TPE = pytest.param(
+    of_plugin("optuna", sampler="tpe"), id="tpe", marks=[needs["optuna"], pytest.mark.slow]
+)
 ALL = [*EXACT, *INEXACT, TPE]
 
 
