@@ -5,8 +5,8 @@ r"""Compare controllers on random landscapes by the true hypervolume of the fron
 The whole comparison, of which the last controllers need falsr-nas[compare]:
 
     python benchmarks/controllers.py --evaluations 512 --reference screening --controllers \
-        screening reinforced reinforced-untrained nsga2 hybrid aging random optuna \
-        optuna-our-start optuna-tpe optuna-tpe-our-start pymoo pymoo-our-start
+        screening screening-80 nsga2 hybrid aging random optuna optuna-our-start \
+        optuna-tpe optuna-tpe-our-start pymoo pymoo-our-start
 
 On real trainings:
 
@@ -46,13 +46,11 @@ from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     CONTROLLERS,
-    ConditionalPolicySettings,
     ControllerSettings,
     ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
     RandomSettings,
-    ReinforcedSettings,
     ScreeningSettings,
 )
 from falsr_nas.core.plugins import load_plugins
@@ -84,7 +82,6 @@ ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
 ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
 AGING, OPTUNA, PYMOO = (CONTROLLERS.schemas[name] for name in ("aging", "optuna", "pymoo"))
 TPE = OPTUNA(POPULATION, sampler="tpe")
-UNTRAINED = ConditionalPolicySettings(imagined=0, batch_size=10**9)
 
 COMPARED: dict[str, ControllerSettings] = {
     "random": RandomSettings(POPULATION),
@@ -99,9 +96,6 @@ COMPARED: dict[str, ControllerSettings] = {
     "screening": ScreeningSettings(POPULATION),
     "screening-80": ScreeningSettings(POPULATION, 80),
     "screening-plain": replace(PAPER, screening=20),
-    "reinforced": ReinforcedSettings(POPULATION),
-    "reinforced-80": ReinforcedSettings(POPULATION, 80),
-    "reinforced-untrained": ReinforcedSettings(POPULATION, policy=UNTRAINED),
     "screening-hybrid": HybridSettings(
         POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True
     ),

@@ -110,7 +110,7 @@ def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) 
     stored = read_run(broken)
     assert stored.problem.hypervolume(stored.evaluations) == content["hypervolume"]
     names = choose(TrainConfig(run_dir=str(broken), select="latency", n=1))
-    assert str(names[0][1]) == rows[0]["genome"]
+    assert str(names[0].genome) == rows[0]["genome"]
     done = run("report", f"run_dirs=[{broken}]", f"output={tmp_path / 'page.html'}")
     assert done.returncode == 0, done.stderr
 

@@ -124,8 +124,8 @@ def test_training_selects_among_the_feasible_networks_of_the_search(tmp_path: Pa
     for way in ("crowding", "knee", "psnr"):
         chosen = choose(TrainConfig(run_dir=config.run_dir, select=way, n=4))
         assert chosen
-        for _, genome in chosen:
-            assert by_key[genome.key].score.psnr >= limit
+        for one in chosen:
+            assert by_key[one.genome.key].score.psnr >= limit
 
 
 @pytest.mark.parametrize(

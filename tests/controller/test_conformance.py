@@ -12,14 +12,12 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
     CONTROLLERS,
-    ConditionalPolicySettings,
     ControllerSettings,
     Crossover,
     ExplorationSettings,
     HybridSettings,
     NSGA2Settings,
     RandomSettings,
-    ReinforcedSettings,
     ScreeningSettings,
 )
 from falsr_nas.core.errors import UserError
@@ -64,7 +62,6 @@ def of_plugin(name: str, **chosen: object) -> MakeSettings:
     return lambda **others: CONTROLLERS.schemas[name](**chosen, **others)
 
 
-IMAGINED = ConditionalPolicySettings(imagined=512, batch_size=4)
 EXACT = [
     pytest.param(HybridSettings, id="hybrid"),
     pytest.param(NSGA2Settings, id="nsga2"),
@@ -73,11 +70,6 @@ EXACT = [
     pytest.param(
         partial(NSGA2Settings, adaptive=True, exploration=ExplorationSettings(p_attribute=0.5)),
         id="nsga2-adaptive",
-    ),
-    pytest.param(partial(ReinforcedSettings, screening=3, policy=IMAGINED), id="reinforced"),
-    pytest.param(
-        partial(ReinforcedSettings, screening=1, policy=ConditionalPolicySettings(batch_size=4)),
-        id="reinforced-without-screening",
     ),
     pytest.param(partial(HybridSettings, screening=3), id="hybrid-screening"),
     pytest.param(of_plugin("pymoo", screening=3), id="pymoo-screening", marks=needs["pymoo"]),

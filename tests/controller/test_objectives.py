@@ -129,7 +129,7 @@ def test_limits_that_no_network_meets_are_refused() -> None:
             made("random", Problem(SPACE, constraints=limits, profile=PROFILE))
 
 
-@pytest.mark.parametrize("name", ["random", "screening", "reinforced", "nsga2"])
+@pytest.mark.parametrize("name", ["random", "screening", "hybrid", "nsga2"])
 def test_a_lower_limit_on_mult_adds(name: str) -> None:
     low, high = 30.0, 45.0
     search = made(name, Problem(SPACE, (), Constraints(high, min_psnr=26, min_mult_adds=low)))

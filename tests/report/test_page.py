@@ -368,7 +368,7 @@ def test_a_narrow_window_scrolls_in_one_direction_only(
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_column_is_cut(tab: Page, tmp_path: Path, family: Run, width: int) -> None:
-    runs = [replace(family, name=f"seed={seed}, controller=reinforced") for seed in (1, 2)]
+    runs = [replace(family, name=f"seed={seed}, controller=hybrid") for seed in (1, 2)]
     for shown_runs in (runs[:1], runs):
         shown(tab, tmp_path, *shown_runs, width=width)
         tab.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")

@@ -99,7 +99,6 @@ LEVERS["all"] = tuple(setting for settings in LEVERS.values() for setting in set
         pytest.param("nsga2", LEVERS["all"], 3, id="all levers-3"),
         pytest.param("screening", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param("hybrid", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
-        pytest.param("reinforced", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         *(
             pytest.param(
                 "nsga2",

@@ -172,6 +172,38 @@ def test_rungs_stop_the_worse_networks_and_change_nothing_in_the_others(tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_workers_stopped_and_gone_on_with_train_what_one_process_does(tmp_path: Path) -> None:
+    recipe = (f"run_dir={searched(tmp_path)}", "select=crowding", "n=3", "training.epochs=6")
+    recipe = (*recipe, "trainer.validate_every=2", "rungs.epochs=[2]", "rungs.keep=[0.67]")
+    succeeds(*recipe, "seeds=2", f"output={tmp_path / 'one'}")
+    workers = (*recipe, "seeds=2", "workers=2", f"output={tmp_path / 'two'}")
+    process = subprocess.Popen(
+        command(*workers), stderr=subprocess.PIPE, text=True, env=ONE_THREAD, start_new_session=True
+    )
+    while not list((tmp_path / "two").glob("*/last.ckpt")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert not list((tmp_path / "two").glob("*/model.safetensors")), "stopped too late"
+    succeeds(*workers)
+    names = {path.parent.name for path in (tmp_path / "one").glob("*/last.ckpt")}
+    trained = {path.parent.name for path in (tmp_path / "one").glob("*/model.safetensors")}
+    trained.remove("best")
+    assert len(names - {"best"}) == 5, "three networks, two of them with a second seed"
+    assert {name.partition("-")[0] + "-seed2" for name in trained} < trained
+    for name in trained:
+        one, two = (weights(tmp_path / run / name) for run in ("one", "two"))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(tensor, two[key]) for key, tensor in one.items()), name
+    seeds = [weights(tmp_path / "one" / name) for name in sorted(trained)[:2]]
+    assert any(not torch.equal(tensor, seeds[1][key]) for key, tensor in seeds[0].items())
+    both = command(*recipe, "workers=2", "trainer.devices=2", f"output={tmp_path / 'both'}")
+    done = subprocess.run(both, capture_output=True, text=True, env=ONE_THREAD, check=False)
+    assert done.returncode == 2
+    assert "workers is 2 and trainer.devices 2" in done.stderr
+
+
 def psnr(curve: Path) -> list[float]:
     return [float(line.split(",")[1]) for line in curve.read_text().splitlines()[1:]]
 

@@ -5,5 +5,4 @@ from .settings import ControllerSettings as ControllerSettings
 from .settings import HybridSettings as HybridSettings
 from .settings import NSGA2Settings as NSGA2Settings
 from .settings import RandomSettings as RandomSettings
-from .settings import ReinforcedSettings as ReinforcedSettings
 from .settings import ScreeningSettings as ScreeningSettings

@@ -6,6 +6,7 @@ of the parent's genes, the reward, its baseline, the entropy bonus, and Adam wit
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,15 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from falsr_nas.archive.candidate import Evaluation
-from falsr_nas.controller.learnt import LearntMutation
+from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.controller.mutation import Mutant
 from falsr_nas.controller.policy import Policy, reinforce_loss
 from falsr_nas.controller.reward import Reward
 from falsr_nas.controller.settings import PolicySettings
-from falsr_nas.space.encoding import Encoding
 from falsr_nas.space.genome import Genome
-from falsr_nas.space.search_space import SearchSpace
+from falsr_nas.space.search_space import SearchSpace, link_bits
 
 
 class RewardedCandidate(NamedTuple):
@@ -43,7 +42,7 @@ class RewardedCandidate(NamedTuple):
     ends: Sequence[int] = ()
 
 
-class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
+class ReinforcedMutation:
     """Draws some genes from the policy and keeps the parent's other genes.
 
     The policy chooses among the space's distinct cells (our choice; the paper has all 192), so that
@@ -60,13 +59,18 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
     def __init__(
         self, settings: PolicySettings, reward: Reward, space: SearchSpace, rng: np.random.Generator
     ) -> None:
-        policy = Policy(
+        self.settings = settings
+        self.policy = Policy(
             settings, space.n, len(space.distinct_cells), space.bits, rng, ends=len(space.ends)
         )
-        super().__init__(settings, policy)  # of a draw, it keeps the mask of the drawn genes
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
+        # Masks of the drawn genes by key: of candidates that are being evaluated, and all since the
+        # last call of taken(), whether they become candidates or not.
+        self._pending: dict[str, list[int]] = {}
+        self._draws: dict[str, list[int]] = {}
         self.reward = reward
         self.space = space
-        self.encoding = Encoding(space)
+        self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
         self._lessons: list[RewardedCandidate] = []
         # Moving averages of the rewards and of their squared distance from the former.
         self._baseline: tuple[float, float] | None = None
@@ -113,6 +117,13 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
         )
         return Mutant(mutant, float(np.log(chances[mask]).sum()))
 
+    def taken(self, candidates: Sequence[Candidate]) -> None:
+        """Note which draws since the last call became candidates, and forget the others."""
+        for candidate in candidates:
+            if (drawn := self._draws.get(candidate.key)) is not None:
+                self._pending[candidate.key] = drawn
+        self._draws.clear()
+
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Reward the evaluations and update the policy after each full batch.
 
@@ -134,8 +145,13 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
 
     def state(self) -> dict[str, Any]:
         """Return weights, optimiser, baseline and the rewards not learnt from yet, as JSON."""
+        parameters = list(self.policy.parameters())
+        moments = [self.optimiser.state[parameter] for parameter in parameters]
+        names = ("exp_avg", "exp_avg_sq") if moments[0] else ()
         return {
-            **super().state(),
+            "weights": _pack([parameter.detach() for parameter in parameters]),
+            "updates": int(moments[0]["step"]) if moments[0] else 0,
+            "moments": [_pack([moment[name] for moment in moments]) for name in names],
             "baseline": self._baseline,
             "lessons": self._lessons,
             "pending": self._pending,
@@ -143,7 +159,18 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
 
     def restore(self, state: Mapping[str, Any], told: Sequence[Evaluation]) -> None:
         """Continue from :meth:`state`, after these evaluations."""
-        super().restore(state, told)
+        self._draws.clear()
+        parameters = list(self.policy.parameters())
+        with torch.no_grad():
+            weights = _unpack(state["weights"], parameters)
+            for parameter, values in zip(parameters, weights, strict=True):
+                parameter.copy_(values)
+        self.optimiser.state.clear()
+        if state["updates"]:
+            first, second = (_unpack(text, parameters) for text in state["moments"])
+            for parameter, a, b in zip(parameters, first, second, strict=True):
+                step = torch.tensor(float(state["updates"]))
+                self.optimiser.state[parameter] = {"step": step, "exp_avg": a, "exp_avg_sq": b}
         self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
         self._lessons = [RewardedCandidate(*lesson) for lesson in state["lessons"]]
         self._pending = dict(state["pending"])
@@ -152,9 +179,9 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
 
     def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the indices among distinct cells, the links, and the index of the ends."""
-        networks = self.encoding.encode([genome])
-        ends = networks.ends[: self.space.end_genes]
-        return networks.cells[0], networks.links[0].astype(int), ends
+        cells = [self._index[cell.canonical()] for cell in genome.cells]
+        ends = [self.space.ends.index(genome.ends)] * self.space.end_genes
+        return np.array(cells), np.array(link_bits(genome)), np.array(ends, dtype=int)
 
     def _end_chances(self) -> np.ndarray:
         if self.policy.end_logits is None:
@@ -172,7 +199,7 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
         rewards = torch.tensor([lesson.reward for lesson in self._lessons], dtype=torch.float64)
         advantage = self._advantage(rewards).float()
         cells = torch.tensor([lesson.cells for lesson in self._lessons])
-        loss = reinforce_loss(
+        loss: Tensor = reinforce_loss(
             self.policy,
             cells,
             torch.tensor([lesson.links for lesson in self._lessons], dtype=torch.float32),
@@ -181,7 +208,11 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
             gamma=self.settings.gamma,
             ends=torch.tensor([list(lesson.ends) for lesson in self._lessons], dtype=torch.int64),
         )
-        self.step(loss - self.settings.entropy * self.policy.entropy(cells))
+        loss = loss - self.settings.entropy * self.policy.entropy(cells)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_gradient)
+        self.optimiser.step()
         self._lessons.clear()
         self._chances = None
 
@@ -199,3 +230,16 @@ class ReinforcedMutation(LearntMutation[Policy, PolicySettings, list[int]]):
             stay * variance + (1 - stay) * float((distance**2).mean()),
         )
         return distance / math.sqrt(variance)
+
+
+def _pack(tensors: Sequence[Tensor]) -> str:
+    """Encode float32 tensors as one base64 text."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    return base64.b64encode(flat.numpy().astype("<f4").tobytes()).decode()
+
+
+def _unpack(text: str, like: Sequence[Tensor]) -> list[Tensor]:
+    """Decode the tensors of :func:`_pack` into the shapes of ``like``."""
+    flat = torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").copy())
+    parts = torch.split(flat, [tensor.numel() for tensor in like])
+    return [part.view(tensor.shape).clone() for part, tensor in zip(parts, like, strict=True)]

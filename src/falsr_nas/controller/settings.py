@@ -193,43 +193,6 @@ class HybridSettings(NSGA2Settings):
     policy: PolicySettings = field(default_factory=PolicySettings)
 
 
-@dataclass(frozen=True)
-class ConditionalPolicySettings(Settings, group="controller.policy"):
-    """The policy of ``controller=reinforced`` and its training (our choices).
-
-    Attributes:
-        hidden: width of the hidden layers.
-        learning_rate: learning rate of Adam.
-        imagined: children by which it is trained on the surrogate after each generation.
-        batch_size: number of rewarded candidates per update by real scores.
-        max_weight: upper bound of the importance weights of real scores.
-        divergence: weight of the divergence from the policy at the start.
-        max_gradient: maximum norm of the gradient, to which it is clipped.
-    """
-
-    hidden: int = at_least(1, default=32)
-    learning_rate: float = positive(default=0.01)
-    imagined: int = at_least(0, default=8192)
-    batch_size: int = at_least(1, default=16)
-    max_weight: float = positive(default=2.0)
-    divergence: float = at_least(0, default=0.05)
-    max_gradient: float = positive(default=5.0)
-
-
-@CONTROLLERS.register("reinforced", "falsr_nas.controller.reinforced.controller:Reinforced")
-@dataclass(frozen=True)
-class ReinforcedSettings(ScreeningSettings):
-    """As ``screening``, with a mutation that draws from a learnt policy (our choice).
-
-    Attributes:
-        p_exploit: probability at the start that a mutation is the policy's.
-        policy: the policy and its training.
-    """
-
-    p_exploit: float = probability(default=0.5)
-    policy: ConditionalPolicySettings = field(default_factory=ConditionalPolicySettings)
-
-
 @CONTROLLERS.register("random", "falsr_nas.controller.random_search:RandomSearch")
 @dataclass(frozen=True)
 class RandomSettings(ControllerSettings):

@@ -43,6 +43,10 @@ class TrainConfig(CommandSettings):
         benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
         sets: benchmark sets.
         seed: seed of weights and patches.
+        seeds: trainings of each network that is trained to the end, with this seed and the next
+            ones. Folders of the others end in the seed, as ``3f0f149e7b1a-seed2``.
+        workers: networks that are trained at a time, each in a process of its own. Several need
+            ``trainer.devices=1``.
         start_from: a model whose stem and cells the training starts with, e.g. of the same network
             for x2 when it is trained for x4. Stem and cells must be those of the network.
     """
@@ -60,6 +64,8 @@ class TrainConfig(CommandSettings):
     benchmark_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
     seed: int = at_least(0, default=1)
+    seeds: int = at_least(1, default=1)
+    workers: int = at_least(1, default=1)
     start_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +74,11 @@ class TrainConfig(CommandSettings):
                 "give the run_dir of a search, falsr-nas train outputs/demo, or genome=..."
             )
         self.rungs.check_before(self.training.epochs)
+        if self.workers > 1 and self.trainer.devices > 1:
+            raise UserError(
+                f"workers is {self.workers} and trainer.devices {self.trainer.devices}: train"
+                " several networks at a time, or each on several devices"
+            )
 
 
 SCHEMAS = Schemas(

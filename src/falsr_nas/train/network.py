@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, loaded_plugins
 from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.genome import Genome
+from falsr_nas.space.lookup import published_name
 from falsr_nas.train.config import TrainConfig, output_folder, recipe_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from falsr_nas.archive.candidate import Evaluation
     from falsr_nas.benchmark.scoring import ModelScore
     from falsr_nas.data.datamodule import SuperResolutionData
     from falsr_nas.models.model import Model
@@ -26,6 +28,30 @@ if TYPE_CHECKING:
     from falsr_nas.training.strip import Strip
 
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A network to train.
+
+    Attributes:
+        genome: the network.
+        repeat: is added to the seed of the config, 0 for the first training of the network.
+        evaluation: of the search that it was chosen from; None for a given network.
+    """
+
+    genome: Genome
+    repeat: int = 0
+    evaluation: Evaluation | None = None
+
+    def config(self, config: TrainConfig) -> TrainConfig:
+        """Return a config with the seed of this training."""
+        return replace(config, seed=config.seed + self.repeat)
+
+    def name(self, config: TrainConfig) -> str:
+        """Return the name of its folder: a published name, or the beginning of the key."""
+        name = published_name(self.genome) or self.genome.key[:12]
+        return f"{name}-seed{config.seed + self.repeat}" if self.repeat else name
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,7 @@ class TrainedModel:
             checkpoint.
         curve: validation PSNR during the training.
         score: on the benchmark sets; None where the config names no ``benchmark_root``, or an
-            earlier call trained the model.
+            earlier call or a worker process trained the model.
     """
 
     name: str
@@ -62,26 +88,26 @@ class NetworkTrainer:
 
     config: TrainConfig
     data: SuperResolutionData
-    progress: bool
-    report: Report
+    progress: bool = False
+    report: Report = lambda line: None
 
-    def folder(self, name: str) -> Path:
+    def folder(self, chosen: Chosen) -> Path:
         """Return the folder of a network."""
-        return output_folder(self.config) / name
+        return output_folder(self.config) / chosen.name(self.config)
 
     def show(self, line: str) -> None:
         """Print a line to standard error if the progress is shown."""
         if self.progress:
             print(line, file=sys.stderr)
 
-    def train_to(self, name: str, genome: Genome, epochs: int) -> list[CurvePoint]:
+    def train_to(self, chosen: Chosen, epochs: int) -> list[CurvePoint]:
         """Train a network to an epoch, and return its curve; it may have been trained further."""
-        folder = self.folder(name)
-        recipe = self._kept_recipe(genome, folder)
-        with self._training(genome, recipe, folder) as (_, run):
+        folder = self.folder(chosen)
+        recipe = self._kept_recipe(chosen, folder)
+        with self._training(chosen, recipe, folder) as (_, run):
             return run(epochs)
 
-    def finish(self, name: str, genome: Genome) -> TrainedModel:
+    def finish(self, chosen: Chosen) -> TrainedModel:
         """Train a network to the end, unless that was done before, and write the model."""
         from falsr_nas.models.model import Model
         from falsr_nas.models.model_file import load_model
@@ -90,15 +116,17 @@ class NetworkTrainer:
         from falsr_nas.train.model_card import model_card
         from falsr_nas.training.full_training import stored_curve
 
-        config, folder = self.config, self.folder(name)
-        recipe = self._kept_recipe(genome, folder)
+        config, genome, folder = self.config, chosen.genome, self.folder(chosen)
+        recipe = self._kept_recipe(chosen, folder)
         needed = from_plugins(genome.cells)
         keep_sources(folder, [plugin for plugin in loaded_plugins() if plugin.name in needed])
         model_path = folder / WEIGHTS
         if model_path.exists():
             self.show(f"{folder} is trained already")
-            return TrainedModel(name, genome, folder, tuple(stored_curve(folder / "last.ckpt")))
-        with self._training(genome, recipe, folder) as (tracker, run):
+            return TrainedModel(
+                folder.name, genome, folder, tuple(stored_curve(folder / "last.ckpt"))
+            )
+        with self._training(chosen, recipe, folder) as (tracker, run):
             curve = run(config.training.epochs)
             provenance = {
                 "recipe": "recipe.json",
@@ -111,9 +139,9 @@ class NetworkTrainer:
             save_pretrained(model, folder, card)  # the weights last: they mark a finished training
             tracker.trained(model_path, folder.name, provenance)
         self.report(f"{model_path}: {curve[-1].psnr:.2f} dB on the validation images")
-        return TrainedModel(name, genome, folder, tuple(curve), scored)
+        return TrainedModel(folder.name, genome, folder, tuple(curve), scored)
 
-    def _kept_recipe(self, genome: Genome, folder: Path) -> dict[str, Any]:
+    def _kept_recipe(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """Return the recipe, which is stored in the folder.
 
         Raises:
@@ -121,13 +149,13 @@ class NetworkTrainer:
         """
         from falsr_nas.training.full_training import keep_recipe
 
-        recipe = recipe_of(self.config, genome)
+        recipe = recipe_of(chosen.config(self.config), chosen.genome)
         keep_recipe(folder, recipe)
         return recipe
 
     @contextmanager
     def _training(
-        self, genome: Genome, recipe: dict[str, Any], folder: Path
+        self, chosen: Chosen, recipe: dict[str, Any], folder: Path
     ) -> Iterator[tuple[TrainingTracker, Callable[[int], list[CurvePoint]]]]:
         """Give a tracker, and a function that trains to an epoch and returns the curve so far.
 
@@ -138,7 +166,7 @@ class NetworkTrainer:
         from falsr_nas.tracking.trackers import open_training_tracker
         from falsr_nas.training.full_training import train_fully
 
-        config = self.config
+        config, genome = chosen.config(self.config), chosen.genome
         start = None if config.start_from is None else start_weights(config.start_from, genome)
         search = None if config.run_dir is None else Path(config.run_dir).expanduser()
         about = {"genome": str(genome), **recipe}
@@ -173,6 +201,22 @@ class NetworkTrainer:
                 )
 
             yield tracker, run
+
+
+def training_data(config: TrainConfig, scale: int) -> SuperResolutionData:
+    """Return the images of a config, decoded, for networks of a scale."""
+    from falsr_nas.data.datamodule import SuperResolutionData
+
+    settings = config.training
+    data = SuperResolutionData(
+        config.data,
+        batch_size=settings.batch_size,
+        patch_size=settings.patch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+        scale=scale,
+    )
+    data.setup()
+    return data
 
 
 def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:

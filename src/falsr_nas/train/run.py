@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from falsr_nas.benchmark.sets import benchmark_sets
@@ -9,11 +10,18 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.data.sources import find_images
 from falsr_nas.space.cell import other_cells
-from falsr_nas.space.genome import Genome
-from falsr_nas.space.lookup import find_genome, published_name
+from falsr_nas.space.lookup import find_genome
 from falsr_nas.train.config import TrainConfig, output_folder
-from falsr_nas.train.network import NetworkTrainer, Report, TrainedModel, start_weights
+from falsr_nas.train.network import (
+    Chosen,
+    NetworkTrainer,
+    Report,
+    TrainedModel,
+    start_weights,
+    training_data,
+)
 from falsr_nas.train.rungs import best_at_rungs
+from falsr_nas.train.workers import train_in_workers
 
 __all__ = ["TrainConfig", "TrainedModel", "choose", "train"]
 
@@ -21,9 +29,10 @@ __all__ = ["TrainConfig", "TrainedModel", "choose", "train"]
 def train(
     config: TrainConfig, *, progress: bool = False, report: Report = lambda line: None
 ) -> tuple[TrainedModel, ...]:
-    """Train the chosen networks one after the other; those that are finished are not trained again.
+    """Train the chosen networks; those that are finished are not trained again.
 
-    With ``rungs``, all are trained to the first rung, the best of them to the next, and so on.
+    With ``rungs``, all are trained to the first rung, the best of them to the next, and so on. With
+    ``workers``, several are trained at a time.
 
     Args:
         config: the settings.
@@ -36,42 +45,38 @@ def train(
 
     Raises:
         UserError: for a mistake that the user can correct.
+        SearchError: a training in a worker process failed.
         KeyboardInterrupt: by Ctrl-C or SIGTERM; the same call continues from the last validation.
     """
     load_plugins(config.plugins)
     chosen = choose(config)
-    scale = chosen[0][1].scale  # all networks of a search have the same
+    genomes = [one.genome for one in chosen]
+    scale = genomes[0].scale  # all networks of a search have the same
     # Mistakes are reported before anything is trained, most of them before torch is loaded.
     find_images(config.data, scale)
     if config.benchmark_root is not None:
         benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
     from falsr_nas.core.interruption import Interrupted, interruptible
-    from falsr_nas.data.datamodule import SuperResolutionData
 
     if config.start_from is not None:
-        for _, genome in chosen:
+        for genome in genomes:
             start_weights(config.start_from, genome)
-    if cells := other_cells(cell for _, genome in chosen for cell in genome.cells):
+    if cells := other_cells(cell for genome in genomes for cell in genome.cells):
         from falsr_nas.networks.operator_check import check_operators
 
         check_operators(cells)
-    settings = config.training
-    data = SuperResolutionData(
-        config.data,
-        batch_size=settings.batch_size,
-        patch_size=settings.patch_size,
-        steps_per_epoch=settings.steps_per_epoch,
-        scale=scale,
-    )
-    data.setup()
+    data = training_data(config, scale)
     trainer = NetworkTrainer(config, data, progress=progress, report=report)
     trained = []
     try:
         with interruptible():
             chosen = best_at_rungs(trainer, chosen)
-            for place, (name, genome) in enumerate(chosen, start=1):
-                trainer.show(f"{place} of {len(chosen)}: {name}")
-                trained.append(trainer.finish(name, genome))
+            chosen = [replace(one, repeat=i) for one in chosen for i in range(config.seeds)]
+            if config.workers > 1:
+                train_in_workers(config, chosen, None, report)
+            for place, one in enumerate(chosen, start=1):
+                trainer.show(f"{place} of {len(chosen)}: {one.name(config)}")
+                trained.append(trainer.finish(one))
             link = point_to_best(output_folder(config))
             report(f"{link}: {link.resolve().name}")
     except Interrupted:
@@ -79,15 +84,14 @@ def train(
     return tuple(trained)
 
 
-def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
-    """Choose the networks to train; each comes with the name of its folder.
+def choose(config: TrainConfig) -> list[Chosen]:
+    """Choose the networks to train.
 
     Raises:
         UserError: there is no such search or genome, or none of its networks is feasible.
     """
     if config.genome is not None:
-        genome = find_genome(config.genome)
-        return [(_name(genome), genome)]
+        return [Chosen(find_genome(config.genome))]
     from falsr_nas.archive.folders import STORE, search_in
     from falsr_nas.archive.store import Store
     from falsr_nas.objectives.fresh import reported_evaluations
@@ -99,7 +103,7 @@ def choose(config: TrainConfig) -> list[tuple[str, Genome]]:
         problem = stored_problem(store)
         evaluations = reported_evaluations(store, problem)
         chosen = select(evaluations, config.select, config.n, problem)
-    return [(_name(network.candidate.genome), network.candidate.genome) for network in chosen]
+    return [Chosen(network.candidate.genome, evaluation=network) for network in chosen]
 
 
 def point_to_best(output: Path) -> Path:
@@ -126,7 +130,3 @@ def point_to_best(output: Path) -> Path:
         raise UserError(
             f"the networks are trained, but {link} cannot be made: {error.strerror or error}"
         ) from error
-
-
-def _name(genome: Genome) -> str:
-    return published_name(genome) or genome.key[:12]

@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from falsr_nas.core.errors import UserError
-from falsr_nas.space.genome import Genome
-from falsr_nas.train.network import NetworkTrainer
+from falsr_nas.data.levels import mse_from_psnr
+from falsr_nas.search.halving import survivors
+from falsr_nas.train.config import TrainConfig
+from falsr_nas.train.network import Chosen, NetworkTrainer
+from falsr_nas.train.workers import train_in_workers
 
 
-def best_at_rungs(
-    trainer: NetworkTrainer, networks: list[tuple[str, Genome]]
-) -> list[tuple[str, Genome]]:
+def best_at_rungs(trainer: NetworkTrainer, networks: list[Chosen]) -> list[Chosen]:
     """Train networks from rung to rung, and return those to train to the end, in their order.
 
-    They are compared by validation PSNR.
+    With ``select=psnr`` they are compared by validation PSNR. Otherwise they are spread over the
+    costs of the search, and compared as there: by rank and crowding distance.
 
     Args:
         trainer: trains them.
-        networks: names and genomes.
+        networks: of a search, or one given network.
 
     Raises:
         UserError: a network was trained further before, and not validated at the rung.
     """
-    rungs = trainer.config.rungs
-    for epochs, count in zip(rungs.epochs, rungs.counts(len(networks)), strict=True):
+    config = trainer.config
+    for epochs, count in zip(config.rungs.epochs, config.rungs.counts(len(networks)), strict=True):
+        if config.workers > 1:
+            train_in_workers(config, networks, epochs, trainer.show)
         psnr = {}
-        for place, (name, genome) in enumerate(networks, start=1):
-            trainer.show(f"to epoch {epochs}, {place} of {len(networks)}: {name}")
-            psnr[name] = _psnr_at(trainer, name, genome, epochs)
-        best = sorted(psnr, key=lambda name: -psnr[name])[:count]
-        for name, value in psnr.items():
-            then = "is trained on" if name in best else "is not trained on"
-            trainer.report(f"{trainer.folder(name)}: {value:.3f} dB at epoch {epochs}, {then}")
-        networks = [(name, genome) for name, genome in networks if name in best]
+        for place, chosen in enumerate(networks, start=1):
+            trainer.show(f"to epoch {epochs}, {place} of {len(networks)}: {chosen.name(config)}")
+            psnr[chosen] = _psnr_at(trainer, chosen, epochs)
+        best = _best(config, psnr, count)
+        for chosen, value in psnr.items():
+            then = "is trained on" if chosen in best else "is not trained on"
+            trainer.report(f"{trainer.folder(chosen)}: {value:.3f} dB at epoch {epochs}, {then}")
+        networks = [chosen for chosen in networks if chosen in best]
     return networks
 
 
-def _psnr_at(trainer: NetworkTrainer, name: str, genome: Genome, epochs: int) -> float:
+def _best(config: TrainConfig, psnr: dict[Chosen, float], count: int) -> list[Chosen]:
+    if config.select == "psnr" or config.run_dir is None:
+        return sorted(psnr, key=lambda chosen: -psnr[chosen])[:count]
+    from falsr_nas.archive.folders import STORE, search_in
+    from falsr_nas.archive.store import Store
+    from falsr_nas.objectives.problem import stored_problem
+
+    with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
+        problem = stored_problem(store)
+    scored = {}
+    for chosen, value in psnr.items():
+        assert chosen.evaluation is not None, "it was chosen from a search"
+        score = chosen.evaluation.score
+        assert score is not None, "failed candidates are not chosen"
+        outcome = replace(score, psnr=value, mse=mse_from_psnr(value))
+        scored[chosen.genome.key] = replace(chosen.evaluation, outcome=outcome)
+    kept = {one.key for one in survivors([*scored.values()], count, problem)}
+    return [chosen for chosen in psnr if chosen.genome.key in kept]
+
+
+def _psnr_at(trainer: NetworkTrainer, chosen: Chosen, epochs: int) -> float:
     from falsr_nas.training.full_training import psnr_at
 
-    curve = trainer.train_to(name, genome, epochs)
+    curve = trainer.train_to(chosen, epochs)
     psnr = psnr_at(curve, epochs * trainer.config.training.steps_per_epoch)
     if psnr is None:
         raise UserError(
-            f"{trainer.folder(name)} was trained without a rung at epoch {epochs} and not validated"
-            " there: give the rungs that it was trained with, or another output"
+            f"{trainer.folder(chosen)} was trained without a rung at epoch {epochs} and not"
+            " validated there: give the rungs that it was trained with, or another output"
         )
     return psnr
