@@ -48,7 +48,7 @@ rows)
             train "genome=${row#*=}" training.epochs=80 "seed=$seed" \
                 "output=$output/rows/${row%%=*}_$seed"
         done
-        "$PYTHON" experiments/x2_tiny/fsrcnn.py --data "$data" --seed "$seed" \
+        "$PYTHON" experiments/hand_made.py FSRCNN --data "$data" --seed "$seed" \
             --output "$output/rows/fsrcnn_$seed.json"
     done
     ;;

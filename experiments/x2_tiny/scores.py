@@ -17,13 +17,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from fsrcnn import FSRCNN  # beside this file
 from torch import nn
 
 from falsr_nas.archive.candidate import Candidate, Origin
@@ -41,6 +41,9 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from hand_made import FSRCNN  # noqa: E402 - of this folder
+
 SCORES = HERE / "scores.json"
 FIGURE = HERE.parents[1] / "docs" / "images" / "front.png"
 SETS = ("Set5", "Set14", "B100")

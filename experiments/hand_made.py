@@ -1,11 +1,11 @@
-"""Train FSRCNN by the recipe of the searched networks, without expansion, and score it.
+"""Train FSRCNN or ESPCN by the recipe of the searched networks, without expansion, and score it.
 
-    python experiments/x2_tiny/fsrcnn.py --data DIR --seed 1 --output fsrcnn_1.json
+    python experiments/hand_made.py FSRCNN --data DIR --seed 1 --output fsrcnn_1.json
 
-DIR has train/T91, train/BSDS200, train/BSDS-test200 and benchmark/Set5, Set14, B100. What differs
-from ``training=expanded``: no expanded convolutions, and PyTorch's initialization, but for the last
-layer, which begins at zero, too. The weights are written beside the output; with those of an
-earlier run, only the scores are computed.
+DIR has the folders of --train in train/, and benchmark/Set5, Set14, B100 and val/Kodak24. What
+differs from ``training=expanded``: no expanded convolutions, and PyTorch's initialization, but for
+the last layer, which begins at zero, too. The weights are written beside the output; with those of
+an earlier run, only the scores are computed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
 from falsr_nas.benchmark.scoring import score_model
@@ -33,7 +34,7 @@ from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.schedule import average_shares, learning_rates
 from falsr_nas.training.settings import Decay, StepPrecision, TrainingSettings
 
-SETS = ("Set5", "Set14", "B100")
+SETS = ("benchmark/Set5", "benchmark/Set14", "benchmark/B100", "val/Kodak24")
 
 
 class FSRCNN(SuperResolver):
@@ -63,11 +64,38 @@ class FSRCNN(SuperResolver):
         return self.upscale(self.expand(self.map(self.shrink(self.extract(y)))))  # type: ignore[no-any-return]
 
 
+class ESPCN(SuperResolver):
+    """ESPCN (Shi et al., CVPR 2016): 5x5 to 64 channels, 3x3 to 32, 3x3 to the sub-pixels; tanh."""
+
+    planes = 1
+    scale = SCALE
+    footprint = Footprint(margin=4, floats=160)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 64, 5, padding=2),
+            nn.Tanh(),
+            nn.Conv2d(64, 32, 3, padding=1),
+            nn.Tanh(),
+        )
+        self.upscale = nn.Conv2d(32, SCALE**2, 3, padding=1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 1, 2H, 2W)."""
+        return pixel_shuffle(self.upscale(self.body(y)), SCALE)
+
+
+NETWORKS = {"FSRCNN": FSRCNN, "ESPCN": ESPCN}
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--train", nargs="+", default=["T91", "BSDS200", "BSDS-test200"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=80, help="of 250 steps")
@@ -90,13 +118,14 @@ def main() -> None:
     weights = options.output.with_suffix(".pt")
     if not weights.exists():
         began = time.process_time()
-        state = trained(settings, options.data, options.seed).state_dict()
+        folders = [options.data / "train" / name for name in options.train]
+        state = trained(options.network, settings, folders, options).state_dict()
         torch.save({"state": state, "seconds": time.process_time() - began}, weights)
     stored = torch.load(weights, weights_only=True)
-    network = BilinearResidual(FSRCNN())
+    network = BilinearResidual(NETWORKS[options.network]())
     network.load_state_dict(stored["state"])
-    model = Model(network.eval(), "FSRCNN", {})
-    sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
+    model = Model(network.eval(), options.network, {})
+    sets = {Path(name).name: benchmark_files(options.data / name) for name in SETS}
     score = score_model(model, sets, ScoringProtocol.standard)
     row = {
         "seed": options.seed,
@@ -110,12 +139,16 @@ def main() -> None:
     print(row)
 
 
-def trained(settings: TrainingSettings, data_root: Path, seed: int) -> BilinearResidual:
-    """Return FSRCNN with the averaged weights of a training on the error of bilinear upscaling."""
-    folders = [data_root / "train" / name for name in ("T91", "BSDS200", "BSDS-test200")]
+def trained(
+    name: str, settings: TrainingSettings, folders: list[Path], options: argparse.Namespace
+) -> BilinearResidual:
+    """Return a network with the averaged weights of a training on the error of bilinear upscaling.
+
+    The images of ``folders`` are trained on.
+    """
     data = SuperResolutionData(
         FolderSettings(
-            train_dirs=tuple(map(str, folders)), val_dir=str(data_root / "val" / "Kodak24")
+            train_dirs=tuple(map(str, folders)), val_dir=str(options.data / "val" / "Kodak24")
         ),
         batch_size=settings.batch_size,
         patch_size=settings.patch_size,
@@ -123,13 +156,13 @@ def trained(settings: TrainingSettings, data_root: Path, seed: int) -> BilinearR
     )
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
-    torch.manual_seed(seed)
-    network = FSRCNN()
+    torch.manual_seed(options.seed)
+    network = NETWORKS[name]()
     torch.nn.init.zeros_(network.upscale.weight)
     model = BilinearResidual(network).to(device=device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False)
     rates = learning_rates(settings).to(device)
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(options.seed)
     engine = StepEngine(
         model,
         torch.optim.Adam(
