@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -46,6 +47,18 @@ ENDS = SearchSpace(
     stems=(4, 6),
     upsamplers=("paper", "subpixel"),
 )
+CHAINS = SearchSpace(
+    n=2,
+    operators=("conv", "empty"),
+    channels=(4, 8),
+    kernels=(3,),
+    residuals=(False,),
+    repeats=(1,),
+    stems=(4, 8),
+    upsamplers=("subpixel", "skipsubpixel"),
+    links=False,
+)
+DEEPER_CHAINS = replace(CHAINS, n=12, channels=(4, 8, 16), repeats=(1, 2))
 EVALUATOR = SyntheticEvaluator(SyntheticSettings(), seed=3)
 
 needs = {
@@ -138,7 +151,9 @@ def test_candidates_are_new_affordable_numbered_and_have_an_origin(
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("limit", [None, 0.5])
-@pytest.mark.parametrize("space", [TINY, ENDS], ids=["one pair of ends", "several"])
+@pytest.mark.parametrize(
+    "space", [TINY, ENDS, CHAINS], ids=["one pair of ends", "several", "chains"]
+)
 def test_a_tiny_space_is_exhausted(
     kind: MakeSettings, count: int, limit: float | None, space: SearchSpace
 ) -> None:
@@ -201,11 +216,15 @@ def test_several_in_flight_are_told_in_any_order(kind: MakeSettings) -> None:
 
 @pytest.mark.parametrize("kind", EXACT)
 @pytest.mark.parametrize("in_flight", [0, 3])
-@pytest.mark.parametrize("space", [PAPER, WITH_ENDS], ids=["one pair of ends", "several"])
+@pytest.mark.parametrize(
+    "space", [PAPER, WITH_ENDS, DEEPER_CHAINS], ids=["one pair of ends", "several", "chains"]
+)
 def test_a_restored_controller_continues_as_the_saved_one(
     kind: MakeSettings, in_flight: int, space: SearchSpace
 ) -> None:
     saved, told = made(kind, space=space, max_mult_adds=80), []
+    if space is DEEPER_CHAINS and type(saved).__name__ == "PymooNSGA2":
+        pytest.skip("pymoo's crowding distances in a front that it cut are not saved")
     for _ in range(12):
         told += evaluate(saved.ask(8), failing=6)
         saved.tell(told[-8:])

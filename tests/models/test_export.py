@@ -50,6 +50,7 @@ GENOMES = {
     " | 0->3",
     "chain": "stem_f4 conv_f4_k3_b2_isskip",
     "subpixel": "stem_f4 conv_f4_k3_b1_isskip subpixel_x2",
+    "long skip": "stem_f4 conv_f8_k1_b1_noskip conv_f4_k3_b1_isskip skipsubpixel_x2",
 }
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 

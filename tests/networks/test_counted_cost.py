@@ -39,9 +39,18 @@ def test_the_paper_counts_falsr_c_without_one_connection() -> None:
     assert round(without.mult_adds / 1e9, 1) == PEERS["FALSR-C"].mult_adds_g
 
 
+CHAINS = SearchSpace(
+    operators=("conv", "groupConG2", "invertBotConE2", "empty"),
+    links=False,
+    stems=(16, 32),
+    upsamplers=("paper", "subpixel", "skipsubpixel"),
+)
+
+
 @pytest.mark.parametrize("seed", range(10))
-def test_counts_agree_with_the_formula(seed: int) -> None:
-    genome = SearchSpace(n=4).sample(np.random.default_rng(seed))
+@pytest.mark.parametrize("space", [SearchSpace(n=4), CHAINS], ids=["links", "chains"])
+def test_counts_agree_with_the_formula(seed: int, space: SearchSpace) -> None:
+    genome = space.sample(np.random.default_rng(seed))
     assert thop_cost(genome) == network_cost(Network(genome)) == genome_cost(genome)
 
 

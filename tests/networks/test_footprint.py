@@ -45,6 +45,14 @@ NETWORKS: dict[str, Callable[[], SuperResolver]] = {
             for link in ("", " 0,1->3")
         ]
     },
+    **{
+        f"long skip {cells}": lambda cells=cells: Network(Genome.parse(cells))
+        for cells in (
+            "stem_f8 conv_f8_k1_b1_noskip skipsubpixel_x2",
+            "stem_f16 conv_f4_k3_b1_noskip conv_f16_k3_b2_isskip skipsubpixel_x3",
+            "stem_f16 conv_f4_k1_b1_noskip skipsubpixel_x2",  # of other widths: no skip
+        )
+    },
 }
 
 

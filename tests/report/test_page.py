@@ -153,15 +153,27 @@ def test_a_click_shows_an_architecture(tab: Page, tmp_path: Path, family: Run) -
     assert tab.errors == []
 
 
-def test_other_ends_are_shown(tab: Page, tmp_path: Path) -> None:
-    space = SearchSpace(n=3, stems=(8, 32), upsamplers=("paper", "subpixel"))
+CHAINS = SearchSpace(
+    n=4,
+    operators=("conv", "empty"),
+    links=False,
+    channels=(8, 32),
+    stems=(8, 32),
+    upsamplers=("subpixel", "skipsubpixel"),
+)
+
+
+@pytest.mark.parametrize(
+    "space", [SearchSpace(n=3, stems=(8, 32), upsamplers=("paper", "subpixel")), CHAINS]
+)
+def test_other_ends_and_depths_are_shown(tab: Page, tmp_path: Path, space: SearchSpace) -> None:
     rng = np.random.default_rng(0)
     made = [
         Evaluation(
             Candidate(genome, genome_cost(genome), Origin(("initial",)), 0, number),
             Score(20.0, 25.0 + number, 1.0),
         )
-        for number, genome in enumerate(space.sample(rng) for _ in range(24))
+        for number, genome in enumerate(space.sample(rng).canonical() for _ in range(24))
     ]
     run = Run("ends", made, Problem(space))
     shown(tab, tmp_path, run)
@@ -173,12 +185,17 @@ def test_other_ends_are_shown(tab: Page, tmp_path: Path) -> None:
         found = drawn(tab)
         assert found | {"links": sorted(found["links"])} == expected_drawing(evaluation)
         skips = tab.evaluate("document.querySelectorAll('#candidate .global-skip').length")
-        assert skips == evaluation.candidate.genome.ends.has_global_skip
+        assert skips == evaluation.candidate.genome.has_global_skip
         cells = each(
             tab, f"#front-table tr[data-key='{evaluation.key}'] td.text", "one.textContent"
         )
         assert cells[0] == compact(evaluation.candidate.genome).replace(" x", " \u00d7")
     assert each(tab, "#traits h3", "one.textContent")[-2:] == ["stem", "upsampler"]
+    assert tab.evaluate("document.querySelector('#links').hidden") == (not space.links)
+    depths = {e.candidate.genome.n for e in made}
+    assert depths == set(space.depths)
+    said = "1 to 4 cells" if space is CHAINS else "3 cells"
+    assert said in tab.evaluate("document.body.textContent")
 
 
 def test_lineage_leads_back_to_the_initial_population(

@@ -37,6 +37,26 @@ FOR_X4 = SearchSpace(
     scale=4,
 )
 
+CHAINS = SearchSpace(
+    n=3,
+    operators=("empty", "conv"),
+    channels=(4, 8),
+    kernels=(3,),
+    repeats=(1, 2),
+    stems=(4, 8),
+    upsamplers=("paper", "skipsubpixel", "subpixel"),
+    links=False,
+)
+UNLINKED = SearchSpace(
+    n=2,
+    operators=("conv", "invertBotConE1"),
+    channels=(4, 8),
+    repeats=(1,),
+    stems=(4, 8),
+    upsamplers=("skipsubpixel", "subpixel"),
+    links=False,
+)
+
 
 def test_the_papers_space() -> None:
     assert len(PAPER.cells) == 192
@@ -145,6 +165,10 @@ def test_samples_are_uniform() -> None:
             "cannot be shuffled",
         ),
         ({"scale": 5}, "space.scale is 5"),
+        ({"operators": ("conv", "empty")}, "empty is for networks without links"),
+        ({"operators": ("empty",), "links": False}, "give at least one beside empty"),
+        ({"upsamplers": ("subpixel", "skipsubpixel")}, "skipsubpixel is for networks without"),
+        ({"upsamplers": ("skipsubpixel",), "links": False}, "needs subpixel beside it"),
     ],
 )
 def test_invalid_spaces_are_rejected(choices: dict, says: str) -> None:
@@ -166,7 +190,7 @@ def all_networks(space: SearchSpace) -> dict[str, Genome]:
     return {genome.key: genome.canonical() for genome in found}
 
 
-@pytest.mark.parametrize("space", [TINY, WITH_ENDS, FOR_X4])
+@pytest.mark.parametrize("space", [TINY, WITH_ENDS, FOR_X4, CHAINS, UNLINKED])
 def test_enumeration_visits_every_affordable_network_once(space: SearchSpace) -> None:
     networks = all_networks(space)
     assert len(networks) == space.distinct_size
@@ -208,3 +232,35 @@ def test_enumeration_finds_the_only_affordable_network_of_the_papers_space() -> 
     least = genome_cost(lightest(PAPER)).mult_adds
     first = next(affordable_genomes(PAPER, least))
     assert genome_cost(first).mult_adds == least
+
+
+@given(st.lists(st.integers(0, len(CHAINS.cells) - 1), min_size=3, max_size=3), st.integers(0, 5))
+def test_empty_cells_are_left_out(indices: list[int], ends: int) -> None:
+    genome = CHAINS.decode(tuple(indices), (), (ends,))
+    drawn = [CHAINS.cells[i] for i in indices]
+    kept = [cell for cell in drawn if cell.operator.kind != "empty"]
+    assert list(genome.cells) == (kept or [CHAINS.filled[0]])
+    assert genome in CHAINS
+    assert CHAINS.decode(*CHAINS.encode(genome)) == genome
+    assert Genome.parse(str(genome)) == Genome.from_json(genome.to_json()) == genome
+    canonical = genome.canonical()
+    assert canonical in CHAINS
+    assert canonical.key == genome.key
+    same_width = genome.cells[-1].channels == genome.stem
+    skips = genome.ends.upsampler == "skipsubpixel" and same_width
+    assert (canonical.ends.upsampler == "skipsubpixel") == skips
+
+
+def test_genomes_with_links_are_not_in_a_space_without() -> None:
+    linked = Genome.parse("stem_f4 conv_f4_k3_b1_noskip conv_f4_k3_b1_noskip subpixel_x2 | 0->2")
+    assert linked not in CHAINS
+    assert Genome.parse(str(linked).replace("0->2", "")) in CHAINS
+
+
+def test_draws_of_chains_have_any_depth_and_often_one_width() -> None:
+    rng = np.random.default_rng(0)
+    genomes = [CHAINS.sample(rng) for _ in range(300)]
+    assert all(genome in CHAINS for genome in genomes)
+    assert {genome.n for genome in genomes} == {1, 2, 3}
+    widths = [{genome.stem, *(cell.channels for cell in genome.cells)} for genome in genomes]
+    assert 150 < sum(len(of_genome) == 1 for of_genome in widths) < 270

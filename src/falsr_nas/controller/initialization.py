@@ -15,6 +15,7 @@ class InitialDesign:
 
     While a cell of the space has not been used, a genome repeats such a cell n times. After that, a
     genome has n different cells. Links are random, all set or all unset. Ends are drawn uniformly.
+    Where cells may be empty, genomes are :meth:`SearchSpace.sample`'s, of any depth.
 
     Args:
         settings: probabilities of the links.
@@ -34,6 +35,8 @@ class InitialDesign:
 
     def draw(self, rng: np.random.Generator) -> Genome:
         """Draw the next initial genome."""
+        if self.space.has_empty:
+            return self.space.sample(rng)
         cells, links = self._cells(rng), self._links(rng)
         return self.space.genome(cells, links, self.space.sample_ends(rng))
 

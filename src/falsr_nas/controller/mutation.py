@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ def _mutation(
     redrawn: Callable[[Cell, np.random.Generator], Cell],
 ) -> Mutate:
     p_cell = 1 / space.n if p_cell is None else p_cell
-    p_link = 1 / space.bits if p_link is None else p_link
+    p_link = 1 / max(1, space.bits) if p_link is None else p_link
 
     def mutate(genome: Genome, rng: np.random.Generator) -> Mutant:
         redraw, flip = rng.random(space.n) < p_cell, rng.random(space.bits) < p_link
@@ -69,10 +69,10 @@ def _mutation(
         if not genes.any():
             genes[rng.integers(len(genes))] = True
             redraw, flip, other_ends = np.split(genes, [space.n, space.n + space.bits])
-        bits = np.array(link_bits(genome))
+        bits = np.array(link_bits(genome, space.n), np.int64)[: space.bits]
         cells = [
             redrawn(cell, rng) if change else cell
-            for cell, change in zip(genome.cells, redraw, strict=True)
+            for cell, change in zip(space.genes(genome), redraw, strict=True)
         ]
         ends = space.sample_ends(rng) if other_ends.any() else genome.ends
         return Mutant(space.genome(cells, bits ^ flip, ends))
@@ -129,15 +129,39 @@ def roulette(space: SearchSpace, cost: Callable[[Cell, int], int]) -> Mutate:
 
     def mutate(genome: Genome, rng: np.random.Generator) -> Mutant:
         drawn = rng.choice(len(space.cells), size=space.n, p=weights)
-        return Mutant(replace(genome, cells=tuple(space.cells[i] for i in drawn)))
+        bits = link_bits(genome, space.n)[: space.bits]
+        return Mutant(space.genome([space.cells[i] for i in drawn], bits, genome.ends))
+
+    return mutate
+
+
+def shape_mutation(space: SearchSpace) -> Mutate:
+    """Return the mutation that repeats a cell, leaves one out, or sets one width for all.
+
+    Depth and width are what costs follow from; changes of single cells hardly ever give a network
+    another one of either (our choice).
+    """
+
+    def mutate(genome: Genome, rng: np.random.Generator) -> Mutant:
+        cells, place, change = list(genome.cells), int(rng.integers(genome.n)), rng.integers(3)
+        if change == 0 and genome.n < space.n:
+            cells.insert(place, cells[place])
+        elif change == 1 and genome.n > 1:
+            del cells[place]
+        else:
+            return Mutant(space.with_width(genome, int(rng.choice(space.channels))))
+        return Mutant(space.genome(cells, (), genome.ends))
 
     return mutate
 
 
 def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
-    """Return the exploring mutations by name, each with its probability."""
+    """Return the exploring mutations by name, each with its probability.
+
+    Where cells may be empty, a third are :func:`shape_mutation` (our choice).
+    """
     p_cell, p_link, rest = settings.p_cell, settings.p_link, 1 - settings.p_attribute
-    return {
+    mutations = {
         "attribute": (settings.p_attribute, attribute_mutation(space, p_cell, p_link)),
         "random": (rest * settings.p_random, random_mutation(space, p_cell, p_link)),
         "roulette_flops": (
@@ -146,3 +170,5 @@ def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
         ),
         "roulette_params": (rest * (1 - settings.p_flops), roulette(space, cell_params)),
     }
+    # Chances need not add up to 1: they are shares.
+    return mutations | ({"shape": (0.5, shape_mutation(space))} if space.has_empty else {})

@@ -30,16 +30,16 @@ class RewardedCandidate(NamedTuple):
     Attributes:
         cells: indices (n,) among the space's distinct cells.
         links: values 0 or 1 (n(n+1)/2,).
-        drawn: mask over all genes, cells first, ends last: 1 for genes that count in Eq. 6, else 0.
-        reward: reward of the candidate.
         ends: index (1,) of its ends; empty where the space has only one pair.
+        drawn: mask over all genes, cells first, ends last: 1 for genes that count in Eq. 6, else 0.
+        reward: reward of the candidate, once it is known.
     """
 
     cells: list[int]
     links: list[int]
+    ends: list[int]
     drawn: list[int]
-    reward: float
-    ends: Sequence[int] = ()
+    reward: float = math.nan
 
 
 class ReinforcedMutation:
@@ -64,10 +64,10 @@ class ReinforcedMutation:
             settings, space.n, len(space.distinct_cells), space.bits, rng, ends=len(space.ends)
         )
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
-        # Masks of the drawn genes by key: of candidates that are being evaluated, and all since the
-        # last call of taken(), whether they become candidates or not.
-        self._pending: dict[str, list[int]] = {}
-        self._draws: dict[str, list[int]] = {}
+        # By key: candidates that are being evaluated, and all draws since the last call of taken(),
+        # whether they become candidates or not.
+        self._pending: dict[str, RewardedCandidate] = {}
+        self._draws: dict[str, RewardedCandidate] = {}
         self.reward = reward
         self.space = space
         self._index = {cell: i for i, cell in enumerate(space.distinct_cells)}
@@ -107,7 +107,8 @@ class ReinforcedMutation:
             [space.distinct_cells[i] for i in cells], links, space.decode_ends(tuple(ends))
         )
         # If a network is drawn twice, the first draw is the one that becomes a candidate.
-        self._draws.setdefault(mutant.key, mask.astype(int).tolist())
+        genes = (values.astype(int).tolist() for values in (cells, links, ends, mask))
+        self._draws.setdefault(mutant.key, RewardedCandidate(*genes))
         chances = np.concatenate(
             [
                 of_cells[np.arange(space.n), cells],
@@ -136,10 +137,7 @@ class ReinforcedMutation:
             drawn = self._pending.pop(evaluation.key, None)
             if drawn is None:
                 continue
-            cells, links, ends = (
-                gene.tolist() for gene in self._encode(evaluation.candidate.genome)
-            )
-            self._lessons.append(RewardedCandidate(cells, links, drawn, float(reward), ends))
+            self._lessons.append(drawn._replace(reward=float(reward)))
             if len(self._lessons) == self.settings.batch_size:
                 self._update()
 
@@ -173,15 +171,17 @@ class ReinforcedMutation:
                 self.optimiser.state[parameter] = {"step": step, "exp_avg": a, "exp_avg_sq": b}
         self._baseline = None if state["baseline"] is None else tuple(state["baseline"])
         self._lessons = [RewardedCandidate(*lesson) for lesson in state["lessons"]]
-        self._pending = dict(state["pending"])
+        self._pending = {key: RewardedCandidate(*draw) for key, draw in state["pending"].items()}
         self._chances = None
         self.reward.restore(told)
 
     def _encode(self, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the indices among distinct cells, the links, and the index of the ends."""
-        cells = [self._index[cell.canonical()] for cell in genome.cells]
-        ends = [self.space.ends.index(genome.ends)] * self.space.end_genes
-        return np.array(cells), np.array(link_bits(genome)), np.array(ends, dtype=int)
+        space = self.space
+        cells = [self._index[cell.canonical()] for cell in space.genes(genome)]
+        links = np.array(link_bits(genome, space.n), dtype=int)[: space.bits]
+        ends = [space.ends.index(genome.ends)] * space.end_genes
+        return np.array(cells), links, np.array(ends, dtype=int)
 
     def _end_chances(self) -> np.ndarray:
         if self.policy.end_logits is None:
@@ -206,7 +206,7 @@ class ReinforcedMutation:
             drawn=torch.tensor([lesson.drawn for lesson in self._lessons], dtype=torch.float32),
             advantage=advantage,
             gamma=self.settings.gamma,
-            ends=torch.tensor([list(lesson.ends) for lesson in self._lessons], dtype=torch.int64),
+            ends=torch.tensor([lesson.ends for lesson in self._lessons], dtype=torch.int64),
         )
         loss = loss - self.settings.entropy * self.policy.entropy(cells)
         self.optimiser.zero_grad()

@@ -237,11 +237,11 @@ class Screening:
             return
         self._fitted = _latest_and_spaced(archive, MOST)
         genomes, costs = _evaluated(self._fitted)
-        psnr = _scores(self._fitted)
+        psnr, n = _scores(self._fitted), self._problem.space.n
         if self._variances is None or len(archive) >= self._variances_at + self._every:
-            self._variances = fitted_variances(genomes, costs, psnr)
+            self._variances = fitted_variances(genomes, costs, psnr, n)
             self._variances_at = len(archive)
-        self.surrogate = fit(genomes, costs, psnr, self._variances)
+        self.surrogate = fit(genomes, costs, psnr, self._variances, n)
 
     def _report(self) -> None:
         if self.better == self._was_better:

@@ -129,7 +129,8 @@ def layers_of_space(space: SearchSpace) -> dict[Family, tuple[int, ...]]:
         for inputs in _widths(space, space.n, 1):
             for layer in _upsampler(ends, tuple(upsampler_convs(ends, inputs))):
                 found[layer.family].add(layer.channels)
-    found[Family("concat")] |= set(_widths(space, space.n, 2))
+    if space.links:
+        found[Family("concat")] |= set(_widths(space, space.n, 2))
     return {family: tuple(sorted(channels)) for family, channels in sorted(found.items())}
 
 
@@ -141,7 +142,7 @@ def _upsampler(ends: Ends, convs: Iterable[Conv]) -> Iterator[Layer]:
     """Yield the layers of an upsampler with these convolutions: a shuffle follows the first."""
     first, *others = convs
     yield _conv(first)
-    if ends.has_global_skip:
+    if ends.skips(first.inputs):
         yield Layer(Family("add"), ends.stem)
     yield Layer(Family("shuffle", kernel=ends.scale), first.outputs)
     yield from map(_conv, others)
@@ -151,9 +152,11 @@ def _widths(space: SearchSpace, nodes: int, groups: int) -> list[int]:
     """Return up to WIDTHS sums of the widths of the stem and up to ``nodes`` cells, on a log scale.
 
     All are divisible by ``groups``. Multiples of 16 are preferred: most runtimes process channels
-    in blocks of up to 16.
+    in blocks of up to 16. Without links these are the widths themselves.
     """
     widths = {*space.channels, *(ends.stem for ends in space.ends)}
+    if not space.links:
+        return sorted(width for width in widths if width % groups == 0)
     least, most = min(widths), max(ends.stem for ends in space.ends) + nodes * max(space.channels)
     step = math.lcm(math.gcd(*widths), groups)
     found = set()

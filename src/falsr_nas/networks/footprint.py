@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.operators import OPERATORS
 
@@ -28,7 +27,7 @@ def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
 
     Node 0 is not among them where the global skip connection reads it at the end.
     """
-    kept = {0} if genome.ends.has_global_skip else set()
+    kept = {0} if genome.has_global_skip else set()
     last = {node: target for target in range(1, genome.n + 2) for node in genome.inputs(target)}
     return tuple(
         tuple(node for node in genome.inputs(target) if node not in kept and last[node] == target)
@@ -51,16 +50,19 @@ def footprint(genome: Genome) -> Footprint:
     last = genome.n + 1
     # The upsampler's convolution at low resolution adds a pixel. One after a shuffle adds half a
     # pixel or less: rounded up, another one.
-    upsampler_reach = 2 if genome.ends.has_global_skip else 1
+    upsampler_reach = 2 if genome.ends.merges else 1
     margin = max(reach[node] for node in genome.inputs(last)) + upsampler_reach
-    end = held + max(_upsampler_floats(genome.ends, _joined(genome, last)))
+    end = held + max(_upsampler_floats(genome, _joined(genome, last)))
     return Footprint(margin, max(floats, end))
 
 
-def _upsampler_floats(ends: Ends, joined: int) -> tuple[int, ...]:
+def _upsampler_floats(genome: Genome, joined: int) -> tuple[int, ...]:
     """Numbers per pixel in memory at the steps of an upsampler, without nodes."""
-    if not ends.has_global_skip:
-        return joined + ends.scale**2, 2 * ends.scale**2  # the convolution; the shuffle
+    ends = genome.ends
+    if not ends.merges:
+        added = ends.stem if genome.has_global_skip else 0  # the sum with node 0
+        # The sum and the convolution; the shuffle.
+        return joined + added, max(joined, added) + ends.scale**2, 2 * ends.scale**2
     merged = joined + ends.stem
     shuffled = 3 * ends.stem  # the sum with node 0, permuted, shuffled
     return merged, shuffled

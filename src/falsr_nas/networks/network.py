@@ -28,9 +28,9 @@ class Network(SuperResolver):
         genome: as given.
         stem: 3x3 convolution from the input to node 0.
         cells: the cell blocks; block i makes node i.
-        merge: 3x3 convolution of the nodes that the upsampler reads, or None (``subpixel``).
-        restore: the last 3x3 convolution: at high resolution, except for ``subpixel``, where it
-            reads the nodes.
+        merge: 3x3 convolution of the nodes that the upsampler of the paper reads, else None.
+        restore: the last 3x3 convolution: at high resolution in the upsampler of the paper; in
+            others it reads the nodes.
     """
 
     planes = 1
@@ -40,7 +40,7 @@ class Network(SuperResolver):
         self.genome = genome
         self.scale = genome.scale
         self.footprint = footprint(genome)
-        self._released = released(genome)
+        self._released, self._skips = released(genome), genome.has_global_skip
         self.stem = conv(1, genome.stem, 3)
         self.cells = nn.ModuleList(
             build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
@@ -57,11 +57,14 @@ class Network(SuperResolver):
             nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))
             for node in self._released[target - 1]:
                 del nodes[node]  # frees its memory where no gradients are needed
-        last = self.genome.inputs(self.genome.n + 1)
-        if self.merge is None:  # (N, s^2, H, W) before the shuffle
-            return pixel_shuffle(self.restore(concatenate(nodes, last)), self.scale)
-        x = conv_relu(self.merge, concatenate(nodes, last))
-        x = x + nodes[0]  # global skip: (N, stem, H, W)
+        x = concatenate(nodes, self.genome.inputs(self.genome.n + 1))
+        if self.merge is not None:
+            x = conv_relu(self.merge, x)
+        if self._skips:
+            x = x + nodes[0]  # global skip: (N, stem, H, W)
+        if self.merge is None:
+            x = self.restore(x)  # (N, s^2, H, W)
+            return pixel_shuffle(x, self.scale)
         # TensorFlow's depth_to_space, which the published weights need: it takes channels as
         # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
         x = channel_shuffle(x, self.scale**2)

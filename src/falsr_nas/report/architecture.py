@@ -79,7 +79,7 @@ def architecture_svg(genome: Genome) -> str:
         genome.n,
         genome.cells,
         links,
-        genome.ends,
+        genome.canonical().ends,
         head=f"<title>{escape(str(genome))}</title><style>\n{style}\n{SHAPES}\n</style>",
     )
 
@@ -127,7 +127,7 @@ def _svg(
             for node, cell in enumerate(cells, start=1)
         ]
     blocks = _block(0, stem_label(ends), "0") + "".join(inner) + _block(n + 1, ends.label, "")
-    skip = _global_skip(n) if ends.has_global_skip else ""
+    skip = _global_skip(n) if ends.upsampler != "subpixel" else ""
     chain = "".join(_arrow_down(node) for node in range(n + 1))
     arcs = "".join(_link(node, target, n) for node, target in sorted(links))
     return (

@@ -50,7 +50,7 @@ def trait_counts(networks: Networks, trait: str, rows: IntArray) -> dict[str | i
     of_cell = np.bincount(networks.cells[rows].ravel(), minlength=len(networks.cell_table))
     counts: Counter[str | int] = Counter()
     for cell, count in zip(networks.cell_table, of_cell, strict=True):
-        if count:
+        if count and not cell.is_empty:
             counts[TRAITS[trait](cell)] += int(count)
     return dict(counts)
 

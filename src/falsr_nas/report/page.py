@@ -38,7 +38,7 @@ def page(runs: Sequence[Run]) -> str:
     data = page_data(runs)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    sizes = sorted({run["n"] for run in data["runs"]} - {0})
+    sizes = sorted({depth for run in data["runs"] for depth in run["depths"]})
     drawings = "".join(f'<template id="drawing-{n}">{blank_drawing(n)}</template>' for n in sizes)
     # Only "<" could end the script element that holds the data.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

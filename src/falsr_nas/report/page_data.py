@@ -62,12 +62,15 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
 def _subject(runs: Sequence[Run]) -> str:
     """Return what networks the searches are for: their upscaling factors and numbers of cells."""
     scales = ", ".join(f"x{scale}" for scale in sorted({run.problem.scale for run in runs}))
-    cells = ", ".join(dict.fromkeys(f"{_cells(run)} cells" for run in runs))
+    depths = (_depths(run) or [0] for run in runs)
+    ends = (dict.fromkeys([of_run[0], of_run[-1]]) for of_run in depths)
+    cells = ", ".join(dict.fromkeys(f"{' to '.join(map(str, two))} cells" for two in ends))
     return f"{scales} super-resolution, {cells}"
 
 
-def _cells(run: Run) -> int:
-    return run.evaluations[0].candidate.genome.n if run.evaluations else 0
+def _depths(run: Run) -> list[int]:
+    """Return the numbers of cells that its networks have."""
+    return sorted({evaluation.candidate.genome.n for evaluation in run.evaluations})
 
 
 def _costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -95,7 +98,8 @@ def _run(run: Run) -> dict[str, Any]:
     history = periods(evaluations, problem)
     return {
         "name": run.name,
-        "n": _cells(run),
+        "n": max(_depths(run), default=0),
+        "depths": _depths(run),
         "min_psnr": problem.constraints.min_psnr,
         "objectives": [objective.heading for objective in problem.objectives],
         "limits": [
@@ -201,7 +205,7 @@ def _ends(ends: Ends) -> dict[str, Any]:
         "stem": ends.stem,
         "upsampler": "" if ends.name == PAPER_ENDS.name else ends.name,
         "labels": [stem_label(ends), ends.label],
-        "skip": ends.has_global_skip,
+        "skip": ends.upsampler != "subpixel",
     }
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from falsr_nas.core import plugins
 from falsr_nas.space.ends import MOST_CHANNELS
 from falsr_nas.space.errors import GenomeError
-from falsr_nas.space.operators import GROUP, OPERATORS
+from falsr_nas.space.operators import EMPTY, GROUP, OPERATORS
 from falsr_nas.space.paper_operators import PAPER_OPERATORS
 
 # Upper bounds for cells from untrusted input. They are far above any practical network, and low
@@ -116,9 +116,10 @@ class Cell:
                 f"{name!r} is not a cell: expected a name such as conv_f64_k3_b4_isskip"
             )
         operator, channels, kernel, repeats, skip = match.groups()
-        return Cell(
-            Operator.parse(operator), int(channels), int(kernel), int(repeats), skip == "isskip"
-        )
+        kind = Operator.parse(operator)
+        if kind.kind == EMPTY:
+            raise GenomeError(f"{name!r}: leave empty cells out of a genome")
+        return Cell(kind, int(channels), int(kernel), int(repeats), skip == "isskip")
 
     @property
     def name(self) -> str:
@@ -131,15 +132,26 @@ class Cell:
         """Whether there is a residual connection: with one repeat ``residual`` does nothing."""
         return self.residual and self.repeats > 1
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a network has no layers for this cell, which only the genes of a space may be."""
+        return self.operator.kind == EMPTY
+
     def canonical(self) -> Cell:
         """Return the canonical cell with the same layers: no residual where it has no effect."""
+        if self.is_empty:
+            return EMPTY_CELL
         return replace(self, residual=False) if self.repeats == 1 else self
 
 
+EMPTY_CELL = Cell(Operator(EMPTY), channels=1, kernel=1, repeats=1, residual=False)
+"""The canonical empty cell."""
+
+
 def other_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the cells whose operators are not the paper's."""
-    papers = {kind.name for kind in PAPER_OPERATORS}
-    return [cell for cell in cells if cell.operator.kind not in papers]
+    """Return the cells whose operators are not the paper's, but for empty ones."""
+    known = {EMPTY, *(kind.name for kind in PAPER_OPERATORS)}
+    return [cell for cell in cells if cell.operator.kind not in known]
 
 
 def from_plugins(cells: Iterable[Cell]) -> dict[str, str]:

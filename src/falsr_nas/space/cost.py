@@ -70,7 +70,7 @@ def stem_conv(ends: Ends) -> Conv:
 
 def upsampler_convs(ends: Ends, inputs: int) -> Iterator[Conv]:
     """Yield the convolutions of an upsampler with ``inputs`` input channels in execution order."""
-    if not ends.has_global_skip:
+    if not ends.merges:
         yield Conv(inputs, ends.scale**2, 3)
         return
     yield Conv(inputs, ends.stem, 3)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from falsr_nas.space.cell import Cell
+from falsr_nas.space.cell import EMPTY_CELL, Cell
 from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import link_bits, link_places
@@ -28,13 +28,14 @@ Key = TypeVar("Key")
 
 
 def attributes_of(cell: Cell) -> tuple[tuple[str, str], ...]:
-    """Return the attributes of a cell with their names, as text."""
-    return tuple((name, str(getattr(cell, name))) for name in ATTRIBUTES)
+    """Return the attributes of a cell with their names, as text; of an empty one the operator."""
+    names = ATTRIBUTES[:1] if cell.is_empty else ATTRIBUTES
+    return tuple((name, str(getattr(cell, name))) for name in names)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks with the same number of cells, one row each.
+    """Networks of at most n cells, one row each. Shorter ones have empty cells at the end.
 
     Attributes:
         cell_table: the cells that :attr:`cells` refers to.
@@ -51,10 +52,14 @@ class Networks:
     ends: IntArray
 
     @classmethod
-    def of(cls, genomes: Sequence[Genome]) -> Networks:
-        """Return the networks of genomes, with the cells and ends that these have as tables."""
+    def of(cls, genomes: Sequence[Genome], n: int | None = None) -> Networks:
+        """Return the networks of genomes, with the cells and ends that these have as tables.
+
+        ``n`` is the number of cells; None for that of the deepest.
+        """
         cells, ends = _Numbers[Cell](), _Numbers[Ends]()
-        arrays = _arrays(genomes, cells, ends)
+        n = max((genome.n for genome in genomes), default=0) if n is None else n
+        arrays = _arrays(genomes, n, cells, ends)
         return cls(tuple(cells), tuple(ends), *arrays)
 
     def __len__(self) -> int:
@@ -82,12 +87,15 @@ class _Numbers(dict[Key, int]):
 
 
 def _arrays(
-    genomes: Sequence[Genome], cells: Mapping[Cell, int], ends: Mapping[Ends, int]
+    genomes: Sequence[Genome], n: int, cells: Mapping[Cell, int], ends: Mapping[Ends, int]
 ) -> tuple[IntArray, BoolArray, IntArray]:
     """Return the numbers of the cells (N, n), the link bits, and the numbers of the ends (N,)."""
-    count, n = len(genomes), genomes[0].n if genomes else 0
-    numbers = [[cells[cell] for cell in genome.cells] for genome in genomes]
-    bits = [link_bits(genome) for genome in genomes]
+    count = len(genomes)
+    numbers = [
+        [*(cells[cell] for cell in genome.cells), *(cells[EMPTY_CELL] for _ in range(genome.n, n))]
+        for genome in genomes
+    ]
+    bits = [link_bits(genome, n) for genome in genomes]
     return (
         np.array(numbers, np.int64).reshape(count, n),
         np.array(bits, np.bool_).reshape(count, n * (n + 1) // 2),

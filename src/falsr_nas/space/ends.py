@@ -7,7 +7,7 @@ which the paper's ends would be the larger part.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from falsr_nas.space.errors import GenomeError
@@ -27,7 +27,11 @@ STEM = 32
 DEFAULT_STEMS = {2: STEM, 3: 36, 4: STEM}
 """Channels of node 0 by scale where a space names none; x3 shuffles multiples of 9 channels."""
 
-UPSAMPLERS = {"paper": "sub-pixel upsampling", "subpixel": "sub-pixel convolution"}
+UPSAMPLERS = {
+    "paper": "sub-pixel upsampling",
+    "subpixel": "sub-pixel convolution",
+    "skipsubpixel": "sub-pixel convolution",
+}
 """Upsamplers by name, and what tables and drawings call them."""
 
 MOST_CHANNELS = 1024
@@ -48,10 +52,13 @@ class Ends:
     - ``subpixel``: a 3x3 convolution to scale^2 channels and the shuffle, as in ESPCN, ECBSR and
       SESR. There is no global skip: a link from node 0 to the upsampler does the same with
       weights of its own.
+    - ``skipsubpixel``: node 0 is added to what the upsampler reads (SESR's long skip), then as
+      ``subpixel``. Where these are not as many channels as the stem's, nothing is added, and the
+      canonical genome has ``subpixel``.
 
     Attributes:
-        stem: channels of node 0, 1..1024. Except for ``subpixel``, the upsampler shuffles as many
-            channels, so they are a multiple of scale^2.
+        stem: channels of node 0, 1..1024. The upsampler of the paper shuffles as many channels, so
+            they are a multiple of scale^2.
         upsampler: name of the upsampler.
         scale: upscaling factor, 2..4.
 
@@ -71,7 +78,7 @@ class Ends:
             raise GenomeError(f"unknown upsampler {self.upsampler!r}: choose {choices}")
         if not 1 <= self.stem <= MOST_CHANNELS:
             raise GenomeError(f"stem: channels must be in 1..{MOST_CHANNELS}")
-        if self.has_global_skip and self.stem % self.scale**2:
+        if self.merges and self.stem % self.scale**2:
             raise GenomeError(
                 f"stem: {self.stem} channels cannot be shuffled into"
                 f" {self.scale}x{self.scale} sub-pixels"
@@ -102,9 +109,18 @@ class Ends:
         return label if self.scale == SCALE else f"{label} x{self.scale}"
 
     @property
-    def has_global_skip(self) -> bool:
-        """Whether node 0 is added at the end: only ``subpixel`` does without."""
-        return self.upsampler != "subpixel"
+    def merges(self) -> bool:
+        """Whether there is a convolution to the stem's width before that to the output."""
+        return self.upsampler == "paper"
+
+    def skips(self, inputs: int) -> bool:
+        """Whether node 0 is added at the end, where the upsampler reads ``inputs`` channels."""
+        return self.merges or (self.upsampler == "skipsubpixel" and inputs == self.stem)
+
+    def canonical(self, inputs: int) -> Ends:
+        """Return the ends of the same network whose upsampler reads ``inputs`` channels."""
+        useless = self.upsampler == "skipsubpixel" and inputs != self.stem
+        return replace(self, upsampler="subpixel") if useless else self
 
 
 PAPER_ENDS = Ends()

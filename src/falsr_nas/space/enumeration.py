@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from falsr_nas.space.cell import Cell
@@ -49,7 +50,7 @@ def affordable_genomes(space: SearchSpace, limit: float | None) -> Iterator[Geno
 
 def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genome]:
     """Yield the networks with these ends of at most ``budget`` mult-adds per pixel."""
-    cells = sorted(space.distinct_cells, key=lambda cell: cell_mult_adds(cell, cell.channels))
+    cells = sorted(space.filled, key=lambda cell: cell_mult_adds(cell, cell.channels))
 
     @cache
     def cheapest_rest(placed: int, inputs: int) -> int:
@@ -57,20 +58,21 @@ def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genom
 
         ``inputs`` is the number of channels of the last of these cells.
         """
-        if placed == space.n:
-            return _end_mult_adds(ends, inputs)
-        return min(
-            cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
-            for cell in cells
-        )
+        found = [_end_mult_adds(ends, inputs)] if placed in space.depths else []
+        if placed < space.n:
+            found += [
+                cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
+                for cell in cells
+            ]
+        return min(found)
 
     def chains(
         chain: tuple[Cell, ...], inputs: int, spent: int
     ) -> Iterator[tuple[tuple[Cell, ...], int]]:
-        if len(chain) == space.n:
-            yield chain, spent + _end_mult_adds(ends, inputs)
-            return
-        for cell in cells:
+        whole = spent + _end_mult_adds(ends, inputs)
+        if len(chain) in space.depths and whole <= budget and ends == ends.canonical(inputs):
+            yield chain, whole
+        for cell in cells if len(chain) < space.n else ():
             mult_adds = spent + cell_mult_adds(cell, inputs)
             if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= budget:
                 yield from chains((*chain, cell), cell.channels, mult_adds)
@@ -108,8 +110,10 @@ def draw_light(space: SearchSpace, rng: np.random.Generator) -> Genome:
 
     Each cell is the one with the fewest mult-adds of 1, 2, 4, 8 or 16 uniform draws, and links have
     a random probability. Uniform draws, of which all have about half of the links, are hardly ever
-    light.
+    light; :meth:`SearchSpace.sample` draws without links are.
     """
+    if space.has_empty:
+        return space.sample(rng)
     count, p_link = 2 ** int(rng.integers(5)), rng.random()
     cells = []
     for _ in range(space.n):
@@ -130,17 +134,18 @@ def lightest(space: SearchSpace) -> Genome:
 def _lightest(space: SearchSpace, ends: Ends) -> Genome:
     # Mult-adds and cells of the lightest chain by the channels of its last cell.
     best: dict[int, tuple[int, tuple[Cell, ...]]] = {ends.stem: (0, ())}
-    for _ in range(space.n):
+    found: list[tuple[int, tuple[Cell, ...]]] = []
+    for depth in range(1, space.n + 1):
         options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
-            for cell in space.distinct_cells:
+            for cell in space.filled:
                 mult_adds = spent + cell_mult_adds(cell, inputs)
                 if cell.channels not in options or mult_adds < options[cell.channels][0]:
                     options[cell.channels] = (mult_adds, (*chain, cell))
         best = options
-    _, chain = min(
-        (spent + _end_mult_adds(ends, inputs), chain) for inputs, (spent, chain) in best.items()
-    )
+        if depth in space.depths:
+            found += [(spent + _end_mult_adds(ends, w), c) for w, (spent, c) in best.items()]
+    _, chain = min(found, key=itemgetter(0))
     return space.genome(chain, [0] * space.bits, ends)
 
 
@@ -155,9 +160,9 @@ def heaviest(space: SearchSpace) -> Genome:
 
 def _heaviest(space: SearchSpace, ends: Ends) -> Genome:
     width = max(space.channels)
-    wide = [cell for cell in space.distinct_cells if cell.channels == width]
-    chain = [
-        max(wide, key=partial(cell_mult_adds, inputs=ends.stem + width * placed))
-        for placed in range(space.n)
-    ]
+    wide = [cell for cell in space.filled if cell.channels == width]
+    read = [ends.stem + width * placed for placed in range(space.n)]
+    if not space.links:
+        read = [ends.stem, *[width] * (space.n - 1)]
+    chain = [max(wide, key=partial(cell_mult_adds, inputs=inputs)) for inputs in read]
     return space.genome(chain, [1] * space.bits, ends)

@@ -95,6 +95,11 @@ class Genome:
         """Return the number of channels that a target 1..n+1 reads."""
         return sum(self.node_channels(node) for node in self.inputs(target))
 
+    @property
+    def has_global_skip(self) -> bool:
+        """Whether node 0 is added at the end."""
+        return self.ends.skips(self.in_channels(self.n + 1))
+
     def has_body_of(self, other: Genome) -> bool:
         """Whether stem and cells are those of another genome; the upsamplers may differ."""
         a, b = self.canonical(), other.canonical()
@@ -103,7 +108,9 @@ class Genome:
     def canonical(self) -> Genome:
         """Return the canonical form: genomes of the same network have the same one."""
         cells = tuple(cell.canonical() for cell in self.cells)
-        return self if cells == self.cells else replace(self, cells=cells)
+        ends = self.ends.canonical(self.in_channels(self.n + 1))
+        same = cells == self.cells and ends == self.ends
+        return self if same else replace(self, cells=cells, ends=ends)
 
     @cached_property
     def key(self) -> str:

@@ -79,5 +79,9 @@ def _check(kind: AnyKind) -> None:
         raise UserError(f"operator {name}: its colors are {kind.colors}: give two such as #0072b2")
 
 
-OPERATORS = Operators(PAPER_OPERATORS)
-"""The operators that genomes may have."""
+EMPTY = "empty"
+"""The operator of a cell that is left out: a choice of a space, of which genomes have no cells."""
+
+_EMPTY: AnyKind = OperatorKind(EMPTY, convs=lambda cell, inputs: (), module="torch.nn:Identity")
+OPERATORS = Operators((*PAPER_OPERATORS, _EMPTY))
+"""The operators that genomes may have, and :data:`EMPTY`."""

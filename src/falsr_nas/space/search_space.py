@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from falsr_nas.core.settings import Settings, between, one_of
-from falsr_nas.space.cell import Cell, Operator
+from falsr_nas.space.cell import EMPTY_CELL, Cell, Operator
 from falsr_nas.space.ends import DEFAULT_STEMS, PAPER_ENDS, SCALE, SCALES, Ends
 from falsr_nas.space.errors import GenomeError, SpaceError
 from falsr_nas.space.genome import Genome
@@ -31,9 +31,8 @@ def link_places(n: int) -> tuple[tuple[int, int], ...]:
     return tuple((i - 1, j) for i in range(1, n + 1) for j in range(i + 1, n + 2))
 
 
-def link_bits(genome: Genome) -> list[int]:
-    """Return for each of :func:`link_places` 1 if a genome has the link, else 0."""
-    n = genome.n
+def link_bits(genome: Genome, n: int) -> list[int]:
+    """Return for each of :func:`link_places` of ``n`` cells 1 if a genome has the link, else 0."""
     bits = [0] * (n * (n + 1) // 2)
     for target, nodes in enumerate(genome.links, start=2):
         for node in nodes:
@@ -45,19 +44,22 @@ def link_bits(genome: Genome) -> list[int]:
 class SearchSpace(Settings, group="space"):
     """All genomes of ``n`` cells that are built from the given choices, with any links.
 
-    The defaults are the paper's space.
+    The defaults are the paper's space. Where ``empty`` is among the operators, genomes have 1 to n
+    cells. The genes of a genome are n cells, of which the empty ones are left out of the network.
 
     Attributes:
         n: number of cell blocks, 1..64.
         operators: names of operators: ``conv``, ``groupConG<groups>`` such as ``groupConG4``,
-            ``invertBotConE<expansion>`` such as ``invertBotConE2``, or those of plug-ins.
+            ``invertBotConE<expansion>`` such as ``invertBotConE2``, or those of plug-ins; ``empty``
+            for a cell that is left out.
         channels: choices for the output channels f of a cell.
         kernels: choices for the kernel size k, odd.
         residuals: choices for the in-cell residual connection: True, False or both.
         repeats: choices for the number of times b that a cell's operator is applied.
         stems: choices for the channels of node 0; none for 32 as in the paper, at x3 for 36.
-        upsamplers: choices for the upsampler: ``paper`` or ``subpixel``, see
-            :class:`~falsr_nas.space.ends.Ends`.
+        upsamplers: choices for the upsampler: ``paper``, ``subpixel``, or beside that
+            ``skipsubpixel``, see :class:`~falsr_nas.space.ends.Ends`.
+        links: whether genomes may have links; not with ``empty`` or ``skipsubpixel``.
         scale: upscaling factor, 2..4; 2 in the paper.
 
     Raises:
@@ -73,6 +75,7 @@ class SearchSpace(Settings, group="space"):
     repeats: tuple[int, ...] = (1, 2, 4)
     stems: tuple[int, ...] = ()
     upsamplers: tuple[str, ...] = (PAPER_ENDS.upsampler,)
+    links: bool = True
     scale: int = one_of(SCALES, default=SCALE)
 
     def __post_init__(self) -> None:
@@ -94,6 +97,15 @@ class SearchSpace(Settings, group="space"):
         for groups in {cell.operator.groups for cell in self.cells}:
             if bad := [width for width in self.channels if width % groups]:
                 raise SpaceError(f"space.channels: {groups} groups do not divide {bad[0]} channels")
+        if not self.filled:
+            raise SpaceError("space.operators: give at least one beside empty")
+        skip = "skipsubpixel" in self.upsamplers
+        if self.links and (self.has_empty or skip):
+            what = "operators: empty" if self.has_empty else "upsamplers: skipsubpixel"
+            raise SpaceError(f"space.{what} is for networks without links: set space.links=false")
+        if skip and "subpixel" not in self.upsamplers:
+            # Which is what it is where the widths of stem and last cell differ.
+            raise SpaceError("space.upsamplers: skipsubpixel needs subpixel beside it")
 
     @cached_property
     def ends(self) -> tuple[Ends, ...]:
@@ -133,6 +145,21 @@ class SearchSpace(Settings, group="space"):
         return tuple(dict.fromkeys(cell.canonical() for cell in self.cells))
 
     @cached_property
+    def filled(self) -> tuple[Cell, ...]:
+        """The distinct cells but for the empty one."""
+        return tuple(cell for cell in self.distinct_cells if not cell.is_empty)
+
+    @property
+    def has_empty(self) -> bool:
+        """Whether cells may be empty."""
+        return len(self.filled) < len(self.distinct_cells)
+
+    @property
+    def depths(self) -> range:
+        """The numbers of cells that a genome may have."""
+        return range(1 if self.has_empty else self.n, self.n + 1)
+
+    @cached_property
     def _index(self) -> dict[Cell, int]:
         index = {cell: i for i, cell in enumerate(self.cells)}
         for i, cell in enumerate(self.cells):
@@ -142,8 +169,8 @@ class SearchSpace(Settings, group="space"):
 
     @property
     def bits(self) -> int:
-        """Number of link bits: n(n+1)/2."""
-        return self.n * (self.n + 1) // 2
+        """Number of link bits: n(n+1)/2, or 0 without links."""
+        return len(self.link_places)
 
     @property
     def size(self) -> int:
@@ -153,17 +180,33 @@ class SearchSpace(Settings, group="space"):
     @property
     def distinct_size(self) -> int:
         """Number of different networks in the space: genomes of the same network count once."""
-        return int(len(self.distinct_cells) ** self.n * 2**self.bits * len(self.ends))
+        cells = len(self.filled)
+        chains = sum(cells ** (depth - 1) for depth in self.depths)  # but for the last cell
+        last = sum(
+            sum(ends == ends.canonical(cell.channels) for cell in self.filled) for ends in self.ends
+        )
+        return int(chains * last * 2**self.bits)
 
     def __contains__(self, genome: Genome) -> bool:
         return (
-            genome.n == self.n
+            genome.n in self.depths
             and genome.ends in self.ends
+            and (self.links or not any(genome.links))
             and all(cell in self._index for cell in genome.cells)
         )
 
     def sample(self, rng: np.random.Generator) -> Genome:
-        """Draw a genome uniformly: cells, ends, and each link with probability 1/2."""
+        """Draw a genome uniformly: cells, ends, and each link with probability 1/2.
+
+        Where cells may be empty, the logarithm of their number is uniform, and every other genome
+        has one width: of uniform draws nearly all would be deep and wide, and hardly any of one
+        width (our choice).
+        """
+        if self.has_empty:
+            depth = int((self.n + 1) ** rng.random())
+            cells = [self.filled[i] for i in rng.integers(len(self.filled), size=depth)]
+            genome = self.genome(cells, (), self.sample_ends(rng))
+            return self.with_width(genome, cells[0].channels) if rng.random() < 0.5 else genome
         return self.genome(
             [self.cells[i] for i in rng.integers(len(self.cells), size=self.n)],
             rng.random(self.bits) < 0.5,
@@ -183,8 +226,9 @@ class SearchSpace(Settings, group="space"):
         """Build a genome from its genes.
 
         Args:
-            cells: the n cells.
-            bits: the n(n+1)/2 link bits of :attr:`link_places`.
+            cells: the n cells, of which empty ones are left out. Where all are empty, one is kept,
+                the first of :attr:`filled`.
+            bits: the link bits of :attr:`link_places`.
             ends: the ends, which may be left out where the space has only one pair.
 
         Raises:
@@ -192,19 +236,33 @@ class SearchSpace(Settings, group="space"):
         """
         if ends is None:
             ends = self.decode_ends(())
-        links: list[list[int]] = [[] for _ in range(self.n)]
+        if self.has_empty:
+            cells = [cell for cell in cells if not cell.is_empty] or [self.filled[0]]
+        links: list[list[int]] = [[] for _ in cells]
         for (node, target), bit in zip(self.link_places, bits, strict=True):
             if bit:
                 links[target - 2].append(node)
         return Genome(tuple(cells), tuple(tuple(nodes) for nodes in links), ends)
 
+    def genes(self, genome: Genome) -> list[Cell]:
+        """Return the n cells of a genome, empty ones last."""
+        return [*genome.cells, *[EMPTY_CELL] * (self.n - genome.n)]
+
+    def with_width(self, genome: Genome, width: int) -> Genome:
+        """Return a genome whose cells all have this width; its stem too, where the space has it."""
+        cells = tuple(replace(cell, channels=width) for cell in genome.cells)
+        ends = next(
+            (e for e in self.ends if (e.stem, e.name) == (width, genome.ends.name)), genome.ends
+        )
+        return replace(genome, cells=cells, ends=ends)
+
     @property
     def link_places(self) -> tuple[tuple[int, int], ...]:
-        """(node, target) of each link bit; see :func:`link_places`."""
-        return link_places(self.n)
+        """(node, target) of each link bit; see :func:`link_places`. None without links."""
+        return link_places(self.n) if self.links else ()
 
     def encode(self, genome: Genome) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Return the cell indices (n,) and link bits (n(n+1)/2,) of a genome (paper, IV-A).
+        """Return the cell indices (n,) and link bits of a genome (paper, IV-A).
 
         The third value has the index of its ends; it is empty where the space has only one pair.
 
@@ -214,12 +272,13 @@ class SearchSpace(Settings, group="space"):
         if genome not in self:
             raise SpaceError(f"genome is not in this space: {genome}")
         ends = (self.ends.index(genome.ends),) * self.end_genes
-        return tuple(self._index[cell] for cell in genome.cells), tuple(link_bits(genome)), ends
+        bits = link_bits(genome, self.n)[: self.bits]
+        return tuple(self._index[cell] for cell in self.genes(genome)), tuple(bits), ends
 
     def decode(
         self, cells: tuple[int, ...], bits: tuple[int, ...], ends: tuple[int, ...] = ()
     ) -> Genome:
-        """Build the genome of cell indices (n,), link bits (n(n+1)/2,) and the index of its ends.
+        """Build the genome of cell indices (n,), link bits and the index of its ends.
 
         Raises:
             SpaceError: their number or a value does not fit the space.

@@ -89,15 +89,17 @@ class Vocabulary:
     An attribute or gene that none of them has is ignored in others.
 
     Args:
-        genomes: at least one; all have the same number of cells.
+        genomes: at least one.
+        n: the largest number of cells; None where all networks have as many as the first.
 
     Attributes:
         n: the number of cells.
     """
 
-    def __init__(self, genomes: Sequence[Genome]) -> None:
-        networks = Networks.of(genomes)
-        self.n = genomes[0].n
+    def __init__(self, genomes: Sequence[Genome], n: int | None = None) -> None:
+        self.n = genomes[0].n if n is None else n
+        self._least = self.n if n is None else 1
+        networks = Networks.of(genomes, self.n)
         self._attributes = _numbered(
             {word for cell in networks.cell_table for word in attributes_of(cell.canonical())}
         )
@@ -107,9 +109,9 @@ class Vocabulary:
 
     def features(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Features:
         """Return the features of networks. Raises ValueError for another number of cells."""
-        if any(genome.n != self.n for genome in genomes):
+        if any(not self._least <= genome.n <= self.n for genome in genomes):
             raise ValueError(f"the surrogate compares networks of {self.n} cells")
-        networks = Networks.of(genomes)
+        networks = Networks.of(genomes, self.n)
         rows = self.cell_features(networks.cell_table)
         shape = (self.n, len(genomes), len(self._attributes))
         return Features(
@@ -155,11 +157,12 @@ class Surrogate:
         costs: Sequence[Cost],
         psnr: FloatArray,
         settings: Variances,
+        n: int | None = None,
     ) -> None:
         self.variances = settings
         self.psnr_mean = float(psnr.mean())
         self.unit = _deviation(psnr)
-        self.vocabulary = Vocabulary(genomes)
+        self.vocabulary = Vocabulary(genomes, n)
         self.features = self.vocabulary.features(genomes, costs)
         self.covariance = Covariance(self.features)
         noisy = self.covariance.between(self.features, self.features, settings.kernels)
@@ -240,14 +243,16 @@ def fit(
     costs: Sequence[Cost],
     psnr: Sequence[float] | FloatArray,
     variances: Variances | None = None,
+    n: int | None = None,
 ) -> Surrogate:
     """Fit a surrogate to scored networks.
 
     Args:
-        genomes: at least two networks with the same number of cells.
+        genomes: at least two networks.
         costs: their costs.
         psnr: their scores in dB.
         variances: of kernels and noise; None to fit them, too.
+        n: the largest number of cells of networks; None where all have the same.
 
     Raises:
         ValueError: there are fewer than two networks, or the lengths differ.
@@ -256,12 +261,12 @@ def fit(
     if not 2 <= len(genomes) == len(costs) == len(target):
         raise ValueError("give at least two genomes, and as many costs and scores")
     if variances is None:
-        variances = fitted_variances(genomes, costs, target)
-    return Surrogate(genomes, costs, target, variances)
+        variances = fitted_variances(genomes, costs, target, n)
+    return Surrogate(genomes, costs, target, variances, n)
 
 
 def fitted_variances(
-    genomes: Sequence[Genome], costs: Sequence[Cost], psnr: FloatArray
+    genomes: Sequence[Genome], costs: Sequence[Cost], psnr: FloatArray, n: int | None = None
 ) -> Variances:
     """Return the variances of the largest posterior density.
 
@@ -271,7 +276,7 @@ def fitted_variances(
     """
     rows = np.unique(np.linspace(0, len(genomes) - 1, MOST_FITTED).round().astype(int))
     genomes, costs, psnr = [genomes[i] for i in rows], [costs[i] for i in rows], psnr[rows]
-    features = Vocabulary(genomes).features(genomes, costs)
+    features = Vocabulary(genomes, n).features(genomes, costs)
     parts = Covariance(features).parts(features, features)
     parts.append(np.eye(len(rows)))
     target = (psnr - psnr.mean()) / _deviation(psnr)

@@ -66,14 +66,15 @@ function scores(run, row) {
 // Fill in the blank drawing (architecture.py). Cells and links that no parent has are marked; links
 // that all parents have and this network lacks are dotted.
 function draw(run, row) {
-  const svg = document.getElementById(`drawing-${run.n}`).content.firstElementChild.cloneNode(true);
+  const n = run.cells(row).length;
+  const svg = document.getElementById(`drawing-${n}`).content.firstElementChild.cloneNode(true);
   const parents = run.parents(row),
     text = run.text(row);
   svg.setAttribute("aria-label", text);
   svg.prepend(shape("title", {}, text));
   const ends = run.ends(row);
   ends.labels.forEach((label, last) => {
-    const block = svg.querySelector(`[data-node="${last ? run.n + 1 : 0}"]`);
+    const block = svg.querySelector(`[data-node="${last ? n + 1 : 0}"]`);
     block.querySelector(".name").textContent = label;
     block.classList.toggle(
       "new",
@@ -95,6 +96,7 @@ function draw(run, row) {
   run.places.forEach(([node, target], place) => {
     const link = svg.querySelector(`[data-link="${node}-${target}"]`),
       had = parents.filter((parent) => run.hasLink(parent, place)).length;
+    if (!link) return; // to a cell that this network has not
     if (run.hasLink(row, place)) link.classList.toggle("new", parents.length > 0 && had === 0);
     else if (parents.length > 0 && had === parents.length) link.classList.add("gone");
     else link.remove();

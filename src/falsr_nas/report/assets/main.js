@@ -247,7 +247,9 @@ function composition() {
   }
   runDrawings.push(
     keepDrawn(at("#links .chart"), (node, width) => {
-      if (state.run.size) linkMatrix(node, width, state.run, state.of);
+      const linked = state.run.links.made.some((counts) => counts.some(Boolean));
+      at("#links").hidden = state.run.size > 0 && !linked;
+      if (linked) linkMatrix(node, width, state.run, state.of);
     }),
   );
 }

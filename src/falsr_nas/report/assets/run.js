@@ -74,7 +74,7 @@ class Run {
   cells(row) {
     const names = [];
     for (let i = 0; i < this.n; i++) names.push(this.c.table[this.c.cells[row * this.n + i]]);
-    return names;
+    return names.filter((name) => !name.startsWith("empty_")); // which are left out
   }
 
   // Stem and upsampler.
