@@ -3,18 +3,20 @@
     python benchmarks/train_step.py [--patches 32 64] [--seconds 3] [--threads N] [--plain 3]
                                     [--eager] [--networks FALSR-A FALSR-B]
 
-The networks are the published ones and six fixed random genomes, from the smallest to the largest
-of 200. The table shows milliseconds per step at batch size 16; FLOP/s (two FLOPs per mult-add; a
-step counts as three forward passes); their share of the rate of a large matrix product, measured in
-the same run; and the time of a plain loop of PyTorch Lightning: float32, NCHW, a DataLoader that
-reads PNGs, automatic optimization. ``--eager`` adds the time of our step without its CUDA graph;
-without a GPU, there is no graph and both times are of the same code. The last line is one JSON
-object.
+The networks are the published ones, six fixed random genomes, from the smallest to the largest of
+200, and c16n5, a chain of 16 channels, which is trained as ``training=expanded`` does: with
+expanded convolutions, an average of the weights and residuals. The table shows milliseconds per
+step at batch size 16; FLOP/s (two FLOPs per mult-add; a step counts as three forward passes); their
+share of the rate of a large matrix product, measured in the same run; and the time of a plain loop
+of PyTorch Lightning: float32, NCHW, a DataLoader that reads PNGs, automatic optimization.
+``--eager`` adds the time of our step without its CUDA graph; without a GPU, there is no graph and
+both times are of the same code. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import statistics
@@ -22,6 +24,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,7 @@ from falsr_nas.data.degradation import downscale
 from falsr_nas.data.images import luma, read_image
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.data.sources import find_images
+from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import BilinearResidual
 from falsr_nas.space.cost import genome_cost, input_pixels
 from falsr_nas.space.genome import Genome
@@ -46,9 +50,11 @@ from falsr_nas.space.published import PUBLISHED
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.initialization import initialized_network
+from falsr_nas.training.module import residual_batches
 from falsr_nas.training.settings import Initialization, StepPrecision
 
 BATCH = 16
+CHAIN = "c16n5"
 FIRST_STEPS = 5
 """Steps before the first measurement; on a GPU the graph is recorded within them."""
 MOST_STEPS = {"cpu": 2, "cuda": 100}
@@ -61,8 +67,10 @@ def fixed_genomes() -> dict[str, Genome]:
     drawn = sorted(
         (space.sample(rng) for _ in range(200)), key=lambda genome: genome_cost(genome).mult_adds
     )
+    chain = Genome.parse(f"stem_f16 {'conv_f16_k3_b1_noskip ' * 5}subpixel_x2")
     return PUBLISHED | {
-        f"random {percent}%": drawn[min(199, 2 * percent)] for percent in (0, 20, 40, 60, 80, 100)
+        CHAIN: chain,
+        **{f"random {percent}%": drawn[min(199, 2 * percent)] for percent in range(0, 101, 20)},
     }
 
 
@@ -98,25 +106,28 @@ def our_step(
     data: SuperResolutionData,
     seconds: float,
     *,
+    expanded: bool = False,
     graph: bool = True,
 ) -> float:
     """Return the seconds of a step of this package's training, with or without a CUDA graph."""
-    network = initialized_network(genome, Initialization.he, True, 1).to(
-        device=device, memory_format=torch.channels_last
-    )
-    model = BilinearResidual(network)
+    network = initialized_network(genome, Initialization.he, True, 1)
+    if expanded:
+        expand(network, 64, 1)
+    network = network.to(device=device, memory_format=torch.channels_last)
+    average = list(copy.deepcopy(network).requires_grad_(False).parameters())
     optimizer = torch.optim.Adam(
         network.parameters(), lr=1e-3, fused=True, capturable=device.type == "cuda"
     )
-    pool, generator = data.pool(device), torch.Generator(device).manual_seed(1)
+    generator = torch.Generator(device).manual_seed(1)
     rates = torch.full((1_000_000,), 1e-3, device=device)
     dtype = step_dtype(StepPrecision.auto, device)
     engine = StepEngine(
-        model,
+        network,
         optimizer,
         rates,
-        lambda: pool.sample(BATCH, patch, generator),
+        residual_batches(data.batches(generator), network.scale),
         dtype,
+        average=(average, rates) if expanded else None,
         generator=generator,
         graph=graph,
     )
@@ -223,17 +234,15 @@ def main() -> None:
                 PhotographsSettings(), batch_size=BATCH, patch_size=patch, steps_per_epoch=1
             )
             for name, genome in networks.items():
-                ours = our_step(genome, patch, device, data, options.seconds)
+                step = partial(our_step, genome, patch, device, data, options.seconds)
+                step = partial(step, expanded=name == CHAIN)
+                ours = step()
                 plain = (
                     plain_step(genome, patch, Path(folder), options.plain)
                     if options.plain
                     else None
                 )
-                eager = (
-                    our_step(genome, patch, device, data, options.seconds, graph=False)
-                    if options.eager
-                    else None
-                )
+                eager = step(graph=False) if options.eager else None
                 flops = step_flops(genome, patch) / ours
                 print(f"{name}, {patch}: {1e3 * ours:.2f} ms", flush=True)
                 rows.append(

@@ -117,3 +117,19 @@ def test_damaged_weights_are_rejected(change: str) -> None:
         weights[name] = weights[name].repeat(2, 1, 1)
     with pytest.raises(ValueError, match="convolution|fit together"):
         merged_weights(weights)
+
+
+def test_kernels_are_merged_together_as_alone() -> None:
+    """Layers of one shape, grouped ones included, get the kernels and gradients of their own."""
+    text = "groupConG4_f16_k3_b2_noskip conv_f16_k3_b2_noskip conv_f16_k3_b1_noskip subpixel_x2"
+    together = trained(Genome.parse(f"stem_f16 {text}"))
+    alone = copy.deepcopy(together)
+    alone._forward_pre_hooks.clear()
+    for dtype, bound in ((torch.float32, 1e-5), (torch.bfloat16, 3e-2)):
+        gradients = []
+        for network in (together, alone):
+            with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+                loss = network(torch.linspace(0, 1, 128).view(2, 1, 8, 8)).float().square().mean()
+            gradients.append(torch.autograd.grad(loss, list(network.parameters())))
+        torch.testing.assert_close(*gradients, rtol=bound, atol=bound)
+    assert not any(getattr(layer, "merged", None) for layer in together.modules())

@@ -14,6 +14,7 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.training.engine import StepEngine, step_dtype
 from falsr_nas.training.full_training import train_fully
 from falsr_nas.training.initialization import initialized_network
+from falsr_nas.training.module import residual_batches
 from falsr_nas.training.settings import (
     Initialization,
     StepPrecision,
@@ -126,9 +127,22 @@ def test_an_engine_goes_on_from_a_position() -> None:
     torch.testing.assert_close(
         before, [parameter.detach() for parameter in ours.model.parameters()]
     )
+    ours.optimizer.load_state_dict(ours.optimizer.state_dict())  # new tensors, as on a resume
     ours.go_on_from(5)
     ours.run(1)
+    steps = {int(state["step"]) for state in ours.optimizer.state.values()}
+    assert steps == {6}
     assert any((a != b).any() for a, b in zip(before, ours.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_residuals_are_what_bilinear_interpolation_misses(scale: int) -> None:
+    low = torch.rand(3, 1, 9, 9)
+    high = torch.rand(3, 1, 9 * scale, 9 * scale)
+    first, residual = residual_batches(lambda: (low, high), scale)()
+    plain = torch.nn.functional.interpolate(low, scale_factor=scale, mode="bilinear")
+    assert first is low
+    torch.testing.assert_close(residual + plain, high)
 
 
 def test_a_training_begun_on_another_kind_of_device_goes_on(tmp_path: Path) -> None:

@@ -143,9 +143,11 @@ class PatchPool:
         flipped, mirrored, transposed = flips[..., None, None].unbind()  # (N, 1, 1) each
         line = torch.arange(side, device=self.device)
         line = torch.where(flipped[:, 0], side - 1 - line, line)  # (N, side)
-        # A view of all runs of ``side`` pixels, (P - side + 1, side, 3): a row of a patch is one.
-        runs = pixels.as_strided((len(pixels) - side + 1, side, 3), (3, 3, 1))
-        y = luma(runs[corner[:, None] + line * width[:, None]], self._luma)  # (N, side, side)
+        # A view of all runs of ``side`` pixels, (P - side + 1, 3 side): a row of a patch is one.
+        # index_select copies it as a whole; an index goes byte by byte.
+        runs = pixels.as_strided((len(pixels) - side + 1, 3 * side), (3, 1))
+        rows = runs.index_select(0, (corner[:, None] + line * width[:, None]).flatten())
+        y = luma(rows.view(-1, side, side, 3), self._luma)  # (N, side, side)
         y = torch.where(mirrored, y.flip(2), y)
         y = torch.where(transposed, y.transpose(1, 2), y)
         return y.unsqueeze(1)

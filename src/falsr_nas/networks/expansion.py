@@ -40,9 +40,11 @@ class ExpandedConv(nn.Module):
         wide: (g, width, k k in / g), trained.
         narrow: (g, out / g, width), trained.
         bias: (out,), trained.
+        merged: kernel and bias for the next forward pass, where its network has computed them.
     """
 
     base: Tensor
+    merged: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, plain: nn.Conv2d, width: int) -> None:
         super().__init__()
@@ -64,7 +66,33 @@ class ExpandedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W)."""
-        return conv2d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
+        weight, bias = self.merged or (self.weight, self.bias)
+        self.merged = None  # of this pass alone: weights may change
+        return conv2d(x, weight, bias, padding=self.padding, groups=self.groups)
+
+
+def merge_together(network: nn.Module, inputs: object = None) -> None:
+    """Compute the kernels of all expanded convolutions of a network, layers of one shape at once.
+
+    It runs before each forward pass. The kernels of a small network are worth a few microseconds,
+    but alone each takes a dozen operations, there and back, as long as its convolution.
+    """
+    alike: dict[object, list[ExpandedConv]] = {}
+    for layer in network.modules():
+        if isinstance(layer, ExpandedConv):
+            alike.setdefault((layer.base.shape, layer.wide.shape), []).append(layer)
+    for layers in alike.values():
+        device = layers[0].base.device.type
+        parts = zip(*((e.base, e.wide, e.narrow, e.bias) for e in layers), strict=True)
+        with torch.autocast(device, enabled=False):
+            *matrices, biases = (torch.cat(part) for part in parts)
+            kernels = merged_kernel(*matrices)
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            kernels, biases = kernels.to(dtype), biases.to(dtype)
+        both = kernels.chunk(len(layers)), biases.chunk(len(layers))
+        for layer, kernel, bias in zip(layers, *both, strict=True):
+            layer.merged = kernel, bias
 
 
 def merged_kernel(base: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
@@ -100,6 +128,7 @@ def expand(network: Network, width: int, seed: int) -> None:
             if isinstance(layer, nn.Conv2d) and layer not in plain:
                 torch.manual_seed(layer_seed(seed, f"{name}.expanded", layer.weight.shape))
                 network.set_submodule(name, ExpandedConv(layer, width))
+    network.register_forward_pre_hook(merge_together)
 
 
 def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
+from torch.optim.adam import adam
 
 from falsr_nas.training.settings import StepPrecision
 
@@ -85,9 +86,7 @@ class StepEngine:
         self.dtype = dtype
         self.position = torch.zeros(1, dtype=torch.long, device=rates.device)
         self._rates = rates
-        self._parameters = [
-            parameter for parameter in model.parameters() if parameter.requires_grad
-        ]
+        self._parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self._average = average
         self._generator = generator
         self._processes = processes
@@ -99,6 +98,7 @@ class StepEngine:
     def go_on_from(self, position: int) -> None:
         """Continue as if ``position`` steps had been taken; the optimiser has its state of then."""
         self.position.fill_(position)
+        self._state: list[list[Tensor]] | None = None  # the optimizer's, once it has taken a step
         for group in self.optimizer.param_groups:
             # A tensor on the device, so that each step can set it there.
             group["lr"] = self._rates[0].clone()
@@ -128,37 +128,58 @@ class StepEngine:
         ):
             output = self.model(low)
         loss = l1_loss(output.float(), high)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = list(torch.autograd.grad(loss, self._parameters, materialize_grads=True))
         if self._processes > 1:
-            self._share_gradients()
-        for group in self.optimizer.param_groups:
-            group["lr"].copy_(self._at_position(self._rates))
-        self.optimizer.step()
+            gradients = self._shared(gradients)
+        self._update(gradients)
         if self._average is not None:
             self._follow(*self._average)
         self.position += 1
         self._total += loss.detach()
 
+    def _update(self, gradients: list[Tensor]) -> None:
+        """Take a step of Adam, without what the optimizer looks up in each of its steps."""
+        # Fused Adam pairs numbers by their places in memory, whatever the strides.
+        pairs = zip(self._parameters, gradients, strict=True)
+        gradients = [
+            g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for p, g in pairs
+        ]
+        (group,) = self.optimizer.param_groups
+        group["lr"].copy_(self._at_position(self._rates))
+        if self._state is None:  # it makes its state in its first step
+            for parameter, gradient in zip(self._parameters, gradients, strict=True):
+                parameter.grad = gradient
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            states = [self.optimizer.state[parameter] for parameter in self._parameters]
+            parts = "exp_avg", "exp_avg_sq", "step"
+            self._state = [[state[part] for state in states] for part in parts]
+            return  # from now on the state is updated in place
+        beta1, beta2 = group["betas"]
+        names = "lr", "eps", "weight_decay", "amsgrad", "maximize", "capturable"
+        options = {name: group[name] for name in names} | {"beta1": beta1, "beta2": beta2}
+        averages, squares, steps = self._state
+        adam(self._parameters, gradients, averages, squares, [], steps, fused=True, **options)
+
     def _at_position(self, table: Tensor) -> Tensor:
         return table.gather(0, self.position).squeeze()  # an index would wait for the device
 
     def _follow(self, followers: list[Tensor], shares: Tensor) -> None:
-        way = torch._foreach_sub([parameter.detach() for parameter in self._parameters], followers)
-        torch._foreach_mul_(way, self._at_position(shares))
+        share, parameters = self._at_position(shares), [p.detach() for p in self._parameters]
+        if not share.is_cuda:
+            torch._foreach_lerp_(followers, parameters, share.item())
+            return
+        way = torch._foreach_sub(parameters, followers)
+        torch._foreach_mul_(way, share)
         torch._foreach_add_(followers, way)
 
-    def _share_gradients(self) -> None:
+    def _shared(self, gradients: list[Tensor]) -> list[Tensor]:
         """Average the gradients of all processes, in one message."""
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         flat /= self._processes
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(
-            gradients,
-            [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)],
-        )
+        return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
 
     def _replay(self, steps: int) -> None:
         for _ in range(steps):
@@ -180,7 +201,6 @@ class StepEngine:
         graph = torch.cuda.CUDAGraph()
         if self._generator is not None:
             graph.register_generator_state(self._generator)
-        self.optimizer.zero_grad(set_to_none=True)
         try:
             # Other threads (NCCL's watchdog, another candidate) may use the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
