@@ -115,7 +115,7 @@ class OptunaSampler(BaseController["OptunaSettings"]):
                 self._fail(trial)
             else:
                 point = self.problem.point(evaluation)  # negative PSNR first
-                trial.set_constraint("psnr", self.problem.violation(-point[0]))
+                trial.set_constraint("psnr", self.problem.violation(evaluation, -point[0]))
                 self._study.tell(trial, point)
 
     def restore(
@@ -156,7 +156,7 @@ class OptunaSampler(BaseController["OptunaSettings"]):
             params=dict(zip(self._genes, self._encode(evaluation.candidate.genome), strict=True)),
             distributions=dict(self._genes),
             values=point,
-            constraints={"psnr": self.problem.violation(-point[0])},
+            constraints={"psnr": self.problem.violation(evaluation, -point[0])},
             system_attrs={GENERATION: evaluation.candidate.generation},
         )
         self._study.add_trial(trial)

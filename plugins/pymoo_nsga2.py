@@ -102,7 +102,12 @@ class PymooNSGA2(BaseController["PymooSettings"]):
         population = Population.new(
             X=[self._parameters((*cells, *bits, *ends)) for cells, bits, ends in genomes],
             F=np.array(points),
-            G=np.array([[self.problem.violation(-point[0])] for point in points]),
+            G=np.array(
+                [
+                    [self.problem.violation(evaluation, -point[0])]
+                    for evaluation, point in zip(evaluations, points, strict=True)
+                ]
+            ),
         )
         population.set("key", [evaluation.key for evaluation in evaluations])
         return population

@@ -1,6 +1,6 @@
 """``falsr-nas profile device.json``: measure a profile of this device.
 
-It tells how long layers take; a search predicts the latency of its networks from it.
+It tells how long networks take; a search predicts the latency of its networks from it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of
+from falsr_nas.latency.profile import EXTRAS, FEWEST
 from falsr_nas.space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from falsr_nas.latency.profile import LatencyProfile
-
-BACKENDS = ("onnxruntime", "torch", "ncnn")
-"""What can run the networks, all on the processor."""
 
 GOOD_ERROR, GOOD_CORRELATION = 0.1, 0.95
 """Median error and rank correlation beyond which a profile is said to be doubtful; our choice."""
@@ -32,27 +30,24 @@ class ProfileConfig(CommandSettings):
 
     Attributes:
         output: the file to write.
-        space: the search space whose layers are measured.
+        space: the search space whose networks are measured.
         backend: what runs the networks.
         width: of the upscaled image in pixels.
         height: of the upscaled image in pixels.
         threads: number of processor threads, or None for all.
-        minutes: time for the samples; converting the models takes longer, and one round of samples
-            is taken in any case.
-        networks: how many networks the prediction is fitted to.
-        held_out: how many other networks its error is measured on.
+        minutes: time for all; a few rounds are taken of each network in any case.
+        networks: how many networks are measured.
         seed: seed of the networks.
     """
 
     output: str = REQUIRED
     space: SearchSpace = field(default_factory=SearchSpace)
-    backend: str = one_of(BACKENDS, default=BACKENDS[0])
+    backend: str = one_of(tuple(EXTRAS), default="onnxruntime")
     width: int = at_least(8, unit="pixels", default=1280)
     height: int = at_least(8, unit="pixels", default=720)
     threads: int | None = at_least(1, default=None, null="all")
-    minutes: float = at_least(0, default=10.0)
-    networks: int = at_least(2, default=40)
-    held_out: int = at_least(2, default=20)
+    minutes: float = at_least(0, default=3.0)
+    networks: int = at_least(FEWEST, default=72)
     seed: int = at_least(0, default=1)
 
 
@@ -71,47 +66,32 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile:
     load_plugins(config.plugins)
     output = Path(config.output).expanduser()
     make_folder(output.parent)  # not after all the measuring
-    import torch
-
-    from falsr_nas.inference.threads import processor_threads
-    from falsr_nas.profiling.device import Plan, measure_device
+    from falsr_nas.profiling.device import Device, drawn_networks, measure_device
     from falsr_nas.tracking.progress import LiveLine
 
-    with processor_threads(config.threads), LiveLine("starting", quiet=not progress) as shown:
-        plan = Plan(
-            config.backend,
-            config.width,
-            config.height,
-            torch.get_num_threads(),
-            60 * config.minutes,
-            config.networks,
-            config.held_out,
-            config.seed,
-        )
-        measured = measure_device(config.space, plan, shown.phase)
+    device = Device.here(config.backend, config.width, config.height, config.threads)
+    with LiveLine("starting", quiet=not progress) as shown:
+        networks = drawn_networks(config.space, config.networks, config.seed)
+        measured = measure_device(networks, device, 60 * config.minutes, shown.phase)
     write_atomically(output, measured.to_json().encode())
     return measured
 
 
 def _command(config: ProfileConfig) -> None:
     """Measure, then print what was measured and how well it predicts."""
-    from falsr_nas.inference.memory import keep_freed_memory
-
-    keep_freed_memory()
     measured = profile(config, progress=True)
-    layers = sum(map(len, measured.table.values()))
-    error = measured.error
+    median, correlation = measured.error
+    times = [one.milliseconds for one in measured.networks]
     print(
         f"{config.output}: {measured.backend} {measured.versions[measured.backend]} on"
         f" {measured.cpu}, threads={measured.threads}, {measured.width}x{measured.height}:"
-        f" {layers} layers and {config.networks} networks"
+        f" {len(times)} networks of {min(times):.3g} to {max(times):.3g} ms"
     )
     print(
-        f"{len(error.measured)} other networks of {min(error.measured):.3g} to"
-        f" {max(error.measured):.3g} ms: median error {error.median:.1%}, rank correlation"
-        f" (Spearman) {error.spearman:.3f}"
+        f"each predicted by the others: median error {median:.1%}, rank correlation (Spearman)"
+        f" {correlation:.3f}"
     )
-    if error.median > GOOD_ERROR or error.spearman < GOOD_CORRELATION:
+    if median > GOOD_ERROR or correlation < GOOD_CORRELATION:
         print(
             "this is a doubtful profile: measure again while nothing else runs, or with more"
             " minutes=... and networks=...",

@@ -155,6 +155,8 @@ class Score:
         steps: optimiser steps behind the weights; None where it is not known.
         count: number of independent trainings of which this is the mean (:mod:`archive.fresh`).
         deviation: standard deviation of their PSNR in dB; None for a single training.
+        latency: measured latency of the network in ms; None where it was not measured.
+        latency_spread: median absolute deviation over the rounds of the measurement, in ms.
     """
 
     mse: float
@@ -163,6 +165,8 @@ class Score:
     steps: int | None = None
     count: int = 1
     deviation: float | None = None
+    latency: float | None = None
+    latency_spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,16 @@ class Evaluation:
     def key(self) -> str:
         """Key of the genome."""
         return self.candidate.key
+
+    @property
+    def genome(self) -> Genome:
+        """The network."""
+        return self.candidate.genome
+
+    @property
+    def cost(self) -> Cost:
+        """Its parameters and mult-adds."""
+        return self.candidate.cost
 
     @property
     def score(self) -> Score | None:

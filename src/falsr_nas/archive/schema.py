@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -12,7 +12,8 @@ CREATE TABLE evaluations (
     params INTEGER NOT NULL, mult_adds INTEGER NOT NULL,
     mse REAL, psnr REAL, seconds REAL, failure TEXT,
     operators TEXT NOT NULL, parents TEXT NOT NULL, log_prob REAL,
-    told INTEGER NOT NULL DEFAULT 0, rung INTEGER NOT NULL DEFAULT 0, steps INTEGER
+    told INTEGER NOT NULL DEFAULT 0, rung INTEGER NOT NULL DEFAULT 0, steps INTEGER,
+    latency REAL, latency_spread REAL
 );
 CREATE INDEX untold ON evaluations (told) WHERE told = 0;
 CREATE TABLE failures (
@@ -22,13 +23,16 @@ CREATE TABLE failures (
 );
 CREATE TABLE scores (
     number INTEGER NOT NULL, key TEXT NOT NULL, rung INTEGER NOT NULL, repeat INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, steps INTEGER,
+    mse REAL, psnr REAL, seconds REAL, steps INTEGER, latency REAL, latency_spread REAL,
     PRIMARY KEY (key, rung, repeat)
 ) WITHOUT ROWID
 """
 
 COLUMNS = (
-    "number, key, genome, generation, params, mult_adds, mse, psnr, seconds, failure, operators,"
-    " parents, log_prob, rung, steps"
+    "number, key, genome, generation, params, mult_adds, failure, operators, parents, log_prob,"
+    " rung"
 )
-"""Columns of an evaluation, in the order of rows."""
+"""Columns of an evaluation, in the order of rows; those of its score follow."""
+
+SCORE_COLUMNS = "mse, psnr, seconds, steps, latency, latency_spread"
+"""Columns of a score."""

@@ -54,21 +54,28 @@ def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
         candidate.generation,
         candidate.cost.params,
         candidate.cost.mult_adds,
-        *((score.mse, score.psnr, score.seconds) if score else (None, None, None)),
         outcome.kind.value if isinstance(outcome, Failure) else None,
         json.dumps(candidate.origin.operators),
         json.dumps(candidate.origin.parents),
         candidate.origin.log_prob,
         evaluation.rung,
-        score.steps if score else None,
+        *row_of_score(score),
     )
+
+
+def row_of_score(score: Score | None) -> tuple[float | None, ...]:
+    """Return the :data:`~falsr_nas.archive.schema.SCORE_COLUMNS` of a score."""
+    if score is None:
+        return (None,) * 6
+    numbers = score.mse, score.psnr, score.seconds, score.steps
+    return (*numbers, score.latency, score.latency_spread)
 
 
 def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
     """Return the evaluation of a row of the table ``evaluations``.
 
     Args:
-        row: the columns of :data:`~falsr_nas.archive.schema.COLUMNS`.
+        row: the columns of :data:`~falsr_nas.archive.schema.COLUMNS`, then of the score.
         failures: failures of all attempts in order; if the row has no score, the last one is the
             outcome.
     """
@@ -79,15 +86,12 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         generation,
         params,
         mult_adds,
-        mse,
-        psnr,
-        seconds,
         kind,
         operators,
         parents,
         log_prob,
         rung,
-        steps,
+        *score,
     ) = row
     origin = Origin(_operators(operators), tuple(json.loads(parents)), log_prob)
     candidate = Candidate(
@@ -98,15 +102,21 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         int(number),
     )
     if kind is None:
-        return Evaluation(
-            candidate, score_of_row(mse, psnr, seconds, steps), tuple(failures), int(rung)
-        )
+        return Evaluation(candidate, score_of_row(score), tuple(failures), int(rung))
     return Evaluation(candidate, failures[-1], tuple(failures[:-1]), int(rung))
 
 
-def score_of_row(mse: float, psnr: float, seconds: float, steps: int | None) -> Score:
-    """Return the score of these columns."""
-    return Score(float(mse), float(psnr), float(seconds), None if steps is None else int(steps))
+def score_of_row(row: Sequence[Any]) -> Score:
+    """Return the score of the :data:`~falsr_nas.archive.schema.SCORE_COLUMNS`."""
+    mse, psnr, seconds, steps, latency, latency_spread = row
+    return Score(
+        float(mse),
+        float(psnr),
+        float(seconds),
+        None if steps is None else int(steps),
+        latency=None if latency is None else float(latency),
+        latency_spread=None if latency_spread is None else float(latency_spread),
+    )
 
 
 @lru_cache

@@ -24,11 +24,12 @@ from falsr_nas.archive.candidate import (
     Score,
 )
 from falsr_nas.archive.database import Database, DiskFullError, StoreError
-from falsr_nas.archive.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
+from falsr_nas.archive.schema import COLUMNS, SCHEMA, SCHEMA_VERSION, SCORE_COLUMNS
 from falsr_nas.archive.serialization import (
     evaluation_of_row,
     failure_of_row,
     row_of_evaluation,
+    row_of_score,
     score_of_row,
 )
 from falsr_nas.core.closing import Closing
@@ -215,7 +216,7 @@ class Store(Closing):
         where = "" if told is None else f"WHERE told = {int(told)}"
         with self._reading(), _garbage_collection_off():
             rows = self._db.execute(
-                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY number"
+                f"SELECT {COLUMNS}, {SCORE_COLUMNS} FROM evaluations {where} ORDER BY number"
             ).fetchall()
             # After the rows, so that their failures are complete while another process writes.
             failures = self._failures_by_number()
@@ -245,20 +246,20 @@ class Store(Closing):
         told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
         with self._reading():
             rows = self._db.execute(
-                "SELECT key, rung, mse, psnr, seconds, steps FROM scores"
+                f"SELECT key, rung, {SCORE_COLUMNS} FROM scores"
                 f" WHERE repeat = 0 {told} ORDER BY number, rung"
             ).fetchall()
-            return {(key, int(rung)): score_of_row(*score) for key, rung, *score in rows}
+            return {(key, int(rung)): score_of_row(score) for key, rung, *score in rows}
 
     def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
         """Return the fresh scores by key of the candidate and repeat; None for failures."""
         found: dict[str, dict[int, Score | None]] = defaultdict(dict)
         with self._reading():
             for key, repeat, *score in self._db.execute(
-                "SELECT key, repeat, mse, psnr, seconds, steps FROM scores"
+                f"SELECT key, repeat, {SCORE_COLUMNS} FROM scores"
                 " WHERE repeat > 0 ORDER BY number, repeat"
             ).fetchall():
-                found[key][int(repeat)] = None if score[0] is None else score_of_row(*score)
+                found[key][int(repeat)] = None if score[0] is None else score_of_row(score)
         return dict(found)
 
     def count(self) -> int:
@@ -288,7 +289,8 @@ class Store(Closing):
         self._parsed.pop(candidate.number, None)
         row = row_of_evaluation(evaluation)
         self._db.execute(
-            f"INSERT OR REPLACE INTO evaluations ({COLUMNS}) VALUES ({', '.join('?' * len(row))})",
+            f"INSERT OR REPLACE INTO evaluations ({COLUMNS}, {SCORE_COLUMNS})"
+            f" VALUES ({', '.join('?' * len(row))})",
             row,
         )
         if isinstance(outcome, Failure):
@@ -297,12 +299,9 @@ class Store(Closing):
             )
 
     def _insert_score(self, evaluation: Evaluation, repeat: int) -> None:
-        score = evaluation.score
-        numbers = (score.mse, score.psnr, score.seconds, score.steps) if score else (None,) * 4
-        self._db.execute(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (evaluation.candidate.number, evaluation.key, evaluation.rung, repeat, *numbers),
-        )
+        numbers = row_of_score(evaluation.score)
+        row = evaluation.candidate.number, evaluation.key, evaluation.rung, repeat, *numbers
+        self._db.execute(f"INSERT OR REPLACE INTO scores VALUES ({', '.join('?' * len(row))})", row)
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
         self._parsed[row[0]] = evaluation = evaluation_of_row(row, failures)

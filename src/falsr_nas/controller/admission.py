@@ -129,7 +129,8 @@ class Admission:
 
     def refuses(self, genome: Genome) -> bool:
         """Whether a network is known or exceeds a limit."""
-        return genome.key in self._seen or not self._problem.admissible(genome, genome_cost(genome))
+        drawn = Drawn(genome, genome_cost(genome), Origin(()))
+        return genome.key in self._seen or not self._problem.admissible(drawn)
 
     def restore(self, asked: int, keys: Iterable[str]) -> None:
         """Continue after ``asked`` candidates with these keys."""
@@ -158,8 +159,8 @@ class Admission:
 
     def _admissible(self, genome: Genome, origin: Origin) -> Drawn | None:
         """Return a draw in canonical form; None if it exceeds a limit or is known."""
-        cost = genome_cost(genome)
-        if not self._problem.admissible(genome, cost):
+        drawn = Drawn(genome, genome_cost(genome), origin)
+        if not self._problem.admissible(drawn):
             return None
         genome = genome.canonical()
-        return None if genome.key in self._seen else Drawn(genome, cost, origin)
+        return None if genome.key in self._seen else drawn._replace(genome=genome)

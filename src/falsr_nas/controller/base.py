@@ -68,6 +68,7 @@ class BaseController(ABC, Generic[S]):
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """Learn from evaluations of proposed candidates."""
+        self.problem.learn(evaluations)
         if self.screening is not None:
             self.screening.learn(evaluations)
         self.learn(evaluations)
@@ -117,6 +118,7 @@ class BaseController(ABC, Generic[S]):
         """
         self.admission.restore(state["asked"], [*(e.key for e in told), *(c.key for c in pending)])
         self.rng.bit_generator.state = state["rng"]
+        self.problem.learn(told)
         if self.screening is not None:
             self.screening.restore(state["screening"], told, pending)
 

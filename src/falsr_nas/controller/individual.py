@@ -22,7 +22,7 @@ class ConstrainedFitness(base.Fitness):  # type: ignore[misc]
         point = problem.point(evaluation, psnr)
         self.weights = (-1.0,) * len(point)  # DEAP's: all are minimised
         super().__init__(point)
-        self.violation = problem.violation(-point[0])
+        self.violation = problem.violation(evaluation, -point[0])
 
     def dominates(self, other: ConstrainedFitness, obj: slice = slice(None)) -> bool:
         """Return whether this fitness dominates ``other`` (constrained domination)."""

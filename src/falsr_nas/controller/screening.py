@@ -149,8 +149,8 @@ class Screening:
         pool = list(found.values())
         if len(pool) <= count:
             return pool
-        points = self._problem.points(self.denoised(pool), *_evaluated(pool))
-        ranks = self._problem.ranks(points)
+        points = self._problem.points(self.denoised(pool), pool)
+        ranks = self._problem.ranks(points, pool)
         last = np.sort(ranks)[count - 1]
         return [evaluation for evaluation, rank in zip(pool, ranks, strict=True) if rank <= last]
 
@@ -161,13 +161,13 @@ class Screening:
         posterior = self.surrogate.posterior(genomes, costs)
         mean, deviation = posterior.mean, posterior.deviation
         gains = _Gains(
-            self._problem.points(self.surrogate.denoised, *_evaluated(self._fitted)),
-            self._problem.points(mean, genomes, costs),
+            self._problem.points(self.surrogate.denoised, self._fitted),
+            self._problem.points(mean, drawn),
             self._problem.constraints.min_psnr,
         )
         expected = np.array([prediction.surrogate for prediction, _ in self._expected.values()])
-        pending = _networks(candidate for _, candidate in self._expected.values())
-        gains.add(self._problem.points(expected, *pending))
+        pending = [candidate for _, candidate in self._expected.values()]
+        gains.add(self._problem.points(expected, pending))
 
         def gain(i: int) -> float:
             return sum(w * gains.of(i, float(mean[i] + node * deviation[i])) for node, w in _NODES)

@@ -85,7 +85,7 @@ def _checked(outcome: object) -> Score | Failure:
     if isinstance(outcome, Failure):
         return outcome
     if isinstance(outcome, Score):
-        numbers = (outcome.mse, outcome.psnr, outcome.seconds)
+        numbers = (outcome.mse, outcome.psnr, outcome.seconds, outcome.latency or 0.0)
         if all(isinstance(number, float | int) for number in numbers):
             if all(map(math.isfinite, numbers)):
                 return outcome

@@ -18,7 +18,10 @@ from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingS
 from falsr_nas.networks.expansion import tensors_of
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
-from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
+from falsr_nas.training.trainer import SharedBatches, TakesTurns, plain_trainer, quiet_lightning
+
+SECONDS = 1.2
+"""Time for the measurement of a latency; slow networks take longer. Our choice."""
 
 _DIVERGED = Failure(FailureKind.DIVERGED, "the loss or the output became NaN or infinite")
 
@@ -35,6 +38,7 @@ class IncompleteTraining:
         self.training = training = context.training
         self.seed = context.seed
         self.devices = context.devices
+        self.profile = context.timed
         self.data = SuperResolutionData(
             context.data,
             batch_size=training.batch_size,
@@ -48,7 +52,12 @@ class IncompleteTraining:
 
         Raises:
             DataError: images cannot be used, or a batch cannot be shared by the devices.
+            UserError: candidates cannot be timed on this device.
         """
+        if self.profile is not None:
+            from falsr_nas.profiling.device import Stopwatch, check_device
+
+            self.stopwatch = Stopwatch(check_device(self.profile), self.profile.reference)
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.data.setup()
@@ -74,8 +83,16 @@ class IncompleteTraining:
                 weights = Weights.of(tensors_of(module.trained), steps)
         if math.isnan(module.psnr):
             return _DIVERGED
-        score = Score(module.mse, module.psnr, time.perf_counter() - began, steps)
+        score = self._timed(candidate, Score(module.mse, module.psnr, 0.0, steps))
+        score = replace(score, seconds=time.perf_counter() - began)
         return Trained(score, weights) if plan.returns_weights and weights else score
+
+    def _timed(self, candidate: Candidate, score: Score) -> Score:
+        """Add the latency of the candidate's network, where the search wants it measured."""
+        if self.profile is None:
+            return score
+        measured, unit = self.stopwatch.time(candidate.genome, SECONDS), self.profile.reference_ms
+        return replace(score, latency=unit * measured.ratio, latency_spread=unit * measured.spread)
 
     def _train(
         self,
@@ -98,6 +115,8 @@ class IncompleteTraining:
             if self.devices == 1
             else SharedBatches(cluster_environment=LightningEnvironment()),
             limit_val_batches=0,
+            # Processes that train a network together would wait for each other's turns.
+            callbacks=[TakesTurns()] if self.profile is not None and self.devices == 1 else [],
         )
         common = evaluation_seed(self.seed, "common", rung, candidate.plan.repeat)
         network = initialized_network(

@@ -12,6 +12,7 @@ from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from falsr_nas.evaluation.evaluator import Evaluator
+    from falsr_nas.latency.profile import LatencyProfile
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EvaluationContext:
         seed: seed of the search.
         devices: devices, or processes, that evaluate each candidate together.
         scale: upscaling factor of the candidates.
+        timed: profile of the device on which each candidate is timed; None where they are not.
     """
 
     training: TrainingSettings
@@ -31,6 +33,7 @@ class EvaluationContext:
     seed: int
     devices: int = 1
     scale: int = 2
+    timed: LatencyProfile | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ noise. The terms of the formula in dB, for a genome of n cells:
 - *training*: 3 (exp(-3) - exp(-3 s)), s the optimiser steps behind the weights as a share of a
   whole training's: 0 after a whole training, negative after a shorter one.
 
+Latency, where a search wants it measured, is made up, too: the prediction of the profile, times
+exp(0.3 s), s the share of links set, and noise of 1%.
+
 The weights that an evaluation returns are a single tensor with the number of steps, from which the
 next evaluation reads it.
 """
@@ -37,6 +40,7 @@ from falsr_nas.archive.weights import Weights
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
+from falsr_nas.latency.profile import LatencyProfile
 from falsr_nas.space.cost import convs, genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import TrainingSettings
@@ -55,6 +59,7 @@ class SyntheticEvaluator:
         seed: with the genome, determines the noise.
         training: the whole training, whose length counts.
         psnr: function of a genome: its PSNR in dB without noise; None for the formula.
+        profile: predicts what the made-up latency is near; None for no latency.
     """
 
     def __init__(
@@ -63,16 +68,18 @@ class SyntheticEvaluator:
         seed: int,
         training: TrainingSettings | None = None,
         psnr: Callable[[Genome], float] | None = None,
+        profile: LatencyProfile | None = None,
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.training = training or TrainingSettings()
         self.psnr = psnr or synthetic_psnr
+        self.profile = profile
 
     @classmethod
     def of(cls, settings: SyntheticSettings, context: EvaluationContext) -> SyntheticEvaluator:
         """Make the evaluator of a search."""
-        return cls(settings, context.seed, context.training)
+        return cls(settings, context.seed, context.training, profile=context.timed)
 
     def prepare(self) -> None:
         """Do nothing."""
@@ -86,10 +93,24 @@ class SyntheticEvaluator:
         epochs = sum(plan.epochs or (self.training.epochs,))
         steps = before + epochs * self.training.steps_per_epoch
         seed = evaluation_seed(self.seed, candidate.key, plan.rung, plan.repeat)
-        noise = np.random.default_rng(seed).normal(scale=self.settings.noise)
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(scale=self.settings.noise)
         missing = 3 * (math.exp(-3 * steps / self.training.steps) - math.exp(-3))
         psnr = self.psnr(candidate.genome) - missing + float(noise)
-        score = Score(mse_from_psnr(psnr), psnr, time.perf_counter() - began, steps)
+        latency = spread = None
+        if self.profile is not None:
+            links, error = share_of_links(candidate.genome), float(rng.normal(scale=0.01))
+            latency = self.profile.latency(candidate.genome) * math.exp(0.3 * links + error)
+            spread = 0.01 * latency
+        seconds = time.perf_counter() - began
+        score = Score(
+            mse_from_psnr(psnr),
+            psnr,
+            seconds,
+            steps,
+            latency=latency,
+            latency_spread=spread,
+        )
         if not plan.returns_weights:
             return score
         tensors = {"steps": np.array([steps], dtype=np.float32)}

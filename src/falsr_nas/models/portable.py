@@ -33,11 +33,15 @@ def require(what: str, extra: str, *packages: str) -> None:
         raise ExportError(f"{what} needs {' and '.join(missing)}: pip install 'falsr-nas[{extra}]'")
 
 
-def onnx_session(content: bytes) -> InferenceSession:
-    """Load an ONNX model with onnxruntime, on the CPU, with as many threads as PyTorch uses."""
+def onnx_session(content: bytes, *, stops_spinning: bool = False) -> InferenceSession:
+    """Load an ONNX model with onnxruntime, on the CPU, with as many threads as PyTorch uses.
+
+    ``stops_spinning`` is whether its threads sleep when a run has ended, not some time later.
+    """
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # no warnings on standard error
+    options.add_session_config_entry("session.force_spinning_stop", str(int(stops_spinning)))
     return InferenceSession(content, options, providers=["CPUExecutionProvider"])

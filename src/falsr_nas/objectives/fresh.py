@@ -60,8 +60,9 @@ def with_fresh_scores(
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """Return the mean of scores: mean PSNR in dB, the MSE that belongs to it, and mean seconds."""
+    """Return the mean of scores: mean PSNR in dB, the MSE that belongs to it, and other means."""
     psnr = fmean(score.psnr for score in scores)
+    timed = [score for score in scores if score.latency is not None]
     return Score(
         mse_from_psnr(psnr),
         psnr,
@@ -69,4 +70,8 @@ def mean_score(scores: Sequence[Score]) -> Score:
         scores[0].steps,
         len(scores),
         stdev(score.psnr for score in scores) if len(scores) > 1 else None,
+        *(
+            fmean(getattr(score, name) or 0 for score in timed) if timed else None
+            for name in ("latency", "latency_spread")
+        ),
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.registry import ByName
 from falsr_nas.space.cost import Cost
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from falsr_nas.archive.candidate import Candidate
-    from falsr_nas.latency.profile import LatencyProfile
+    from falsr_nas.latency.profile import LatencyPredictor, LatencyProfile
 
 Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 Measure = Callable[[Genome, Cost], float]
 """A number of a network, from its genome and its cost. The same genome gives the same number."""
+
+
+class Network(Protocol):
+    """A network with its cost: a draw, a candidate, or an evaluation."""
+
+    @property
+    def genome(self) -> Genome:
+        """The network."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """Its parameters and mult-adds."""
+        ...
 
 
 def _unknown(genome: Genome, cost: Cost) -> float:
@@ -44,6 +58,9 @@ class Objective:
         label: of an axis, without the unit.
         unit: in which it is shown.
         measure: the number of a network; not for PSNR, which the score has.
+        expect: the number that is expected of a network before its evaluation, where a search
+            learns more than ``measure`` says; None for ``measure``.
+        scored: the attribute of a score that has the number instead where it is not None.
         maximised: whether more is better.
         logarithmic: whether distances are those of logarithms; all its numbers are then positive.
         factor: a number is divided by it where it is shown, e.g. 1e9 for G.
@@ -55,6 +72,8 @@ class Objective:
     label: str
     unit: str
     measure: Measure = field(default=_unknown, repr=False)
+    expect: Measure | None = field(default=None, repr=False, compare=False)
+    scored: str | None = None
     maximised: bool = False
     logarithmic: bool = True
     factor: float = 1.0
@@ -73,14 +92,26 @@ class Objective:
         """Return the number that is minimised, of a number or an array: negated if maximised."""
         return -value if self.maximised else value
 
-    def of(self, candidate: Candidate) -> float:
-        """Return the number of a candidate's network."""
-        return self.measure(candidate.genome, candidate.cost)
+    def of(self, network: Network) -> float:
+        """Return the number of a network: that of its score, where it has one."""
+        known = self._known(network)
+        return self.measure(network.genome, network.cost) if known is None else known
 
-    def coordinate(self, candidate: Candidate) -> float:
+    def expected(self, network: Network) -> float:
+        """Return the number of a network as :meth:`of`, or what a search expects it to be."""
+        known, measure = self._known(network), self.expect or self.measure
+        return measure(network.genome, network.cost) if known is None else known
+
+    def coordinate(self, network: Network) -> float:
         """Return the minimised number by which distances are measured: a logarithm, or linear."""
-        value = self.of(candidate)
+        value = self.of(network)
         return self.minimised(math.log(value) if self.logarithmic else value)
+
+    def _known(self, network: Network) -> float | None:
+        if self.scored is None or not isinstance(network, Evaluation) or network.score is None:
+            return None
+        value: float | None = getattr(network.score, self.scored)
+        return value
 
 
 PSNR = Objective("psnr", "PSNR", "PSNR", "dB", maximised=True, logarithmic=False, digits=2)
@@ -98,8 +129,8 @@ MULT_ADDS = Objective(
 PARAMS = Objective("params", "params", "parameters", "K", lambda _, cost: cost.params, factor=1e3)
 
 
-LATENCY = Objective("latency", "latency", "predicted latency", "ms", digits=1)
-"""Latency on a device, in ms; :func:`predicted_latency` adds the profile that predicts it."""
+LATENCY = Objective("latency", "latency", "latency", "ms", scored="latency", digits=1)
+"""Latency on a device, in ms, measured or predicted; :func:`latency_on` adds the profile."""
 
 
 GROUP = "objective"
@@ -153,8 +184,10 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     return (PSNR.name, *(name for name in names if name != PSNR.name))
 
 
-def predicted_latency(profile: LatencyProfile | None) -> Objective:
-    """Return :data:`LATENCY` as the profile of a device predicts it.
+def latency_on(
+    profile: LatencyProfile | None, predictor: LatencyPredictor | None = None
+) -> Objective:
+    """Return :data:`LATENCY` on the device of a profile; the predictor is what a search learns by.
 
     Raises:
         UserError: there is no profile.
@@ -165,5 +198,9 @@ def predicted_latency(profile: LatencyProfile | None) -> Objective:
             " `python -m falsr_nas.profile output=device.json` writes"
         )
     size = f"{profile.width}\N{MULTIPLICATION SIGN}{profile.height}"
-    label = f"latency predicted for {size} output"
-    return replace(LATENCY, label=label, measure=lambda genome, _: profile.latency(genome))
+    return replace(
+        LATENCY,
+        label=f"latency at {size} output",
+        measure=lambda genome, _: profile.latency(genome),
+        expect=None if predictor is None else lambda genome, _: predictor.latency(genome),
+    )

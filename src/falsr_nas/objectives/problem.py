@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 from falsr_nas.archive.candidate import Evaluation, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.data.levels import PEAK
-from falsr_nas.latency.profile import LatencyProfile, parse_profile
+from falsr_nas.latency.profile import LatencyPredictor, LatencyProfile, parse_profile
 from falsr_nas.objectives.bounds import cost_range
 from falsr_nas.objectives.objective import (
     DEFAULT_OBJECTIVES,
@@ -21,14 +22,13 @@ from falsr_nas.objectives.objective import (
     OBJECTIVES,
     PARAMS,
     PSNR,
+    Network,
     Objective,
     check_names,
-    predicted_latency,
+    latency_on,
 )
 from falsr_nas.objectives.ranking import FloatArray, IntArray, crowding_distances, ranks
 from falsr_nas.objectives.settings import Constraints
-from falsr_nas.space.cost import Cost
-from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 WIDE_PSNR_RANGE = (20.0, 50.0)
@@ -60,8 +60,11 @@ class Problem:
     constraints: Constraints = field(default_factory=Constraints)
     psnr_range: tuple[float, float] = WIDE_PSNR_RANGE
     profile: LatencyProfile | None = field(default=None, repr=False)
+    _predictor: LatencyPredictor | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.profile is not None:
+            object.__setattr__(self, "_predictor", LatencyPredictor(self.profile))
         costs = tuple(self._predicted(cost) for cost in self.costs)
         object.__setattr__(self, "costs", costs)
         _ = self.limits  # needs the profile, too
@@ -116,8 +119,7 @@ class Problem:
 
     def numbers(self, evaluation: Evaluation) -> dict[str, float]:
         """Return the numbers of :attr:`added` by name."""
-        candidate = evaluation.candidate
-        return {cost.name: cost.of(candidate) for cost in self.added}
+        return {cost.name: cost.of(evaluation) for cost in self.added}
 
     # Limits
 
@@ -131,6 +133,11 @@ class Problem:
             if most is not None
         )
 
+    @cached_property
+    def _measured(self) -> tuple[tuple[Objective, float], ...]:
+        """Those of :attr:`limits` whose numbers an evaluation measures."""
+        return tuple(pair for pair in self.limits if pair[0].scored)
+
     @property
     def max_mult_adds(self) -> float | None:
         """The largest number of mult-adds; None for no limit."""
@@ -143,29 +150,46 @@ class Problem:
         least = self.constraints.min_mult_adds
         return None if least is None else least * MULT_ADDS.factor
 
-    def admissible(self, genome: Genome, cost: Cost) -> bool:
-        """Return whether a network meets the limits that are known before its training."""
+    def learn(self, evaluations: Iterable[Evaluation]) -> None:
+        """Expect the latencies of other networks by those that were measured.
+
+        What is expected decides which networks are proposed. Fronts, hypervolumes and their bounds
+        do not depend on it.
+        """
+        if self._predictor is not None:
+            found = ((evaluation.genome, evaluation.score) for evaluation in evaluations)
+            self._predictor.learn(
+                (genome, score.latency) for genome, score in found if score and score.latency
+            )
+
+    def admissible(self, network: Network) -> bool:
+        """Return whether a network is expected to meet the limits, before its training."""
+        cost = network.cost
         most, least = self.max_mult_adds, self.min_mult_adds
         return (
             (most is None or cost.mult_adds <= most)
             and (least is None or cost.mult_adds >= least)
-            and all(limited.measure(genome, cost) <= limit for limited, limit in self.limits)
+            and all(limited.expected(network) <= limit for limited, limit in self.limits)
         )
 
     def feasible(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-        """Return the evaluations with a score that meets the minimum PSNR, in order."""
-        least = self.constraints.min_psnr
+        """Return the evaluations with a score that meets the limits, in order."""
         return [
             evaluation
             for evaluation in evaluations
-            if isinstance(evaluation.outcome, Score)
-            and (least is None or evaluation.outcome.psnr >= least)
+            if (score := evaluation.score) and not self.violation(evaluation, score.psnr)
         ]
 
-    def violation(self, psnr: float) -> float:
-        """Return how far a PSNR is below the minimum, in dB; 0 if it meets it."""
+    def violation(self, network: Network, psnr: float) -> float:
+        """Return how far a network of this PSNR, in dB, is beyond the limits; 0 if it meets them.
+
+        It is the dB below the minimum PSNR, plus one for each 10% above a limit on a cost, which
+        only measured numbers exceed (our choice).
+        """
         least = self.constraints.min_psnr
-        return 0.0 if least is None else max(0.0, least - psnr)
+        excesses = (math.log(limited.expected(network) / most) for limited, most in self._measured)
+        missing = 0.0 if least is None else max(0.0, least - psnr)
+        return missing + 10 * sum(max(0.0, excess) for excess in excesses)
 
     # Points
 
@@ -180,18 +204,15 @@ class Problem:
             evaluation: the candidate and its score.
             psnr: PSNR in dB to use instead of the score.
         """
-        score, candidate = evaluation.score, evaluation.candidate
+        score = evaluation.score
         assert score is not None, "only scored candidates compete"
-        costs = (cost.coordinate(candidate) for cost in self.costs)
+        costs = (cost.coordinate(evaluation) for cost in self.costs)
         return (-(score.psnr if psnr is None else psnr), *costs)
 
-    def points(
-        self, psnr: FloatArray, genomes: Sequence[Genome], costs: Sequence[Cost]
-    ) -> FloatArray:
+    def points(self, psnr: FloatArray, networks: Sequence[Network]) -> FloatArray:
         """Return :meth:`point` of networks of these PSNR (N,) in dB: (N, objectives)."""
-        networks = list(zip(genomes, costs, strict=True))
         values = np.array(
-            [[cost.measure(*network) for cost in self.costs] for network in networks],
+            [[cost.expected(network) for cost in self.costs] for network in networks],
             dtype=np.float64,
         ).reshape(len(networks), len(self.costs))
         logarithmic = np.array([cost.logarithmic for cost in self.costs], dtype=bool)
@@ -210,9 +231,8 @@ class Problem:
             if not isinstance(evaluation.outcome, Score):
                 raise ValueError(f"candidate {evaluation.key} failed and has no objectives")
             errors.append(evaluation.outcome.mse)
-        candidates = [evaluation.candidate for evaluation in evaluations]
         costs = [
-            cost.minimised(np.array([cost.of(candidate) for candidate in candidates], np.float64))
+            cost.minimised(np.array([cost.of(network) for network in evaluations], np.float64))
             for cost in self.costs
         ]
         return np.column_stack([np.array(errors, np.float64), *costs])
@@ -228,7 +248,7 @@ class Problem:
         # Of points that are equal in an objective, the order decides whose distance is infinite.
         evaluations = sorted(evaluations, key=lambda evaluation: evaluation.key)
         points = np.array([self.point(evaluation) for evaluation in evaluations])
-        order = self.ranks(points.reshape(len(evaluations), len(self.objectives)))
+        order = self.ranks(points.reshape(len(evaluations), len(self.objectives)), evaluations)
         distances = np.zeros(len(points))
         for rank in np.unique(order):
             rows = np.flatnonzero(order == rank)
@@ -236,10 +256,10 @@ class Problem:
         best = sorted(range(len(points)), key=lambda i: (order[i], -distances[i]))
         return [evaluations[i] for i in best]
 
-    def ranks(self, points: FloatArray) -> IntArray:
-        """Return the ranks (N,) under constrained domination of :meth:`points`, from 0."""
-        violations = np.array([self.violation(-psnr) for psnr in points[:, 0]])
-        return ranks(points, violations)
+    def ranks(self, points: FloatArray, networks: Sequence[Network]) -> IntArray:
+        """Return the ranks (N,) under constrained domination of networks at these points."""
+        pairs = zip(networks, points[:, 0], strict=True)
+        return ranks(points, np.array([self.violation(network, -psnr) for network, psnr in pairs]))
 
     def front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         """Return the Pareto front, by default in MSE, mult-adds and parameters (paper, II).
@@ -271,11 +291,11 @@ class Problem:
     def place(self, evaluation: Evaluation, cost: Objective | None = None) -> float:
         """Return the minimised number of a cost, by default the first one."""
         cost = cost or self.first_cost
-        return cost.minimised(cost.of(evaluation.candidate))
+        return cost.minimised(cost.of(evaluation))
 
     def coordinate(self, evaluation: Evaluation) -> float:
         """Return the number of the first cost by which distances are measured."""
-        return self.first_cost.coordinate(evaluation.candidate)
+        return self.first_cost.coordinate(evaluation)
 
     # Hypervolume
 
@@ -330,8 +350,8 @@ class Problem:
         return ends
 
     def _predicted(self, objective: Objective) -> Objective:
-        """Return an objective as it is, unless it is latency, which the profile predicts."""
-        return predicted_latency(self.profile) if objective is LATENCY else objective
+        """Return an objective as it is, unless it is latency, which needs the profile."""
+        return latency_on(self.profile, self._predictor) if objective is LATENCY else objective
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:

@@ -1,55 +1,33 @@
-"""Measures the profile of this device: layers, whole networks, and the model that combines them.
-
-The time of a network is not the sum of its layers' times: runtimes join layers, change the layout
-of memory between them, and small layers find their input in the cache. The coefficients of a
-:class:`~falsr_nas.latency.profile.LatencyProfile` are therefore fitted to whole networks, measured
-in the same minutes. The error of the profile is measured on other networks.
-"""
+"""Measures the profile of this device: whole networks, in turns with a reference network."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isqrt
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import nnls
-from scipy.stats import spearmanr
-from torch import Tensor, nn
-from torch.nn.functional import channel_shuffle, pixel_shuffle
 
+from falsr_nas.core.errors import UserError
+from falsr_nas.core.turns import alone
 from falsr_nas.core.version import __version__
-from falsr_nas.latency.layers import GROUPS, Family, Layer, layers_of_space
-from falsr_nas.latency.profile import (
-    FEATURES,
-    SPACE,
-    LatencyProfile,
-    PredictionError,
-    features,
-    input_size,
+from falsr_nas.inference.memory import keep_freed_memory
+from falsr_nas.inference.threads import processor_threads
+from falsr_nas.latency.prediction import left_out
+from falsr_nas.latency.profile import LatencyProfile, Timed
+from falsr_nas.profiling.timing import (
+    Measured,
+    backend_version,
+    load_network,
+    time_against,
 )
-from falsr_nas.networks.cells import conv, conv_relu
-from falsr_nas.networks.network import Network
-from falsr_nas.profiling.timing import BACKENDS, Timed, backend_version, time_in_turns
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import draw_light
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
-
-FloatArray = NDArray[np.float64]
-
-ROUNDS = 7
-"""Most rounds of samples; our choice, like all numbers here."""
-
-PRIOR = 0.02
-"""Weight of the prior of the fit: coefficients of 1 for layers, of 0 for the rest."""
-
-LAYERS_SHARE = 0.4
-"""Share of the time for layers; the rest is for networks."""
 
 _DRAWS = 40  # of which one network is taken, so that light and heavy ones are measured alike
 
@@ -58,95 +36,131 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured.
+class Device:
+    """What runs networks, and for which image.
 
     Attributes:
-        backend: one of :data:`BACKENDS`.
+        backend: one of :data:`~falsr_nas.profiling.timing.BACKENDS`.
         width, height: of the upscaled image in pixels.
-        threads: number of processor threads, for the file; the caller sets them.
-        seconds: time for all samples, without the conversion of models. One round of samples is
-            taken in any case.
-        fitted: networks to which the coefficients are fitted.
-        held_out: other networks, by which the error is measured.
-        seed: of the networks.
+        threads: number of processor threads.
+        cpu: name of the processor.
+        versions: of the backend and of what else matters, by name.
     """
 
     backend: str
     width: int
     height: int
     threads: int
-    seconds: float
-    fitted: int
-    held_out: int
-    seed: int
+    cpu: str
+    versions: dict[str, str]
+
+    @classmethod
+    def here(cls, backend: str, width: int, height: int, threads: int | None) -> Device:
+        """Return this device. Raises UserError where the backend is not installed."""
+        versions = {
+            backend: backend_version(backend),
+            "falsr_nas": __version__,
+            "python": platform.python_version(),
+        }
+        count = threads or torch.get_num_threads()
+        return cls(backend, width, height, count, processor_name(), versions)
+
+
+class Stopwatch:
+    """Times networks on this device, in turns with a reference network that stays loaded.
+
+    Args:
+        device: of this machine.
+        reference: the reference network.
+    """
+
+    def __init__(self, device: Device, reference: Genome) -> None:
+        keep_freed_memory()
+        self._device = device
+        with processor_threads(device.threads):
+            self._reference = self._load(reference)
+
+    def time(self, genome: Genome, seconds: float) -> Measured:
+        """Time a network with random weights for about ``seconds``, or a few rounds.
+
+        It waits until no other process of this user trains for a search or times networks.
+        """
+        with processor_threads(self._device.threads):
+            run = self._load(genome)
+            with alone():
+                return time_against(self._reference, run, seconds)
+
+    def _load(self, genome: Genome) -> Callable[[], object]:
+        device = self._device
+        return load_network(genome, device.backend, device.width, device.height)
+
+
+def reference_network(scale: int) -> Genome:
+    """Return the network in turns with which others are timed: four convolutions of 16 channels."""
+    cells = " ".join(["conv_f16_k3_b1_noskip"] * 3)
+    return Genome.parse(f"stem_f16 {cells} subpixel_x{scale} |")
 
 
 def measure_device(
-    space: SearchSpace, plan: Plan, progress: Progress = lambda phase, done, total: None
+    networks: Sequence[Genome],
+    device: Device,
+    seconds: float,
+    progress: Progress = lambda phase, done, total: None,
 ) -> LatencyProfile:
-    """Measure the profile of this device for a space.
-
-    Raises:
-        UserError: the backend is not installed.
-    """
-    version = backend_version(plan.backend)
-    table = _measured_table(space, plan, progress)
-    networks = drawn_networks(space, plan.fitted + plan.held_out, plan.seed)
-    measured = network_latencies(
-        networks,
-        plan.backend,
-        width=plan.width,
-        height=plan.height,
-        seconds=(1 - LAYERS_SHARE) * plan.seconds,
-        progress=progress,
-    )
-    rows = np.array(
-        [[*features(genome, table, plan.width, plan.height).values()] for genome in networks]
-    )
-    coefficients = fitted_coefficients(rows[: plan.fitted], measured[: plan.fitted])
-    return LatencyProfile(
-        plan.backend,
-        {plan.backend: version, "falsr_nas": __version__, "python": platform.python_version()},
-        processor_name(),
-        plan.threads,
-        plan.width,
-        plan.height,
-        {name: list(v) if isinstance(v := getattr(space, name), tuple) else v for name in SPACE},
-        table,
-        dict(zip(FEATURES, coefficients.tolist(), strict=True)),
-        prediction_error(measured[plan.fitted :], (rows @ coefficients)[plan.fitted :]),
-    )
-
-
-def fitted_coefficients(rows: FloatArray, milliseconds: FloatArray) -> FloatArray:
-    """Fit coefficients (F,) >= 0, so that relative errors are least in square.
+    """Measure the profile of this device.
 
     Args:
-        rows: features (N, F) of networks, in the order of FEATURES.
-        milliseconds: their measured latencies (N,).
+        networks: what is timed; their weights are random.
+        device: this device.
+        seconds: time for all; a few rounds are taken of each network in any case.
+        progress: called after each network.
     """
-    relative = rows / milliseconds[:, None]
-    expected = np.array([1.0 if name in GROUPS else 0.0 for name in FEATURES])
-    # A ridge that has the same effect on each feature's share of a network's time.
-    shares = np.maximum(relative.mean(axis=0), 1e-9)
-    ridge = np.diag(np.sqrt(PRIOR * len(rows)) * shares)
-    system = np.vstack([relative, ridge])
-    target = np.concatenate([np.ones(len(rows)), ridge @ expected])
-    coefficients, _ = nnls(system, target)
-    return np.asarray(coefficients, dtype=np.float64)
+    reference = reference_network(networks[0].scale)
+    stopwatch = Stopwatch(device, reference)
+    found = []
+    for done, genome in enumerate(networks, start=1):
+        found.append(stopwatch.time(genome, seconds / len(networks)))
+        progress("timing networks", done, len(networks))
+    unit = median(one.reference_ms for one in found)
+    return made_profile(networks, [unit * one.ratio for one in found], device, reference, unit)
 
 
-def prediction_error(measured: FloatArray, predicted: FloatArray) -> PredictionError:
-    """Return how well latencies (N,) in ms are predicted."""
-    relative = np.abs(predicted / measured - 1)
-    correlation = spearmanr(measured, predicted).statistic if len(measured) > 1 else 1.0
-    return PredictionError(
-        tuple(measured.round(4).tolist()),
-        tuple(predicted.round(4).tolist()),
-        float(np.median(relative).round(6)),
-        float(np.nan_to_num(correlation).round(6)),
+def made_profile(
+    networks: Sequence[Genome],
+    milliseconds: Sequence[float],
+    device: Device,
+    reference: Genome,
+    reference_ms: float,
+) -> LatencyProfile:
+    """Return the profile of a device on which networks take these milliseconds."""
+    rounded = [round(ms, 4) for ms in milliseconds]
+    predicted = left_out(networks, np.array(rounded)).round(4).tolist()
+    timed = map(Timed, networks, rounded, predicted)
+    return LatencyProfile(
+        **vars(device),
+        reference=reference,
+        reference_ms=round(reference_ms, 4),
+        networks=tuple(timed),
     )
+
+
+def check_device(profile: LatencyProfile) -> Device:
+    """Return this device, set up as in a profile.
+
+    Raises:
+        UserError: the profile is of another processor, or its backend is not installed.
+    """
+    ways = (
+        "measure this device with `python -m falsr_nas.profile`, or search by predictions alone"
+        " with measure_latency=false"
+    )
+    try:
+        device = Device.here(profile.backend, profile.width, profile.height, profile.threads)
+    except UserError as error:
+        raise UserError(f"latency: {error}; or search with measure_latency=false") from None
+    if device.cpu != profile.cpu:
+        raise UserError(f"latency: the profile is of {profile.cpu}, this is {device.cpu}: {ways}")
+    return device
 
 
 def drawn_networks(space: SearchSpace, count: int, seed: int) -> list[Genome]:
@@ -176,88 +190,3 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-class LayerModule(nn.Module):
-    """One layer by itself: (1, channels, H, W), as many channels as the layer reads.
-
-    A concatenation reads one tensor of half the channels twice, an addition one tensor twice.
-
-    Attributes:
-        inputs: channels of the input.
-    """
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        family = layer.family
-        self.kind, self.factor = family.kind, family.kernel
-        self.inputs = layer.channels // 2 if family.kind == "concat" else layer.channels
-        # Where channels beside the sub-pixels are left, they are in TensorFlow's order at first.
-        self.permuted = family.density == 1 and layer.channels > family.kernel**2
-        if family.kind == "conv":
-            self.layer = conv(layer.channels, family.outputs, family.kernel, family.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the layer."""
-        if self.kind == "conv":
-            return conv_relu(self.layer, x)
-        if self.kind == "concat":
-            return torch.cat([x, x], dim=1)
-        if self.kind == "add":
-            return x + x
-        if self.permuted:
-            x = channel_shuffle(x, self.factor**2)
-        return pixel_shuffle(x, self.factor)
-
-
-def _measured_table(
-    space: SearchSpace, plan: Plan, progress: Progress
-) -> dict[Family, dict[int, float]]:
-    layers = [
-        Layer(family, channels)
-        for family, row in layers_of_space(space).items()
-        for channels in row
-    ]
-    height, width = (input_size(side, space.scale) for side in (plan.height, plan.width))
-    convert = BACKENDS[plan.backend]
-    timed: dict[Layer, Timed] = {}
-    for done, layer in enumerate(layers, start=1):
-        side = isqrt(layer.family.density)
-        module = LayerModule(layer).eval()
-        shape = (1, module.inputs, side * height, side * width)
-        timed[layer] = Timed(convert(module, module.inputs), shape)
-        progress("converting layers", done, len(layers))
-    _take_turns([*timed.values()], LAYERS_SHARE * plan.seconds, "timing layers", progress)
-    table: dict[Family, dict[int, float]] = {}
-    for layer, times in timed.items():
-        table.setdefault(layer.family, {})[layer.channels] = round(times.milliseconds, 5)
-    return table
-
-
-def network_latencies(
-    networks: Sequence[Genome],
-    backend: str,
-    *,
-    width: int,
-    height: int,
-    seconds: float,
-    progress: Progress = lambda phase, done, total: None,
-) -> FloatArray:
-    """Measure the latencies (N,) of networks in ms; their weights are random.
-
-    The other arguments are those of a :class:`Plan`.
-    """
-    timed = []
-    for done, genome in enumerate(networks, start=1):
-        shape = (1, 1, input_size(height, genome.scale), input_size(width, genome.scale))
-        timed.append(Timed(BACKENDS[backend](Network(genome).eval(), 1), shape))
-        progress("converting networks", done, len(networks))
-    _take_turns(timed, seconds, "timing networks", progress)
-    return np.array([times.milliseconds for times in timed])
-
-
-def _take_turns(timed: Sequence[Timed], seconds: float, phase: str, progress: Progress) -> None:
-    def advance(turn: int, done: int) -> None:
-        progress(f"{phase}, round {turn}", done, len(timed))
-
-    time_in_turns(timed, seconds, ROUNDS, advance)

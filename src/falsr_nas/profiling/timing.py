@@ -1,100 +1,139 @@
-"""The time of modules in a runtime on this device, with samples that take turns.
+"""The time of networks in a runtime on this device, in turns with a reference network.
 
-Everything that is timed is loaded, warmed up, timed and dropped, then the next one, in rounds.
-Other programs, and a processor that slows down as it gets warm, then affect all alike, and memory
-holds one module at a time.
+Both stay loaded in one process, are warmed up, and run by turns. What counts is the ratio of their
+times, in the steady state: other programs, and a processor that slows down as it gets warm, affect
+both alike.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean, median
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.latency.profile import EXTRAS, input_size
+from falsr_nas.models.int8 import quantise
 from falsr_nas.models.ncnn_files import from_ncnn, to_ncnn
 from falsr_nas.models.portable import onnx_session, require
 from falsr_nas.models.traced_onnx import traced_onnx
+from falsr_nas.networks.network import Network
+from falsr_nas.space.genome import Genome
 
 Run = Callable[[], object]
+"""Runs what is loaded once."""
 
-Load = Callable[[Tensor], Run]
-"""Loads what was converted, for one input (1, C, H, W); what it returns runs it once."""
+Load = Callable[[nn.Module, Tensor], Run]
+"""Converts a module and loads it for an input (1, C, H, W)."""
 
-SAMPLE_SECONDS = 0.005
-"""Shortest duration of a sample: shorter runs are repeated."""
+ROUNDS = 5
+"""Fewest rounds of a timing; our choice, like all numbers here."""
+
+BLOCK_SECONDS = 0.02
+"""Shortest duration of a block of runs, which are timed together."""
+
+WARM_UPS, WARM_UP_SECONDS = 4, 0.5
+"""Most runs before the first that is timed, and after how long no other begins."""
 
 _EXAMPLE_SIDES = (13, 19)  # of the images that exporters see
 
 
-def _torch(module: nn.Module, channels: int) -> Load:
-    def load(x: Tensor) -> Run:
-        def run() -> Tensor:
-            with torch.inference_mode():
-                output: Tensor = module(x)
-                return output
+def _torch(module: nn.Module, x: Tensor, *, bf16: bool = False) -> Run:
+    kept = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = x.contiguous(memory_format=torch.channels_last)
 
-        return run
+    def run() -> Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output: Tensor = kept(x)
+            return output
 
-    return load
+    return run
 
 
-def _onnxruntime(module: nn.Module, channels: int) -> Load:
-    require("timing in onnxruntime", "export", "onnx", "onnxruntime")
+def _onnxruntime(module: nn.Module, x: Tensor, *, int8: bool = False) -> Run:
+    content = onnx_content(module, x.shape[1])
+    if int8:
+        example = torch.rand(1, x.shape[1], *(4 * side for side in _EXAMPLE_SIDES))
+        content, _ = quantise(content, [example], math.inf)
+    # The threads of one network must not be busy waiting while the other one runs.
+    session = onnx_session(content, stops_spinning=True)
+    # Input and output stay in place: copies to and from numpy are not the network's time.
+    shape = deepcopy(module).to("meta")(torch.empty_like(x, device="meta")).shape
+    output = np.zeros(tuple(shape), np.float32)
+    binding = session.io_binding()
+    for bind, name, array in (
+        (binding.bind_input, "input", x.numpy()),
+        (binding.bind_output, "output", output),
+    ):
+        bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+    kept = (x, output)  # the binding knows only their addresses
+
+    def run() -> object:
+        session.run_with_iobinding(binding)
+        return kept
+
+    return run
+
+
+def _ncnn(module: nn.Module, x: Tensor) -> Run:
+    with torch.no_grad():
+        run = from_ncnn(to_ncnn(module, torch.rand(1, x.shape[1], *_EXAMPLE_SIDES), {}))
+    return lambda: run(x)
+
+
+def _openvino(module: nn.Module, x: Tensor, *, precision: str) -> Run:
+    require("timing in OpenVINO", "openvino", "onnx", "openvino")
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(onnx_content(module, x.shape[1]))
+    model.reshape([*x.shape])
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    array = x.numpy()
+    request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
+    kept = (core, array)
+
+    def run() -> object:
+        request.infer()
+        return kept
+
+    return run
+
+
+BACKENDS: Mapping[str, Load] = {
+    "onnxruntime": _onnxruntime,
+    "onnxruntime-int8": partial(_onnxruntime, int8=True),
+    "torch": _torch,
+    "torch-bf16": partial(_torch, bf16=True),
+    "ncnn": _ncnn,
+    "openvino": partial(_openvino, precision="f32"),
+    "openvino-bf16": partial(_openvino, precision="bf16"),
+}
+"""What converts and loads a module for each backend of :data:`EXTRAS`. All run on the CPU."""
+
+
+def onnx_content(module: nn.Module, channels: int) -> bytes:
+    """Return a module as an ONNX file. Raises ExportError where packages are missing."""
+    require("timing in this runtime", "export", "onnx", "onnxruntime")
     from falsr_nas.models.export import to_onnx
 
-    content = traced_onnx(module, channels)
-    if content is None:  # an operator that the fast writer does not know
-        with torch.no_grad():
-            content = to_onnx(module, torch.rand(2, channels, *_EXAMPLE_SIDES), {"falsr_nas": ""})
-
-    shapes = deepcopy(module).to("meta")  # computes shapes alone
-
-    def load(x: Tensor) -> Run:
-        session = onnx_session(content)
-        # Input and output stay in place: copies to and from numpy are not the network's time.
-        output = np.zeros(tuple(shapes(torch.empty_like(x, device="meta")).shape), np.float32)
-        binding = session.io_binding()
-        for bind, name, array in (
-            (binding.bind_input, "input", x.numpy()),
-            (binding.bind_output, "output", output),
-        ):
-            bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        kept = (x, output)  # the binding knows only their addresses
-
-        def run() -> object:
-            session.run_with_iobinding(binding)
-            return kept
-
-        return run
-
-    return load
-
-
-def _ncnn(module: nn.Module, channels: int) -> Load:
-    with torch.no_grad():
-        files = to_ncnn(module, torch.rand(1, channels, *_EXAMPLE_SIDES), {})
-
-    def load(x: Tensor) -> Run:
-        run = from_ncnn(files)
-        return lambda: run(x)
-
-    return load
-
-
-BACKENDS: Mapping[str, Callable[[nn.Module, int], Load]] = {
-    "onnxruntime": _onnxruntime,
-    "torch": _torch,
-    "ncnn": _ncnn,
-}
-"""By name what converts a module with a number of input channels. All run on the CPU."""
+    if (content := traced_onnx(module, channels)) is not None:
+        return content
+    with torch.no_grad():  # an operator that the fast writer does not know
+        return to_onnx(module, torch.rand(2, channels, *_EXAMPLE_SIDES), {"falsr_nas": ""})
 
 
 def backend_version(backend: str) -> str:
@@ -106,72 +145,74 @@ def backend_version(backend: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(backend)
+        return version(backend.partition("-")[0])
     except PackageNotFoundError:
-        extra = "ncnn" if backend == "ncnn" else "export"
         raise UserError(
-            f"backend={backend} is not installed: pip install 'falsr-nas[{extra}]'"
+            f"backend={backend} is not installed: pip install 'falsr-nas[{EXTRAS[backend]}]'"
         ) from None
 
 
-@dataclass
-class Timed:
-    """Something that is timed.
+def load_network(genome: Genome, backend: str, width: int, height: int) -> Run:
+    """Load a network with random weights for an upscaled image of ``width`` and ``height`` pixels.
+
+    It uses as many threads as PyTorch does now.
+    """
+    # No layer's time depends on the values.
+    sides = (input_size(side, genome.scale) for side in (height, width))
+    return BACKENDS[backend](Network(genome).eval(), torch.full((1, 1, *sides), 0.5))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The time of a network.
 
     Attributes:
-        load: loads it for an input.
-        shape: of the input (1, C, H, W).
-        samples: its times so far in ms, one per round.
+        ratio: to the time of the reference network, the median over the rounds.
+        spread: median absolute deviation of the rounds' ratios.
+        reference_ms: median time of the reference network meanwhile.
     """
 
-    load: Load
-    shape: tuple[int, int, int, int]
-    samples: list[float] = field(default_factory=list)
-
-    @property
-    def milliseconds(self) -> float:
-        """The median of the samples."""
-        return median(self.samples)
-
-    def sample(self) -> None:
-        """Load, warm up, time, and drop it."""
-        run = self.load(torch.full(self.shape, 0.5))  # no layer's time depends on the values
-        run()  # allocates memory
-        once = _seconds(run)
-        repeats = math.ceil(SAMPLE_SECONDS / max(once, 1e-6)) - 1
-        total = once + sum(_seconds(run) for _ in range(repeats))
-        self.samples.append(1e3 * total / (repeats + 1))
+    ratio: float
+    spread: float
+    reference_ms: float
 
 
-def time_in_turns(
-    timed: Sequence[Timed],
-    seconds: float,
-    rounds: int,
-    advance: Callable[[int, int], None] = lambda turn, done: None,
-) -> int:
-    """Take samples of all in rounds: at least one round, and as many as fit into a time.
+def time_against(reference: Run, candidate: Run, seconds: float, rounds: int = ROUNDS) -> Measured:
+    """Time a network in turns with a reference network.
 
     Args:
-        timed: what is timed.
-        seconds: after them no other round begins that would not end in time.
-        rounds: most rounds.
-        advance: called after each sample with the number of the round, counted from 1, and of the
-            sample in it.
-
-    Returns:
-        The number of rounds.
+        reference: runs the reference network.
+        candidate: runs the network.
+        seconds: no round begins after it.
+        rounds: fewest rounds, which may take longer.
     """
-    began = time.monotonic()
-    rng = np.random.default_rng(0)
-    for past in range(rounds):
-        spent = time.monotonic() - began
-        if past and spent + spent / past > seconds:
-            return past
-        # The neighbours of each are others in each round.
-        for done, i in enumerate(rng.permutation(len(timed)), start=1):
-            timed[i].sample()
-            advance(past + 1, done)
-    return rounds
+    began = time.perf_counter()
+    repeats = {run: _repeats(run) for run in (reference, candidate)}
+    before = _block(reference, repeats[reference])
+    references, ratios = [before], list[float]()
+    while len(ratios) < rounds or time.perf_counter() - began < seconds:
+        taken = _block(candidate, repeats[candidate])
+        after = _block(reference, repeats[reference])
+        ratios.append(taken / fmean((before, after)))
+        references.append(before := after)
+    ratio = median(ratios)
+    spread = median(abs(one - ratio) for one in ratios)
+    return Measured(ratio, spread, 1e3 * median(references))
+
+
+def _repeats(run: Run) -> int:
+    """Warm up, and return the runs of a block."""
+    began, times = time.perf_counter(), list[float]()
+    while len(times) < WARM_UPS and time.perf_counter() - began < WARM_UP_SECONDS:
+        times.append(_seconds(run))
+    return math.ceil(BLOCK_SECONDS / max(times[-1], 1e-6))
+
+
+def _block(run: Run, repeats: int) -> float:
+    """Return the mean seconds of runs, after one that is not timed, unless they are long."""
+    if repeats > 1:
+        run()
+    return fmean(_seconds(run) for _ in range(repeats))
 
 
 def _seconds(run: Run) -> float:

@@ -102,10 +102,7 @@ def _points(evaluations: Sequence[Evaluation], costs: Sequence[Objective]) -> Fl
     """Return an (N, C + 1) array of C costs as they are shown, and PSNR in dB."""
     rows = [
         (
-            *(
-                cost.measure(evaluation.candidate.genome, evaluation.candidate.cost) / cost.factor
-                for cost in costs
-            ),
+            *(cost.of(evaluation) / cost.factor for cost in costs),
             evaluation.score.psnr,
         )
         for evaluation in evaluations

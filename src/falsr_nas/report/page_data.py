@@ -137,9 +137,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _numbers(objective: Objective, evaluations: Sequence[Evaluation]) -> list[float]:
     """Return an objective's numbers, to 6 digits."""
-    candidates = (evaluation.candidate for evaluation in evaluations)
-    numbers = (objective.measure(candidate.genome, candidate.cost) for candidate in candidates)
-    return [float(f"{number:.6g}") for number in numbers]
+    return [float(f"{objective.of(evaluation):.6g}") for evaluation in evaluations]
 
 
 def _candidates(

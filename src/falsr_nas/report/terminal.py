@@ -91,7 +91,7 @@ def _texts(evaluation: Evaluation, problem: Problem, extra: Sequence[str]) -> It
     deviation = "" if score.deviation is None else f" \u00b1 {score.deviation:.2f}"
     yield f"{score.psnr:.2f}{deviation}"
     for cost in problem.shown:
-        yield cost.text(cost.measure(candidate.genome, candidate.cost))
+        yield cost.text(cost.of(evaluation))
     yield str(sum(map(len, candidate.genome.links)))
     texts = {
         "rung": str(evaluation.rung),

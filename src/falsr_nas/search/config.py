@@ -65,6 +65,8 @@ class SearchConfig(CommandSettings):
         latency: file of a profile of a device, which ``python -m falsr_nas.profile`` writes. It is
             needed where ``latency`` is an objective or limited. Its content is part of what
             identifies the search, and is stored with it.
+        measure_latency: whether each candidate is timed after its training, where ``latency`` is an
+            objective or limited; otherwise predictions are all, for a device that is not at hand.
         psnr_range: PSNR in dB at the worst and at the best end of the hypervolume's scale; None for
             what the evaluator suggests. It is stored with the search, and searches compare by
             hypervolume only where it is the same. No controller uses it, so it may be changed.
@@ -89,6 +91,7 @@ class SearchConfig(CommandSettings):
     seed: int = at_least(0, default=1)
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     latency: str | None = None
+    measure_latency: bool = True
     psnr_range: tuple[float, float] | None = None
     run_dir: str = "outputs/search"
 

@@ -91,7 +91,7 @@ def search(
             controller = build_controller(config, problem)
             # The executor first: a mistake about the images is reported before a store is made.
             with (
-                build_executor(config) as executor,
+                build_executor(config, profile) as executor,
                 Store(
                     folder / STORE,
                     identity(config, profile),
@@ -147,9 +147,9 @@ def build_controller(config: SearchConfig, problem: Problem) -> Controller:
     return CONTROLLERS.build(config.controller, problem, rng)
 
 
-def build_evaluator(config: SearchConfig) -> Evaluator:
-    """Build the evaluator of a search."""
-    return EVALUATORS.build(config.evaluator, _context(config))
+def build_evaluator(config: SearchConfig, profile: LatencyProfile | None = None) -> Evaluator:
+    """Build the evaluator of a search, which times candidates where the search wants latencies."""
+    return EVALUATORS.build(config.evaluator, _context(config, profile))
 
 
 def _check_operators(config: SearchConfig) -> None:
@@ -167,11 +167,14 @@ def _check_operators(config: SearchConfig) -> None:
         check_operators(cells)
 
 
-def _context(config: SearchConfig) -> EvaluationContext:
+def _context(config: SearchConfig, profile: LatencyProfile | None = None) -> EvaluationContext:
     execution = config.execution
     devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
-    scale = config.space.scale
-    return EvaluationContext(config.training, config.data, config.seed, devices, scale)
+    wanted = "latency" in config.objectives or config.constraints.max_latency_ms is not None
+    timed = profile if wanted and config.measure_latency else None
+    return EvaluationContext(
+        config.training, config.data, config.seed, devices, config.space.scale, timed
+    )
 
 
 def _psnr_range(config: SearchConfig, store: Store) -> tuple[float, float]:
@@ -189,9 +192,9 @@ def _psnr_range(config: SearchConfig, store: Store) -> tuple[float, float]:
     return psnr_range
 
 
-def build_executor(config: SearchConfig) -> Executor:
+def build_executor(config: SearchConfig, profile: LatencyProfile | None = None) -> Executor:
     """Build the executor of a search, with the evaluator in it."""
-    return EXECUTORS.build(config.execution, partial(build_evaluator, config))
+    return EXECUTORS.build(config.execution, partial(build_evaluator, config, profile))
 
 
 def _run(

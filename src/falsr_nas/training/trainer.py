@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +13,7 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.strategies import DDPStrategy
 
 from falsr_nas.core.quiet import quiet
+from falsr_nas.core.turns import working
 
 
 def plain_trainer(**options: Any) -> pl.Trainer:
@@ -45,6 +46,26 @@ def _ignore_advice() -> None:
     for category in (FutureWarning, DeprecationWarning):
         for module in _LOGGERS:
             warnings.filterwarnings("ignore", category=category, module=module)
+
+
+class TakesTurns(pl.Callback):
+    """Lets other processes time networks between two calls of the training step, not in one."""
+
+    def __init__(self) -> None:
+        self._turn = ExitStack()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Wait until no process times a network."""
+        self._turn.enter_context(working())
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Let processes time networks."""
+        self._turn.close()
+
+    # Typed as Lightning's, which have other arguments.
+    on_validation_batch_start: Any = on_train_batch_start
+    on_validation_batch_end: Any = on_train_batch_end
+    on_exception: Any = on_train_batch_end
 
 
 class SharedBatches(DDPStrategy):
