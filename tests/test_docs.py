@@ -42,7 +42,7 @@ PAGES = [
 """In an order in which each finds what those before it have made."""
 
 SMALLER = {
-    "profile": ("width=32", "height=16", "minutes=0", "networks=4", "held_out=3"),
+    "profile": ("width=32", "height=16", "minutes=0", "networks=4"),
     "search": ("evaluator=synthetic", "execution=inline", "tracking=none", "candidates=32"),
     "train": (
         "training.epochs=1",

@@ -21,9 +21,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
+import torch
 from torch import nn
 
 from falsr_nas.archive.candidate import Candidate, Origin
@@ -35,7 +36,8 @@ from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
 from falsr_nas.models import find_model
 from falsr_nas.networks.network import BilinearResidual, Network
-from falsr_nas.profiling.timing import BACKENDS, Timed, time_in_turns
+from falsr_nas.profiling.device import reference_network
+from falsr_nas.profiling.timing import BACKENDS, Measured, time_against
 from falsr_nas.search import SearchConfig, build_evaluator
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
@@ -118,13 +120,15 @@ def time(options: argparse.Namespace) -> None:
     networks = {text: network_of(text).eval() for text in texts}
     with processor_threads(THREADS):
         for backend in RUNTIMES:
-            timed = {
-                text: Timed(BACKENDS[backend](network, 1), (1, 1, 360, 640))
+            load, x = BACKENDS[backend], torch.full((1, 1, 360, 640), 0.5)
+            reference = load(Network(reference_network(2)).eval(), x)
+            timed: dict[str, Measured] = {
+                text: time_against(reference, load(network, x), seconds=5.0)
                 for text, network in networks.items()
             }
-            time_in_turns(list(timed.values()), seconds=60.0, rounds=7)
+            unit = median(one.reference_ms for one in timed.values())
             for row in rows:
-                ms = float(timed[row.get("genome", "FSRCNN")].milliseconds)
+                ms = unit * timed[row.get("genome", "FSRCNN")].ratio
                 row.setdefault("milliseconds", {})[backend] = round(ms, 1)
     write(rows)
 

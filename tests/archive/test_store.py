@@ -86,7 +86,7 @@ def test_failed_attempts_are_stored_immediately_and_read_with_their_evaluation(
 
 
 @pytest.mark.parametrize("config", [None, CONFIG], ids=["read", "resumed"])
-@pytest.mark.parametrize("version", ["2", "4"])
+@pytest.mark.parametrize("version", ["3", "5"])
 def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
     tmp_path: Path, version: str, config: dict | None
 ) -> None:
@@ -96,7 +96,7 @@ def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE about SET value = ? WHERE name = 'version'", (version,))
     before = path.read_bytes()
-    says = rf"search\.db: .*format {version}, this version reads 3[^\n]*Give another run_dir$"
+    says = rf"search\.db: .*format {version}, this version reads 4[^\n]*Give another run_dir$"
     with pytest.raises(UserError, match=says):
         Store(path, config)
     assert path.read_bytes() == before

@@ -121,7 +121,7 @@ def test_rungs_keep_the_fast_ones() -> None:
 
 def test_limits_that_no_network_meets_are_refused() -> None:
     for limits, message in (
-        (Constraints(max_latency_ms=0.001), "the limit on latency predicted .* is 0.001 ms"),
+        (Constraints(max_latency_ms=0.001), "the limit on latency at .* is 0.001 ms"),
         (Constraints(max_params=0.01), "the limit on parameters is 0.01 K, but .* or more"),
         (Constraints(min_mult_adds=9e6), r"the lower limit on .* is 9e\+06 G, but .* or less"),
     ):

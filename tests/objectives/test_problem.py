@@ -186,7 +186,7 @@ def test_the_order_of_ranked_is_that_of_deap(
     assess(population)
     ranks = [one.rank for one in population]
     matrix = np.array([problem.point(one) for one in evaluations])
-    assert problem.ranks(matrix).tolist() == ranks
+    assert problem.ranks(matrix, evaluations).tolist() == ranks
     preference = {one.evaluation.key: one.preference for one in population}
     ranked = problem.ranked(evaluations)
     assert sorted(one.key for one in ranked) == sorted(preference)
@@ -217,11 +217,7 @@ def test_order_is_the_same_wherever_networks_are_compared(problem: Problem) -> N
     raw, rows = problem.matrix(evaluations), [numbers(one, problem) for one in evaluations]
     points = np.array([problem.point(one) for one in evaluations])
     psnr = np.array([one.score.psnr for one in evaluations if one.score])
-    networks = (
-        [one.candidate.genome for one in evaluations],
-        [one.candidate.cost for one in evaluations],
-    )
-    assert np.allclose(points, problem.points(psnr, *networks))
+    assert np.allclose(points, problem.points(psnr, [one.candidate for one in evaluations]))
     unit = problem.unit(raw)
     fitness = [ConstrainedFitness(one, problem) for one in evaluations]
     for a, b in itertools.permutations(range(30), 2):
@@ -240,8 +236,9 @@ def test_points_can_have_another_psnr_than_the_score() -> None:
 
 def test_violation_is_what_is_missing_to_the_minimum_psnr() -> None:
     strict = Problem(constraints=Constraints(min_psnr=30.0))
-    assert [strict.violation(psnr) for psnr in (28.5, 30.0, 31.0)] == [1.5, 0.0, 0.0]
-    assert PAPER.violation(3.0) == 0.0
+    one = drawn(1)[0]
+    assert [strict.violation(one, psnr) for psnr in (28.5, 30.0, 31.0)] == [1.5, 0.0, 0.0]
+    assert PAPER.violation(one, 3.0) == 0.0
 
 
 # Hypervolume
@@ -398,7 +395,7 @@ def test_limits_are_in_the_units_of_tables() -> None:
     for one in drawn(40):
         genome, cost = one.candidate.genome, one.candidate.cost
         within = cost.params <= 50_000 and PROFILE.latency(genome) <= 7.5 and cost.mult_adds >= 8e9
-        assert limited.admissible(genome, cost) == within
+        assert limited.admissible(one.candidate) == within
     assert [cost.name for cost in limited.shown] == ["mult_adds", "params", "latency"]
     assert [cost.name for cost in limited.added] == ["latency"]
     assert [cost.name for cost in TIMED.shown] == ["latency", "mult_adds", "params"]

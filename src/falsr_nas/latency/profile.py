@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.space.errors import GenomeError
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
@@ -219,6 +220,8 @@ def parse_profile(text: str, name: str) -> LatencyProfile:
                 f" {again}"
             )
         return _profile(content)
+    except GenomeError as error:
+        raise UserError(f"{name}: {error}: {again}") from None
     except KeyError as error:
         raise UserError(f"{name}: not a whole profile, {error} is missing: {again}") from None
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
