@@ -38,5 +38,5 @@ def made_latency(genome: Genome) -> float:
     total = 0.0
     for layer in layers(genome):
         slow = 3.0 if layer.groups > 1 else 1.0  # grouped convolutions run at a lower rate
-        total += 0.05 + 4e-3 * layer.traffic() + 1e-4 * slow * layer.mult_adds(16)
+        total += 0.25 + 2e-2 * layer.traffic() + 5e-4 * slow * layer.mult_adds(16)
     return total

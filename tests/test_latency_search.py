@@ -42,6 +42,12 @@ def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def measured(latency: float, genome: Genome) -> bool:
+    """Whether a latency is the made-up one: up to 35% above the prediction, with noise."""
+    ratio = latency / PROFILE.latency(genome)
+    return ratio != 1 and 0.95 < ratio < 1.42
+
+
 def refused(*arguments: str, command: str = "search") -> str:
     done = run(command, *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -95,7 +101,8 @@ def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) 
         rows = list(csv.DictReader(file))
     assert rows
     for row in rows:
-        assert float(row["latency"]) == PROFILE.latency(Genome.parse(row["genome"])) <= LIMIT
+        assert measured(float(row["latency"]), Genome.parse(row["genome"]))
+        assert float(row["latency"]) <= LIMIT
     assert [float(row["latency"]) for row in rows] == sorted(float(row["latency"]) for row in rows)
     assert [float(row["psnr"]) for row in rows] == sorted(float(row["psnr"]) for row in rows)
     content = json.loads((broken / "pareto.json").read_text())
@@ -134,7 +141,7 @@ def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> Non
     assert config.objectives == ("psnr", "params", "latency")
     result = search(config)
     for row in result.rows():
-        assert row["latency"] == PROFILE.latency(Genome.parse(str(row["genome"])))
+        assert measured(float(str(row["latency"])), Genome.parse(str(row["genome"])))
         assert row["params"] <= 120_000
     assert list(result.front) == sorted(result.front, key=lambda one: one.candidate.cost.params)
 
@@ -145,7 +152,6 @@ def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> Non
         (("latency=none.json",), "cannot read none.json: No such file"),
         (("latency=null",), "give latency=device.json"),
         (("latency=wrong.json",), "wrong.json: not a profile of a device"),
-        (("space=tiny",), "the profile has no layer `conv outputs="),
         (("space.scale=3",), "the profile is of networks for x2, space.scale is 3"),
         (("objectives=[latency]",), "psnr must be one of them"),
         (("objectives=[psnr,speed]",), "there is no 'speed': choose of psnr, mult_adds"),
@@ -178,14 +184,14 @@ def test_a_profile_of_a_small_space_is_measured_and_used(tmp_path: Path, backend
     pytest.importorskip(backend)
     path = tmp_path / "new" / "device.json"
     space = ("space.n=2", "space.channels=[4,8]", "space.stems=[8]", "space.repeats=[1]")
-    small = ("width=48", "height=32", "threads=1", "minutes=0", "networks=4", "held_out=3")
+    small = ("width=48", "height=32", "threads=1", "minutes=0", "networks=5")
     done = run("profile", f"output={path}", f"backend={backend}", *space, *small)
     assert done.returncode == 0, done.stderr
     profile = read_profile(path)
     assert (profile.backend, profile.threads, profile.width, profile.height) == (backend, 1, 48, 32)
     assert f"{path}: {backend} {profile.versions[backend]} on {profile.cpu}" in done.stdout
-    assert "3 other networks" in done.stdout
-    assert f"{profile.error.median:.1%}" in done.stdout
+    assert ": 5 networks of " in done.stdout
+    assert f"median error {profile.error[0]:.1%}" in done.stdout
     done = run(
         "search",
         *SETTINGS[:4],
