@@ -209,7 +209,7 @@ def test_a_profile_of_a_small_space_is_measured_and_used(tmp_path: Path, backend
 def test_mistakes_of_a_profile_are_one_line(tmp_path: Path) -> None:
     for settings, message in (
         ((), "output is required"),
-        (("output=d.json", "backend=tflite"), "choose one of onnxruntime, torch, ncnn"),
+        (("output=d.json", "backend=tflite"), "choose one of onnxruntime, onnxruntime-int8, torch"),
         (("output=d.json", "width=0"), "width is 0: it must be at least 8"),
         (("output=d.json", "minutes=-1"), "minutes is -1"),
         ((f"output={tmp_path}/file/d.json",), "cannot make the folder"),
