@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,9 @@ class EvaluateConfig(CommandSettings):
             searches are validated by default.
         sets: folders in ``data_root``, or absolute paths of folders. A set consists of HR/LR pairs,
             or of HR images alone.
+        degradations: what the low-resolution images are put through before they are upscaled:
+            ``bicubic`` (nothing), ``jpeg60``, ``jpeg60-444``, ``webp60`` (any quality), or
+            ``photo``, as ``degradation=photo`` of trainings. Sets are scored under each.
         protocol: the scoring protocol.
         self_ensemble: average outputs over the eight flips and rotations of each image.
         memory_limit: MiB for activations; larger images are upscaled in tiles.
@@ -44,6 +47,7 @@ class EvaluateConfig(CommandSettings):
     model: str = REQUIRED
     data_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
+    degradations: tuple[str, ...] = ("bicubic",)
     protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
     memory_limit: int = at_least(1, unit="MiB", default=3072)
@@ -58,6 +62,11 @@ class EvaluateConfig(CommandSettings):
         if not names or not all(names):
             raise UserError(
                 "sets is empty: name at least one folder in data_root, e.g. sets=[Set5,Set14]"
+            )
+        if not self.degradations or len(set(self.degradations)) < len(self.degradations):
+            raise UserError(
+                f"degradation is {list(self.degradations)}: give different ones, such as"
+                " bicubic,jpeg60"
             )
         if len(set(names)) < len(names):
             raise UserError(f"sets names a folder twice: {list(self.sets)}")
@@ -79,16 +88,23 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
     """
     load_plugins(config.plugins)
     model_path(config.model)
-    sets = _sets(config)
+    files = _sets(config)
     # After the mistakes that are found without torch.
     from falsr_nas.benchmark.scoring import score_model, to_json
     from falsr_nas.core.files import write_atomically
+    from falsr_nas.data.degradations import degradation_named
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
 
+    sets = {}
+    for degradation in config.degradations:
+        degradation_named(degradation)  # that there is one
+        for name, images in files.items():
+            label = name if degradation == "bicubic" else f"{name} {degradation}"
+            sets[label] = [replace(file, degradation=degradation) for file in images]
     model = find_model(config.model)
-    images = None if config.save_images is None else Path(config.save_images).expanduser()
+    folder = None if config.save_images is None else Path(config.save_images).expanduser()
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
         result = score_model(
@@ -97,7 +113,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
             config.protocol,
             memory_limit=config.memory_limit * MIB,
             self_ensemble=config.self_ensemble,
-            save_images=images,
+            save_images=folder,
             on_image=lambda name: bars.update(bar, advance=1, description=name),
         )
     if config.output is not None:
@@ -128,7 +144,9 @@ def _evaluate_and_print(config: EvaluateConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    schemas = Schemas(EvaluateConfig, {}, words=("model", "data_root"))
+    schemas = Schemas(
+        EvaluateConfig, {}, words=("model", "data_root"), aliases={"degradation": "degradations"}
+    )
     run_command("evaluate", schemas, _evaluate_and_print)
 
 

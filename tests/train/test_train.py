@@ -45,9 +45,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_model(folder / "model.safetensors").network.state_dict()
 
 
-def test_a_training_killed_and_gone_on_with_is_one_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("degradation", ["bicubic", "photo"])
+def test_a_training_killed_and_gone_on_with_is_one_never_stopped(
+    degradation: str, tmp_path: Path
+) -> None:
     recipe = (
         f"genome={GENOME}",
+        f"degradation={degradation}",
         "training.epochs=24",
         "training.expansion=16",
         "trainer.validate_every=2",

@@ -115,6 +115,9 @@ class _Translation:
     def take(self, word: str, rest: deque[str]) -> None:
         """Take a word, and what belongs to it from those that follow."""
         name, equals, value = word.partition("=")
+        if equals and name in self._schemas.aliases:
+            name = self._schemas.aliases[name]
+            word = f"{name}={value}"
         if word == "--":
             self._words += rest
             rest.clear()
@@ -164,6 +167,7 @@ class _Translation:
 
     def _named(self, name: str, value: str | None, rest: deque[str]) -> None:
         key = self._schemas.output if name == "-o" else name.lstrip("-").replace("-", "_")
+        key = self._schemas.aliases.get(key, key)
         setting = self._settings.get(key)
         if name == "-o" and setting is None:
             raise UserError(f"{self._command} has no output: redirect standard output (> FILE)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from inspect import cleandoc
 from itertools import takewhile
 from pathlib import Path
@@ -120,12 +120,15 @@ class Schemas:
         words: the settings that words without a name are for, in this order; the last one takes
             all further words if it is a list. ``+experiment`` stands for an experiment.
         output: the setting that is typed as ``-o``.
+        aliases: settings by another name that may be typed: Hydra takes the names of config groups
+            for groups, even of commands that do not have them.
     """
 
     command: type[Any]
     groups: Mapping[str, Mapping[str, Any]]
     words: tuple[str, ...] = ()
     output: str = "output"
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def register(self, name: str) -> None:
         """Register the schemas with Hydra, the command's as ``<name>_schema``."""

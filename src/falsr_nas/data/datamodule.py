@@ -9,10 +9,17 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from falsr_nas.data.degradations import degradation_of
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.patches import PatchPool
-from falsr_nas.data.settings import MIN_CROP, DataSettings
+from falsr_nas.data.refreshing import Refresher
+from falsr_nas.data.settings import (
+    MIN_CROP,
+    DataSettings,
+    DegradationSettings,
+    PhotoDegradation,
+)
 from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import validation_batches
 
@@ -56,6 +63,7 @@ class SuperResolutionData(pl.LightningDataModule):
         steps_per_epoch: int,
         steps_per_call: int = 25,
         scale: int = 2,
+        degradation: DegradationSettings | None = None,
     ) -> None:
         """Store the settings; images are read by :meth:`setup`.
 
@@ -67,12 +75,14 @@ class SuperResolutionData(pl.LightningDataModule):
             steps_per_call: optimiser steps in one call of the training step; the last call of an
                 epoch may have fewer.
             scale: size of the HR images in LR images.
+            degradation: how LR images are made; None for the benchmarks' degradation.
 
         Raises:
             DataError: a number is below 1.
         """
         super().__init__()
         self.settings, self.scale = settings, scale
+        self.degradation = degradation or DegradationSettings()
         self.batch_size, self.patch_size = batch_size, patch_size
         self.steps_per_epoch, self.steps_per_call = steps_per_epoch, steps_per_call
         for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call"):
@@ -80,6 +90,7 @@ class SuperResolutionData(pl.LightningDataModule):
                 raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
         self._pools: dict[torch.device, PatchPool] = {}
         self._val_batches: list[tuple[Tensor, Tensor]] = []
+        self._refreshers: dict[torch.device, Refresher] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Decode the images; only the first call does.
@@ -93,7 +104,14 @@ class SuperResolutionData(pl.LightningDataModule):
         # Validation images first, because errors in them are found sooner. They are scored without
         # patches, so their minimum size does not depend on the patch size.
         crop, on_error = self.settings.val_crop, self.settings.on_error
-        val = load_pairs(files.val, MIN_CROP // self.scale, crop, on_error, scale=self.scale)
+        val = load_pairs(
+            files.val,
+            MIN_CROP // self.scale,
+            crop,
+            on_error,
+            scale=self.scale,
+            degrade=degradation_of(self.degradation),
+        )
         self._val_batches = validation_batches(val, VAL_PIXELS)
         train = load_pairs(files.train, self.patch_size, on_error=on_error, scale=self.scale)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
@@ -109,6 +127,19 @@ class SuperResolutionData(pl.LightningDataModule):
         if device not in self._pools:
             self._pools[device] = self._pools[torch.device("cpu")].to(device)
         return self._pools[device]
+
+    def begin_epoch(self, epoch: int, seed: int, device: torch.device | str = "cpu") -> None:
+        """Degrade the training images on a device as in an epoch, counted from 0, of a training.
+
+        The benchmarks' degradation is always the same: there is nothing to do.
+        """
+        if not isinstance(self.degradation, PhotoDegradation):
+            return
+        pool = self.pool(device)
+        if pool.device not in self._refreshers:
+            images = self._pools[torch.device("cpu")]
+            self._refreshers[pool.device] = Refresher(images, pool, self.scale, self.degradation)
+        self._refreshers[pool.device].begin(epoch, seed)
 
     def batches(
         self, generator: torch.Generator, rank: int = 0, processes: int = 1

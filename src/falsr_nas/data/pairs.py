@@ -7,12 +7,14 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from zlib import crc32
 
 from torch import Tensor
 
 from falsr_nas.data.degradation import downscale, modcrop
+from falsr_nas.data.degradations import Degrade, degradation_named
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
 from falsr_nas.data.sources import ImageFile
@@ -47,6 +49,7 @@ def load_pairs(
     on_error: str = "stop",
     *,
     scale: int = 2,
+    degrade: Degrade | None = None,
 ) -> list[Pair]:
     """Decode images, in the order of ``files``.
 
@@ -62,6 +65,7 @@ def load_pairs(
             ``stop`` raises.
         scale: size of the HR images in LR images. Sides of HR images that are no multiples of it
             lose their last rows or columns.
+        degrade: makes the LR images of all; None for the degradation of each file.
 
     Raises:
         DataError: an image cannot be used, or none is left.
@@ -73,6 +77,10 @@ def load_pairs(
         for file in files:
             try:
                 pair = _pair(file, *decoded.popleft().result(), min_side, scale)
+                if change := degrade or degradation_named(file.degradation):
+                    # By its name, so that an image is degraded alike among other images.
+                    lr = change(pair.hr, pair.lr, crc32(os.fsencode(file.hr.name)))
+                    pair = replace(pair, lr=lr)
                 pairs.append(_centre(pair, crop, scale))
             except DataError as error:
                 if on_error != "skip":

@@ -77,6 +77,18 @@ class PatchPool:
             self._lr.to(device), self._hr.to(device), self._geometry.to(device), self._min_side
         )
 
+    def hr_image(self, i: int) -> Tensor:
+        """Return the HR image (3, sh, sw) uint8 of an index."""
+        start, height, width = self._geometry[:, i].tolist()
+        s = self._scale
+        pixels = self._hr[s * s * start : s * s * (start + height * width)]
+        return pixels.view(s * height, s * width, 3).permute(2, 0, 1)
+
+    def replace(self, i: int, lr: Tensor) -> None:
+        """Replace the LR image of an index by another (3, h, w) uint8, in place."""
+        start, height, width = self._geometry[:, i].tolist()
+        self._lr[start : start + height * width] = lr.flatten(1).t().to(self.device)
+
     def draw(self, batch_size: int, generator: torch.Generator) -> Tensor:
         """Draw uniform numbers that choose image, row, column and symmetry of patches.
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import Settings, bounded, one_of
+from falsr_nas.core.settings import (
+    Settings,
+    at_least,
+    between,
+    bounded,
+    one_of,
+    probability,
+)
 
 MIN_CROP = 32
 """Smallest HR side of the centre crops for validation."""
@@ -78,6 +85,57 @@ class Div2kSettings(DataSettings):
         default="data/DIV2K",
         verb="give",
     )
+
+
+@dataclass(frozen=True)
+class DegradationSettings(Settings, group="degradation"):
+    """The benchmarks' degradation: bicubic interpolation, exact; data sets may bring LR images."""
+
+
+@dataclass(frozen=True)
+class PhotoDegradation(DegradationSettings):
+    """What cameras and web sites do between scene and file, at random. All numbers are our choice.
+
+    Half of the images are blurred, half are sharpened, half are noisy; all strengths are uniform
+    from nothing to the given one.
+
+    Attributes:
+        clean: share of the images that are degraded as the benchmarks', so that networks stay good
+            at clean images.
+        blur: standard deviation of the Gaussian blur, in LR pixels.
+        sharpening: strength of the unsharp mask after down-scaling, radius 1 LR pixel.
+        noise: standard deviation of Gaussian noise, in levels of 255.
+        quality: lowest and highest quality of JPEG and WebP.
+        full_chroma: share of the JPEG files whose chroma has the full size (4:4:4), the others have
+            half of it (4:2:0).
+        webp: share of the files that are WebP.
+        twice: share of the images that are written as a file twice.
+        period: epochs after which each image is degraded anew; about as many images of the set
+            change in each epoch. None for one degradation per training.
+    """
+
+    clean: float = probability(default=0.15)
+    blur: float = at_least(0, unit="pixels", default=0.5)
+    sharpening: float = at_least(0, default=0.6)
+    noise: float = at_least(0, unit="levels", default=3.0)
+    quality: tuple[int, int] = between(1, 100, default=(30, 95))
+    full_chroma: float = probability(default=0.3)
+    webp: float = probability(default=0.1)
+    twice: float = probability(default=0.2)
+    period: int | None = at_least(1, default=10, null="one degradation per training")
+
+    def __post_init__(self) -> None:
+        if len(self.quality) != 2 or self.quality[0] > self.quality[1]:
+            raise UserError(
+                f"degradation.quality is {list(self.quality)}: give the lowest and the highest"
+            )
+
+
+DEGRADATIONS: dict[str, type[DegradationSettings]] = {
+    "bicubic": DegradationSettings,
+    "photo": PhotoDegradation,
+}
+"""The options of the config group ``degradation``."""
 
 
 DATA_SCHEMAS: dict[str, type[DataSettings]] = {

@@ -25,10 +25,18 @@ PHOTOGRAPHS_VAL = ("chelsea.png", "coffee.png", "rocket.jpg")
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """The file of an HR image, and the file of its LR image, or None if it has to be made."""
+    """The file of an HR image, and how its LR image is made.
+
+    Attributes:
+        hr: the file of the HR image.
+        lr: the file of its LR image; None if it has to be made by the benchmarks' degradation.
+        degradation: what the LR image is put through: a name of
+            :func:`~falsr_nas.data.degradations.degradation_named`.
+    """
 
     hr: Path
     lr: Path | None = None
+    degradation: str = "bicubic"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class IncompleteTraining:
             patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
             scale=context.scale,
+            degradation=context.degradation,
         )
 
     def prepare(self) -> None:

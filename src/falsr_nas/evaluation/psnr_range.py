@@ -41,7 +41,7 @@ def _(settings: IncompleteTrainingSettings, context: EvaluationContext) -> tuple
     """
     from falsr_nas.training.interpolation import interpolation_psnr
 
-    worst = interpolation_psnr(context.data, context.scale)
+    worst = interpolation_psnr(context.data, context.scale, context.degradation)
     return worst, worst + REACHABLE
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from falsr_nas.core.registry import Registry
 from falsr_nas.core.settings import Settings, at_least
-from falsr_nas.data.settings import DataSettings
+from falsr_nas.data.settings import DataSettings, DegradationSettings
 from falsr_nas.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class EvaluationContext:
         devices: devices, or processes, that evaluate each candidate together.
         scale: upscaling factor of the candidates.
         timed: profile of the device on which each candidate is timed; None where they are not.
+        degradation: how LR images are made.
     """
 
     training: TrainingSettings
@@ -34,6 +35,7 @@ class EvaluationContext:
     devices: int = 1
     scale: int = 2
     timed: LatencyProfile | None = None
+    degradation: DegradationSettings = field(default_factory=DegradationSettings)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ from falsr_nas.core.plugins import Plugin, loaded_plugins, name_of, owner, plugi
 from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
+    DEGRADATIONS,
     DataSettings,
+    DegradationSettings,
+    PhotoDegradation,
     PhotographsSettings,
     data_option,
 )
@@ -51,6 +54,7 @@ class SearchConfig(CommandSettings):
         evaluator: scores them.
         training: the incomplete training of each candidate.
         data: the images.
+        degradation: how their LR images are made.
         execution: where evaluations run.
         tracking: where metrics are recorded.
         rungs: when candidates are compared during their training, and the worse ones stopped.
@@ -82,6 +86,7 @@ class SearchConfig(CommandSettings):
     evaluator: EvaluatorSettings = field(default_factory=IncompleteTrainingSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     data: DataSettings = field(default_factory=PhotographsSettings)
+    degradation: DegradationSettings = field(default_factory=DegradationSettings)
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     rungs: RungSettings = field(default_factory=RungSettings)
@@ -112,6 +117,7 @@ SCHEMAS = Schemas(
         "evaluator": EVALUATORS.schemas,
         "training": {"training": TrainingSettings, "modern": MODERN},
         "data": DATA_SCHEMAS,
+        "degradation": DEGRADATIONS,
         "execution": EXECUTORS.schemas,
         "tracking": {"tracking": TrackingSettings},
     },
@@ -142,6 +148,8 @@ def identity(config: SearchConfig, profile: LatencyProfile | None = None) -> dic
     plain = plain_values(config)
     options = options_of(config)
     del options["execution"]  # it may be changed
+    if not isinstance(config.degradation, PhotoDegradation):
+        del options["degradation"]  # searches of earlier versions have no other
     settings = flatten({key: value for key, value in plain.items() if key not in CHANGEABLE})
     plugins = {plugin.name: plugin.sha256 for plugin in plugins_of(config)}
     latency = {"latency": None if profile is None else profile.digest}
@@ -154,6 +162,7 @@ def options_of(config: SearchConfig) -> dict[str, str]:
         "controller": CONTROLLERS.name_of(config.controller),
         "evaluator": EVALUATORS.name_of(config.evaluator),
         "data": data_option(config.data),
+        "degradation": "photo" if isinstance(config.degradation, PhotoDegradation) else "bicubic",
         "execution": EXECUTORS.name_of(config.execution),
     }
 

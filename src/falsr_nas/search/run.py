@@ -171,9 +171,14 @@ def _context(config: SearchConfig, profile: LatencyProfile | None = None) -> Eva
     execution = config.execution
     devices = execution.devices_per_candidate if isinstance(execution, WorkersSettings) else 1
     wanted = "latency" in config.objectives or config.constraints.max_latency_ms is not None
-    timed = profile if wanted and config.measure_latency else None
     return EvaluationContext(
-        config.training, config.data, config.seed, devices, config.space.scale, timed
+        config.training,
+        config.data,
+        config.seed,
+        devices,
+        config.space.scale,
+        timed=profile if wanted and config.measure_latency else None,
+        degradation=config.degradation,
     )
 
 

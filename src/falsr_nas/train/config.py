@@ -12,7 +12,9 @@ from falsr_nas.core.plugins import plugin_settings
 from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
+    DEGRADATIONS,
     DataSettings,
+    DegradationSettings,
     PhotographsSettings,
     data_option,
 )
@@ -39,6 +41,7 @@ class TrainConfig(CommandSettings):
         rungs: epochs at which the networks are compared by validation PSNR, and the shares of them
             that are trained on. It is one training all the same, with one schedule.
         data: the images.
+        degradation: how their LR images are made.
         tracking: where metrics are recorded.
         benchmark_root: folder that holds ``sets``, to score the trained models; None for no scores.
         sets: benchmark sets.
@@ -60,6 +63,7 @@ class TrainConfig(CommandSettings):
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     rungs: RungSettings = field(default_factory=RungSettings)
     data: DataSettings = field(default_factory=PhotographsSettings)
+    degradation: DegradationSettings = field(default_factory=DegradationSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
     benchmark_root: str | None = None
     sets: tuple[str, ...] = ("Set5", "Set14")
@@ -87,6 +91,7 @@ SCHEMAS = Schemas(
         "training": {"training": TrainingSettings, "modern": MODERN},
         "trainer": {"trainer": TrainerSettings},
         "data": DATA_SCHEMAS,
+        "degradation": DEGRADATIONS,
         "tracking": {"tracking": TrackingSettings},
     },
     words=("run_dir",),
@@ -109,7 +114,7 @@ def recipe_of(config: TrainConfig, genome: Genome) -> dict[str, Any]:
     of its operators.
     """
     plain = plain_values(config)
-    identity = flatten({key: plain[key] for key in ("training", "data", "seed")})
+    identity = flatten({key: plain[key] for key in ("training", "data", "degradation", "seed")})
     start = {} if config.start_from is None else {"start_from": config.start_from}
     plugins = plugin_settings(from_plugins(genome.cells))
     return {"data": data_option(config.data)} | identity | start | plugins

@@ -214,6 +214,7 @@ def training_data(config: TrainConfig, scale: int) -> SuperResolutionData:
         patch_size=settings.patch_size,
         steps_per_epoch=settings.steps_per_epoch,
         scale=scale,
+        degradation=config.degradation,
     )
     data.setup()
     return data

@@ -7,14 +7,17 @@ from statistics import fmean
 from torch.nn.functional import interpolate
 
 from falsr_nas.benchmark.image_quality import luma_mse
+from falsr_nas.data.degradations import degradation_of
 from falsr_nas.data.levels import psnr_from_mse
 from falsr_nas.data.pairs import load_pairs
-from falsr_nas.data.settings import MIN_CROP, DataSettings
+from falsr_nas.data.settings import MIN_CROP, DataSettings, DegradationSettings
 from falsr_nas.data.sources import find_images
 from falsr_nas.data.validation import luma_planes
 
 
-def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
+def interpolation_psnr(
+    data: DataSettings, scale: int = 2, degradation: DegradationSettings | None = None
+) -> float:
     """Return the PSNR in dB of bilinear interpolation on the validation images.
 
     It is measured as networks are, so it is the score of a network that learns the residual and
@@ -24,7 +27,14 @@ def interpolation_psnr(data: DataSettings, scale: int = 2) -> float:
         DataError: images are missing or cannot be used.
     """
     files = find_images(data, scale).val
-    pairs = load_pairs(files, MIN_CROP // scale, data.val_crop, data.on_error, scale=scale)
+    pairs = load_pairs(
+        files,
+        MIN_CROP // scale,
+        data.val_crop,
+        data.on_error,
+        scale=scale,
+        degrade=degradation_of(degradation or DegradationSettings()),
+    )
     errors = []
     for low, high in luma_planes(pairs):
         output = interpolate(low, high.shape[-2:], mode="bilinear", align_corners=False)

@@ -163,6 +163,10 @@ class SuperResolution(pl.LightningModule):
             )
             self._generator.manual_seed(self._seed + position)
 
+    def on_train_epoch_start(self) -> None:
+        """Degrade the training images as in this epoch."""
+        self._data.begin_epoch(self.current_epoch, self._seed, self.device)
+
     def training_step(self, steps: int, batch_index: int) -> None:
         """Take ``steps`` optimiser steps; stop the training when the loss is not finite.
 
