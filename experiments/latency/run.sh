@@ -8,7 +8,7 @@ set -euo pipefail -o noglob # settings have brackets
 out=$1
 shift
 here=$(dirname "$0")
-: "${PYTHON:=python}" "${THREADS:=2}" "${WIDTH:=1280}" "${HEIGHT:=720}" "${MINUTES:=10}"
+: "${PYTHON:=python}" "${THREADS:=2}" "${WIDTH:=1280}" "${HEIGHT:=720}" "${MINUTES:=3}"
 : "${SEARCH_MINUTES:=15}" "${LIMIT_MS:=150}" "${SEARCH:=}"
 if [ -z "$SEARCH" ]; then
     images=$FALSR_NAS_DATA
@@ -25,4 +25,4 @@ timeout --signal=TERM --kill-after=120 "${SEARCH_MINUTES}m" \
     "$PYTHON" -m falsr_nas.search $SEARCH 'objectives=[psnr,latency]' latency="$out/device.json" \
     constraints.max_latency_ms="$LIMIT_MS" constraints.max_mult_adds=null candidates=100000 \
     tracking=none run_dir="$out/search" "$@" || test $? -eq 124
-"$PYTHON" "$here/measure.py" "$out/search" "$out/device.json" | tee "$out/front.md"
+"$PYTHON" "$here/measure.py" "$out/search" | tee "$out/front.md"
