@@ -93,7 +93,7 @@ class Description:
         table = Table(*columns, title=f"network {self.genome.key}")
         for part in self.parts:
             reads, inputs = ", ".join(map(str, part.reads)), str(part.convs[0].inputs)
-            cost = Cost(part.params, input_pixels(self.genome.scale) * part.mult_adds)
+            cost = Cost(part.params, int(input_pixels(self.genome.scale) * part.mult_adds))
             table.add_row(str(part.target), part.block, reads, inputs, *_figures(cost))
         table.add_section()
         links = sum(map(len, self.genome.links))

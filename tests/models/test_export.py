@@ -51,6 +51,8 @@ GENOMES = {
     "chain": "stem_f4 conv_f4_k3_b2_isskip",
     "subpixel": "stem_f4 conv_f4_k3_b1_isskip subpixel_x2",
     "long skip": "stem_f4 conv_f8_k1_b1_noskip conv_f4_k3_b1_isskip skipsubpixel_x2",
+    "unshuffled": "stem_f16_u2 conv_f4_k3_b2_isskip groupConG2_f16_k1_b1_noskip",
+    "unshuffled long skip": "stem_f4_u2 conv_f4_k3_b1_isskip skipsubpixel_x2",
 }
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
@@ -75,7 +77,7 @@ def assert_agrees(run: Runner, wanted: nn.Module, planes: int) -> None:
             torch.testing.assert_close(run(x), wanted(x), rtol=0, atol=TOLERANCE)
 
 
-QUICK = {("residual", ".onnx"), ("bicubic", ".onnx"), ("residual", ".pt2")}
+QUICK = {("unshuffled", ".onnx"), ("residual", ".onnx"), ("bicubic", ".onnx"), ("residual", ".pt2")}
 """Slow exports that are always tested; the others are slow tests. TorchScript is fast."""
 
 NAMES = [*GENOMES, "residual", "bicubic"]
@@ -85,6 +87,7 @@ EVERY = [
     )
     for name in NAMES
     for suffix in (".onnx", ".pt2", ".pt")
+    if not (suffix == ".pt2" and "unshuffled" in name)
 ]
 
 
@@ -306,6 +309,8 @@ def test_mistakes(tmp_path: Path) -> None:
         ExportError, match=r"exported as \.onnx, \.param, \.pt2, \.pt, \.torchscript"
     ):
         export_model(model("bicubic"), tmp_path / "m.tflite")
+    with pytest.raises(ExportError, match="no programs of unshuffled stems"):
+        export_model(model("unshuffled"), tmp_path / "m.pt2")
     with pytest.raises(ExportError, match="bicubic works on RGB"):
         export_model(model("bicubic"), tmp_path / "m.pt", Layout.y)
     with pytest.raises(UserError, match="cannot make the folder"):

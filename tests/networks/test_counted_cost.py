@@ -44,6 +44,7 @@ CHAINS = SearchSpace(
     links=False,
     stems=(16, 32),
     upsamplers=("paper", "subpixel", "skipsubpixel"),
+    unshuffles=(1, 2),
 )
 
 

@@ -51,9 +51,25 @@ NETWORKS: dict[str, Callable[[], SuperResolver]] = {
             "stem_f8 conv_f8_k1_b1_noskip skipsubpixel_x2",
             "stem_f16 conv_f4_k3_b1_noskip conv_f16_k3_b2_isskip skipsubpixel_x3",
             "stem_f16 conv_f4_k1_b1_noskip skipsubpixel_x2",  # of other widths: no skip
+            "stem_f8_u2 conv_f8_k1_b1_noskip skipsubpixel_x2",
+            "stem_f16_u2 conv_f8_k3_b2_isskip conv_f16_k3_b1_noskip subpixel_x3",
+            "stem_f16_u2 invertBotConE2_f8_k3_b1_noskip conv_f16_k3_b1_noskip",
         )
     },
 }
+
+
+def assert_margin_of_squares(network: SuperResolver, margin: int) -> None:
+    """One pixel of a 2x2 square is seen from as far away, none from farther."""
+    first, away = margin + margin % 2, []
+    for row in (first, first + 1):
+        x = torch.rand(1, 1, 2 * first + 4, 2 * first + 4)
+        x[..., row, row] = torch.nan
+        with torch.no_grad():
+            rows, columns = torch.isnan(network(x))[0, 0].nonzero().T // network.scale
+        away += [row - int(rows.min()), int(rows.max()) - row]
+        assert (int(rows.min()), int(rows.max())) == (int(columns.min()), int(columns.max()))
+    assert max(away) == margin
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -62,6 +78,9 @@ def test_margin_is_the_receptive_field(name: str) -> None:
     margin = network.footprint.margin
     x = torch.rand(1, network.planes, 2 * margin + 5, 2 * margin + 7)
     centre = margin + 2
+    if network.footprint.step == 2:
+        assert_margin_of_squares(network, margin)
+        return
     x[..., centre, centre + 1] = torch.nan  # all outputs that depend on it become NaN
     with torch.no_grad():  # the fused kernels of inference mode turn NaN into 0
         rows, columns = torch.isnan(network(x)).any(dim=1)[0].nonzero().T // network.scale

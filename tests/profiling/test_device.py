@@ -27,6 +27,7 @@ from falsr_nas.profiling.device import (
 )
 from falsr_nas.profiling.timing import BACKENDS, backend_version, time_against
 from falsr_nas.space.cost import genome_cost
+from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from made_profile import made_profile
 
@@ -49,8 +50,9 @@ def test_networks_are_drawn_from_the_lightest_to_the_heaviest() -> None:
     [
         SMALL,
         SearchSpace(n=1, scale=4, upsamplers=("subpixel",)),
+        SearchSpace(n=1, links=False, upsamplers=("subpixel", "skipsubpixel")),
     ],
-    ids=["paper", "subpixel"],
+    ids=["paper", "subpixel", "chain"],
 )
 def test_the_fast_writer_makes_the_graph_of_the_exporter(space: SearchSpace) -> None:
     import onnxruntime
@@ -71,6 +73,23 @@ def test_the_fast_writer_makes_the_graph_of_the_exporter(space: SearchSpace) -> 
     assert operators(content) == operators(exported)
 
 
+@pytest.mark.parametrize("upsampler", ["paper_x2", "skipsubpixel_x3"])
+def test_the_fast_writer_writes_unshuffled_stems_for_any_size(upsampler: str) -> None:
+    import onnxruntime
+
+    text = f"stem_f16_u2 conv_f8_k3_b1_noskip conv_f16_k3_b2_isskip {upsampler}"
+    network = Network(Genome.parse(text)).eval()
+    content = traced_onnx(network, 1)
+    assert content is not None
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for height, width in ((1, 2), (14, 11), (13, 12)):
+        x = torch.rand(1, 1, height, width)
+        with torch.no_grad():
+            wanted = network(x)
+        assert wanted.shape[-2:] == (network.scale * height, network.scale * width)
+        assert np.allclose(session.run(None, {"input": x.numpy()})[0], wanted, atol=1e-5)
+
+
 class Plain(nn.Module):
     """A module that is the function it is made with."""
 
@@ -85,7 +104,6 @@ class Plain(nn.Module):
         nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid()),
         nn.ChannelShuffle(2),
         nn.Conv2d(2, 2, 3, padding=2, dilation=2),
-        nn.Conv2d(2, 2, 3, stride=2),
         nn.Conv2d(2, 2, 3, padding="same"),
         nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"),
         Plain(lambda x: x + 1),

@@ -160,6 +160,7 @@ CHAINS = SearchSpace(
     channels=(8, 32),
     stems=(8, 32),
     upsamplers=("subpixel", "skipsubpixel"),
+    unshuffles=(1, 2),
 )
 
 

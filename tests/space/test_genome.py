@@ -36,6 +36,8 @@ ends = st.builds(
         Ends(36, "paper", 3),
         Ends(12, "subpixel", 4),
         Ends(20, "subpixel"),
+        Ends(16, "paper", unshuffle=2),
+        Ends(8, "skipsubpixel", 3, unshuffle=2),
     ]
 )
 
@@ -158,6 +160,9 @@ def test_errors_say_what_is_wrong(text: str, says: str) -> None:
         ("stem_f8 conv_f8_k1_b1_noskip paper_x4", "8 channels cannot be shuffled into 4x4"),
         ('{"cells": ["conv_f8_k1_b1_noskip"], "upsampler": 2}', "must be a name such as"),
         ('{"cells": ["conv_f8_k1_b1_noskip"], "upsampler": "x"}', "'x' is not an upsampler"),
+        ("stem_f8_u2 conv_f8_k1_b1_noskip", "8 channels cannot be shuffled into 4x4"),
+        ("stem_f8_u3 conv_f8_k1_b1_noskip subpixel_x2", "unshuffle is 3: it must be 1 or 2"),
+        ('{"cells": ["conv_f8_k1_b1_noskip"], "unshuffle": true}', "must be a whole number"),
     ],
 )
 def test_errors_about_upsamplers(text: str, says: str) -> None:

@@ -112,7 +112,7 @@ def _near_cells(space: SearchSpace) -> dict[Cell, list[Cell]]:
     return {cell: list(others) for cell, others in near.items()}
 
 
-def roulette_weights(space: SearchSpace, cost: Callable[[Cell, int], int]) -> np.ndarray:
+def roulette_weights(space: SearchSpace, cost: Callable[[Cell, int], float]) -> np.ndarray:
     """Return the probabilities (|S|,) of the space's cells, proportional to 1 / ln(cost).
 
     Cells read as many channels as they make. The paper takes the logarithm of FLOPs and parameters
@@ -123,7 +123,7 @@ def roulette_weights(space: SearchSpace, cost: Callable[[Cell, int], int]) -> np
     return np.asarray(weights / weights.sum())
 
 
-def roulette(space: SearchSpace, cost: Callable[[Cell, int], int]) -> Mutate:
+def roulette(space: SearchSpace, cost: Callable[[Cell, int], float]) -> Mutate:
     """Return the mutation that draws all n cells from the roulette wheel and keeps the links."""
     weights = roulette_weights(space, cost)
 

@@ -103,8 +103,8 @@ def tiles(
     rows, columns = tile_size(footprint, height, width, memory_limit)
     return [
         Tile(*zip(down, across, strict=True))
-        for down in _cuts(height, rows, footprint.margin, scale)
-        for across in _cuts(width, columns, footprint.margin, scale)
+        for down in _cuts(height, rows, footprint, scale)
+        for across in _cuts(width, columns, footprint, scale)
     ]
 
 
@@ -120,7 +120,7 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
         UserError: ``memory_limit`` is too small for one pixel and its margins.
     """
     pixels = memory_limit // tile_bytes(footprint)
-    min_side = 2 * footprint.margin + 1
+    min_side = 2 * footprint.margin + 3 * footprint.step - 2  # more than _cuts takes off
     rows = min(height, max(math.isqrt(pixels), min(pixels // max(width, 1), height)))
     columns = min(width, pixels // max(rows, 1))
     if (rows < height and rows < min_side) or (columns < width and columns < min_side):
@@ -131,18 +131,24 @@ def tile_size(footprint: Footprint, height: int, width: int, memory_limit: int) 
     return rows, columns
 
 
-def _cuts(length: int, tile: int, margin: int, scale: int) -> list[tuple[slice, slice, slice]]:
+def _cuts(
+    length: int, tile: int, footprint: Footprint, scale: int
+) -> list[tuple[slice, slice, slice]]:
     """Return source, kept and target of the tiles along one side, all at most ``tile`` long.
 
     All have the same size, so that the allocator reuses the same blocks and memory does not grow.
+    They begin at multiples of the footprint's step, and end at such from the end.
     """
     if tile >= length:
         return [(slice(0, length), slice(0, scale * length), slice(0, scale * length))]
     # A tile keeps the pixels that are at least a margin away from its cut sides, and all pixels at
     # the border of the image, where the network pads as it does on the whole image.
+    step = footprint.step
+    margin, tile = footprint.margin + step - 1, tile - step + 1
     count = max(2, -(-(length - 2 * margin) // (tile - 2 * margin)))
     size = -(-(length + 2 * margin * (count - 1)) // count)
-    starts = [(length - size) * i // (count - 1) for i in range(count)]
+    size += (length - size) % step
+    starts = [(length - size) * i // (count - 1) // step * step for i in range(count)]
     edges = [0, *((start + before + size) // 2 for before, start in pairwise(starts)), length]
     return [
         (

@@ -157,6 +157,10 @@ def convert_model(model: Model, path: Path, layout: Layout = Layout.rgb) -> Expo
     form = FORMATS[path.suffix]
     if path.suffix == ".param":
         check_upscayl_name(path, model.network.scale)
+    if path.suffix == ".pt2" and model.network.footprint.step > 1:
+        raise ExportError(
+            f"{path}: there are no programs of unshuffled stems for any size: use .onnx or .pt"
+        )
     if layout is Layout.y and model.network.planes == 3:
         raise ExportError(f"{model.name} works on RGB: it has no layout=y")
     metadata = {"layout": str(layout), **model_metadata(model.network, model.provenance)}

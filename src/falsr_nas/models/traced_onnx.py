@@ -9,11 +9,13 @@ from __future__ import annotations
 from operator import add
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn.functional import channel_shuffle, pixel_shuffle, relu
+from torch.nn.functional import channel_shuffle, pad, pixel_shuffle, relu
 
 from falsr_nas.models.portable import OPSET, require
+from falsr_nas.networks.network import cropped
 
 
 def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
@@ -33,11 +35,29 @@ def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     except (fx.proxy.TraceError, TypeError):  # what it computes depends on the size of its input
         return None
     nodes, weights = [], []
+    padded: dict[str, list[int]] = {}  # what is padded at the top, left, bottom and right
     names: dict[str, str] = {}  # of the values of traced nodes
     for node in traced.graph.nodes:
         sources: list[fx.Node] = []  # all_input_nodes would have the two of x + x only once
         fx.node.map_arg((node.args, node.kwargs), sources.append)
         inputs = [names[source.name] for source in sources]
+        if node.op == "call_function" and node.target is pad and len(node.args) == 2:
+            names[node.name] = inputs[0]  # for the convolution that follows
+            left, right, top, bottom = node.args[1]
+            padded[node.name] = [top, left, bottom, right]
+            continue
+        if node.op == "call_function" and node.target is cropped:
+            # To the last two sides of the second input, times the scale.
+            low, size, scale, first, axes = (f"{node.name}_{part}" for part in "abcde")
+            for name, values in ((scale, node.args[2:]), (first, (0, 0)), (axes, (2, 3))):
+                weights.append(numpy_helper.from_array(np.array(values, np.int64), name))
+            names[node.name] = node.name
+            nodes += [
+                helper.make_node("Shape", inputs[1:], [low], start=2),
+                helper.make_node("Mul", [low, scale], [size]),
+                helper.make_node("Slice", [inputs[0], first, size, axes], [node.name]),
+            ]
+            continue
         names[node.name] = "input" if node.op == "placeholder" else node.name
         if node.op == "placeholder":
             continue
@@ -49,7 +69,7 @@ def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
             for name, values in layer.named_parameters(node.name, recurse=False):
                 inputs.append(name)
                 weights.append(numpy_helper.from_array(values.detach().numpy(), name))
-            operation = _convolution(layer)
+            operation = _convolution(layer, padded.get(sources[0].name))
         else:
             operation = _operation(node)
         if operation is None:
@@ -70,17 +90,20 @@ def traced_onnx(module: nn.Module, channels: int) -> bytes | None:
     return bytes(model.SerializeToString())
 
 
-def _convolution(layer: nn.Module) -> tuple[str, dict[str, Any]] | None:
+def _convolution(layer: nn.Module, padding: list[int] | None) -> tuple[str, dict[str, Any]] | None:
     """Return ONNX's operator for a plain convolution and its attributes, or None."""
     if (
         type(layer) is not nn.Conv2d
-        or (*layer.stride, *layer.dilation) != (1, 1, 1, 1)
+        or layer.dilation != (1, 1)
         or layer.padding_mode != "zeros"
         or isinstance(layer.padding, str)
     ):
         return None
     pads = [*layer.padding, *layer.padding]
-    return "Conv", {"kernel_shape": [*layer.kernel_size], "pads": pads, "group": layer.groups}
+    if padding is not None:
+        pads = [a + b for a, b in zip(pads, padding, strict=True)]
+    shape = {"kernel_shape": [*layer.kernel_size], "strides": [*layer.stride]}
+    return "Conv", {**shape, "pads": pads, "group": layer.groups}
 
 
 def _operation(node: fx.Node) -> tuple[str, dict[str, Any]] | None:

@@ -16,10 +16,12 @@ class Footprint:
         margin: how far away an input pixel can be to affect an output pixel, in low-resolution
             pixels.
         floats: the most numbers in memory at one time, per low-resolution pixel.
+        step: where an image may be cut: at multiples of it from all of its sides.
     """
 
     margin: int
     floats: int
+    step: int = 1
 
 
 def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
@@ -37,9 +39,11 @@ def released(genome: Genome) -> tuple[tuple[int, ...], ...]:
 
 def footprint(genome: Genome) -> Footprint:
     """Return the footprint of a genome's :class:`~falsr_nas.networks.network.Network`."""
-    reach = [1]  # of each node in pixels; the stem is a 3x3 convolution
-    held = genome.stem + 1  # channels of the nodes in memory, and of the input
-    floats = held
+    # In pixels on which the layers work, of which each is a square of ``step`` of the image.
+    step = genome.ends.unshuffle
+    reach = [1]  # of each node; the stem is a 3x3 convolution
+    held = genome.stem + step**2  # channels of the nodes in memory, and of the input
+    floats = held + (step**2 if step > 1 else 0)  # its padded copy
     for target, (cell, done) in enumerate(
         zip(genome.cells, released(genome), strict=True), start=1
     ):
@@ -48,12 +52,12 @@ def footprint(genome: Genome) -> Footprint:
         floats = max(floats, held + _joined(genome, target) + kind.cell_floats(cell))
         held += cell.channels - sum(genome.node_channels(node) for node in done)
     last = genome.n + 1
-    # The upsampler's convolution at low resolution adds a pixel. One after a shuffle adds half a
-    # pixel or less: rounded up, another one.
-    upsampler_reach = 2 if genome.ends.merges else 1
-    margin = max(reach[node] for node in genome.inputs(last)) + upsampler_reach
+    # The upsampler's convolution adds a pixel. One after a shuffle adds half a pixel of the image
+    # or less: rounded up, another one.
+    margin = step * (max(reach[node] for node in genome.inputs(last)) + 1) + step - 1
+    margin += genome.ends.merges
     end = held + max(_upsampler_floats(genome, _joined(genome, last)))
-    return Footprint(margin, max(floats, end))
+    return Footprint(margin, -(-max(floats, end) // step**2), step)
 
 
 def _upsampler_floats(genome: Genome, joined: int) -> tuple[int, ...]:
@@ -62,7 +66,7 @@ def _upsampler_floats(genome: Genome, joined: int) -> tuple[int, ...]:
     if not ends.merges:
         added = ends.stem if genome.has_global_skip else 0  # the sum with node 0
         # The sum and the convolution; the shuffle.
-        return joined + added, max(joined, added) + ends.scale**2, 2 * ends.scale**2
+        return joined + added, max(joined, added) + ends.shuffle**2, 2 * ends.shuffle**2
     merged = joined + ends.stem
     shuffled = 3 * ends.stem  # the sum with node 0, permuted, shuffled
     return merged, shuffled

@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor, nn
-from torch.nn.functional import channel_shuffle, interpolate, pixel_shuffle
+from torch import Tensor, fx, nn
+from torch.nn.functional import channel_shuffle, interpolate, pad, pixel_shuffle
 
 from falsr_nas.networks.cells import build_cell, concatenate, conv, conv_relu
 from falsr_nas.networks.footprint import footprint, released
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cost import upsampler_convs
 from falsr_nas.space.genome import Genome
+
+_UNSHUFFLED = (2, 3, 2, 3)
+"""Padding for a 6x6 convolution with a stride of 2, by which odd sides are rounded up."""
 
 
 class Network(SuperResolver):
@@ -26,7 +29,8 @@ class Network(SuperResolver):
 
     Attributes:
         genome: as given.
-        stem: 3x3 convolution from the input to node 0.
+        stem: 3x3 convolution from the input to node 0; with an unshuffle 6x6 with a stride of 2,
+            which is a 3x3 one of the planes.
         cells: the cell blocks; block i makes node i.
         merge: 3x3 convolution of the nodes that the upsampler of the paper reads, else None.
         restore: the last 3x3 convolution: at high resolution in the upsampler of the paper; in
@@ -41,7 +45,9 @@ class Network(SuperResolver):
         self.scale = genome.scale
         self.footprint = footprint(genome)
         self._released, self._skips = released(genome), genome.has_global_skip
-        self.stem = conv(1, genome.stem, 3)
+        self.stem, self._unshuffle = conv(1, genome.stem, 3), genome.ends.unshuffle
+        if self._unshuffle > 1:
+            self.stem = nn.Conv2d(1, genome.stem, 3 * self._unshuffle, self._unshuffle)
         self.cells = nn.ModuleList(
             build_cell(cell, genome.in_channels(i)) for i, cell in enumerate(genome.cells, start=1)
         )
@@ -51,7 +57,9 @@ class Network(SuperResolver):
 
     def forward(self, y: Tensor) -> Tensor:
         """Upscale luma by the scale s: (N, 1, H, W) in [0, 1] -> (N, 1, sH, sW), not clipped."""
-        nodes = {0: conv_relu(self.stem, y)}  # node 0: (N, stem, H, W)
+        # With an unshuffle, all that is (H, W) below is (H / 2, W / 2), rounded up.
+        x = y if self._unshuffle == 1 else pad(y, _UNSHUFFLED)
+        nodes = {0: conv_relu(self.stem, x)}  # node 0: (N, stem, H, W)
         for target, cell in enumerate(self.cells, start=1):
             # Node i: (N, f_i, H, W).
             nodes[target] = cell(concatenate(nodes, self.genome.inputs(target)))
@@ -64,12 +72,22 @@ class Network(SuperResolver):
             x = x + nodes[0]  # global skip: (N, stem, H, W)
         if self.merge is None:
             x = self.restore(x)  # (N, s^2, H, W)
-            return pixel_shuffle(x, self.scale)
-        # TensorFlow's depth_to_space, which the published weights need: it takes channels as
-        # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
-        x = channel_shuffle(x, self.scale**2)
-        x = pixel_shuffle(x, self.scale)  # (N, stem / s^2, sH, sW)
-        return self.restore(x)  # type: ignore[no-any-return]
+            x = pixel_shuffle(x, self.scale * self._unshuffle)
+        else:
+            # TensorFlow's depth_to_space, which the published weights need: it takes channels as
+            # (row, column, c), PyTorch's pixel_shuffle as (c, row, column).
+            x = channel_shuffle(x, (self.scale * self._unshuffle) ** 2)
+            x = pixel_shuffle(x, self.scale * self._unshuffle)  # (N, stem / s^2, sH, sW)
+            x = self.restore(x)
+        return x if self._unshuffle == 1 else cropped(x, y, self.scale)
+
+
+def cropped(x: Tensor, y: Tensor, scale: int) -> Tensor:
+    """Return the part of x (N, C, h, w) that is (N, C, sH, sW), the upscaled size of y."""
+    return x[..., : scale * y.shape[-2], : scale * y.shape[-1]]
+
+
+fx.wrap("cropped")  # traced as one call
 
 
 class BilinearResidual(SuperResolver):

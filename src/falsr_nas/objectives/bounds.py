@@ -6,7 +6,7 @@ import numpy as np
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.objectives.objective import MULT_ADDS, PARAMS, Objective
-from falsr_nas.space.cost import Cost, genome_cost, input_pixels
+from falsr_nas.space.cost import genome_cost, input_pixels
 from falsr_nas.space.enumeration import heaviest, lightest
 from falsr_nas.space.search_space import SearchSpace
 
@@ -26,18 +26,15 @@ def cost_range(
     """
     if objective not in (MULT_ADDS, PARAMS):
         return value_range(objective, space)
-    least, most = genome_cost(lightest(space)), genome_cost(heaviest(space))
-    if max_mult_adds is not None:
-        # A weight is used at least once per low-resolution pixel, so that a limit on mult-adds
-        # is one on weights. (Biases are not counted: a few percent, clipped by ``Problem.unit``.)
-        params = max_mult_adds / input_pixels(space.scale)
-        most = Cost(
-            int(max(least.params, min(most.params, params))),
-            int(max(least.mult_adds, min(most.mult_adds, max_mult_adds))),
-        )
-    if objective == PARAMS:
-        return least.params, most.params
-    return least.mult_adds, most.mult_adds
+    by = "params" if objective == PARAMS else "mult_adds"
+    least, most = (getattr(genome_cost(of(space, by)), by) for of in (lightest, heaviest))
+    if max_mult_adds is None:
+        return least, most
+    # A weight is used at least once per pixel on which layers work, so that a limit on mult-adds is
+    # one on weights. (Biases are not counted: a few percent, clipped by ``Problem.unit``.)
+    density = min(ends.density for ends in space.ends) if objective == PARAMS else 0
+    limit = max_mult_adds / (density * input_pixels(space.scale)) if density else max_mult_adds
+    return least, int(max(least, min(most, limit)))
 
 
 def value_range(objective: Objective, space: SearchSpace) -> tuple[float, float]:

@@ -160,7 +160,7 @@ def _footprint(network: SuperResolver, alpha: bool, self_ensemble: bool) -> Foot
     """Return the footprint of a tile of a photograph, conversion of colours included."""
     work = work_footprint(network, self_ensemble)
     margin = max(work.margin, _BICUBIC_MARGIN) + (_SPREAD if alpha else 0)
-    return Footprint(margin, work.floats + _COLOUR_FLOATS * network.scale**2)
+    return replace(work, margin=margin, floats=work.floats + _COLOUR_FLOATS * network.scale**2)
 
 
 def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int, scale: int) -> int:

@@ -102,7 +102,8 @@ def blank_drawing(n: int) -> str:
 
 def stem_label(ends: Ends) -> str:
     """Return the name of the stem's block."""
-    return f"feature extraction f{ends.stem}"
+    unshuffle = f", unshuffle {ends.unshuffle}" if ends.unshuffle > 1 else ""
+    return f"feature extraction f{ends.stem}{unshuffle}"
 
 
 def _svg(

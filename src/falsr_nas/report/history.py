@@ -31,7 +31,7 @@ TRAITS: dict[str, Callable[[Cell], str | int]] = {
 """The choices that make up a cell (paper, section III-A)."""
 
 END_TRAITS: dict[str, Callable[[Ends], str | int]] = {
-    "stem": lambda ends: ends.stem,
+    "stem": lambda ends: ends.stem_name.removeprefix("stem_f"),
     "upsampler": lambda ends: ends.upsampler,
 }
 """The choices at the ends of a network."""

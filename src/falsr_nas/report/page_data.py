@@ -200,7 +200,7 @@ def _candidates(
 def _ends(ends: Ends) -> dict[str, Any]:
     """Return a pair of ends; the name of the paper's upsampler is left out, as in genomes."""
     return {
-        "stem": ends.stem,
+        "stem": ends.stem_name.removeprefix("stem_f"),
         "upsampler": "" if ends.name == PAPER_ENDS.name else ends.name,
         "labels": [stem_label(ends), ends.label],
         "skip": ends.upsampler != "subpixel",

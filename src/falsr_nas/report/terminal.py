@@ -67,10 +67,11 @@ def compact(genome: Genome) -> str:
     """Abbreviate the cells of a genome, e.g. ``C64k3b4+ E2-16k1b1 x2``.
 
     Equal neighbouring cells are written once with their number. A stem or an upsampler that is not
-    the paper's is added: ``S16 C16k3b1 x5 subpixel``.
+    the paper's is added: ``S16 C16k3b1 x5 subpixel``, ``S32u2`` with an unshuffle by 2.
     """
     ends = genome.ends
-    stem = [] if ends.stem == PAPER_ENDS.stem else [f"S{ends.stem}"]
+    name = ends.stem_name.removeprefix("stem_f").replace("_", "")
+    stem = [] if ends.stem_name == PAPER_ENDS.stem_name else [f"S{name}"]
     upsampler = [] if ends.upsampler == PAPER_ENDS.upsampler else [ends.upsampler]
     names = (
         f"{OPERATORS[cell.operator.kind].short_name(cell.operator.factor)}{cell.channels}"

@@ -51,8 +51,8 @@ def cell_extra(cell: Cell, inputs: int) -> Extra:
     return Extra() if extra is None else extra(cell, inputs)
 
 
-def cell_mult_adds(cell: Cell, inputs: int) -> int:
-    """Return the mult-adds of a cell per low-resolution pixel."""
+def cell_mult_adds(cell: Cell, inputs: int) -> float:
+    """Return the mult-adds of a cell per pixel on which it works."""
     convs = sum(conv.mult_adds for conv in cell_convs(cell, inputs))
     return convs + cell_extra(cell, inputs).mult_adds
 
@@ -65,16 +65,16 @@ def cell_params(cell: Cell, inputs: int) -> int:
 
 def stem_conv(ends: Ends) -> Conv:
     """Return the convolution of the stem."""
-    return Conv(1, ends.stem, 3)
+    return Conv(1, ends.stem, 3 * ends.unshuffle, density=ends.density)
 
 
 def upsampler_convs(ends: Ends, inputs: int) -> Iterator[Conv]:
     """Yield the convolutions of an upsampler with ``inputs`` input channels in execution order."""
     if not ends.merges:
-        yield Conv(inputs, ends.scale**2, 3)
+        yield Conv(inputs, ends.shuffle**2, 3, density=ends.density)
         return
-    yield Conv(inputs, ends.stem, 3)
-    yield Conv(ends.stem // ends.scale**2, 1, 3, density=ends.scale**2)
+    yield Conv(inputs, ends.stem, 3, density=ends.density)
+    yield Conv(ends.stem // ends.shuffle**2, 1, 3, density=ends.scale**2)
 
 
 class Part(NamedTuple):
@@ -100,18 +100,21 @@ class Part(NamedTuple):
         return sum(conv.params for conv in self.convs) + self.extra.params
 
     @property
-    def mult_adds(self) -> int:
+    def mult_adds(self) -> float:
         """Multiply-add operations per low-resolution pixel."""
         return sum(conv.mult_adds for conv in self.convs) + self.extra.mult_adds
 
 
 def parts(genome: Genome) -> Iterator[Part]:
     """Yield the parts of a network from the stem to the upsampler."""
-    yield Part(0, f"stem_f{genome.stem}", (), (stem_conv(genome.ends),))
+    density = genome.ends.density
+    yield Part(0, genome.ends.stem_name, (), (stem_conv(genome.ends),))
     for target, cell in enumerate(genome.cells, start=1):
         inputs = genome.in_channels(target)
-        layers = tuple(cell_convs(cell, inputs))
-        extra = cell_extra(cell, inputs)
+        layers, extra = tuple(cell_convs(cell, inputs)), cell_extra(cell, inputs)
+        if density != 1:
+            layers = tuple(conv._replace(density=density * conv.density) for conv in layers)
+            extra = extra._replace(mult_adds=density * extra.mult_adds)
         yield Part(target, cell.name, genome.inputs(target), layers, extra)
     end = genome.n + 1
     layers = tuple(upsampler_convs(genome.ends, genome.in_channels(end)))
@@ -128,5 +131,5 @@ def genome_cost(genome: Genome) -> Cost:
     everything = list(parts(genome))
     return Cost(
         sum(part.params for part in everything),
-        input_pixels(genome.scale) * sum(part.mult_adds for part in everything),
+        int(input_pixels(genome.scale) * sum(part.mult_adds for part in everything)),
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def _end_mult_adds(ends: Ends, inputs: int) -> int:
+def _end_mult_adds(ends: Ends, inputs: int) -> float:
     """Return the mult-adds of stem and upsampler per low-resolution pixel."""
     convs = (stem_conv(ends), *upsampler_convs(ends, inputs))
     return sum(conv.mult_adds for conv in convs)
@@ -53,7 +53,7 @@ def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genom
     cells = sorted(space.filled, key=lambda cell: cell_mult_adds(cell, cell.channels))
 
     @cache
-    def cheapest_rest(placed: int, inputs: int) -> int:
+    def cheapest_rest(placed: int, inputs: int) -> float:
         """Return the fewest mult-adds of all parts after ``placed`` cells.
 
         ``inputs`` is the number of channels of the last of these cells.
@@ -61,19 +61,20 @@ def _affordable(space: SearchSpace, ends: Ends, budget: float) -> Iterator[Genom
         found = [_end_mult_adds(ends, inputs)] if placed in space.depths else []
         if placed < space.n:
             found += [
-                cell_mult_adds(cell, inputs) + cheapest_rest(placed + 1, cell.channels)
+                ends.density * cell_mult_adds(cell, inputs)
+                + cheapest_rest(placed + 1, cell.channels)
                 for cell in cells
             ]
         return min(found)
 
     def chains(
-        chain: tuple[Cell, ...], inputs: int, spent: int
-    ) -> Iterator[tuple[tuple[Cell, ...], int]]:
+        chain: tuple[Cell, ...], inputs: int, spent: float
+    ) -> Iterator[tuple[tuple[Cell, ...], float]]:
         whole = spent + _end_mult_adds(ends, inputs)
         if len(chain) in space.depths and whole <= budget and ends == ends.canonical(inputs):
             yield chain, whole
         for cell in cells if len(chain) < space.n else ():
-            mult_adds = spent + cell_mult_adds(cell, inputs)
+            mult_adds = spent + ends.density * cell_mult_adds(cell, inputs)
             if mult_adds + cheapest_rest(len(chain) + 1, cell.channels) <= budget:
                 yield from chains((*chain, cell), cell.channels, mult_adds)
 
@@ -95,7 +96,7 @@ def _link_up(
         # The mult-adds of every operator are linear in the channels that it reads.
         cell, before = chain[target - 1], bare.in_channels(target)
         added = cell_mult_adds(cell, before + width) - cell_mult_adds(cell, before)
-        mult_adds.append(added)
+        mult_adds.append(ends.density * added)
     least = sorted(mult_adds)
     for count in range(space.bits + 1):
         if sum(least[:count]) > budget:
@@ -122,24 +123,21 @@ def draw_light(space: SearchSpace, rng: np.random.Generator) -> Genome:
     return space.genome(cells, rng.random(space.bits) < p_link, space.sample_ends(rng))
 
 
-def _mult_adds(genome: Genome) -> int:
-    return genome_cost(genome).mult_adds
-
-
-def lightest(space: SearchSpace) -> Genome:
-    """Return the network with the fewest mult-adds."""
-    return min((_lightest(space, ends) for ends in space.ends), key=_mult_adds)
+def lightest(space: SearchSpace, by: str = "mult_adds") -> Genome:
+    """Return the network with the fewest ``mult_adds`` or ``params``."""
+    found = (_lightest(space, ends) for ends in space.ends)
+    return min(found, key=lambda genome: int(getattr(genome_cost(genome), by)))
 
 
 def _lightest(space: SearchSpace, ends: Ends) -> Genome:
     # Mult-adds and cells of the lightest chain by the channels of its last cell.
-    best: dict[int, tuple[int, tuple[Cell, ...]]] = {ends.stem: (0, ())}
-    found: list[tuple[int, tuple[Cell, ...]]] = []
+    best: dict[int, tuple[float, tuple[Cell, ...]]] = {ends.stem: (0, ())}
+    found: list[tuple[float, tuple[Cell, ...]]] = []
     for depth in range(1, space.n + 1):
-        options: dict[int, tuple[int, tuple[Cell, ...]]] = {}
+        options: dict[int, tuple[float, tuple[Cell, ...]]] = {}
         for inputs, (spent, chain) in best.items():
             for cell in space.filled:
-                mult_adds = spent + cell_mult_adds(cell, inputs)
+                mult_adds = spent + ends.density * cell_mult_adds(cell, inputs)
                 if cell.channels not in options or mult_adds < options[cell.channels][0]:
                     options[cell.channels] = (mult_adds, (*chain, cell))
         best = options
@@ -149,13 +147,14 @@ def _lightest(space: SearchSpace, ends: Ends) -> Genome:
     return space.genome(chain, [0] * space.bits, ends)
 
 
-def heaviest(space: SearchSpace) -> Genome:
-    """Return the network with the most mult-adds.
+def heaviest(space: SearchSpace, by: str = "mult_adds") -> Genome:
+    """Return the network with the most ``mult_adds`` or ``params``.
 
     All links are set, and each cell is the one of the largest width that has the most mult-adds
     with the channels that it reads.
     """
-    return max((_heaviest(space, ends) for ends in space.ends), key=_mult_adds)
+    found = (_heaviest(space, ends) for ends in space.ends)
+    return max(found, key=lambda genome: int(getattr(genome_cost(genome), by)))
 
 
 def _heaviest(space: SearchSpace, ends: Ends) -> Genome:

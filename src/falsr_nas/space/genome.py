@@ -102,8 +102,11 @@ class Genome:
 
     def has_body_of(self, other: Genome) -> bool:
         """Whether stem and cells are those of another genome; the upsamplers may differ."""
-        a, b = self.canonical(), other.canonical()
-        return (a.stem, a.cells, a.links[:-1]) == (b.stem, b.cells, b.links[:-1])
+        ours, theirs = (
+            (one.ends.stem_name, one.cells, one.links[:-1])
+            for one in (self.canonical(), other.canonical())
+        )
+        return ours == theirs
 
     def canonical(self) -> Genome:
         """Return the canonical form: genomes of the same network have the same one."""
@@ -126,8 +129,9 @@ class Genome:
 
         The last block is the upsampler; the paper's, ``paper_x2``, is left out. Examples:
         ``stem_f32 conv_f16_k3_b1_noskip | 0->2``, ``stem_f8 conv_f8_k3_b2_isskip subpixel_x2 |``.
+        ``stem_f32_u2`` is a stem with an unshuffle by 2.
         """
-        names = [f"stem_f{self.stem}", *(cell.name for cell in self.cells)]
+        names = [self.ends.stem_name, *(cell.name for cell in self.cells)]
         if self.ends.name != PAPER_ENDS.name:
             names.append(self.ends.name)
         blocks = " ".join(names)
@@ -141,7 +145,8 @@ class Genome:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form: ``{"stem": 32, "cells": [names], "links": {"4": [2], ...}}``.
 
-        An upsampler other than the paper's is added as ``"upsampler": "subpixel_x2"``.
+        An upsampler other than the paper's is added as ``"upsampler": "subpixel_x2"``, an unshuffle
+        as ``"unshuffle": 2``.
         """
         links = {
             str(target): list(nodes) for target, nodes in enumerate(self.links, start=2) if nodes
@@ -149,6 +154,8 @@ class Genome:
         data = {"stem": self.stem, "cells": [cell.name for cell in self.cells], "links": links}
         if self.ends.name != PAPER_ENDS.name:
             data["upsampler"] = self.ends.name
+        if self.ends.unshuffle > 1:
+            data["unshuffle"] = self.ends.unshuffle
         return data
 
     @classmethod
@@ -160,14 +167,15 @@ class Genome:
         """
         if not isinstance(data, Mapping) or not isinstance(names := data.get("cells"), list):
             raise GenomeError('a genome in JSON is an object with a list "cells"')
-        known = ("stem", "cells", "links", "upsampler")
+        known = ("stem", "cells", "links", "upsampler", "unshuffle")
         if unknown := sorted(str(name) for name in set(data) - set(known)):
             raise GenomeError(f"a genome in JSON has no {unknown[0]!r}: only {', '.join(known)}")
         if not all(isinstance(name, str) for name in names):
             raise GenomeError('"cells" must be a list of names such as conv_f64_k3_b4_isskip')
-        stem = data.get("stem", STEM)
-        if not isinstance(stem, int) or isinstance(stem, bool):
-            raise GenomeError(f'"stem" must be a number of channels, not {stem!r}')
+        stem, unshuffle = data.get("stem", STEM), data.get("unshuffle", 1)
+        for name, value in (("stem", stem), ("unshuffle", unshuffle)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise GenomeError(f'"{name}" must be a whole number, not {value!r}')
         upsampler = data.get("upsampler", PAPER_ENDS.name)
         if not isinstance(upsampler, str):
             raise GenomeError(f'"upsampler" must be a name such as subpixel_x2, not {upsampler!r}')
@@ -177,7 +185,7 @@ class Genome:
         return cls._assemble(
             names,
             [_json_link(target, nodes) for target, nodes in links.items()],
-            Ends.parse(stem, upsampler),
+            Ends.parse(stem, upsampler, unshuffle),
         )
 
     @classmethod
@@ -196,12 +204,12 @@ class Genome:
             return cls.from_json(data)
         blocks, _, links = text.partition("|")
         names = blocks.split()
-        stem, upsampler = STEM, PAPER_ENDS.name
-        if names and (match := re.fullmatch(r"stem_f(\d{1,6})", names[0])):
-            stem, names = int(match[1]), names[1:]
+        stem, unshuffle, upsampler = STEM, 1, PAPER_ENDS.name
+        if names and (match := re.fullmatch(r"stem_f(\d{1,6})(?:_u([2-9]))?", names[0])):
+            stem, unshuffle, names = int(match[1]), int(match[2] or 1), names[1:]
         if names and UPSAMPLER.fullmatch(names[-1]):
             upsampler = names.pop()
-        ends = Ends.parse(stem, upsampler)
+        ends = Ends.parse(stem, upsampler, unshuffle)
         return cls._assemble(names, [_text_link(link) for link in links.split()], ends)
 
     @classmethod

@@ -6,21 +6,22 @@ from typing import NamedTuple
 
 
 class Conv(NamedTuple):
-    """One convolution of stride 1 with a bias.
+    """One convolution with a bias.
 
     Attributes:
         inputs: input channels.
         outputs: output channels.
         kernel: side of the square kernel.
         groups: groups of channels.
-        density: output pixels per low-resolution pixel: 4 after a shuffle by 2, before any 1.
+        density: output pixels per low-resolution pixel: 4 after a shuffle by 2, before any 1, or
+            0.25 after an unshuffle by 2.
     """
 
     inputs: int
     outputs: int
     kernel: int
     groups: int = 1
-    density: int = 1
+    density: float = 1
 
     @property
     def params(self) -> int:
@@ -28,8 +29,8 @@ class Conv(NamedTuple):
         return self.outputs * (self.inputs // self.groups * self.kernel**2 + 1)
 
     @property
-    def mult_adds(self) -> int:
-        """Multiply-add operations per low-resolution pixel."""
+    def mult_adds(self) -> float:
+        """Multiply-add operations per low-resolution pixel, exactly."""
         return self.density * self.outputs * (self.inputs // self.groups) * self.kernel**2
 
 
@@ -43,4 +44,4 @@ class Extra(NamedTuple):
     """
 
     params: int = 0
-    mult_adds: int = 0
+    mult_adds: float = 0

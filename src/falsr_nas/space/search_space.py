@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # not imported at run time, so that --help stays fast
 
 
 CHOICES = ("operators", "channels", "kernels", "residuals", "repeats", "stems", "upsamplers")
-"""Settings of a space that list choices."""
+"""Settings of a space that list choices, beside ``unshuffles``."""
 
 
 @lru_cache(maxsize=64)
@@ -59,6 +59,8 @@ class SearchSpace(Settings, group="space"):
         stems: choices for the channels of node 0; none for 32 as in the paper, at x3 for 36.
         upsamplers: choices for the upsampler: ``paper``, ``subpixel``, or beside that
             ``skipsubpixel``, see :class:`~falsr_nas.space.ends.Ends`.
+        unshuffles: choices for the unshuffle of the stem: 1 for none, 2 for half the width and
+            height, see :class:`~falsr_nas.space.ends.Ends`.
         links: whether genomes may have links; not with ``empty`` or ``skipsubpixel``.
         scale: upscaling factor, 2..4; 2 in the paper.
 
@@ -75,13 +77,14 @@ class SearchSpace(Settings, group="space"):
     repeats: tuple[int, ...] = (1, 2, 4)
     stems: tuple[int, ...] = ()
     upsamplers: tuple[str, ...] = (PAPER_ENDS.upsampler,)
+    unshuffles: tuple[int, ...] = (1,)
     links: bool = True
     scale: int = one_of(SCALES, default=SCALE)
 
     def __post_init__(self) -> None:
         if not self.stems:
             object.__setattr__(self, "stems", (DEFAULT_STEMS[self.scale],))
-        for name in CHOICES:
+        for name in (*CHOICES, "unshuffles"):
             choices = getattr(self, name)
             if not choices:
                 raise SpaceError(f"space.{name} is empty: give at least one choice")
@@ -109,22 +112,22 @@ class SearchSpace(Settings, group="space"):
 
     @cached_property
     def ends(self) -> tuple[Ends, ...]:
-        """All pairs of a stem and an upsampler that fit; they are one gene.
+        """All pairs of a stem, with its unshuffle, and an upsampler that fit; they are one gene.
 
         The paper's space has one pair.
         """
-        fit: list[Ends] = []
-        misfits: list[tuple[int, str, GenomeError]] = []
-        for stem, upsampler in itertools.product(self.stems, self.upsamplers):
+        fit: dict[tuple[int, str, int], Ends] = {}
+        misfits: list[tuple[tuple[int, str, int], GenomeError]] = []
+        for choice in itertools.product(self.stems, self.upsamplers, self.unshuffles):
+            stem, upsampler, unshuffle = choice
             try:
-                fit.append(Ends(stem, upsampler, self.scale))
+                fit[choice] = Ends(stem, upsampler, self.scale, unshuffle)
             except GenomeError as error:
-                misfits.append((stem, upsampler, error))
-        stems, upsamplers = {ends.stem for ends in fit}, {ends.upsampler for ends in fit}
-        for stem, upsampler, misfit in misfits:
-            if stem not in stems or upsampler not in upsamplers:
+                misfits.append((choice, error))
+        for choice, misfit in misfits:
+            if any(all(value != other[i] for other in fit) for i, value in enumerate(choice)):
                 raise misfit
-        return tuple(fit)
+        return tuple(fit.values())
 
     @property
     def end_genes(self) -> int:
@@ -252,7 +255,13 @@ class SearchSpace(Settings, group="space"):
         """Return a genome whose cells all have this width; its stem too, where the space has it."""
         cells = tuple(replace(cell, channels=width) for cell in genome.cells)
         ends = next(
-            (e for e in self.ends if (e.stem, e.name) == (width, genome.ends.name)), genome.ends
+            (
+                ends
+                for ends in self.ends
+                if ends.stem == width
+                and (ends.name, ends.unshuffle) == (genome.ends.name, genome.ends.unshuffle)
+            ),
+            genome.ends,
         )
         return replace(genome, cells=cells, ends=ends)
 

@@ -90,7 +90,7 @@ function frontTable(container, runs, onChoose, sortBy = 1, descending = false) {
 function compactNetwork(run, row) {
   const { stem, upsampler } = run.ends(row);
   const parts = [compactCells(run.cells(row))];
-  if (stem !== 32) parts.unshift(`S${stem}`);
+  if (stem !== "32") parts.unshift(`S${stem.replace("_", "")}`);
   if (upsampler && !upsampler.startsWith("paper_")) parts.push(upsampler.split("_")[0]);
   return parts.join(" ");
 }
