@@ -97,6 +97,7 @@ LEVERS["all"] = tuple(setting for settings in LEVERS.values() for setting in set
     [
         ("screening", (), 4),
         pytest.param("nsga2", LEVERS["all"], 3, id="all levers-3"),
+        pytest.param("screening", ("space=fast",), 3, id="fast-3", marks=pytest.mark.slow),
         pytest.param("screening", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param("hybrid", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         *(
