@@ -1,15 +1,17 @@
 """Every controller with other objectives than the paper's, and with limits on their numbers."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from falsr_nas.archive.candidate import Candidate, Evaluation
+from falsr_nas.archive.candidate import Candidate, Evaluation, Score
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
+from falsr_nas.evaluation.synthetic import share_of_links
 from falsr_nas.objectives.objective import LATENCY
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
@@ -42,8 +44,15 @@ def made(name: str = "random", problem: Problem = TIMED, seed: int = 0) -> Contr
     return CONTROLLERS.build(settings, problem, np.random.default_rng(seed))
 
 
-def evaluate(candidates: list[Candidate]) -> list[Evaluation]:
-    return [Evaluation(one, EVALUATOR.evaluate(one)) for one in candidates]
+def evaluate(candidates: list[Candidate], measured: bool = False) -> list[Evaluation]:
+    """Evaluations, with latencies that the profile predicts too low where links are set."""
+    found = []
+    for one in candidates:
+        score = EVALUATOR.evaluate(one)
+        assert isinstance(score, Score)
+        latency = PROFILE.latency(one.genome) * math.exp(share_of_links(one.genome) / 2)
+        found.append(Evaluation(one, replace(score, latency=latency) if measured else score))
+    return found
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -73,23 +82,41 @@ def test_a_limit_that_no_uniform_draw_meets_still_gives_different_networks(name:
 
 
 @pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("in_flight", [0, 3])
-def test_a_restored_controller_continues_as_the_saved_one(name: str, in_flight: int) -> None:
+@pytest.mark.parametrize(("in_flight", "measured"), [(0, False), (3, True)])
+def test_a_restored_controller_continues_as_the_saved_one(
+    name: str, in_flight: int, measured: bool
+) -> None:
     saved, told = made(name), []
     for _ in range(7):
-        told += evaluate(saved.ask(8))
+        told += evaluate(saved.ask(8), measured)
         saved.tell(told[-8:])
     pending = saved.ask(in_flight)
     restored = made(name, seed=99)
     restored.restore(json.loads(json.dumps(saved.state())), told, pending)
     if pending:
         for search in (saved, restored):
-            search.tell(evaluate(pending))
+            search.tell(evaluate(pending, measured))
     for _ in range(3):
         candidates = saved.ask(8)
         assert restored.ask(8) == candidates
         for search in (saved, restored):
-            search.tell(evaluate(candidates))
+            search.tell(evaluate(candidates, measured))
+
+
+def test_what_was_measured_decides_what_is_feasible_and_what_is_proposed() -> None:
+    search, told = made("screening"), []
+    for _ in range(8):
+        told += evaluate(search.ask(8), measured=True)
+        search.tell(told[-8:])
+    exceeds = [one.score is not None and one.score.latency > LIMIT for one in told]
+    assert any(exceeds[:24]), "the profile alone predicts too low"
+    assert sum(exceeds[-24:]) < sum(exceeds[:24]), "the prediction has learnt"
+    for one, beyond in zip(told, exceeds, strict=True):
+        assert (TIMED.violation(one, 99.0) > 0) == beyond
+        assert (one in TIMED.feasible(told)) <= (not beyond)
+    front = TIMED.front(told)
+    assert front
+    assert [TIMED.place(one) for one in front] == [one.score.latency for one in front if one.score]
 
 
 def test_screening_finds_more_than_random_search() -> None:

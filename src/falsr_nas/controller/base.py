@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -43,7 +44,7 @@ class BaseController(ABC, Generic[S]):
 
     def __init__(self, settings: S, problem: Problem, rng: np.random.Generator) -> None:
         self.settings = settings
-        self.problem = problem
+        self.problem = problem = replace(problem)  # what it learns is its own
         self.space = problem.space
         self.rng = rng
         self.admission = Admission(problem, settings.population_size)

@@ -351,7 +351,8 @@ class Problem:
 
     def _predicted(self, objective: Objective) -> Objective:
         """Return an objective as it is, unless it is latency, which needs the profile."""
-        return latency_on(self.profile, self._predictor) if objective is LATENCY else objective
+        named = objective.name == LATENCY.name  # perhaps another problem's
+        return latency_on(self.profile, self._predictor) if named else objective
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
