@@ -158,8 +158,11 @@ def test_a_time_is_the_ratio_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(steady) > 20
     assert all(one != other for one, other in itertools.pairwise(steady)), "they take turns"
     order.clear()
-    time_against(runs("a", 0.03), runs("b", 0.06), seconds=0.0)
+    time_against(runs("a", 0.03), runs("b", 0.06), seconds=0.2)
     assert order.count("b") == timing.WARM_UPS + timing.ROUNDS, "some rounds, however short"
+    order.clear()
+    time_against(runs("a", 0.03), runs("b", 2.0), seconds=0.2)
+    assert order.count("b") == 1 + timing.SLOW_ROUNDS, "fewer of a slow network"
 
 
 def test_short_runs_are_repeated() -> None:

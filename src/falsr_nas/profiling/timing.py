@@ -35,7 +35,10 @@ Load = Callable[[nn.Module, Tensor], Run]
 """Converts a module and loads it for an input (1, C, H, W)."""
 
 ROUNDS = 5
-"""Fewest rounds of a timing; our choice, like all numbers here."""
+"""Fewest rounds of a timing, but for slow networks; our choice, like all numbers here."""
+
+SLOW, SLOW_ROUNDS = 4, 3
+"""Fewest rounds where these take that many times the time for them."""
 
 BLOCK_SECONDS = 0.02
 """Shortest duration of a block of runs, which are timed together."""
@@ -177,20 +180,19 @@ class Measured:
     reference_ms: float
 
 
-def time_against(reference: Run, candidate: Run, seconds: float, rounds: int = ROUNDS) -> Measured:
+def time_against(reference: Run, candidate: Run, seconds: float) -> Measured:
     """Time a network in turns with a reference network.
 
     Args:
         reference: runs the reference network.
         candidate: runs the network.
-        seconds: no round begins after it.
-        rounds: fewest rounds, which may take longer.
+        seconds: after it no other round begins, unless there are too few.
     """
     began = time.perf_counter()
     repeats = {run: _repeats(run) for run in (reference, candidate)}
     before = _block(reference, repeats[reference])
     references, ratios = [before], list[float]()
-    while len(ratios) < rounds or time.perf_counter() - began < seconds:
+    while not _enough(len(ratios), time.perf_counter() - began, seconds):
         taken = _block(candidate, repeats[candidate])
         after = _block(reference, repeats[reference])
         ratios.append(taken / fmean((before, after)))
@@ -198,6 +200,12 @@ def time_against(reference: Run, candidate: Run, seconds: float, rounds: int = R
     ratio = median(ratios)
     spread = median(abs(one - ratio) for one in ratios)
     return Measured(ratio, spread, 1e3 * median(references))
+
+
+def _enough(rounds: int, spent: float, seconds: float) -> bool:
+    return (rounds >= ROUNDS and spent >= seconds) or (
+        rounds >= SLOW_ROUNDS and spent >= SLOW * seconds
+    )
 
 
 def _repeats(run: Run) -> int:
