@@ -5,6 +5,7 @@ It tells how long networks take; a search predicts the latency of its networks f
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of, positive
 from falsr_nas.latency.profile import EXTRAS, FEWEST
 from falsr_nas.space.search_space import SearchSpace
 
@@ -39,6 +40,8 @@ class ProfileConfig(CommandSettings):
         threads: number of processor threads, or None for all.
         minutes: time for all; a few rounds are taken of each network in any case.
         networks: how many networks are measured.
+        max_mult_adds: G mult-adds of the heaviest of them; as ``constraints.max_mult_adds`` of the
+            search.
         seed: seed of the networks.
         search: folder of a search whose front is measured instead of networks of the space.
         export: whether to write networks, to be timed on another device, instead of a profile.
@@ -54,6 +57,7 @@ class ProfileConfig(CommandSettings):
     threads: int | None = at_least(1, default=None, null="all")
     minutes: float = at_least(0, default=3.0)
     networks: int = at_least(FEWEST, default=72)
+    max_mult_adds: float | None = positive(unit="G", default=60.0, null="no limit")
     seed: int = at_least(0, default=1)
     search: str | None = None
     export: bool = False
@@ -101,7 +105,11 @@ def _networks(config: ProfileConfig) -> list[Genome]:
     if config.search is None:
         from falsr_nas.profiling.device import drawn_networks
 
-        return drawn_networks(config.space, config.networks, config.seed)
+        most = math.inf if config.max_mult_adds is None else 1e9 * config.max_mult_adds
+        networks = drawn_networks(config.space, config.networks, config.seed, most)
+        if len(networks) < FEWEST:
+            raise UserError(f"only {len(networks)} networks have {most / 1e9:g} G or less")
+        return networks
     from falsr_nas.search.result import load_search
 
     front = [member.genome for member in load_search(config.search).front]

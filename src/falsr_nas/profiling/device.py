@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -163,15 +164,24 @@ def check_device(profile: LatencyProfile) -> Device:
     return device
 
 
-def drawn_networks(space: SearchSpace, count: int, seed: int) -> list[Genome]:
+def drawn_networks(
+    space: SearchSpace, count: int, seed: int, most: float = math.inf
+) -> list[Genome]:
     """Draw different networks, from the lightest to the heaviest, in random order.
 
     Of many draws those are taken whose mult-adds are evenly spaced on a log scale, since the fronts
     of searches have networks that uniform draws hardly ever are.
+
+    Args:
+        space: whose networks are drawn.
+        count: how many; fewer where the space has fewer.
+        seed: of the draws.
+        most: mult-adds of the heaviest one.
     """
     rng = np.random.default_rng(seed)
     draws = (draw_light(space, rng).canonical() for _ in range(_DRAWS * count))
-    drawn = {genome.key: (genome_cost(genome).mult_adds, genome) for genome in draws}
+    costs = ((genome, genome_cost(genome).mult_adds) for genome in draws)
+    drawn = {genome.key: (cost, genome) for genome, cost in costs if cost <= most}
     heavy = [drawn[key][1] for key in sorted(drawn, key=lambda key: (drawn[key][0], key))]
     logs = np.log([drawn[genome.key][0] for genome in heavy])
     chosen: list[int] = []
