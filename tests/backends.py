@@ -1,9 +1,6 @@
 """All executors, for the tests that each of them must pass. A new executor is added here."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -11,8 +8,7 @@ import pytest
 from falsr_nas.execution.executor import Executor, MakeEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.processes import ProcessesExecutor
-from falsr_nas.execution.ray_executor import LOCAL_OBJECT_STORE, RayExecutor
-from falsr_nas.execution.settings import InlineSettings, ProcessesSettings, RaySettings
+from falsr_nas.execution.settings import InlineSettings, ProcessesSettings
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,9 @@ def _processes(make: MakeEvaluator, time_limit: float | None = None) -> Executor
     return ProcessesExecutor(ProcessesSettings(workers=2, time_limit=time_limit), make)
 
 
-def _ray(make: MakeEvaluator, time_limit: float | None = None) -> Executor:
-    ray = pytest.importorskip("ray")
-    if not ray.is_initialized():  # one for all tests: it takes seconds to start
-        with importable_on_nodes():
-            ray.init(
-                "local",
-                num_cpus=2,
-                include_dashboard=False,
-                log_to_driver=False,
-                object_store_memory=LOCAL_OBJECT_STORE,
-            )
-    return RayExecutor(RaySettings(workers=2, time_limit=time_limit), make)
-
-
-@contextmanager
-def importable_on_nodes() -> Iterator[None]:
-    """Make this folder importable on nodes of Ray that are started in this block."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        yield
-
-
 BACKENDS = (
     Backend("inline", _inline, isolated=False),
     Backend("processes", _processes, isolated=True),
-    pytest.param(Backend("ray", _ray, isolated=True), marks=pytest.mark.slow),
 )
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)

@@ -42,7 +42,7 @@ BRIEF = (
 )
 HEAVY = {
     "deep learning": {"pytorch_lightning", "torchmetrics", "thop", "torchvision", "onnx"},
-    "searching": {"deap", "moocore", "pymoo", "optuna", "ray", "wandb", "scipy", "pandas"},
+    "searching": {"deap", "moocore", "pymoo", "optuna", "wandb", "scipy", "pandas"},
     "drawing": {"matplotlib", "skimage", "imageio"},
     "TensorFlow graphs": {"google.protobuf", "falsr_nas.models.tf_import"},
 }

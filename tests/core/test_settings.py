@@ -26,7 +26,7 @@ from falsr_nas.core.settings import (
     probability,
 )
 from falsr_nas.evaluation.settings import IncompleteTrainingSettings
-from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, RaySettings
+from falsr_nas.execution.settings import FailurePolicies, FailurePolicy
 from falsr_nas.training.settings import Decay, TrainingSettings
 from test_imports import COMMANDS
 
@@ -227,12 +227,6 @@ def test_lists_become_tuples_and_names_members() -> None:
             lambda: IncompleteTrainingSettings(threads=0),
             "evaluator.threads is 0: it must be at least 1, or null for all",
         ),
-        (
-            lambda: RaySettings(address="http://x"),
-            "execution.address is 'http://x': give auto, host:port of the head of a cluster, or"
-            " null for a local Ray",
-        ),
-        (lambda: RaySettings(num_gpus=1.5), "execution.num_gpus is 1.5: give a fraction of a GPU,"),
     ],
 )
 def test_settings_of_commands_name_their_place(make, says: str) -> None:

@@ -89,8 +89,6 @@ class FailureKind(StrEnum):
     """The evaluation exceeded ``execution.time_limit``."""
     WORKER_DIED = "worker_died"
     """The worker process was killed or crashed."""
-    NODE_LOST = "node_lost"
-    """The node of the cluster that it ran on is gone."""
     BAD_DATA = "bad_data"
     """An image that was readable before cannot be read any more."""
     BUG = "bug"

@@ -1,4 +1,4 @@
-"""Executors: they run evaluations in this process, in local processes, or on a Ray cluster."""
+"""Executors: they run evaluations in this process, or in local processes."""
 
 import lazy_loader
 

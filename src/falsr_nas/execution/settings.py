@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from falsr_nas.archive.candidate import FailureKind
-from falsr_nas.core.errors import UserError
 from falsr_nas.core.registry import Registry
-from falsr_nas.core.settings import OF_HOLDER, Settings, at_least, bounded, positive
+from falsr_nas.core.settings import OF_HOLDER, Settings, at_least, positive
 
 if TYPE_CHECKING:
     from falsr_nas.execution.executor import Executor
@@ -52,7 +50,6 @@ class FailurePolicies(Settings, group="execution.failures"):
         timeout: one retry, because the worker was probably stuck: ``max_mult_adds`` limits the cost
             of candidates.
         worker_died: the process was killed, e.g. by the system, or crashed in a library.
-        node_lost: the machine is gone, which a candidate never causes.
         bad_data: images cannot be used, which would affect all candidates. Repair them, then resume
             the search.
         bug: any other exception; three in a row are probably not caused by the networks.
@@ -62,7 +59,6 @@ class FailurePolicies(Settings, group="execution.failures"):
     diverged: FailurePolicy = FailurePolicy()
     timeout: FailurePolicy = FailurePolicy(retries=1, in_a_row=10)
     worker_died: FailurePolicy = FailurePolicy(retries=2, in_a_row=5)
-    node_lost: FailurePolicy = FailurePolicy(retries=3, then=Then.stop)
     bad_data: FailurePolicy = FailurePolicy(then=Then.stop)
     bug: FailurePolicy = FailurePolicy(in_a_row=3)
 
@@ -124,46 +120,3 @@ class ProcessesSettings(WorkersSettings):
     """
 
     workers_per_device: int = at_least(1, default=1)
-
-
-@EXECUTORS.register("ray", "falsr_nas.execution.ray_executor:RayExecutor", extra="ray")
-@dataclass(frozen=True)
-class RaySettings(WorkersSettings):
-    """Workers on a Ray cluster: by default as many as its nodes have room for at any time.
-
-    Attributes:
-        address: host:port of the cluster's head, or ``auto`` for the cluster that this machine is
-            part of; null starts Ray on this machine for this search alone.
-        num_cpus: number of CPU cores that Ray reserves for a worker; null for
-            ``devices_per_candidate``. Every worker holds the images: reserve more cores if memory
-            is short, so that there are fewer workers.
-        num_gpus: number of GPUs that Ray reserves for a worker, e.g. 0.25 for four workers on each
-            GPU; null for ``devices_per_candidate`` if the cluster has GPUs, else 0.
-    """
-
-    address: str | None = bounded(
-        lambda address: address == "auto" or re.fullmatch(r"[^/]+:\d+", address) is not None,
-        "auto, host:port of the head of a cluster",
-        default=None,
-        null="a local Ray",
-        verb="give",
-    )
-    num_cpus: float | None = positive(default=None, null="one per device")
-    num_gpus: float | None = bounded(
-        lambda number: 0 <= number <= 1 or (number > 1 and number % 1 == 0),
-        "a fraction of a GPU, a whole number of GPUs",
-        default=None,
-        null="one per device",
-        verb="give",
-    )
-
-    def __post_init__(self) -> None:
-        if (
-            self.num_gpus
-            and self.devices_per_candidate > 1
-            and self.num_gpus != self.devices_per_candidate
-        ):
-            raise UserError(
-                f"execution.num_gpus is {self.num_gpus:g}, execution.devices_per_candidate"
-                f" {self.devices_per_candidate}: they must agree"
-            )
