@@ -92,7 +92,7 @@ def test_the_walk_finds_settings_of_every_kind() -> None:
     names = {one.__name__ for one in CLASSES}
     assert names >= {
         "SearchConfig", "UpscaleConfig", "ReportConfig", "SearchSpace", "Constraints",
-        "PolicySettings", "RaySettings", "FailurePolicy", "Div2kSettings", "TrainerSettings",
+        "PolicySettings", "PhotoDegradation", "FailurePolicy", "Div2kSettings", "TrainerSettings",
     }  # fmt: skip
 
 
