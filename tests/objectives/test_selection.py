@@ -62,6 +62,15 @@ def test_psnr_selects_the_highest() -> None:
     assert giga(select(evaluations(FRONT + DOMINATED), "psnr", 2, PAPER)) == [8.0, 16.0]
 
 
+def test_spread_selects_the_best_of_each_interval_of_the_cost() -> None:
+    found = evaluations(FRONT + DOMINATED)
+    assert giga(select(found, "spread", 1, PAPER)) == [16.0]
+    assert giga(select(found, "spread", 2, PAPER)) == [2.0, 16.0]  # below 4 G and from there
+    assert giga(select(found, "spread", 4, PAPER)) == [1.0, 2.0, 4.0, 16.0]
+    many = giga(select(found, "spread", 99, PAPER))
+    assert many == [1.0, 1.5, 2.0, 4.0, 8.0, 9.0, 16.0], "dominated ones where nothing else is"
+
+
 def test_a_key_can_be_shortened_but_must_be_unique() -> None:
     all_of_them = evaluations(FRONT + DOMINATED)
     wanted = all_of_them[6]
@@ -83,12 +92,12 @@ def test_fronts_with_one_network_and_with_none() -> None:
 
 def test_an_unknown_way_is_rejected_and_named() -> None:
     with pytest.raises(
-        UserError, match="select is 'best': choose one of crowding, knee, psnr, key=KEY"
+        UserError, match="select is 'best': choose one of crowding, knee, psnr, spread, key=KEY"
     ):
         select(evaluations(FRONT), "best", 1, PAPER)
 
 
-@pytest.mark.parametrize("way", ["crowding", "knee", "psnr"])
+@pytest.mark.parametrize("way", ["crowding", "knee", "psnr", "spread"])
 def test_only_feasible_networks_are_selected(way: str) -> None:
     points = [(27.7, 1.0), (29.1, 2.0), (30.1, 4.0), (30.6, 8.0), (31.0, 16.0)]
     chosen = select(evaluations(points), way, 4, at_least(30.0))
@@ -126,5 +135,7 @@ def test_picks_follow_the_objectives() -> None:
     assert select(found, "knee", 1, timed)[0] in front
     more = replace(timed, costs=(*timed.costs, LINKS))
     assert links(select(found, "links", 1, more)[0]) == max(map(links, more.front(found)))
-    with pytest.raises(UserError, match=r"choose one of crowding, knee, psnr, key=KEY, latency"):
+    with pytest.raises(
+        UserError, match=r"choose one of crowding, knee, psnr, spread, key=KEY, latency"
+    ):
         select(found, "params", 1, timed)

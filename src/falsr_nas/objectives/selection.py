@@ -11,7 +11,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.objectives.ranking import FloatArray, crowding_distances
 
-WAYS = ("crowding", "knee", "psnr", "key=KEY")
+WAYS = ("crowding", "knee", "psnr", "spread", "key=KEY")
 """Ways to select that every search has."""
 
 
@@ -27,6 +27,8 @@ def select(
           its two ends first (paper, VI-A: four networks).
         - ``knee``: networks of that front that are furthest above the line between its ends.
         - ``psnr``: networks with the highest PSNR.
+        - ``spread``: the network of the highest PSNR in each of ``count`` intervals of the cost,
+          of equal length on a log scale; an interval may have none.
         - another objective of the search, e.g. ``latency``: networks of its front that are best in
           it.
         - ``key=KEY``: the network whose key begins with KEY, also if it is infeasible or not on the
@@ -51,7 +53,7 @@ def select(
     if name == "key" and key:
         return [_by_key(candidates, key)]
     costs = {cost.name: cost for cost in problem.costs}
-    if way not in (*WAYS[:3], *costs):
+    if way not in (*WAYS[:4], *costs):
         raise UserError(f"select is {way!r}: choose one of {', '.join((*WAYS, *costs))}")
     feasible = problem.feasible(candidates)
     if not feasible:
@@ -61,6 +63,15 @@ def select(
         )
     if way == "psnr":
         chosen = sorted(feasible, key=lambda network: (-_psnr(network), network.key))[:count]
+    elif way == "spread":
+        places = np.array([problem.coordinate(network) for network in feasible])
+        inner = np.linspace(places.min(), places.max(), count + 1)[1:-1]
+        best: dict[int, Evaluation] = {}
+        for network, interval in zip(feasible, np.digitize(places, inner).tolist(), strict=True):
+            rival = best.get(interval)
+            if rival is None or (-_psnr(network), network.key) < (-_psnr(rival), rival.key):
+                best[interval] = network
+        chosen = list(best.values())
     elif way in costs:
         chosen = problem.by_cost(problem.front(feasible), costs[way])[:count]
     else:

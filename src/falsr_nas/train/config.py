@@ -30,8 +30,8 @@ class TrainConfig(CommandSettings):
 
     Attributes:
         run_dir: folder of a search whose networks are trained.
-        select: which of its networks: ``crowding``, ``knee``, ``psnr``, another objective of the
-            search such as ``latency``, or ``key=KEY``.
+        select: which of its networks: ``crowding``, ``knee``, ``psnr``, ``spread``, another
+            objective of the search such as ``latency``, or ``key=KEY``.
         n: how many.
         genome: a network to train instead: a published name, a text, JSON, or a file of either.
         output: folder of the trained models, one folder per network; by default ``trained`` in
