@@ -438,7 +438,7 @@ MISTAKES = [
     ("upscale a.png --format gif", "format is gif: it must be one of .png"),
     ("upscale a.png --quality 101", "quality is 101: it must be in 1..100"),
     ("upscale a.png --quality", "give --quality VALUE"),
-    ("profile a.json --backend tensorrt", "choose one of onnxruntime, torch, ncnn"),
+    ("profile a.json --backend tensorrt", "choose one of onnxruntime, onnxruntime-int8, torch"),
     ("search --plugins missing.py", "plugins: missing.py: No such file"),
     ("search --plugins broken.py", "plug-in broken.py:2: SyntaxError"),
 ]
