@@ -16,6 +16,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
 from falsr_nas.models.names import model_path
+from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
 
 if TYPE_CHECKING:
     from falsr_nas.benchmark.scoring import ModelScore
@@ -40,6 +41,10 @@ class EvaluateConfig(CommandSettings):
         self_ensemble: average outputs over the eight flips and rotations of each image.
         memory_limit: MiB for activations; larger images are upscaled in tiles.
         threads: number of processor threads, or None for all.
+        runtime: what computes the network: ``torch``, ``onnxruntime`` or ``openvino``; ``auto``
+            takes the fastest that is installed and is as accurate.
+        precision: ``fp32``, or ``bf16``, which is rounder and faster where the processor has it;
+            ``auto`` takes it where the result keeps to the levels of float32.
         output: JSON file to write the scores to, or None.
         save_images: folder to write the upscaled images to, or None.
     """
@@ -52,10 +57,13 @@ class EvaluateConfig(CommandSettings):
     self_ensemble: bool = False
     memory_limit: int = at_least(1, unit="MiB", default=3072)
     threads: int | None = at_least(1, default=None, null="all")
+    runtime: Runtime = Runtime.torch
+    precision: Precision = Precision.fp32
     output: str | None = None
     save_images: str | None = None
 
     def __post_init__(self) -> None:
+        check_runtime(self.runtime, self.precision)
         if self.data_root is None and self.sets != EvaluateConfig.sets:
             raise UserError("sets are folders in data_root: give data_root=FOLDER, too")
         names = [Path(name).name for name in self.sets]
@@ -106,6 +114,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
     model = find_model(config.model)
     folder = None if config.save_images is None else Path(config.save_images).expanduser()
     with processor_threads(config.threads), progress_bars(progress) as bars:
+        model = model.in_runtime(config.runtime, config.precision)
         bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
         result = score_model(
             model,

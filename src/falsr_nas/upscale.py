@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,9 +24,11 @@ from falsr_nas.core.files import make_folder
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
 from falsr_nas.models.names import model_path
+from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
 
 if TYPE_CHECKING:
     from falsr_nas.models.model import Model
+    from falsr_nas.networks.super_resolver import SuperResolver
     from falsr_nas.photo.jobs import Job
     from falsr_nas.photo.photograph import Photograph
 
@@ -36,6 +39,7 @@ DEFAULT_MODEL = "falsr-tiny-x2"
 PIPE = "-"
 """``input`` and ``output`` for frames on standard input and output."""
 
+_FEW_PIXELS = 2**17  # of all images together; our choice
 _MOST_FOLDERS = 3  # that are printed; our choice
 
 
@@ -60,6 +64,11 @@ class UpscaleConfig(CommandSettings):
         memory_limit: MiB for the whole process; larger images are upscaled in tiles. The default is
             our choice.
         threads: number of processor threads; None for all.
+        runtime: what computes the network: ``torch``, ``onnxruntime`` or ``openvino``; ``auto``
+            takes the fastest that is installed, by a measurement of about a second that is made
+            once.
+        precision: ``fp32``, or ``bf16``, which is rounder and faster where the processor has it;
+            ``auto`` takes it where the result keeps to the levels of float32.
         overwrite: upscale again where the output exists, also in folders and beside the input.
         preview: an HTML page to write, with a slider between each image, enlarged by bicubic
             interpolation, and its output; for the first 12 images, which are upscaled again.
@@ -75,6 +84,8 @@ class UpscaleConfig(CommandSettings):
     self_ensemble: bool = False
     memory_limit: int = at_least(1, unit="MiB", default=2048)
     threads: int | None = at_least(1, default=None, null="all")
+    runtime: Runtime = Runtime.auto
+    precision: Precision = Precision.auto
     overwrite: bool = False
     preview: str | None = None
 
@@ -89,6 +100,7 @@ class UpscaleConfig(CommandSettings):
             raise UserError(f"size is {self.size}: only frames need it, with input=- output=-")
         if self.is_piped:
             self.frame_size()
+        check_runtime(self.runtime, self.precision)
         if self.preview is not None:
             self._check_preview(self.preview)
 
@@ -194,6 +206,7 @@ def upscale(
     wanted = [again or i < shown or not job.done for i, job in enumerate(jobs)]
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(wanted))
+        network_for = _networks(model, config)
         for job, is_wanted in zip(jobs, wanted, strict=True):
             if not is_wanted:
                 found.append(Upscaled(job.source, job.target, Outcome.skipped))
@@ -202,7 +215,7 @@ def upscale(
             try:
                 figures += _write_output(
                     job,
-                    model,
+                    network_for,
                     config,
                     lambda share: bars.advance(bar, share),
                     is_compared=len(figures) < shown,
@@ -240,13 +253,14 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
+    from falsr_nas.models.runtimes import in_runtime
     from falsr_nas.photo.frames import upscale_stream
 
     width, height = config.frame_size()
     model = find_model(config.model)
     with processor_threads(config.threads):
         return upscale_stream(
-            model.network,
+            in_runtime(model.network, config.runtime, config.precision),
             source,
             target,
             height=height,
@@ -265,9 +279,30 @@ def _preview_page(preview: str) -> Path:
     return page
 
 
+def _networks(model: Model, config: UpscaleConfig) -> Callable[[int], SuperResolver]:
+    """Return what gives the network for the next image by its number of pixels.
+
+    PyTorch, which is loaded, upscales :data:`_FEW_PIXELS` before another runtime has started.
+    """
+    from falsr_nas.models.runtimes import in_runtime
+
+    chosen = partial(cache(in_runtime), model.network, config.runtime, config.precision)
+    if config.runtime is not Runtime.auto or config.precision is not Precision.auto:
+        chosen()  # so that mistakes come before the work
+        return lambda pixels: chosen()
+    seen = 0
+
+    def network_for(pixels: int) -> SuperResolver:
+        nonlocal seen
+        seen += pixels
+        return model.network if seen <= _FEW_PIXELS else chosen()
+
+    return network_for
+
+
 def _write_output(
     job: Job,
-    model: Model,
+    network_for: Callable[[int], SuperResolver],
     config: UpscaleConfig,
     on_tile: Callable[[float], None],
     *,
@@ -278,13 +313,16 @@ def _write_output(
     from falsr_nas.photo.photograph_file import save_photograph
     from falsr_nas.photo.preview import comparison
 
-    result = _result(job, model, config, on_tile)
+    result = _result(job, network_for, config, on_tile)
     save_photograph(result, job.target, config.quality)
     return [comparison(job.source, result, config.memory_limit * MIB)] if is_compared else []
 
 
 def _result(
-    job: Job, model: Model, config: UpscaleConfig, on_tile: Callable[[float], None]
+    job: Job,
+    network_for: Callable[[int], SuperResolver],
+    config: UpscaleConfig,
+    on_tile: Callable[[float], None],
 ) -> Photograph:
     from falsr_nas.data.formats import WRITTEN
     from falsr_nas.inference.memory import MIB
@@ -292,11 +330,13 @@ def _result(
     from falsr_nas.photo.photograph_file import for_format, read_photograph
 
     photograph = read_photograph(job.source)
+    height, width = photograph.pixels.shape[:2]
+    network = network_for(height * width)
     try:
         name = WRITTEN[job.target.suffix.lower()]
-        photograph = for_format(photograph, name, model.network.scale)
+        photograph = for_format(photograph, name, network.scale)
         return upscale_photograph(
-            model.network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
+            network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
         )
     except UserError as error:
         raise UserError(f"image {job.source}: {error}") from None

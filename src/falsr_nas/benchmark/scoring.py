@@ -25,7 +25,7 @@ from falsr_nas.inference.threads import side_by_side
 from falsr_nas.inference.tiling import MEMORY_LIMIT
 from falsr_nas.models.model import Model
 from falsr_nas.networks.counted_cost import network_cost
-from falsr_nas.networks.network import Network
+from falsr_nas.networks.network import Network, without_residual
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.ends import SCALE
@@ -118,7 +118,7 @@ def score_model(
     for (_, file), measured in zip(jobs, side_by_side(measure, jobs, workers), strict=True):
         done[file] = measured
         on_image(_name(file))
-    network = model.network
+    network = without_residual(model.network)
     cost = network.cost if isinstance(network, RuntimeNetwork) else network_cost(network)
     return ModelScore(
         model.name,

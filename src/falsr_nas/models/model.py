@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from falsr_nas.inference.memory import MIB
+from falsr_nas.models.runtime_choice import Precision, Runtime
+from falsr_nas.models.runtimes import in_runtime
 from falsr_nas.networks.network import Network, without_residual
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.photo.in_memory import enlarge
@@ -45,6 +47,21 @@ class Model:
         """The genome of the network; None for bicubic interpolation and ONNX files."""
         plain = without_residual(self.network)
         return plain.genome if isinstance(plain, Network) else None
+
+    def in_runtime(self, runtime: str = Runtime.auto, precision: str = Precision.auto) -> Model:
+        """Return this model, computed by another runtime or in another precision.
+
+        Args:
+            runtime: ``torch``, ``onnxruntime``, ``openvino``, or ``auto`` for the fastest that is
+                installed, by a measurement of about a second that is made once.
+            precision: ``fp32``, ``bf16``, or ``auto`` for bf16 where it is faster and keeps to the
+                levels of float32.
+
+        Raises:
+            UserError: packages are missing, or the runtime lacks the precision.
+        """
+        chosen = Runtime(runtime), Precision(precision)
+        return replace(self, network=in_runtime(self.network, *chosen))
 
     @overload
     def upscale(

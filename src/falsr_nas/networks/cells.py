@@ -38,7 +38,8 @@ def conv_relu(layer: nn.Module, x: Tensor) -> Tensor:
         isinstance(layer, nn.Conv2d)
         and torch.is_inference_mode_enabled()
         and x.device.type == "cpu"
-        and x.dtype == layer.weight.dtype == torch.float32
+        and x.dtype == layer.weight.dtype
+        and x.dtype in (torch.float32, torch.bfloat16)
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     ):

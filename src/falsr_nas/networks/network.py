@@ -11,6 +11,7 @@ from torch.nn.functional import channel_shuffle, interpolate, pad, pixel_shuffle
 
 from falsr_nas.networks.cells import build_cell, concatenate, conv, conv_relu
 from falsr_nas.networks.footprint import footprint, released
+from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cost import upsampler_convs
 from falsr_nas.space.genome import Genome
@@ -99,7 +100,7 @@ class BilinearResidual(SuperResolver):
 
     planes = 1
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: SuperResolver) -> None:
         super().__init__()
         self.network = network
         self.scale = network.scale
@@ -116,8 +117,12 @@ class BilinearResidual(SuperResolver):
 
 
 def without_residual(network: SuperResolver) -> SuperResolver:
-    """Return the network inside a :class:`BilinearResidual`, or any other network itself."""
-    return network.network if isinstance(network, BilinearResidual) else network
+    """Return the network inside a :class:`BilinearResidual`, or any other network itself.
+
+    Of a network that another runtime computes, this is the one that it was made from, if any.
+    """
+    plain = network.network if isinstance(network, BilinearResidual) else network
+    return (isinstance(plain, RuntimeNetwork) and plain.origin) or plain
 
 
 def body_weights(network: Network) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Networks that another runtime computes, such as ONNX files run by onnxruntime."""
+"""Networks that another runtime or arithmetic computes, such as ONNX files run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ NO_TILES = 10**6
 _CUTS = (0, 1, 2)  # further pixels at which a margin must hold: attention works on fixed windows
 
 
+def cpu_has_bf16() -> bool:
+    """Return whether this processor has bfloat16 in hardware; emulation is slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 class RuntimeNetwork(SuperResolver):
     """A network that another runtime computes: (N, planes, H, W) -> (N, planes, sH, sW).
 
-    It has no weights that PyTorch could train, move or save. Its output is what ``run`` returns;
-    its ``cost`` is None where parameters and mult-adds are not known.
+    It has no weights that PyTorch could train, move or save, except for those of the network that
+    it was made from, its ``origin``, if there is one. Its output is what ``run`` returns; its
+    ``cost`` is None where parameters and mult-adds are not known.
     """
 
     def __init__(
@@ -38,11 +44,14 @@ class RuntimeNetwork(SuperResolver):
         scale: int,
         footprint: Footprint,
         cost: Cost | None = None,
+        *,
+        origin: SuperResolver | None = None,
     ) -> None:
         super().__init__()
         self._run = run
         self.planes, self.scale = planes, scale
         self.footprint, self.cost = footprint, cost
+        self.origin = origin
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, planes, H, W) in [0, 1] -> (N, planes, sH, sW), not clipped."""

@@ -6,13 +6,13 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.processor import processor_name
 from falsr_nas.core.turns import alone
 from falsr_nas.core.version import __version__
 from falsr_nas.inference.memory import keep_freed_memory
@@ -190,13 +190,3 @@ def drawn_networks(
         if free:
             chosen.append(min(free, key=lambda i: abs(logs[i] - wanted)))
     return [heavy[chosen[i]] for i in rng.permutation(len(chosen))]
-
-
-def processor_name() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

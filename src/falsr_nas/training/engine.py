@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim.adam import adam
 
+from falsr_nas.networks.runtime_network import cpu_has_bf16
 from falsr_nas.training.settings import StepPrecision
 
 Batches = Callable[[], tuple[Tensor, Tensor]]
@@ -28,11 +29,6 @@ def step_dtype(precision: StepPrecision, device: torch.device) -> torch.dtype:
         fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if precision is StepPrecision.bf16 else torch.float32
-
-
-def cpu_has_bf16() -> bool:
-    """Return whether this processor has bfloat16 in hardware; emulation is slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def exact_cudnn(allow_tf32: bool = True) -> AbstractContextManager[None]:
