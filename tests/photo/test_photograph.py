@@ -160,7 +160,8 @@ def test_error_about_memory_says_how_much_is_needed() -> None:
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc"
 )
-def test_the_process_stays_within_its_memory_limit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
+def test_the_process_stays_within_its_memory_limit(tmp_path: Path, runtime: str) -> None:
     """Measure the peak memory of the command on an image that does not fit in memory as floats."""
     save_model(
         tmp_path / "m.safetensors", Network(Genome.parse("stem_f32 conv_f32_k3_b1_noskip")), {}
@@ -178,7 +179,7 @@ def test_the_process_stays_within_its_memory_limit(tmp_path: Path) -> None:
         f"input={tmp_path / 'in.jpg'}",
         f"output={tmp_path / 'out.jpg'}",
     ]
-    arguments = [*files, "memory_limit=600"]
+    arguments = [*files, f"runtime={runtime}", "memory_limit=600"]
     output = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,

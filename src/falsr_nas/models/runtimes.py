@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.processor import processor_name
+from falsr_nas.core.version import __version__
 from falsr_nas.models.portable import Runner, onnx_session, require
 from falsr_nas.models.runtime_choice import (
     EXTRAS,
@@ -110,6 +111,7 @@ def _key(network: SuperResolver, choices: list[Choice]) -> str:
         weights.update(tensor.contiguous().numpy().tobytes())
     packages = {package for runtime, _ in choices for package in (runtime, "torch")}
     about = [
+        __version__,
         processor_name(),
         torch.get_num_threads(),
         str(without_residual(network).genome),
@@ -144,9 +146,8 @@ def _fastest(network: SuperResolver, choices: list[Choice], is_checked: bool) ->
 
 def is_close(output: Tensor, wanted: Tensor) -> bool:
     """Whether two outputs in [0, 1] agree within :data:`MOST_LEVELS` and :data:`MOST_ERROR`."""
-    levels, exact = (255 * y.clamp(0, 1) for y in (output, wanted))
-    farthest = (levels.round() - exact.round()).abs().max()
-    return bool(farthest <= MOST_LEVELS and (levels - exact).square().mean() <= MOST_ERROR**2)
+    error = 255 * (output.clamp(0, 1) - wanted.clamp(0, 1))
+    return bool(error.abs().max() <= MOST_LEVELS and error.square().mean() <= MOST_ERROR**2)
 
 
 def _test_image() -> Tensor:
@@ -190,7 +191,7 @@ def _with_split_input(network: Network) -> Network:
     copy = deepcopy(network)
     stem = network.stem
     high = stem.weight.bfloat16().float()
-    copy.stem = nn.Conv2d(3, stem.out_channels, 3, padding=1)
+    copy.stem = nn.Conv2d(3, stem.out_channels, stem.kernel_size, stem.stride, stem.padding)  # type: ignore[arg-type]
     with torch.no_grad():
         copy.stem.weight.copy_(torch.cat([high, high, stem.weight - high], dim=1))
     copy.stem.bias = stem.bias
