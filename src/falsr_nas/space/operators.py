@@ -82,6 +82,11 @@ def _check(kind: AnyKind) -> None:
 EMPTY = "empty"
 """The operator of a cell that is left out: a choice of a space, of which genomes have no cells."""
 
-_EMPTY: AnyKind = OperatorKind(EMPTY, convs=lambda cell, inputs: (), module="torch.nn:Identity")
+_EMPTY: AnyKind = OperatorKind(
+    EMPTY,
+    convs=lambda cell, inputs: (),
+    module="torch.nn:Identity",
+    colors=("#8a8f98", "#8a8f98"),  # of no drawing; the palette is for operators of plug-ins
+)
 OPERATORS = Operators((*PAPER_OPERATORS, _EMPTY))
 """The operators that genomes may have, and :data:`EMPTY`."""
