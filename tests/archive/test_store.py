@@ -85,8 +85,22 @@ def test_failed_attempts_are_stored_immediately_and_read_with_their_evaluation(
         ]
 
 
+def test_a_store_of_version_0_2_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "search.db"
+    with Store(path, CONFIG) as store:
+        store.add(evaluation(0))
+    with closing(sqlite3.connect(path)) as db, db:
+        for table in ("evaluations", "scores"):
+            for column in ("latency", "latency_spread"):
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        db.execute("UPDATE about SET value = '3' WHERE name = 'version'")
+    for _ in range(2):
+        with Store(path) as store:
+            assert store.evaluations() == [evaluation(0)]
+
+
 @pytest.mark.parametrize("config", [None, CONFIG], ids=["read", "resumed"])
-@pytest.mark.parametrize("version", ["3", "5"])
+@pytest.mark.parametrize("version", ["2", "5"])
 def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
     tmp_path: Path, version: str, config: dict | None
 ) -> None:

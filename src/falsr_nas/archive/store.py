@@ -94,6 +94,9 @@ class Store(Closing):
             return
         with self._db.content_errors_translated():
             about = dict(self._db.execute("SELECT name, value FROM about"))
+            if about.get("version") == "3":
+                self._add_latencies()
+                about["version"] = str(SCHEMA_VERSION)
             if about.get("version") != str(SCHEMA_VERSION):
                 raise StoreError(
                     f"{self.path}: made by another version of falsr_nas (format"
@@ -111,6 +114,14 @@ class Store(Closing):
             )
         if config is None:
             self._check_plugins(plugins_of_settings(stored), stored.get("space.operators", ()))
+
+    def _add_latencies(self) -> None:
+        """Add the columns that stores of version 0.2 do not have."""
+        with self._db.transaction():
+            for table in ("evaluations", "scores"):
+                for column in ("latency", "latency_spread"):
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} REAL")
+            self._set_about("version", str(SCHEMA_VERSION))
 
     def _check_plugins(self, needed: dict[str, str], operators: Iterable[str]) -> None:
         """Check that those plug-ins are loaded without which the genomes cannot be read.
