@@ -6,7 +6,6 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import torch
@@ -31,6 +30,9 @@ from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 
 _DRAWS = 40  # of which one network is taken, so that light and heavy ones are measured alike
+
+UNDISTURBED = 0.1
+"""Quantile of the reference network's times that counts; our choice."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase, and how much of it is done, of how much."""
@@ -122,7 +124,8 @@ def measure_device(
     for done, genome in enumerate(networks, start=1):
         found.append(stopwatch.time(genome, seconds / len(networks)))
         progress("timing networks", done, len(networks))
-    unit = median(one.reference_ms for one in found)
+    # What another program took from the machine for a while only made it slower.
+    unit = float(np.quantile([one.reference_ms for one in found], UNDISTURBED))
     return made_profile(networks, [unit * one.ratio for one in found], device, reference, unit)
 
 
