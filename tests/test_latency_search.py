@@ -72,6 +72,7 @@ def count(run_dir: Path) -> int:
             return 0  # killed before the tables were made
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = (*SETTINGS, f"latency={device}", "candidates=80", "evaluator.seconds=0.02")

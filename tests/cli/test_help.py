@@ -111,7 +111,7 @@ COMPLETED = [
     (["upscale", "model=~/hol"], {"model=~/holiday/"}),
     (["upscale", "nothing"], set()),
     (["upscale", "model=hol"], {"model=holiday/"}),
-    (["search", ""], {"demo", "x2_291", "x2_nano", "x2_paper", "x2_tiny"}),
+    (["search", ""], {"demo", "x2_291", "x2_fast", "x2_nano", "x2_paper", "x2_tiny"}),
     (["search", "controller=h"], {"controller=hybrid"}),
     (["search", "--controller", "h"], {"hybrid"}),
     (["search", "--mode", ""], {"generational", "steady"}),

@@ -257,6 +257,7 @@ def test_another_process_reads_the_front_while_the_search_writes(tmp_path: Path)
     assert all(front == Problem().front(whole[:count]) for count, front in fronts)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_front_anywhere(tmp_path: Path) -> None:
     small = (
         "+experiment=demo",

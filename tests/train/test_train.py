@@ -45,7 +45,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_model(folder / "model.safetensors").network.state_dict()
 
 
-@pytest.mark.parametrize("degradation", ["bicubic", "photo"])
+@pytest.mark.parametrize("degradation", [pytest.param("bicubic", marks=pytest.mark.slow), "photo"])
 def test_a_training_killed_and_gone_on_with_is_one_never_stopped(
     degradation: str, tmp_path: Path
 ) -> None:
@@ -176,6 +176,7 @@ def test_rungs_stop_the_worse_networks_and_change_nothing_in_the_others(tmp_path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_workers_stopped_and_gone_on_with_train_what_one_process_does(tmp_path: Path) -> None:
     recipe = (f"run_dir={searched(tmp_path)}", "select=crowding", "n=3", "training.epochs=6")
     recipe = (*recipe, "trainer.validate_every=2", "rungs.epochs=[2]", "rungs.keep=[0.67]")
@@ -291,6 +292,7 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert "training.learning_rate is 0.001 there and 0.002 here" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     """Two processes take half of every batch each; sums differ in their order, so by rounding.
 
