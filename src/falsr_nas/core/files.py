@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,9 +55,12 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         UserError: the disk is full, or the folder cannot be made or is not writable.
     """
     make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A name that nobody can guess and no longer than any other: a file or link of this name that is
+    # there, perhaps made by somebody else who may write to the folder, is not opened.
+    draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # encoders may read what they wrote
     try:
-        with draft.open("w+b") as file:  # encoders may read back what they wrote
+        with os.fdopen(os.open(draft, flags, 0o666), "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # a disk may report only now that it is full

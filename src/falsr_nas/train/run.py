@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import secrets
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +27,8 @@ from falsr_nas.train.rungs import best_at_rungs
 from falsr_nas.train.workers import train_in_workers
 
 __all__ = ["TrainConfig", "TrainedModel", "choose", "train"]
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -109,7 +114,8 @@ def choose(config: TrainConfig) -> list[Chosen]:
 def point_to_best(output: Path) -> Path:
     """Link ``best`` to the trained model of the highest validation PSNR, and return the link.
 
-    Models in the folder that were not trained here have no such PSNR and come last.
+    Models in the folder that were not trained here, or cannot be read, have no such PSNR and come
+    last.
 
     Raises:
         UserError: the disk has no links, or a folder of that name is there.
@@ -118,15 +124,20 @@ def point_to_best(output: Path) -> Path:
     from falsr_nas.models.pretrained import from_pretrained
 
     def psnr(folder: Path) -> float:
-        return float(from_pretrained(folder).provenance.get("validation_psnr", "-inf"))
+        try:
+            return float(from_pretrained(folder).provenance.get("validation_psnr", "-inf"))
+        except (UserError, ValueError) as error:
+            _log.warning("%s is not compared with the others: %s", folder, error)
+            return -math.inf
 
     trained = [path.parent for path in output.glob(f"*/{WEIGHTS}") if not path.parent.is_symlink()]
-    draft, link = output / ".best", output / "best"
+    # Of its own: another training may end at the same moment.
+    draft, link = output / f".best.{secrets.token_hex(8)}", output / "best"
     try:
-        draft.unlink(missing_ok=True)
         draft.symlink_to(max(trained, key=psnr).name)
         return draft.replace(link)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise UserError(
             f"the networks are trained, but {link} cannot be made: {error.strerror or error}"
         ) from error
