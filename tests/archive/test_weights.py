@@ -56,14 +56,27 @@ def test_damaged_weights_are_none_and_one_line(
 
 def test_only_weights_in_use_stay(tmp_path: Path) -> None:
     folder = WeightsFolder(tmp_path)
-    WeightsFolder(tmp_path / "never made").prune({"a"})
-    for key, rung in (("a", 0), ("a", 1), ("b", 0), ("c", 2)):
+    a, b, c = (letter * 16 for letter in "abc")
+    WeightsFolder(tmp_path / "never made").prune({a})
+    for key, rung in ((a, 0), (a, 1), (b, 0), (c, 2)):
         folder.save(key, rung, WEIGHTS)
-    (tmp_path / ".d-0.safetensors.77.tmp").write_bytes(b"from a search that was killed")
-    folder.prune({"a", "c"})
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "a-0.safetensors", "a-1.safetensors", "c-2.safetensors",
-    }  # fmt: skip
+    (tmp_path / f".{'d' * 16}.tmp").write_bytes(b"from a search that was killed")
+    folder.prune({a, c})
+    kept = {f"{a}-0.safetensors", f"{a}-1.safetensors", f"{c}-2.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    others = {"model.safetensors", "other-0.safetensors", "notes.tmp", f"{'b' * 15}-0.safetensors"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"somebody's")
+    WeightsFolder(tmp_path).prune(set())
+    assert {path.name for path in tmp_path.iterdir()} == others
+    link = tmp_path.parent / "weights"
+    link.symlink_to(tmp_path)
+    WeightsFolder(tmp_path).save("b" * 16, 0, WEIGHTS)
+    WeightsFolder(link).prune(set())
+    assert (tmp_path / f"{'b' * 16}-0.safetensors").exists()
 
 
 def test_on_a_full_disk_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _ABOUT = "falsr_nas"
+
+_FILE = re.compile(r"([0-9a-f]{16})-\d+\.safetensors")
+_DRAFT = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 _log = logging.getLogger(__name__)
 
@@ -128,13 +132,15 @@ class WeightsFolder:
         return None
 
     def prune(self, keys: Collection[str]) -> None:
-        """Delete the weights of all candidates but those with these keys, and unfinished files."""
-        if not self.path.is_dir():
+        """Delete the weights of all candidates but those with these keys, and unfinished files.
+
+        Files of other names are left, and so are all files where the folder is a link.
+        """
+        if not self.path.is_dir() or self.path.is_symlink():
             return
         for file in self.path.iterdir():
-            if file.suffix == ".tmp" or (
-                file.suffix == ".safetensors" and file.stem.rpartition("-")[0] not in keys
-            ):
+            match = _FILE.fullmatch(file.name)
+            if _DRAFT.fullmatch(file.name) or (match and match[1] not in keys):
                 file.unlink(missing_ok=True)
 
     def _file(self, key: str, rung: int) -> Path:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 
 from falsr_nas.core.quiet import quiet
@@ -24,8 +29,26 @@ def plain_trainer(**options: Any) -> pl.Trainer:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            plugins=[SyncedCheckpoints()],
             **options,
         )
+
+
+class SyncedCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint to its place, and returns when it is on the disk.
+
+    Lightning's own writes to the temporary folder, which may be too small, and does not wait for
+    the disk, so that a power failure leaves an empty file.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
+        """Write a checkpoint to a file."""
+        content = io.BytesIO()  # torch.save reports no reason where a disk is full
+        torch.save(checkpoint, content)
+        with Path(path).open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager
