@@ -17,12 +17,11 @@ val/Kodak24.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -33,21 +32,18 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import score_model
 from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.core.turns import alone
 from falsr_nas.inference.threads import processor_threads
-from falsr_nas.models import find_model
-from falsr_nas.networks.network import BilinearResidual, Network
-from falsr_nas.profiling.device import reference_network
+from falsr_nas.networks.network import Network
+from falsr_nas.profiling.device import UNDISTURBED, reference_network
 from falsr_nas.profiling.timing import BACKENDS, time_against
-from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 from hand_made import NETWORKS, SETS  # noqa: E402 - of this folder
+from trained_networks import curve, read, scored, write  # noqa: E402
 
 SCORES = HERE / "scores.json"
 TIMES = HERE / "times.json"
@@ -74,6 +70,9 @@ def measure(options: argparse.Namespace) -> None:
             row = {"name": label, "network": label.upper(), **json.loads(folder.read_text())}
         else:
             row = scored(folder, sets)
+            row["network"] = row.pop("genome")
+            hand = folder.parent.parent.name == "ladder"
+            row["name"] = folder.parent.name.rsplit("_", 1)[0] if hand else folder.name[:12]
         rows.append(
             {"folder": name, "kind": KINDS.get(name.split("/", maxsplit=1)[0], "search"), **row}
         )
@@ -87,36 +86,6 @@ def trained(output: Path) -> list[Path]:
     models += [path.parent for path in output.glob("finals_*/*/model.safetensors")]
     found = {folder for folder in models if not folder.is_symlink()}
     return sorted([*found, *output.glob("ladder/*.json")])
-
-
-def scored(folder: Path, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of a trained network."""
-    model = find_model(str(folder))
-    network = model.network
-    assert isinstance(network, BilinearResidual) and isinstance(network.network, Network)
-    genome = network.network.genome
-    recipe = json.loads((folder / "recipe.json").read_text())
-    cost = genome_cost(genome)
-    last = curve(folder)[-1]
-    score = score_model(model, sets, ScoringProtocol.standard)
-    hand = folder.parent.parent.name == "ladder"
-    return {
-        "name": folder.parent.name.rsplit("_", 1)[0] if hand else genome.key[:12],
-        "network": str(genome),
-        "seed": recipe["seed"],
-        "params": cost.params,
-        "mult_adds": cost.mult_adds,
-        "steps": int(last["step"]),
-        "minutes": round(float(last["seconds"]) / 60, 1),
-        "validation": round(float(last["psnr"]), 3),
-        "psnr": {one.name: round(one.mean.psnr, 3) for one in score.sets},
-    }
-
-
-def curve(folder: Path) -> list[dict[str, str]]:
-    """Return the validation curve of a training."""
-    with (folder / "curve.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def time(options: argparse.Namespace) -> None:
@@ -135,7 +104,7 @@ def time(options: argparse.Namespace) -> None:
                     references.append(measured.reference_ms)
                     found[network][f"{backend} {threads}"] = measured.ratio
                     print(backend, threads, f"{measured.ratio:.3f}", network, flush=True)
-            unit = float(np.median(references))
+            unit = float(np.quantile(references, UNDISTURBED))
             for times in found.values():
                 times[f"{backend} {threads}"] = round(unit * times[f"{backend} {threads}"], 2)
     write(TIMES, [{"network": network, "ms": times} for network, times in found.items()])
@@ -263,16 +232,6 @@ def figure(options: argparse.Namespace) -> None:
         axes.spines[side].set_visible(False)
     axes.set_xticks(AT, [str(ms) for ms in AT])
     drawing.savefig(FIGURE, dpi=150)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return what was measured so far."""
-    return json.loads(path.read_text()) if path.exists() else []
-
-
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a line for each network."""
-    path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
 
 
 def main() -> None:

@@ -15,11 +15,10 @@ prints the PSNR of a network after the short training of the searches.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -29,13 +28,10 @@ from torch import nn
 
 from falsr_nas.archive.candidate import Candidate, Origin
 from falsr_nas.benchmark.peers import PEERS
-from falsr_nas.benchmark.protocol import ScoringProtocol
-from falsr_nas.benchmark.scoring import score_model
 from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.data.settings import FolderSettings
 from falsr_nas.inference.threads import processor_threads
-from falsr_nas.models import find_model
-from falsr_nas.networks.network import BilinearResidual, Network
+from falsr_nas.networks.network import Network
 from falsr_nas.profiling.device import reference_network
 from falsr_nas.profiling.timing import BACKENDS, Measured, time_against
 from falsr_nas.search import SearchConfig, build_evaluator
@@ -45,6 +41,7 @@ from falsr_nas.space.genome import Genome
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 from hand_made import FSRCNN  # noqa: E402 - of this folder
+from trained_networks import read, scored, write  # noqa: E402
 
 SCORES = HERE / "scores.json"
 FIGURE = HERE.parents[1] / "docs" / "images" / "front.png"
@@ -73,7 +70,7 @@ RUNTIMES = ("torch", "onnxruntime")
 
 def measure(options: argparse.Namespace) -> None:
     """Score the networks of the folders that are not in the file."""
-    rows = read()
+    rows = read(SCORES)
     known = {row["folder"] for row in rows}
     sets = {name: benchmark_files(options.data / "benchmark" / name) for name in SETS}
     for folder in map(Path, options.folders):
@@ -84,38 +81,14 @@ def measure(options: argparse.Namespace) -> None:
         if folder.suffix == ".json":
             rows.append({"folder": name, **json.loads(folder.read_text())})
         else:
-            rows.append({"folder": name, **scored(folder, sets)})
+            rows.append({"folder": name, **scored((folder / "best").resolve(), sets)})
         print(rows[-1])
-        write(rows)
-
-
-def scored(folder: Path, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the one network that was trained in a folder."""
-    place = (folder / "best").resolve()
-    model = find_model(str(place))
-    network = model.network
-    assert isinstance(network, BilinearResidual) and isinstance(network.network, Network)
-    genome = network.network.genome
-    recipe = json.loads((place / "recipe.json").read_text())
-    cost = genome_cost(genome)
-    with (place / "curve.csv").open(newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    score = score_model(model, sets, ScoringProtocol.standard)
-    return {
-        "seed": recipe["seed"],
-        "genome": str(genome),
-        "params": cost.params,
-        "mult_adds": cost.mult_adds,
-        "steps": int(last["step"]),
-        "minutes": round(float(last["seconds"]) / 60, 1),
-        "validation": round(float(last["psnr"]), 3),
-        "psnr": {one.name: round(one.mean.psnr, 3) for one in score.sets},
-    }
+        write(SCORES, rows)
 
 
 def time(options: argparse.Namespace) -> None:
     """Time all networks in turns, in each runtime."""
-    rows = read()
+    rows = read(SCORES)
     texts = dict.fromkeys(row.get("genome", "FSRCNN") for row in rows)
     networks = {text: network_of(text).eval() for text in texts}
     with processor_threads(THREADS):
@@ -130,7 +103,7 @@ def time(options: argparse.Namespace) -> None:
             for row in rows:
                 ms = unit * timed[row.get("genome", "FSRCNN")].ratio
                 row.setdefault("milliseconds", {})[backend] = round(ms, 1)
-    write(rows)
+    write(SCORES, rows)
 
 
 def network_of(text: str) -> nn.Module:
@@ -141,7 +114,7 @@ def network_of(text: str) -> nn.Module:
 def report(options: argparse.Namespace) -> None:
     """Print a line for each network: the mean of its seeds, and the deviation between them."""
     groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in read():
+    for row in read(SCORES):
         groups[row["folder"].rsplit("_", 1)[0], row["steps"]].append(row)
     heads = ("network", "params", "G", "steps", "seeds", *SETS, "Set14 + B100", "ms", "minutes")
     print(f"| {' | '.join(heads)} |")
@@ -186,7 +159,7 @@ def figure(options: argparse.Namespace) -> None:
             color="#5b616a",
             ha="right" if left else "left",
         )
-    for row in read():
+    for row in read(SCORES):
         if not row["folder"].endswith("/winner"):
             continue
         point = row["mult_adds"] / 1e9, row["psnr"]["Set14"]
@@ -214,16 +187,6 @@ def short(options: argparse.Namespace) -> None:
     genome = Genome.parse(options.genome)
     candidate = Candidate(genome, genome_cost(genome), Origin(("given",)), 0, 0)
     print(evaluator.evaluate(candidate))
-
-
-def read() -> list[dict[str, Any]]:
-    """Return what was measured so far."""
-    return json.loads(SCORES.read_text()) if SCORES.exists() else []
-
-
-def write(rows: Sequence[dict[str, Any]]) -> None:
-    """Write a line for each network."""
-    SCORES.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from falsr_nas.archive.candidate import (
 )
 from falsr_nas.archive.weights import Weights
 from falsr_nas.core.errors import UserError
-from falsr_nas.data.settings import FolderSettings, PhotographsSettings
+from falsr_nas.data import refreshing
+from falsr_nas.data.settings import FolderSettings, PhotoDegradation, PhotographsSettings
 from falsr_nas.evaluation import incomplete_training
 from falsr_nas.evaluation.evaluator import attempt
 from falsr_nas.evaluation.incomplete_training import IncompleteTraining
@@ -223,3 +224,22 @@ def test_the_scale_begins_at_the_score_of_interpolation() -> None:
     still = replace(SMALL, target=Target.residual, zero_output=True, learning_rate=1e-30)
     assert psnr(evaluator(still).evaluate(candidate())) == pytest.approx(worst, abs=1e-4)
     assert best == worst + 4
+
+
+def test_candidates_share_the_images_of_a_degradation(monkeypatch: pytest.MonkeyPatch) -> None:
+    degraded: list[tuple[int, ...]] = []
+    original = refreshing.degrade_photo
+
+    def counted(hr: torch.Tensor, scale: int, settings: Any, seed: tuple[int, ...]) -> torch.Tensor:
+        degraded.append(seed)
+        return original(hr, scale, settings, seed)
+
+    monkeypatch.setattr(refreshing, "degrade_photo", counted)
+    context = EvaluationContext(
+        SMALL, PhotographsSettings(val_crop=64), 1, degradation=PhotoDegradation(period=1)
+    )
+    made = IncompleteTraining(IncompleteTrainingSettings(), context)
+    made.prepare()
+    first, second = (made.evaluate(candidate()) for _ in range(2))
+    assert psnr(first) == psnr(second)
+    assert len(degraded) == len(made.data.pool())

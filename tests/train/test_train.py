@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert "last.ckpt: File too large; an older one is unchanged" in done.stderr
+    assert "last.ckpt: File too large; an older file is unchanged" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*/last.ckpt"))
     succeeds(*recipe)

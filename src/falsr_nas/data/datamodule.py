@@ -82,7 +82,7 @@ class SuperResolutionData(pl.LightningDataModule):
         """
         super().__init__()
         self.settings, self.scale = settings, scale
-        self.degradation = degradation or DegradationSettings()
+        self.degradation = degradation
         self.batch_size, self.patch_size = batch_size, patch_size
         self.steps_per_epoch, self.steps_per_call = steps_per_epoch, steps_per_call
         for name in ("batch_size", "patch_size", "steps_per_epoch", "steps_per_call"):

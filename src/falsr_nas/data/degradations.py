@@ -67,7 +67,7 @@ def degrade_photo(
     return _tensor(image)
 
 
-def degradation_of(settings: DegradationSettings) -> Degrade | None:
+def degradation_of(settings: DegradationSettings | None) -> Degrade | None:
     """Return the degradation of validation images; None for the benchmarks'.
 
     Each image is degraded alike in every run.

@@ -111,7 +111,8 @@ class PhotoDegradation(DegradationSettings):
         webp: share of the files that are WebP.
         twice: share of the images that are written as a file twice.
         period: epochs after which each image is degraded anew; about as many images of the set
-            change in each epoch. None for one degradation per training.
+            change in each epoch. None for one degradation per training, as candidates of a search
+            have in any case.
     """
 
     clean: float = probability(default=0.15)

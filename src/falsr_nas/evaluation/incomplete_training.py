@@ -12,6 +12,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score, Trained
 from falsr_nas.archive.weights import Weights
 from falsr_nas.data.datamodule import SuperResolutionData
+from falsr_nas.data.settings import PhotoDegradation
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
@@ -39,13 +40,16 @@ class IncompleteTraining:
         self.seed = context.seed
         self.devices = context.devices
         self.profile = context.timed
+        degradation = context.degradation
+        if isinstance(degradation, PhotoDegradation):  # a short training sees an image a few times
+            degradation = replace(degradation, period=None)
         self.data = SuperResolutionData(
             context.data,
             batch_size=training.batch_size,
             patch_size=training.patch_size,
             steps_per_epoch=training.steps_per_epoch,
             scale=context.scale,
-            degradation=context.degradation,
+            degradation=degradation,
         )
 
     def prepare(self) -> None:

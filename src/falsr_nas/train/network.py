@@ -53,6 +53,10 @@ class Chosen:
         name = published_name(self.genome) or self.genome.key[:12]
         return f"{name}-seed{config.seed + self.repeat}" if self.repeat else name
 
+    def folder(self, config: TrainConfig) -> Path:
+        """Return the folder that it is trained in."""
+        return output_folder(config) / self.name(config)
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -93,7 +97,7 @@ class NetworkTrainer:
 
     def folder(self, chosen: Chosen) -> Path:
         """Return the folder of a network."""
-        return output_folder(self.config) / chosen.name(self.config)
+        return chosen.folder(self.config)
 
     def show(self, line: str) -> None:
         """Print a line to standard error if the progress is shown."""

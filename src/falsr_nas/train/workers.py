@@ -11,6 +11,7 @@ from falsr_nas.core.errors import SearchError
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
+from falsr_nas.models.names import WEIGHTS
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.train.config import TrainConfig
 from falsr_nas.train.network import Chosen, NetworkTrainer, Report, training_data
@@ -49,7 +50,7 @@ class FullTraining:
 def train_in_workers(
     config: TrainConfig, networks: Sequence[Chosen], epochs: int | None, report: Report
 ) -> None:
-    """Train networks in ``config.workers`` processes; those trained before are ready at once.
+    """Train networks in ``config.workers`` processes, but for those whose models are written.
 
     Args:
         config: the settings.
@@ -61,6 +62,9 @@ def train_in_workers(
         UserError: for a mistake that the user can correct.
         SearchError: a training failed; the others are kept, and the same call continues.
     """
+    networks = [one for one in networks if not (one.folder(config) / WEIGHTS).exists()]
+    if not networks:
+        return
     threads = max(1, len(os.sched_getaffinity(0)) // config.workers)
     evaluator = partial(FullTraining, config, networks[0].genome.scale, threads)
     settings = ProcessesSettings(workers=min(config.workers, len(networks)))

@@ -115,16 +115,11 @@ class Milestones(pl.Callback):
         seconds = self._spent + time.monotonic() - self._began
         step, rate = pl_module.position, pl_module.learning_rate
         self.curve.append(CurvePoint(step, pl_module.psnr, seconds, pl_module.mean_loss(), rate))
-        path, draft = self._folder / "last.ckpt", self._folder / ".last.ckpt.tmp"
-        try:
-            trainer.save_checkpoint(draft)  # by every process: some strategies gather
-            if trainer.is_global_zero:
-                _write_curve(self._folder / "curve.csv", self.curve)
-                draft.replace(path)  # last: a training is complete when its checkpoint is
-        except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror or error}; an older one is unchanged"
-            ) from error
+        if trainer.is_global_zero:
+            _write_curve(self._folder / "curve.csv", self.curve)
+        # Last: a training is complete when its checkpoint is. By every process: some strategies
+        # gather.
+        trainer.save_checkpoint(self._folder / "last.ckpt")
         if trainer.is_global_zero:
             assert self._strip is not None, "a validation came before"
             self._on_point(self.curve[-1], pl_module.settings.steps, self._strip)

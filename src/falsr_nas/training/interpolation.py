@@ -33,7 +33,7 @@ def interpolation_psnr(
         data.val_crop,
         data.on_error,
         scale=scale,
-        degrade=degradation_of(degradation or DegradationSettings()),
+        degrade=degradation_of(degradation),
     )
     errors = []
     for low, high in luma_planes(pairs):

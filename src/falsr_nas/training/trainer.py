@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 
+from falsr_nas.core.files import write_atomically
 from falsr_nas.core.quiet import quiet
 from falsr_nas.core.turns import working
 
@@ -35,20 +35,17 @@ def plain_trainer(**options: Any) -> pl.Trainer:
 
 
 class SyncedCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint to its place, and returns when it is on the disk.
+    """Replaces a checkpoint at once, when the new one is on the disk.
 
     Lightning's own writes to the temporary folder, which may be too small, and does not wait for
     the disk, so that a power failure leaves an empty file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
-        """Write a checkpoint to a file."""
+        """Write a checkpoint to a file. Raises UserError where it cannot be written."""
         content = io.BytesIO()  # torch.save reports no reason where a disk is full
         torch.save(checkpoint, content)
-        with Path(path).open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        write_atomically(Path(path), content.getvalue())
 
 
 @contextmanager
