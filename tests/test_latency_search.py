@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -10,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from falsr_nas.latency.profile import read_profile
 from falsr_nas.report.run import read_run
@@ -121,6 +124,106 @@ def test_a_killed_search_ends_with_the_same_front(tmp_path: Path, device: Path) 
     assert str(names[0].genome) == rows[0]["genome"]
     done = run("report", f"run_dirs=[{broken}]", f"output={tmp_path / 'page.html'}")
     assert done.returncode == 0, done.stderr
+
+
+REPLAY = """
+import sqlite3
+from dataclasses import dataclass
+
+from falsr_nas.archive import Score
+from falsr_nas.evaluation import EVALUATORS, EvaluatorSettings
+
+
+class Replay:
+    def __init__(self, settings, context):
+        self.db = sqlite3.connect(f"file:{settings.store}?mode=ro", uri=True)
+
+    def prepare(self):
+        pass
+
+    def evaluate(self, candidate):
+        what = "mse, psnr, seconds, steps, latency, latency_spread"
+        row = self.db.execute(f"SELECT {what} FROM evaluations WHERE key = ?", (candidate.key,))
+        return Score(*row.fetchone())
+
+
+@EVALUATORS.register("replay", Replay)
+@dataclass(frozen=True)
+class ReplaySettings(EvaluatorSettings):
+    store: str = ""
+"""
+
+
+def stored_rows(run_dir: Path) -> dict[int, tuple[object, ...]]:
+    """Return what is measured and stored of each candidate by its number."""
+    with sqlite3.connect(run_dir / "search.db") as db:
+        what = "number, key, generation, mse, psnr, seconds, steps, latency, latency_spread"
+        return {row[0]: row for row in db.execute(f"SELECT {what} FROM evaluations")}
+
+
+@pytest.mark.slow
+def test_30_kills_with_measured_latency_change_nothing(tmp_path: Path) -> None:
+    """No measurement is replaced, and the search is the one that measures the same at once."""
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(0)
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    device, broken = tmp_path / "device.json", tmp_path / "broken"
+    space = ("space=fast", "space.n=3", "space.channels=[4,8]", "space.stems=[8]")
+    small = ("width=96", "height=64", "threads=1", "minutes=0", "networks=5")
+    done = run("profile", f"output={device}", *space, *small)
+    assert done.returncode == 0, done.stderr
+    arguments = (
+        *space,
+        "objectives=[psnr,latency]",
+        f"latency={device}",
+        "controller.population_size=16",
+        "tracking=none",
+        "candidates=96",
+    )
+    images = (
+        "data=folder",
+        f"data.train_dirs=[{tmp_path / 'train'}]",
+        f"data.val_dir={tmp_path / 'val'}",
+        "training.epochs=1",
+        "training.steps_per_epoch=2",
+        "execution.workers=2",
+    )
+    seen: dict[int, tuple[object, ...]] = {}
+    chance = random.Random(1)
+    for _ in range(30):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "falsr_nas.search", *arguments, *images, f"run_dir={broken}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        enough, until = len(seen) + chance.randint(1, 4), time.monotonic() + 120
+        while count(broken) < enough and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(chance.random())
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        rows = stored_rows(broken)
+        assert rows == rows | seen
+        seen = rows
+    assert 30 <= len(seen) < 96
+    done = run("search", *arguments, *images, f"run_dir={broken}")
+    assert done.returncode == 0, done.stderr
+    rows = stored_rows(broken)
+    assert len(rows) == 96 and rows == rows | seen
+    assert all(row[-1] is not None for row in rows.values())
+    plugin = tmp_path / "replay.py"
+    plugin.write_text(REPLAY)
+    replay = ("evaluator=replay", f"evaluator.store={broken / 'search.db'}", "execution=inline")
+    whole = tmp_path / "whole"
+    done = run("search", *arguments, *replay, f"plugins=[{plugin}]", f"run_dir={whole}")
+    assert done.returncode == 0, done.stderr
+    assert stored_rows(whole) == rows
+    assert (whole / "pareto.csv").read_bytes() == (broken / "pareto.csv").read_bytes()
 
 
 def test_results_have_the_chosen_objectives(tmp_path: Path, device: Path) -> None:
