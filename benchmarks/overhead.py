@@ -20,7 +20,6 @@ from rich.table import Table
 
 from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.archive.store import Store
-from falsr_nas.archive.weights import WeightsFolder
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.evaluation.settings import SyntheticSettings
@@ -31,8 +30,6 @@ from falsr_nas.execution.settings import FailurePolicies, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from falsr_nas.search.rungs import GenerationalRungs, RungTrainings
-from falsr_nas.training.settings import RungSettings
 
 
 class TimedEvaluator(SyntheticEvaluator):
@@ -79,10 +76,7 @@ def main() -> None:
         with InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
             began = time.perf_counter()
             retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
-            weights = WeightsFolder(Path(folder) / "weights")
-            trainings = RungTrainings(retrying, weights, RungSettings(), 1)
-            rungs = GenerationalRungs(trainings, store, problem)
-            run_search(controller, rungs, store, budget=options.candidates, observers=[rungs])
+            run_search(controller, retrying, store, budget=options.candidates)
             whole = time.perf_counter() - began
         began = time.perf_counter()
         store.evaluations()

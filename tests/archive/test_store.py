@@ -116,30 +116,16 @@ def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
     assert path.read_bytes() == before
 
 
-def test_scores_of_rungs_and_fresh_scores_are_kept_apart(tmp_path: Path) -> None:
-    one, other = evaluation(0), evaluation(1)
-    steps = replace(one, outcome=replace(one.score, steps=100))
-    last = replace(one, outcome=replace(one.score, psnr=29.0, steps=300), rung=2)
-    failed = evaluation(0, failed=True)
+def test_fresh_scores_are_kept_beside_the_evaluation(tmp_path: Path) -> None:
+    one, other = evaluation(0), evaluation(0, failed=True)
+    again = replace(one, outcome=replace(one.score, psnr=28.0))
     with Store(tmp_path / "search.db", CONFIG) as store:
-        store.add_score(steps)
-        store.add_score(last)
-        store.add_score(other)
-        store.add_score(replace(last, outcome=replace(one.score, psnr=28.0)), repeat=2)
-        store.add_score(replace(failed, rung=2), repeat=1)
-        assert store.rung_scores(untold=True) == store.rung_scores()
-        store.add_score(replace(other, rung=1))
-        store.commit_state({}, [last])
+        store.add_score(replace(again, candidate=replace(one.candidate, repeat=2)))
+        store.add_score(replace(other, candidate=replace(one.candidate, repeat=1)))
+        store.commit_state({}, [one])
     with Store(tmp_path / "search.db") as store:
-        assert store.evaluations() == [last]
-        assert store.rung_scores() == {
-            (one.key, 0): steps.score,
-            (one.key, 2): last.score,
-            (other.key, 0): other.score,
-            (other.key, 1): other.score,
-        }
-        assert set(store.rung_scores(untold=True)) == {(other.key, 0), (other.key, 1)}
-        assert store.fresh_scores() == {one.key: {1: None, 2: replace(one.score, psnr=28.0)}}
+        assert store.evaluations() == [one]
+        assert store.fresh_scores() == {one.key: {1: None, 2: again.score}}
 
 
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:

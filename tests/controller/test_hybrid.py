@@ -22,11 +22,11 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
-from falsr_nas.execution.settings import InlineSettings
+from falsr_nas.execution.retrying import RetryingExecutor
+from falsr_nas.execution.settings import FailurePolicies, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from searching import decorated
 
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60))
 POPULATION = 8
@@ -93,7 +93,7 @@ def search(
         observers = [observer] if observer else []
         run_search(
             controller(),
-            decorated(workers, store, mode=mode),
+            RetryingExecutor(workers, FailurePolicies(), store.add_failure),
             store,
             budget=budget,
             mode=mode,

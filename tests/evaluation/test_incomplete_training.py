@@ -11,10 +11,7 @@ from falsr_nas.archive.candidate import (
     FailureKind,
     Origin,
     Score,
-    Trained,
-    TrainingPlan,
 )
-from falsr_nas.archive.weights import Weights
 from falsr_nas.core.errors import UserError
 from falsr_nas.data import refreshing
 from falsr_nas.data.settings import FolderSettings, PhotoDegradation, PhotographsSettings
@@ -53,11 +50,7 @@ def evaluator(
     return made
 
 
-def planned(one: Candidate, **plan: Any) -> Candidate:
-    return replace(one, plan=TrainingPlan(**plan))
-
-
-def psnr(outcome: Score | Trained | Failure) -> float:
+def psnr(outcome: Score | Failure) -> float:
     assert isinstance(outcome, Score), outcome
     assert outcome.psnr == pytest.approx(10 * np.log10(255**2 / outcome.mse))
     return outcome.psnr
@@ -109,38 +102,10 @@ def test_training_helps() -> None:
         assert psnr(evaluator(trained, seed).evaluate(candidate())) > before + 0.2
 
 
-@pytest.mark.parametrize(
-    "training",
-    [SMALL, replace(SMALL, ema=0.9), replace(SMALL, expansion=32)],
-    ids=["plain", "averaged", "expanded"],
-)
-def test_a_training_that_was_paused_is_the_one_that_was_not(training: TrainingSettings) -> None:
-    """Part by part, with the weights sent to and fro, or all parts in one evaluation."""
-    made = evaluator(replace(training, epochs=3))
-    whole = made.evaluate(planned(candidate(), epochs=(1, 1, 1), rung=2, returns_weights=True))
-    start, steps = None, []
-    for rung in range(3):
-        part = made.evaluate(
-            planned(candidate(), epochs=(1,), rung=rung, start=start, returns_weights=True)
-        )
-        assert isinstance(part, Trained)
-        start = Weights.read(part.weights.data)
-        steps.append(part.score.steps)
-    assert isinstance(whole, Trained)
-    assert part.score.mse == whole.score.mse
-    assert part.weights == whole.weights
-    assert steps == [5, 10, 15]
-
-
-def test_parts_and_repeats_have_other_seeds() -> None:
+def test_repeats_have_other_seeds() -> None:
     made = evaluator()
-    scores = [
-        psnr(
-            made.evaluate(planned(candidate(), epochs=epochs, rung=len(epochs) - 1, repeat=repeat))
-        )
-        for epochs, repeat in (((2,), 0), ((2,), 1), ((2,), 2), ((1, 1), 0), ((1, 1), 1))
-    ]
-    assert len(set(scores)) == 5
+    scores = [psnr(made.evaluate(replace(candidate(), repeat=repeat))) for repeat in range(3)]
+    assert len(set(scores)) == 3
     assert scores[0] == psnr(made.evaluate(candidate()))
 
 

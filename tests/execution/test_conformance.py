@@ -24,13 +24,13 @@ from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.execution.executor import Executor
+from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, Then
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.search_space import SearchSpace
 from faulty_evaluator import KINDS, FaultyEvaluator
-from searching import decorated
 
 TIME_LIMIT = 2.0
 SPACE = SearchSpace()
@@ -70,7 +70,12 @@ def search(
     settings = NSGA2Settings(population_size=8)
     controller = NSGA2(settings, PROBLEM, np.random.default_rng(1))
     with Store(path, {}) as store, backend.build(make, TIME_LIMIT) as executor:
-        run_search(controller, decorated(executor, store, policies), store, budget=budget)
+        run_search(
+            controller,
+            RetryingExecutor(executor, policies, store.add_failure),
+            store,
+            budget=budget,
+        )
         return store.evaluations()
 
 

@@ -16,12 +16,12 @@ from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Mode, NSGA2Settings
 from falsr_nas.execution.processes import ProcessesExecutor
+from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, ProcessesSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
 from faulty_evaluator import KINDS, FaultyEvaluator
-from searching import decorated
 
 CANDIDATES = 2_000
 QUICK_FAULTS = ("kill", "memory", "nan", "exception", "unpicklable", "image")
@@ -53,7 +53,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", {}) as store, executor:
         run_search(
             controller,
-            decorated(executor, store, policies, Mode.steady),
+            RetryingExecutor(executor, policies, store.add_failure),
             store,
             budget=CANDIDATES,
             mode=Mode.steady,

@@ -47,7 +47,7 @@ def evaluations(space: SearchSpace) -> list[Evaluation]:
 
 @pytest.fixture(scope="session")
 def doubtful(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """The same networks after a search with rungs, whose first half was scored several times."""
+    """The same networks after a search whose first half was scored several times."""
     made = []
     for row, one in enumerate(evaluations):
         score = one.score
@@ -55,7 +55,7 @@ def doubtful(evaluations: list[Evaluation]) -> list[Evaluation]:
             score = replace(score, steps=100 + row)
             if row < len(evaluations) // 2:
                 score = replace(score, count=3, deviation=0.125)
-        made.append(replace(one, outcome=score or one.outcome, rung=row % 3))
+        made.append(replace(one, outcome=score or one.outcome))
     return made
 
 

@@ -118,9 +118,5 @@ def test_csv_says_how_far_a_score_can_be_trusted(
     for row, one in zip(rows, front, strict=True):
         assert one.score is not None
         assert row["psnr_deviation"] == ("0.125" if one.score.count == 3 else "")
-        assert (row["scores"], row["steps"], row["rung"]) == (
-            str(one.score.count),
-            str(one.score.steps),
-            str(one.rung),
-        )
+        assert (row["scores"], row["steps"]) == (str(one.score.count), str(one.score.steps))
     assert {row["scores"] for row in rows} == {"1", "3"}

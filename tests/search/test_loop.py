@@ -12,11 +12,11 @@ from falsr_nas.core.errors import SearchError, UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
+from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-from searching import decorated
 
 
 class CountingEvaluator:
@@ -64,7 +64,7 @@ def search(
     with Store(path, {}) as store, InlineExecutor(InlineSettings(), lambda: evaluator) as executor:
         run_search(
             controller,
-            decorated(executor, store, policies),
+            RetryingExecutor(executor, policies or FailurePolicies(), store.add_failure),
             store,
             budget=budget,
             observers=observers,

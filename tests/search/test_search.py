@@ -65,12 +65,12 @@ def rows(run_dir: Path) -> list[tuple]:
 
 
 def scores(run_dir: Path) -> dict[tuple, tuple]:
-    """All evaluations, scores of rungs and fresh scores with their times."""
+    """All evaluations and fresh scores with their times."""
     found: dict[tuple, tuple] = {(row[0],): row for row in rows(run_dir)}
     if found or (run_dir / "search.db").exists():
         with sqlite3.connect(run_dir / "search.db") as db, suppress(sqlite3.OperationalError):
             for *name, psnr, seconds, steps in db.execute(
-                "SELECT key, rung, repeat, psnr, seconds, steps FROM scores"
+                "SELECT key, repeat, psnr, seconds, steps FROM scores"
             ).fetchall():
                 found[tuple(name)] = (steps, *name, psnr, seconds)
     return found
@@ -84,41 +84,28 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
     return folder
 
 
-LEVERS = {
-    "rungs": ("rungs.epochs=[2,4]", "rungs.keep=[0.5,0.25]"),
-    "fresh": ("fresh_scores=2",),
-}
-LEVERS["all"] = tuple(setting for settings in LEVERS.values() for setting in settings)
+FRESH = ("fresh_scores=2",)
 
 
 @every_backend
 @pytest.mark.parametrize(
-    ("controller", "levers", "rounds"),
+    ("controller", "settings", "rounds"),
     [
         ("screening", (), 4),
-        pytest.param("nsga2", LEVERS["all"], 3, id="all levers-3"),
+        pytest.param("nsga2", FRESH, 3, id="fresh-3"),
         pytest.param("screening", ("space=fast",), 3, id="fast-3", marks=pytest.mark.slow),
         pytest.param("screening", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param("hybrid", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
-        *(
-            pytest.param(
-                "nsga2",
-                LEVERS[lever],
-                30,
-                id=f"{lever}-30",
-                marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
-            )
-            for lever in LEVERS
-        ),
+        pytest.param("nsga2", FRESH, 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
 )
 def test_a_search_killed_again_and_again_ends_as_one_never_killed(
-    tmp_path: Path, backend: Backend, controller: str, levers: tuple[str, ...], rounds: int
+    tmp_path: Path, backend: Backend, controller: str, settings: tuple[str, ...], rounds: int
 ) -> None:
     # Fresh scores come at the end: some of the kills should land there.
     rng, candidates = (
         random.Random(11),
-        3 * rounds + 8 if "fresh_scores=2" in levers else 9 * rounds + 20,
+        3 * rounds + 8 if settings == FRESH else 9 * rounds + 20,
     )
     arguments = (
         "evaluator=synthetic",
@@ -128,7 +115,7 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
         f"candidates={candidates}",
         f"controller={controller}",
         "controller.population_size=8",
-        *levers,
+        *settings,
     )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     succeeds(*arguments, f"run_dir={whole}")
@@ -284,11 +271,9 @@ def test_the_folder_of_a_search_holds_what_is_promised(tmp_path: Path) -> None:
         front = list(csv.DictReader(file))
     assert list(front[0]) == [
         "key", "genome", "psnr", "mse", "mult_adds", "params", "generation",
-        "psnr_deviation", "scores", "steps", "rung",
+        "psnr_deviation", "scores", "steps",
     ]  # fmt: skip
-    assert {(row["psnr_deviation"], row["scores"], row["rung"]) for row in front} == {
-        ("", "1", "0")
-    }
+    assert {(row["psnr_deviation"], row["scores"]) for row in front} == {("", "1")}
     assert json.loads((tmp_path / "pareto.json").read_text())["candidates"] == 40
     assert "candidates 40/40" in done.stderr
     assert str(tmp_path) in done.stdout

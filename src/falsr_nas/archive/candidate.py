@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
-
-if TYPE_CHECKING:
-    from falsr_nas.archive.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +27,6 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """How an evaluation trains its candidate; by default once, for the whole length, from scratch.
-
-    Attributes:
-        epochs: epochs of each part of the training. Each part has its own optimiser and schedule
-            and continues from the weights of the part before. Empty for one part of the length
-            that the training's settings give.
-        rung: rung that the last part ends, counted from 0.
-        repeat: 0 for the score that the search uses; 1 and above for fresh scores, which have other
-            seeds.
-        start: weights to begin with; None for initial weights.
-        returns_weights: whether the evaluation returns the trained weights.
-    """
-
-    epochs: tuple[int, ...] = ()
-    rung: int = 0
-    repeat: int = 0
-    start: Weights | None = None
-    returns_weights: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A genome that the controller proposes for evaluation.
 
@@ -62,7 +36,8 @@ class Candidate:
         origin: how it was created.
         generation: counted from 0; the initial population is generation 0.
         number: its position among all candidates of the search, counted from 0.
-        plan: how it is trained. Only executors and evaluators see another than the default.
+        repeat: 0 for the score that the search uses; 1 and above for fresh scores, whose trainings
+            have other seeds.
     """
 
     genome: Genome
@@ -70,7 +45,7 @@ class Candidate:
     origin: Origin
     generation: int
     number: int
-    plan: TrainingPlan = TrainingPlan()
+    repeat: int = 0
 
     @property
     def key(self) -> str:
@@ -168,14 +143,6 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """The outcome of an evaluation that also returns the trained weights."""
-
-    score: Score
-    weights: Weights
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """A candidate and its outcome: either a score or a failure.
 
@@ -183,15 +150,11 @@ class Evaluation:
         candidate: the candidate.
         outcome: outcome of the last attempt.
         earlier: failures of the attempts before it.
-        rung: rung at which its training ended, counted from 0.
-        weights: the trained weights, on their way from the evaluator to the search; else None.
     """
 
     candidate: Candidate
     outcome: Score | Failure
     earlier: tuple[Failure, ...] = ()
-    rung: int = 0
-    weights: Weights | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -212,11 +175,6 @@ class Evaluation:
     def score(self) -> Score | None:
         """The score, or None if the evaluation failed."""
         return self.outcome if isinstance(self.outcome, Score) else None
-
-    def settled(self) -> Evaluation:
-        """Return what a search keeps: the candidate as proposed, and the rung, without weights."""
-        candidate = replace(self.candidate, plan=TrainingPlan())
-        return replace(self, candidate=candidate, rung=self.candidate.plan.rung, weights=None)
 
     def at(self, place: str) -> Evaluation:
         """Return the evaluation with the name of its worker in the failure, if it failed."""

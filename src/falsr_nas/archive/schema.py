@@ -29,8 +29,7 @@ CREATE TABLE scores (
 """
 
 COLUMNS = (
-    "number, key, genome, generation, params, mult_adds, failure, operators, parents, log_prob,"
-    " rung"
+    "number, key, genome, generation, params, mult_adds, failure, operators, parents, log_prob"
 )
 """Columns of an evaluation, in the order of rows; those of its score follow."""
 

@@ -58,7 +58,6 @@ def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
         json.dumps(candidate.origin.operators),
         json.dumps(candidate.origin.parents),
         candidate.origin.log_prob,
-        evaluation.rung,
         *row_of_score(score),
     )
 
@@ -90,7 +89,6 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         operators,
         parents,
         log_prob,
-        rung,
         *score,
     ) = row
     origin = Origin(_operators(operators), tuple(json.loads(parents)), log_prob)
@@ -102,8 +100,8 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         int(number),
     )
     if kind is None:
-        return Evaluation(candidate, score_of_row(score), tuple(failures), int(rung))
-    return Evaluation(candidate, failures[-1], tuple(failures[:-1]), int(rung))
+        return Evaluation(candidate, score_of_row(score), tuple(failures))
+    return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
 
 
 def score_of_row(row: Sequence[Any]) -> Score:

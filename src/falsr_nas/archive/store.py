@@ -189,14 +189,9 @@ class Store(Closing):
             )
         )
 
-    def add_score(self, evaluation: Evaluation, repeat: int = 0) -> None:
-        """Store durably the score of a rung, after which a training may go on, or a fresh score.
-
-        Args:
-            evaluation: the candidate, its score (for a fresh score also a failure) and the rung.
-            repeat: 0 for the score that the search uses; 1 and above for fresh scores.
-        """
-        self._db.write(lambda: self._insert_score(evaluation, repeat))
+    def add_score(self, evaluation: Evaluation) -> None:
+        """Store durably a fresh score: an evaluation of a candidate with ``repeat`` above 0."""
+        self._db.write(lambda: self._insert_score(evaluation))
 
     def commit_state(self, state: dict[str, Any], evaluations: Sequence[Evaluation] = ()) -> None:
         """Store the controller's state and these evaluations in one transaction.
@@ -249,19 +244,6 @@ class Store(Closing):
                 found.append(FailedAttempt(number, key, attempt, failed, after))
             return found
 
-    def rung_scores(self, *, untold: bool = False) -> dict[tuple[str, int], Score]:
-        """Return the scores of rungs by key of the candidate and rung.
-
-        ``untold=True`` leaves out candidates whose evaluation the controller was told.
-        """
-        told = "AND key NOT IN (SELECT key FROM evaluations WHERE told)" if untold else ""
-        with self._reading():
-            rows = self._db.execute(
-                f"SELECT key, rung, {SCORE_COLUMNS} FROM scores"
-                f" WHERE repeat = 0 {told} ORDER BY number, rung"
-            ).fetchall()
-            return {(key, int(rung)): score_of_row(score) for key, rung, *score in rows}
-
     def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
         """Return the fresh scores by key of the candidate and repeat; None for failures."""
         found: dict[str, dict[int, Score | None]] = defaultdict(dict)
@@ -309,9 +291,9 @@ class Store(Closing):
                 candidate.number, candidate.key, outcome, AttemptOutcome.INFEASIBLE
             )
 
-    def _insert_score(self, evaluation: Evaluation, repeat: int) -> None:
-        numbers = row_of_score(evaluation.score)
-        row = evaluation.candidate.number, evaluation.key, evaluation.rung, repeat, *numbers
+    def _insert_score(self, evaluation: Evaluation) -> None:
+        candidate, numbers = evaluation.candidate, row_of_score(evaluation.score)
+        row = candidate.number, candidate.key, 0, candidate.repeat, *numbers
         self._db.execute(f"INSERT OR REPLACE INTO scores VALUES ({', '.join('?' * len(row))})", row)
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:

@@ -21,7 +21,9 @@ def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
         stored: settings by dotted names; JSON values.
         current: today's settings; JSON values.
     """
-    names = {name for name in {*stored, *current} if stored.get(name) != current.get(name)}
+    # An empty list is as good as a setting that another version does not have.
+    before, now = ({k: v for k, v in one.items() if v != []} for one in (stored, current))
+    names = {name for name in {*before, *now} if before.get(name) != now.get(name)}
     other = [group for group in OPTION_GROUPS if group in names]
     shown = [
         f"{group} is {stored.get(group)} there and {current.get(group)} here" for group in other

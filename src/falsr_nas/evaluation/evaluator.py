@@ -13,7 +13,6 @@ from falsr_nas.archive.candidate import (
     Failure,
     FailureKind,
     Score,
-    Trained,
 )
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import explained
@@ -38,21 +37,20 @@ class Evaluator(Protocol):
         """
         ...
 
-    def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
-        """Evaluate a candidate, as its plan says.
+    def evaluate(self, candidate: Candidate) -> Score | Failure:
+        """Evaluate a candidate.
 
         The outcome is the same in every process and on every call.
         """
         ...
 
 
-def evaluation_seed(run_seed: int, key: str, rung: int = 0, repeat: int = 0) -> int:
-    """Return the seed of a part of an evaluation, in 0..2**63-1.
+def evaluation_seed(run_seed: int, key: str, repeat: int = 0) -> int:
+    """Return the seed of an evaluation, in 0..2**63-1.
 
-    It depends on the search's seed, the genome, the rung and the repeat, not on the worker or the
-    order.
+    It depends on the search's seed, the genome and the repeat, not on the worker or the order.
     """
-    text = f"{run_seed}/{key}" + (f"/{rung}/{repeat}" if rung or repeat else "")
+    text = f"{run_seed}/{key}" + (f"/0/{repeat}" if repeat else "")
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
@@ -62,10 +60,7 @@ def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
     Only mistakes of the user are raised: they would make every candidate fail.
     """
     try:
-        outcome = evaluator.evaluate(candidate)
-        if isinstance(outcome, Trained):
-            return Evaluation(candidate, _checked(outcome.score), weights=outcome.weights)
-        return Evaluation(candidate, _checked(outcome))
+        return Evaluation(candidate, _checked(evaluator.evaluate(candidate)))
     except Exception as error:
         if isinstance(error, UserError) and not isinstance(error, DataError):
             raise

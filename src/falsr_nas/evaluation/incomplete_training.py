@@ -9,14 +9,12 @@ from dataclasses import replace
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score, Trained
-from falsr_nas.archive.weights import Weights
+from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import PhotoDegradation
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
-from falsr_nas.networks.expansion import tensors_of
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.trainer import SharedBatches, TakesTurns, plain_trainer, quiet_lightning
@@ -69,28 +67,20 @@ class IncompleteTraining:
         self.data.batches(torch.Generator(), 0, self.devices)
         limit_growth()
 
-    def evaluate(self, candidate: Candidate) -> Score | Trained | Failure:
-        """Train the candidate's network as its plan says, and validate it."""
+    def evaluate(self, candidate: Candidate) -> Score | Failure:
+        """Train the candidate's network, and validate it."""
         try:
             return self._outcome(candidate)
         finally:
             free_memory()
 
-    def _outcome(self, candidate: Candidate) -> Score | Trained | Failure:
-        began, plan, weights = time.perf_counter(), candidate.plan, candidate.plan.start
-        parts = plan.epochs or (self.training.epochs,)
-        for rung, epochs in enumerate(parts, start=plan.rung - len(parts) + 1):
-            module = self._train(candidate, weights, epochs, rung, validate=rung == plan.rung)
-            if module.diverged:
-                return _DIVERGED
-            steps = (weights.steps if weights else 0) + epochs * self.training.steps_per_epoch
-            if rung < plan.rung or plan.returns_weights:
-                weights = Weights.of(tensors_of(module.trained), steps)
-        if math.isnan(module.psnr):
+    def _outcome(self, candidate: Candidate) -> Score | Failure:
+        began = time.perf_counter()
+        module = self._train(candidate)
+        if module.diverged or math.isnan(module.psnr):
             return _DIVERGED
-        score = self._timed(candidate, Score(module.mse, module.psnr, 0.0, steps))
-        score = replace(score, seconds=time.perf_counter() - began)
-        return Trained(score, weights) if plan.returns_weights and weights else score
+        score = self._timed(candidate, Score(module.mse, module.psnr, 0.0, self.training.steps))
+        return replace(score, seconds=time.perf_counter() - began)
 
     def _timed(self, candidate: Candidate, score: Score) -> Score:
         """Add the latency of the candidate's network, where the search wants it measured."""
@@ -99,17 +89,9 @@ class IncompleteTraining:
         measured, unit = self.stopwatch.time(candidate.genome, SECONDS), self.profile.reference_ms
         return replace(score, latency=unit * measured.ratio, latency_spread=unit * measured.spread)
 
-    def _train(
-        self,
-        candidate: Candidate,
-        start: Weights | None,
-        epochs: int,
-        rung: int,
-        *,
-        validate: bool,
-    ) -> SuperResolution:
-        training = replace(self.training, epochs=epochs)
-        seed = evaluation_seed(self.seed, candidate.key, rung, candidate.plan.repeat)
+    def _train(self, candidate: Candidate) -> SuperResolution:
+        training = self.training
+        seed = evaluation_seed(self.seed, candidate.key, candidate.repeat)
         trainer = plain_trainer(
             max_epochs=training.epochs,
             accelerator="auto",
@@ -123,18 +105,15 @@ class IncompleteTraining:
             # Processes that train a network together would wait for each other's turns.
             callbacks=[TakesTurns()] if self.profile is not None and self.devices == 1 else [],
         )
-        common = evaluation_seed(self.seed, "common", rung, candidate.plan.repeat)
+        common = evaluation_seed(self.seed, "common", candidate.repeat)
         network = initialized_network(
             candidate.genome, training.initialization, training.zero_output, seed
         )
-        if start is not None:
-            tensors = {name: torch.from_numpy(array) for name, array in start.tensors().items()}
-            network.load_state_dict(tensors)
         patches = common if self.settings.common_patches else seed
         module = SuperResolution(network, training, self.data, patches)
         with quiet_lightning():
             trainer.fit(module, datamodule=self.data)
-            if validate and not module.diverged:
+            if not module.diverged:
                 trainer.limit_val_batches = 1.0
                 trainer.validate(module, datamodule=self.data, verbose=False)
         return module

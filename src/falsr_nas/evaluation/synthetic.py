@@ -16,14 +16,9 @@ noise. The terms of the formula in dB, for a genome of n cells:
 - *links*: 0.8 (1 - ((s - 0.4) / 0.6)^2), s the share of links set: dense is not best (paper,
   VI-C2).
 - *noise*: normal, with the deviation of the settings, determined by seed and genome.
-- *training*: 3 (exp(-3) - exp(-3 s)), s the optimiser steps behind the weights as a share of a
-  whole training's: 0 after a whole training, negative after a shorter one.
 
 Latency, where a search wants it measured, is made up, too: the prediction of the profile, times
 exp(0.3 s), s the share of links set, and noise of 1%.
-
-The weights that an evaluation returns are a single tensor with the number of steps, from which the
-next evaluation reads it.
 """
 
 from __future__ import annotations
@@ -35,8 +30,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from falsr_nas.archive.candidate import Candidate, Score, Trained
-from falsr_nas.archive.weights import Weights
+from falsr_nas.archive.candidate import Candidate, Score
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.evaluation.evaluator import evaluation_seed
 from falsr_nas.evaluation.settings import EvaluationContext, SyntheticSettings
@@ -84,37 +78,24 @@ class SyntheticEvaluator:
     def prepare(self) -> None:
         """Do nothing."""
 
-    def evaluate(self, candidate: Candidate) -> Score | Trained:
+    def evaluate(self, candidate: Candidate) -> Score:
         """Return the PSNR of the landscape plus noise."""
-        began, plan = time.perf_counter(), candidate.plan
+        began = time.perf_counter()
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
-        before = int(plan.start.tensors()["steps"][0]) if plan.start else 0
-        epochs = sum(plan.epochs or (self.training.epochs,))
-        steps = before + epochs * self.training.steps_per_epoch
-        seed = evaluation_seed(self.seed, candidate.key, plan.rung, plan.repeat)
+        seed = evaluation_seed(self.seed, candidate.key, candidate.repeat)
         rng = np.random.default_rng(seed)
-        noise = rng.normal(scale=self.settings.noise)
-        missing = 3 * (math.exp(-3 * steps / self.training.steps) - math.exp(-3))
-        psnr = self.psnr(candidate.genome) - missing + float(noise)
+        psnr = self.psnr(candidate.genome) + float(rng.normal(scale=self.settings.noise))
         latency = spread = None
         if self.profile is not None:
             links, error = share_of_links(candidate.genome), float(rng.normal(scale=0.01))
             latency = self.profile.latency(candidate.genome) * math.exp(0.3 * links + error)
             spread = 0.01 * latency
         seconds = time.perf_counter() - began
-        score = Score(
-            mse_from_psnr(psnr),
-            psnr,
-            seconds,
-            steps,
-            latency=latency,
-            latency_spread=spread,
+        steps = self.training.steps
+        return Score(
+            mse_from_psnr(psnr), psnr, seconds, steps, latency=latency, latency_spread=spread
         )
-        if not plan.returns_weights:
-            return score
-        tensors = {"steps": np.array([steps], dtype=np.float32)}
-        return Trained(score, Weights.of(tensors, steps))
 
 
 def synthetic_psnr(genome: Genome) -> float:

@@ -62,7 +62,7 @@ class RetryingExecutor:
         """
         while True:
             evaluation = self._executor.collect()
-            failure, name = evaluation.outcome, (evaluation.key, evaluation.candidate.plan.repeat)
+            failure, name = evaluation.outcome, (evaluation.key, evaluation.candidate.repeat)
             earlier = self._failures.pop(name, ())
             if isinstance(failure, Failure) and self._may_retry(failure, earlier):
                 self._retry(evaluation.candidate, (*earlier, failure))
@@ -85,7 +85,7 @@ class RetryingExecutor:
                 candidate.number, candidate.key, len(failures), failures[-1], AttemptOutcome.RETRIED
             )
         )
-        self._failures[candidate.key, candidate.plan.repeat] = failures
+        self._failures[candidate.key, candidate.repeat] = failures
         self._executor.submit(candidate, avoid={failure.place for failure in failures})
 
     def _count(self, failure: Failure) -> None:

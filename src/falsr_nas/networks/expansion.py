@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
@@ -146,14 +144,6 @@ def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             parts = [merged.pop(f"{layer}.{part}", None) for part in ("base", "wide", "narrow")]
             merged[f"{layer}.weight"] = _checked_kernel(layer, *parts)
     return merged
-
-
-def tensors_of(network: Network) -> dict[str, NDArray[np.float32]]:
-    """Return the weights of the plain network of a plain or expanded one by name, as arrays."""
-    return {
-        name: tensor.detach().cpu().contiguous().numpy()
-        for name, tensor in merged_weights(network.state_dict()).items()
-    }
 
 
 def _checked_kernel(

@@ -59,8 +59,7 @@ def flat_row(evaluation: Evaluation) -> dict[str, Any]:
 
     PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
     ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the
-    mean, ``scores`` their number, ``steps`` the optimiser steps behind the weights, and ``rung``
-    the rung at which the candidate's training ended in the search.
+    mean, ``scores`` their number, ``steps`` the optimiser steps behind the weights.
     What a failed evaluation has not is None.
     """
     candidate, score = evaluation.candidate, evaluation.score
@@ -78,6 +77,5 @@ def flat_row(evaluation: Evaluation) -> dict[str, Any]:
         "psnr_deviation": score and score.deviation,
         "scores": score and score.count,
         "steps": score and score.steps,
-        "rung": evaluation.rung,
         "attempts": evaluation.attempts,
     }

@@ -191,7 +191,6 @@ def _candidates(
             lambda e: e.outcome.kind.value if isinstance(e.outcome, Failure) else None
         ),
         "steps": score(lambda s: s.steps),
-        "rung": present(lambda e: e.rung or None),
         "scores": present(mean),
         "log_prob": present(lambda e: (p := e.candidate.origin.log_prob) and round(p, 3)),
     }

@@ -26,7 +26,6 @@ COLUMNS = (
     "psnr_deviation",
     "scores",
     "steps",
-    "rung",
 )
 """Columns of ``pareto.csv``, see :func:`~falsr_nas.objectives.summary.flat_row`."""
 

@@ -34,7 +34,6 @@ def front_table(front: Sequence[Evaluation], problem: Problem, most: int = 20) -
         ValueError: an evaluation has no score.
     """
     shown = _evenly(front, most)
-    extra = _extra_columns(front)
     count = f"{len(shown)} of its {len(front)}" if len(shown) < len(front) else len(front)
     cells = other_cells(cell for evaluation in shown for cell in evaluation.candidate.genome.cells)
     kinds = [OPERATORS[name] for name in dict.fromkeys(cell.operator.kind for cell in cells)]
@@ -48,19 +47,12 @@ def front_table(front: Sequence[Evaluation], problem: Problem, most: int = 20) -
     )
     table.add_column("key", no_wrap=True, style="dim")
     costs = (f"{cost.heading}\n{cost.unit}".strip() for cost in problem.shown)
-    for column in ("PSNR\ndB", *costs, "links", *extra):
+    for column in ("PSNR\ndB", *costs, "links"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("cells", ratio=1)
     for evaluation in shown:
-        table.add_row(*_texts(evaluation, problem, extra), compact(evaluation.candidate.genome))
+        table.add_row(*_texts(evaluation, problem), compact(evaluation.candidate.genome))
     return table
-
-
-def _extra_columns(front: Sequence[Evaluation]) -> list[str]:
-    """Return the columns that only some searches need: rungs, and steps that differ."""
-    rungs = {evaluation.rung for evaluation in front}
-    steps = {evaluation.score.steps for evaluation in front if evaluation.score}
-    return ["rung"] * (len(rungs) > 1) + ["steps"] * (len(steps) > 1)
 
 
 def compact(genome: Genome) -> str:
@@ -83,7 +75,7 @@ def compact(genome: Genome) -> str:
     return " ".join([*stem, *cells, *upsampler])
 
 
-def _texts(evaluation: Evaluation, problem: Problem, extra: Sequence[str]) -> Iterator[str]:
+def _texts(evaluation: Evaluation, problem: Problem) -> Iterator[str]:
     """Yield the texts of a row, without the cells of its network."""
     candidate, score = evaluation.candidate, evaluation.score
     if score is None:
@@ -94,11 +86,6 @@ def _texts(evaluation: Evaluation, problem: Problem, extra: Sequence[str]) -> It
     for cost in problem.shown:
         yield cost.text(cost.of(evaluation))
     yield str(sum(map(len, candidate.genome.links)))
-    texts = {
-        "rung": str(evaluation.rung),
-        "steps": "" if score.steps is None else f"{score.steps:,}",
-    }
-    yield from (texts[name] for name in extra)
 
 
 def _evenly(front: Sequence[Evaluation], most: int) -> list[Evaluation]:

@@ -38,7 +38,7 @@ from falsr_nas.objectives.settings import Constraints
 from falsr_nas.space.operators import GROUP as OPERATOR
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.tracking.settings import TrackingSettings
-from falsr_nas.training.settings import MODERN, RungSettings, TrainingSettings
+from falsr_nas.training.settings import MODERN, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class SearchConfig(CommandSettings):
         degradation: how their LR images are made.
         execution: where evaluations run.
         tracking: where metrics are recorded.
-        rungs: when candidates are compared during their training, and the worse ones stopped.
         fresh_scores: how often the members of the front are trained again at the end, with other
             seeds; the mean of these scores is reported. May be changed later, with the same
             ``run_dir``.
@@ -89,7 +88,6 @@ class SearchConfig(CommandSettings):
     degradation: DegradationSettings = field(default_factory=DegradationSettings)
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
-    rungs: RungSettings = field(default_factory=RungSettings)
     fresh_scores: int = at_least(0, default=0)
     mode: Mode = Mode.generational
     candidates: int = at_least(1, default=64)
@@ -106,7 +104,6 @@ class SearchConfig(CommandSettings):
             raise UserError(
                 f"psnr_range is {list(ends)}: give two PSNR in dB, the lower one first, or null"
             )
-        self.rungs.check_before(self.training.epochs)
 
 
 SCHEMAS = Schemas(

@@ -13,7 +13,6 @@ from falsr_nas.archive.candidate import (
     Candidate,
     FailedAttempt,
     Failure,
-    TrainingPlan,
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.execution.retrying import RetryingExecutor
@@ -24,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def score_front_again(
-    executor: RetryingExecutor, store: Store, problem: Problem, count: int, plan: TrainingPlan
+    executor: RetryingExecutor, store: Store, problem: Problem, count: int
 ) -> None:
     """Score the members of the front with fresh seeds, until no member lacks such scores.
 
@@ -35,8 +34,6 @@ def score_front_again(
         store: holds the evaluations of the search, and gets the scores.
         problem: of the search.
         count: number of scores that each member needs; 0 for none.
-        plan: of a whole training, also of candidates that were stopped at a rung, so that all fresh
-            scores are of the same length.
 
     Raises:
         SearchError: the policies stop the search, or workers cannot be started any more.
@@ -49,7 +46,7 @@ def score_front_again(
             return
         _log.info("scoring %d networks of the front again", len(missing))
         trainings = [
-            replace(member.candidate, plan=replace(plan, repeat=repeat))
+            replace(member.candidate, repeat=repeat)
             for member in missing
             for repeat in range(1, count + 1)
             if repeat not in stored.get(member.key, ())
@@ -62,7 +59,7 @@ def _run(executor: RetryingExecutor, store: Store, trainings: list[Candidate]) -
         executor.submit(training)
     for _ in trainings:
         ended = executor.collect()
-        store.add_score(ended.settled(), ended.candidate.plan.repeat)
+        store.add_score(ended)
         if isinstance(ended.outcome, Failure):
             number, last = ended.candidate.number, AttemptOutcome.INFEASIBLE
             store.add_failure(FailedAttempt(number, ended.key, ended.attempts, ended.outcome, last))

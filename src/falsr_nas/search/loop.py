@@ -17,12 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class FinalExecutor(Protocol):
-    """Evaluates candidates, and returns each one with its final outcome.
-
-    In generational mode, all candidates of a generation are submitted before the first is
-    collected. Among them are those whose evaluation was stored before the search was interrupted:
-    it may return that evaluation, and need not evaluate them again.
-    """
+    """Evaluates candidates, and returns each one with its final outcome."""
 
     @property
     def capacity(self) -> int:
@@ -73,7 +68,7 @@ def run_search(
 
     Args:
         controller: proposes candidates and learns from their evaluations.
-        executor: evaluates them (:mod:`falsr_nas.search.rungs`).
+        executor: evaluates them.
         store: stores evaluations and the state of the controller.
         budget: number of candidates.
         mode: whether the controller is told whole generations or each evaluation.
@@ -133,16 +128,19 @@ class _Search:
     def _run(
         self, candidates: Sequence[Candidate], stored: Mapping[str, Evaluation]
     ) -> dict[str, Evaluation]:
-        """Run candidates, store each evaluation when it ends, and return the evaluations by key."""
-        evaluations = {}
-        for candidate in candidates:
+        """Run those candidates that are not stored, and return the evaluations of all by key.
+
+        Each evaluation is stored when it ends.
+        """
+        evaluations = dict(stored)
+        missing = [candidate for candidate in candidates if candidate.key not in stored]
+        for candidate in missing:
             self.executor.submit(candidate)
-        for _ in candidates:
+        for _ in missing:
             evaluation = self.executor.collect()
             evaluations[evaluation.key] = evaluation
-            if evaluation != stored.get(evaluation.key):
-                self.store.add(evaluation)
-                self._evaluated(evaluation)
+            self.store.add(evaluation)
+            self._evaluated(evaluation)
         return evaluations
 
     def run_steady(self, count: int, pending: Iterable[Candidate]) -> None:

@@ -43,11 +43,9 @@ if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
     from falsr_nas.evaluation.evaluator import Evaluator
     from falsr_nas.execution.executor import Executor
-    from falsr_nas.execution.retrying import RetryingExecutor
     from falsr_nas.latency.profile import LatencyProfile
     from falsr_nas.objectives.problem import Problem
     from falsr_nas.search.result import SearchResult
-    from falsr_nas.search.rungs import RungTrainings
 
 __all__ = ["SearchConfig", "build_controller", "build_evaluator", "build_executor", "search"]
 
@@ -218,14 +216,11 @@ def _run(
     from falsr_nas.search.fresh import score_front_again
     from falsr_nas.search.loop import run_search
     from falsr_nas.search.result import result_so_far
-    from falsr_nas.search.rungs import RUNGS
     from falsr_nas.tracking.progress import Progress, SearchMonitor
     from falsr_nas.tracking.trackers import open_tracker
 
     folder = store.path.parent
     retrying = RetryingExecutor(executor, config.execution.failures, store.add_failure)
-    trainings = _trainings(config, retrying, folder)
-    rungs = RUNGS[config.mode](trainings, store, problem)
     with (
         ReportWriter(folder, store, problem) as report,
         open_tracker(config.tracking, folder, store.config) as tracker,
@@ -237,21 +232,12 @@ def _run(
         )
         run_search(
             controller,
-            rungs,
+            retrying,
             store,
             budget=config.candidates,
             mode=config.mode,
-            observers=[rungs, monitor, report],
+            observers=[monitor, report],
         )
-        score_front_again(retrying, store, problem, config.fresh_scores, trainings.whole)
+        score_front_again(retrying, store, problem, config.fresh_scores)
         monitor.finish()
     return result_so_far(store, problem)
-
-
-def _trainings(config: SearchConfig, executor: RetryingExecutor, folder: Path) -> RungTrainings:
-    from falsr_nas.archive.database import wait_for_disk_space
-    from falsr_nas.archive.weights import WeightsFolder
-    from falsr_nas.search.rungs import RungTrainings
-
-    weights = WeightsFolder(folder / "weights", on_full=wait_for_disk_space)
-    return RungTrainings(executor, weights, config.rungs, config.training.epochs)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.levels import mse_from_psnr
-from falsr_nas.search.halving import survivors
 from falsr_nas.train.config import TrainConfig
 from falsr_nas.train.network import Chosen, NetworkTrainer
 from falsr_nas.train.workers import train_in_workers
@@ -58,7 +57,7 @@ def _best(config: TrainConfig, psnr: dict[Chosen, float], count: int) -> list[Ch
         assert score is not None, "failed candidates are not chosen"
         outcome = replace(score, psnr=value, mse=mse_from_psnr(value))
         scored[chosen.genome.key] = replace(chosen.evaluation, outcome=outcome)
-    kept = {one.key for one in survivors([*scored.values()], count, problem)}
+    kept = {one.key for one in problem.ranked([*scored.values()])[:count]}
     return [chosen for chosen in psnr if chosen.genome.key in kept]
 
 

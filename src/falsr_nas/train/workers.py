@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from falsr_nas.archive.candidate import Candidate, Failure, Origin, Score, TrainingPlan
+from falsr_nas.archive.candidate import Candidate, Failure, Origin, Score
 from falsr_nas.core.errors import SearchError
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.execution.processes import ProcessesExecutor
@@ -24,10 +24,11 @@ class FullTraining:
         config: the settings.
         scale: upscaling factor of the networks.
         threads: processor threads of each training.
+        epochs: to train to; None for the whole recipe.
     """
 
-    def __init__(self, config: TrainConfig, scale: int, threads: int) -> None:
-        self.config, self.scale, self.threads = config, scale, threads
+    def __init__(self, config: TrainConfig, scale: int, threads: int, epochs: int | None) -> None:
+        self.config, self.scale, self.threads, self.epochs = config, scale, threads, epochs
 
     def prepare(self) -> None:
         """Decode the images, once for all networks."""
@@ -37,11 +38,10 @@ class FullTraining:
         self.trainer = NetworkTrainer(self.config, training_data(self.config, self.scale))
 
     def evaluate(self, candidate: Candidate) -> Score:
-        """Train a network to the epoch of its plan, or to the end where the plan has none."""
-        plan = candidate.plan
-        chosen = Chosen(candidate.genome, plan.repeat)
-        if plan.epochs:
-            point = self.trainer.train_to(chosen, plan.epochs[0])[-1]
+        """Train a network."""
+        chosen = Chosen(candidate.genome, candidate.repeat)
+        if self.epochs is not None:
+            point = self.trainer.train_to(chosen, self.epochs)[-1]
         else:
             point = self.trainer.finish(chosen).curve[-1]
         return Score(mse_from_psnr(point.psnr), point.psnr, point.seconds, point.step)
@@ -66,17 +66,18 @@ def train_in_workers(
     if not networks:
         return
     threads = max(1, len(os.sched_getaffinity(0)) // config.workers)
-    evaluator = partial(FullTraining, config, networks[0].genome.scale, threads)
+    evaluator = partial(FullTraining, config, networks[0].genome.scale, threads, epochs)
     settings = ProcessesSettings(workers=min(config.workers, len(networks)))
     with ProcessesExecutor(settings, evaluator) as executor:
         for number, chosen in enumerate(networks):
-            plan = TrainingPlan((epochs,) if epochs else (), repeat=chosen.repeat)
             cost = genome_cost(chosen.genome)
-            executor.submit(Candidate(chosen.genome, cost, Origin(()), 0, number, plan))
+            executor.submit(
+                Candidate(chosen.genome, cost, Origin(()), 0, number, repeat=chosen.repeat)
+            )
         for _ in networks:
             evaluation = executor.collect()
             candidate, outcome = evaluation.candidate, evaluation.outcome
-            name = Chosen(candidate.genome, candidate.plan.repeat).name(config)
+            name = Chosen(candidate.genome, candidate.repeat).name(config)
             if isinstance(outcome, Failure):
                 raise SearchError(f"{name}: {outcome.message}\n{outcome.traceback}".rstrip())
             report(f"{name}: {outcome.psnr:.3f} dB after {outcome.steps:,} steps")

@@ -146,17 +146,14 @@ MODERN = TrainingSettings(
 
 @dataclass(frozen=True)
 class RungSettings(Settings, group="rungs"):
-    """Successive halving: candidates are compared at rungs, and only the better ones train on.
+    """Successive halving: networks are compared at rungs, and only the better ones train on.
 
-    Off where both are empty. The training between two rungs continues from the weights of the
-    first one, with a fresh optimiser and a schedule (warm-up and decay) of its own length. In a
-    generation, all candidates of a rung are compared with each other. In ``mode=steady``, each is
-    compared with those that the rung has seen so far, and none waits.
+    Off where both are empty.
 
     Attributes:
         epochs: epochs from the beginning of the training to each rung but the last, ascending. The
             last rung is at ``training.epochs``.
-        keep: for each of them, the share of a generation that trains on after it.
+        keep: for each of them, the share of all networks that trains on after it.
     """
 
     epochs: tuple[int, ...] = ()
@@ -172,8 +169,7 @@ class RungSettings(Settings, group="rungs"):
             raise UserError(f"rungs.epochs is {list(self.epochs)}: give ascending numbers from 1")
         if any(not 0 < after < before for before, after in pairwise((1.0, *self.keep))):
             raise UserError(
-                f"rungs.keep is {list(self.keep)}: give descending shares of a generation between"
-                " 0 and 1"
+                f"rungs.keep is {list(self.keep)}: give descending shares between 0 and 1"
             )
 
     def check_before(self, epochs: int) -> None:
@@ -185,12 +181,8 @@ class RungSettings(Settings, group="rungs"):
             )
 
     def counts(self, count: int) -> list[int]:
-        """Return how many of ``count`` candidates are trained on after each rung, at least 1."""
+        """Return how many of ``count`` networks are trained on after each rung, at least 1."""
         return [max(1, round(share * count)) for share in self.keep]
-
-    def parts(self, epochs: int) -> tuple[int, ...]:
-        """Return the epochs between the rungs of a training of these epochs."""
-        return tuple(after - before for before, after in pairwise((0, *self.epochs, epochs)))
 
 
 @dataclass(frozen=True)

@@ -42,21 +42,10 @@ class Run {
     return this.c.scores[row]?.[1] ?? 0;
   }
 
-  // The last rung, counted from 0; 0 where the search compared candidates only at the end.
-  get lastRung() {
-    return (this.settings["rungs.epochs"] ?? []).length;
-  }
-
-  ending(row) {
-    const rung = this.c.rung[row] ?? 0;
-    return rung < this.lastRung ? `at rung ${rung} of 0\u2013${this.lastRung}` : "at the last rung";
-  }
-
-  // Where the training of a candidate ended, and the steps behind its weights.
+  // The length of the training of a candidate.
   training(row) {
     const steps = this.c.steps[row];
     return [
-      this.lastRung ? `training ended ${this.ending(row)}` : null,
       steps ? plural(steps, "step") : null,
       this.c.scores[row] ? `mean of ${this.c.scores[row][0]} fresh trainings` : null,
     ].filter(Boolean);

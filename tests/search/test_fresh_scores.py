@@ -1,0 +1,179 @@
+"""The search with and without fresh scores, interrupted and resumed."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from falsr_nas.archive.candidate import (
+    Candidate,
+    Evaluation,
+    Failure,
+    Score,
+)
+from falsr_nas.archive.store import Store
+from falsr_nas.controller.nsga2 import NSGA2
+from falsr_nas.controller.settings import Mode, NSGA2Settings
+from falsr_nas.core.errors import UserError
+from falsr_nas.evaluation.settings import SyntheticSettings
+from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.inline import InlineExecutor
+from falsr_nas.execution.retrying import RetryingExecutor
+from falsr_nas.execution.settings import FailurePolicies, InlineSettings
+from falsr_nas.objectives.fresh import reported_evaluations
+from falsr_nas.objectives.problem import Problem
+from falsr_nas.objectives.settings import Constraints
+from falsr_nas.search.fresh import score_front_again
+from falsr_nas.search.loop import run_search
+from falsr_nas.training.settings import TrainingSettings
+
+TRAINING = TrainingSettings(epochs=8, steps_per_epoch=10)
+PROBLEM = Problem(constraints=Constraints(max_mult_adds=60, min_psnr=27.0))
+
+every_number = pytest.mark.parametrize("count", [{}, {"fresh_scores": 2}], ids=["without", "with"])
+every_mode = pytest.mark.parametrize("mode", Mode)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power failures are not tested here, and hundreds of files are written."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+class RecordingEvaluator:
+    """The synthetic evaluator; records what it evaluates and fails at evaluation ``dies_at``."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.inner = SyntheticEvaluator(SyntheticSettings(), 1, TRAINING)
+        self.done: list[Candidate] = []
+        self.dies_at = dies_at
+
+    def prepare(self) -> None: ...
+
+    def evaluate(self, candidate: Candidate) -> Score | Failure:
+        if len(self.done) == self.dies_at:
+            raise UserError("power failure")  # executors raise only errors of this kind
+        self.done.append(candidate)
+        return self.inner.evaluate(candidate)
+
+    @property
+    def trainings(self) -> list[tuple[str, int]]:
+        return [(one.key, one.repeat) for one in self.done]
+
+
+def search(
+    folder: Path,
+    evaluator: RecordingEvaluator,
+    *,
+    mode: Mode = Mode.generational,
+    budget: int = 40,
+    fresh_scores: int = 0,
+) -> list[Evaluation]:
+    """Search, and return the reported evaluations."""
+    folder.mkdir(exist_ok=True)
+    with (
+        Store(folder / "search.db", {}) as store,
+        InlineExecutor(InlineSettings(), lambda: evaluator) as executor,
+    ):
+        retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
+        controller = NSGA2(NSGA2Settings(population_size=8), PROBLEM, np.random.default_rng(1))
+        run_search(controller, retrying, store, budget=budget, mode=mode)
+        score_front_again(retrying, store, PROBLEM, fresh_scores)
+        return reported_evaluations(store, PROBLEM)
+
+
+def found(evaluations: list[Evaluation]) -> list[tuple]:
+    """What a search found, without the seconds."""
+    return [
+        (e.candidate, s and (s.psnr, s.steps, s.count, s.deviation))
+        for e in evaluations
+        for s in [e.score]
+    ]
+
+
+def interrupted(folder: Path, **settings) -> list[tuple[str, int]]:
+    """Search with many interruptions, and return the trainings that were finished."""
+    trainings: list[tuple[str, int]] = []
+    for moment in (0, 3, 5, 8, 1, 13, 6, 11, 2, 9, 17, 4):
+        evaluator = RecordingEvaluator(dies_at=moment)
+        with suppress(UserError):
+            search(folder, evaluator, **settings)
+        trainings += evaluator.trainings
+    return trainings
+
+
+@every_mode
+@every_number
+def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
+    tmp_path: Path, count: dict, mode: Mode
+) -> None:
+    once = RecordingEvaluator()
+    uninterrupted = search(tmp_path / "whole", once, mode=mode, **count)
+    trainings = interrupted(tmp_path / "broken", mode=mode, **count)
+    last = RecordingEvaluator()
+    resumed = search(tmp_path / "broken", last, mode=mode, **count)
+    assert len(trainings) > 30
+    assert found(resumed) == found(uninterrupted)
+    assert sorted(trainings + last.trainings) == sorted(once.trainings)
+    assert len(set(once.trainings)) == len(once.trainings)
+
+
+@every_mode
+@every_number
+def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
+    tmp_path: Path, count: dict, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **count)
+    left = 0
+
+    def interrupted(write: Callable[..., None]) -> Callable[..., None]:
+        def counted(*arguments) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            write(*arguments)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("add", "add_score", "commit_state"):
+            patch.setattr(Store, name, interrupted(getattr(Store, name)))
+        for moment in (1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 7, 5, 8, 3, 6, 2, 9, 1):
+            left = moment
+            with suppress(KeyboardInterrupt):
+                search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **count)
+    resumed = search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **count)
+    assert found(resumed) == found(uninterrupted)
+
+
+@every_mode
+@every_number
+def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
+    tmp_path: Path, count: dict, mode: Mode
+) -> None:
+    """Also in the middle of a generation."""
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **count)
+    for budget in (10, 21, 29):
+        search(
+            tmp_path / "grown",
+            RecordingEvaluator(),
+            mode=mode,
+            budget=budget,
+            **count,
+        )
+    grown = search(tmp_path / "grown", RecordingEvaluator(), mode=mode, **count)
+    assert found(grown) == found(uninterrupted)
+
+
+def test_the_members_of_the_front_get_fresh_scores(tmp_path: Path) -> None:
+    evaluator = RecordingEvaluator()
+    evaluations = search(tmp_path, evaluator, fresh_scores=2)
+    front = PROBLEM.front(evaluations)
+    assert len(front) > 3
+    assert all(one.score and one.score.count == 2 and one.score.deviation for one in front)
+    again = {one.key for one in evaluator.done if one.repeat}
+    assert {one.key for one in front} <= again
