@@ -25,7 +25,7 @@ from falsr_nas.profiling.device import (
     processor_name,
     reference_network,
 )
-from falsr_nas.profiling.timing import BACKENDS, backend_version, time_against
+from falsr_nas.profiling.timing import BACKENDS, Measured, backend_version, time_against
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
@@ -163,6 +163,35 @@ def test_a_time_is_the_ratio_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order.clear()
     time_against(runs("a", 0.03), runs("b", 2.0), seconds=0.2)
     assert order.count("b") == 1 + timing.SLOW_ROUNDS, "fewer of a slow network"
+
+
+def test_rounds_that_another_program_disturbed_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disturbance begins in the middle, and slows one network more than the other."""
+    now, runs = [0.0], itertools.count()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+
+    def network(seconds: float, disturbed: float) -> Callable[[], None]:
+        def run() -> None:
+            now[0] += seconds * (disturbed if 8 <= next(runs) < 30 else 1)
+
+        return run
+
+    found = time_against(network(0.03, 3), network(0.06, 1.5), seconds=3.0)
+    assert found.ratio == pytest.approx(2.0)
+    assert found.reference_ms == pytest.approx(30)
+
+
+def test_a_disturbed_timing_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [Measured(1.3, 0.1, ms) for ms in (30.0, 26.0, 27.0, 24.0)]
+    monkeypatch.setattr("falsr_nas.profiling.device.time_against", lambda *_: times.pop(0))
+    device, reference = Device.here("torch", 32, 16, 1), reference_network(2)
+    stopwatch = Stopwatch(device, reference, reference_ms=20.0)
+    assert stopwatch.time(reference, 0.0).reference_ms == 26.0  # the best of three
+    assert stopwatch.time(reference, 0.0).reference_ms == 24.0  # at once
+    times = [Measured(1.3, 0.1, 900.0)]
+    assert Stopwatch(device, reference).time(reference, 0.0).reference_ms == 900.0
 
 
 def test_short_runs_are_repeated() -> None:

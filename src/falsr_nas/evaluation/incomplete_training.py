@@ -60,7 +60,9 @@ class IncompleteTraining:
         if self.profile is not None:
             from falsr_nas.profiling.device import Stopwatch, check_device
 
-            self.stopwatch = Stopwatch(check_device(self.profile), self.profile.reference)
+            self.stopwatch = Stopwatch(
+                check_device(self.profile), self.profile.reference, self.profile.reference_ms
+            )
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.data.setup()

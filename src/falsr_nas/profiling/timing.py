@@ -1,8 +1,8 @@
 """The time of networks in a runtime on this device, in turns with a reference network.
 
 Both stay loaded in one process, are warmed up, and run by turns. What counts is the ratio of their
-times, in the steady state: other programs, and a processor that slows down as it gets warm, affect
-both alike.
+times, in the steady state: a processor that slows down as it gets warm affects both alike. Other
+programs do not, so the half of the rounds counts in which the reference network was fastest.
 """
 
 from __future__ import annotations
@@ -170,9 +170,9 @@ class Measured:
     """The time of a network.
 
     Attributes:
-        ratio: to the time of the reference network, the median over the rounds.
-        spread: median absolute deviation of the rounds' ratios.
-        reference_ms: median time of the reference network meanwhile.
+        ratio: to the time of the reference network, the median over the calmer half of the rounds.
+        spread: median absolute deviation of their ratios.
+        reference_ms: median time of the reference network in them.
     """
 
     ratio: float
@@ -191,12 +191,14 @@ def time_against(reference: Run, candidate: Run, seconds: float) -> Measured:
     began = time.perf_counter()
     repeats = {run: _repeats(run) for run in (reference, candidate)}
     before = _block(reference, repeats[reference])
-    references, ratios = [before], list[float]()
-    while not _enough(len(ratios), time.perf_counter() - began, seconds):
+    rounds = list[tuple[float, float]]()  # seconds of the reference network, ratio
+    while not _enough(len(rounds), time.perf_counter() - began, seconds):
         taken = _block(candidate, repeats[candidate])
         after = _block(reference, repeats[reference])
-        ratios.append(taken / fmean((before, after)))
-        references.append(before := after)
+        meanwhile = fmean((before, after))
+        rounds.append((meanwhile, taken / meanwhile))
+        before = after
+    references, ratios = zip(*sorted(rounds)[: math.ceil(len(rounds) / 2)], strict=True)
     ratio = median(ratios)
     spread = median(abs(one - ratio) for one in ratios)
     return Measured(ratio, spread, 1e3 * median(references))
