@@ -76,7 +76,7 @@ class AgingEvolution(BaseController["AgingSettings"]):
         return {
             **super().state(),
             "queue": [individual.evaluation.key for individual in self.queue],
-            "unused_cells": self.initial.unused,
+            **self.initial.state(),
         }
 
     def restore(
@@ -87,7 +87,7 @@ class AgingEvolution(BaseController["AgingSettings"]):
         by_key = {evaluation.key: evaluation for evaluation in told}
         self.queue.clear()
         self.learn([by_key[key] for key in state["queue"]])
-        self.initial.unused = list(state["unused_cells"])
+        self.initial.restore(state)
 
 
 @CONTROLLERS.register("aging", AgingEvolution)

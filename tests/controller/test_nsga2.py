@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Origin, Score
 from falsr_nas.controller.individual import ConstrainedFitness, Individual, select, tournament
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import ControllerSettings, NSGA2Settings
+from falsr_nas.controller.settings import ControllerSettings, InitialSettings, NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
@@ -98,6 +99,28 @@ def test_a_restored_controller_continues_as_the_saved_one() -> None:
         saved.tell(evaluations)
         restored.tell(evaluations)
     assert json.dumps(restored.state()) == json.dumps(saved.state())
+
+
+def test_given_networks_come_first_also_after_an_interruption() -> None:
+    rng = np.random.default_rng(5)
+    given = [PAPER.sample(rng).canonical() for _ in range(5)]
+    settings = NSGA2Settings(
+        population_size=16, initial=InitialSettings(genomes=tuple(map(str, given)))
+    )
+
+    def begun() -> NSGA2:
+        return NSGA2(settings, Problem(PAPER), np.random.default_rng(0))
+
+    assert [one.genome for one in begun().ask(16)][:5] == given
+    first = begun()
+    told = evaluate(first.ask(2))
+    first.tell(told)
+    resumed = begun()
+    resumed.restore(json.loads(json.dumps(first.state())), told)
+    assert [one.genome for one in resumed.ask(4)][:3] == given[2:]
+    other = replace(settings, initial=InitialSettings(genomes=("conv_f16_k3_b1_noskip",)))
+    with pytest.raises(UserError, match="initial.genomes: .*conv_f16.* is not in the search space"):
+        NSGA2(other, Problem(PAPER), np.random.default_rng(0))
 
 
 def test_steady_state_asks_for_one_child_at_a_time() -> None:

@@ -73,7 +73,7 @@ class NSGA2(BaseController[S]):
         return {
             **super().state(),
             "population": [individual.evaluation.key for individual in self.population],
-            "unused_cells": self.initial.unused,
+            **self.initial.state(),
             "shares": self.mutations.shares,
             "success": self.mutations.success,
         }
@@ -86,7 +86,7 @@ class NSGA2(BaseController[S]):
         by_key = {evaluation.key: evaluation for evaluation in told}
         self.population = self.individuals([by_key[key] for key in state["population"]])
         assess(self.population)
-        self.initial.unused = list(state["unused_cells"])
+        self.initial.restore(state)
         self.mutations.shares = dict(state["shares"])
         self.mutations.success = dict(state["success"])
 

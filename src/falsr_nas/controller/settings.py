@@ -30,15 +30,18 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class InitialSettings(Settings, group="controller.initial"):
-    """Links of the initial population (paper, IV-B).
+    """The initial population (paper, IV-B).
 
     The paper does not give the probabilities: they are our choice.
 
     Attributes:
+        genomes: networks with which the search begins, e.g. hand-made ones; those beyond a limit of
+            the search are left out. The paper has none.
         p_random: the paper's p_r, the probability of random links.
         p_dense: the paper's p_den, the probability of all links. The remaining genomes have none.
     """
 
+    genomes: tuple[str, ...] = ()
     p_random: float = probability(default=0.5)
     p_dense: float = probability(default=0.25)
 
@@ -117,7 +120,7 @@ class NSGA2Settings(ControllerSettings):
     """NSGA-II with the paper's variations (paper, IV).
 
     Attributes:
-        initial: links of the initial population.
+        initial: the initial population.
         crossover: how two parents are combined.
         p_crossover: probability that a child has two parents (our choice).
         p_mutation: probability that a child of two parents is mutated (our choice). A child of one
