@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from falsr_nas.archive import database
 from falsr_nas.archive.candidate import (
     AttemptOutcome,
     Candidate,
@@ -126,6 +128,28 @@ def test_fresh_scores_are_kept_beside_the_evaluation(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db") as store:
         assert store.evaluations() == [one]
         assert store.fresh_scores() == {one.key: {1: None, 2: again.score}}
+
+
+def test_a_copy_of_the_file_alone_has_all_after_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied() -> list[Evaluation]:
+        shutil.copy(tmp_path / "search.db", tmp_path / "copy.db")
+        with Store(tmp_path / "copy.db") as copy:
+            assert copy.config == CONFIG
+            return copy.evaluations()
+
+    now = [1000.0]
+    monkeypatch.setattr(database.time, "monotonic", lambda: now[0])
+    with Store(tmp_path / "search.db", CONFIG) as store:
+        assert copied() == []
+        now[0] += 5
+        store.add(evaluation(0))
+        assert copied() == [evaluation(0)]
+        store.add(evaluation(1))  # at the same moment: it is in the journal
+        now[0] += 5
+        store.commit_state({}, [evaluation(2)])
+        assert copied() == [evaluation(number) for number in range(3)]
 
 
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:

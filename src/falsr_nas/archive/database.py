@@ -15,6 +15,9 @@ from falsr_nas.core.errors import UserError
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
 
+MERGE_SECONDS = 1.0
+"""Time after which a write is followed by a merge of the journal: trainings take longer."""
+
 MAX_WAIT_SECONDS = 60.0
 """Maximum time between two attempts to write to a full disk."""
 
@@ -56,11 +59,12 @@ class Database:
     ) -> None:
         self.path = path
         self._on_full = on_full
+        self._merged = 0.0
         with self.errors_translated():
             self._connection = sqlite3.connect(path, isolation_level=None)
             try:
-                # WAL with NORMAL loses nothing if the process is killed, and at most the last
-                # evaluations after a power failure.
+                # WAL with NORMAL loses nothing if the process is killed, and after a power failure
+                # what was written since the last merge.
                 self.execute("PRAGMA journal_mode = WAL")
                 self.execute("PRAGMA synchronous = NORMAL")
                 self.execute("PRAGMA busy_timeout = 60000")
@@ -83,6 +87,8 @@ class Database:
             try:
                 with self.errors_translated(), self.transaction():
                     action()
+                if time.monotonic() - self._merged >= MERGE_SECONDS:
+                    self.merge()
                 return
             except DiskFullError as error:
                 if self._on_full is None:
@@ -101,6 +107,15 @@ class Database:
             if self._connection.in_transaction:  # SQLite has rolled back when the disk is full
                 self.execute("ROLLBACK")
             raise
+
+    def merge(self) -> None:
+        """Merge SQLite's journal into the file: a copy of the file alone has all, on the disk.
+
+        What another process reads meanwhile is merged later.
+        """
+        with self.errors_translated():
+            self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._merged = time.monotonic()
 
     def close(self) -> None:
         """Merge SQLite's journal into the file and close it."""

@@ -91,6 +91,7 @@ class Store(Closing):
                     self._db.execute(statement)
                 self._set_about("version", str(SCHEMA_VERSION))
                 self._set_about("config", text)
+            self._db.merge()
             return
         with self._db.content_errors_translated():
             about = dict(self._db.execute("SELECT name, value FROM about"))
