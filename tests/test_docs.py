@@ -32,6 +32,7 @@ PAGES = [
             "upscale",
             "video",
             "export",
+            "players_and_browsers",
             "report",
             "cluster",
             "errors",

@@ -31,8 +31,8 @@ class ExportConfig(CommandSettings):
         model: name of a shipped model, a ``.safetensors``, ``.ckpt`` or ``.pb`` file, a model's
             folder, or ``bicubic``.
         output: the file to write: ``.onnx``, ``.param`` (ncnn, with a ``.bin`` beside it), ``.pt2``
-            (torch.export), ``.pt`` or ``.torchscript``.
-        layout: RGB images, or the luma plane alone.
+            (torch.export), ``.pt`` or ``.torchscript``, or ``.glsl`` (a shader for mpv).
+        layout: RGB images, or the luma plane alone, which shaders always work on.
         precision: fp32, or int8 (ONNX only).
         calibration: folder of images from which int8 takes the ranges of values.
         benchmark: folder of a benchmark set, on which the exported model is measured. int8 needs
@@ -51,6 +51,8 @@ class ExportConfig(CommandSettings):
     threads: int | None = at_least(1, default=None, null="all")
 
     def __post_init__(self) -> None:
+        if self.benchmark is not None and Path(self.output).suffix == ".glsl":
+            raise UserError(f"output is {self.output}: leave out benchmark, only mpv runs shaders")
         if self.precision is ExportPrecision.fp32:
             return
         if Path(self.output).suffix != ".onnx":
@@ -67,14 +69,15 @@ class ExportedModel:
     Attributes:
         path: the file that was written.
         largest_difference: largest absolute difference between the outputs of the exported model
-            and PyTorch's, which are in [0, 1]; for int8 that of the fp32 model it was made from.
+            and PyTorch's, which are in [0, 1]; for int8 that of the fp32 model it was made from;
+            None for a shader, which is not run.
         measured: PSNR and time of the exported model; None without a benchmark.
         reference: those of fp32 ONNX for an int8 model, of PyTorch for the others.
         kept: nodes of an int8 model that stayed in fp32.
     """
 
     path: Path
-    largest_difference: float
+    largest_difference: float | None
     measured: Measured | None = None
     reference: Measured | None = None
     kept: tuple[str, ...] = ()
@@ -109,12 +112,17 @@ def export(config: ExportConfig) -> ExportedModel:
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.export import RgbUpscaler, convert_model
     from falsr_nas.models.model_file import find_model
+    from falsr_nas.models.mpv_shader import write_shader
 
     model = find_model(config.model)
+    output = Path(config.output).expanduser()
+    if output.suffix == ".glsl":
+        write_shader(model, output)
+        return ExportedModel(output, None)
     scale = model.network.scale
     reference = measured = None
     with processor_threads(config.threads):
-        exported = convert_model(model, Path(config.output).expanduser(), config.layout)
+        exported = convert_model(model, output, config.layout)
         if config.precision is ExportPrecision.int8:
             return _export_int8(config, exported, scale, calibration or [], benchmark or [])
         if benchmark is not None:
@@ -168,6 +176,9 @@ def rejections(reference: Measured, int8: Measured) -> list[str]:
 
 def _export_and_print(config: ExportConfig) -> None:
     exported = export(config)
+    if exported.largest_difference is None:
+        print(f"{exported.path}: mpv --glsl-shader={exported.path} VIDEO")
+        return
     from falsr_nas.benchmark.exported import TIMED_SIZE
     from falsr_nas.models.export import CHECKED_SIZES
 

@@ -17,6 +17,7 @@ RUNTIMES: Mapping[str, str] = {
     ".pt2": "torch.export",
     ".pt": "TorchScript",
     ".torchscript": "TorchScript",
+    ".glsl": "mpv",
 }
 """What runs the exported models, by the suffix of the file."""
 
