@@ -34,11 +34,22 @@ def heard(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_lets_the_cleaning_up_end(number: signal.Signals) -> None:
     process = start("pass")
     process.send_signal(number)
     assert process.communicate(timeout=60)[0] == "cleaning up\nclean\n"
+    assert process.returncode == 0
+
+
+def test_nohup_goes_on_at_a_hangup() -> None:
+    code = CODE.format(cleaning="pass").replace("time.sleep(600)", "time.sleep(3); print('done')")
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    )
+    assert heard(process) == "working\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[0] == "done\n"
     assert process.returncode == 0
 
 

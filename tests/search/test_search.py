@@ -156,7 +156,7 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
 
 
 def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
-    for stop in (signal.SIGINT, signal.SIGTERM):
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         run_dir = tmp_path / stop.name
         arguments = (*SYNTHETIC, "evaluator.seconds=0.05", "candidates=500", f"run_dir={run_dir}")
         process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)

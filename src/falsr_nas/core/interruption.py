@@ -1,4 +1,4 @@
-"""Signals: Ctrl-C or SIGTERM stops a search cleanly, a second one immediately."""
+"""Signals: Ctrl-C, SIGTERM or SIGHUP stops a search cleanly, a second one immediately."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from types import FrameType
 
 from falsr_nas.core.errors import INTERRUPTED
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""The signals that stop a command."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that stop a command. Batch systems and closed terminals send the last one."""
 
 _RETRY_SECONDS = 0.001
 """Shorter than what a command does between two imports, so that one of these times is met."""
@@ -31,7 +31,7 @@ class Interrupted(BaseException):
 
 
 def exit_quietly_on_signals() -> None:
-    """Let SIGINT and SIGTERM end the process at once, until :func:`interruptible` takes over.
+    """Let these signals end the process at once, until :func:`interruptible` takes over.
 
     Commands call it first. Nothing has begun by then that needs an orderly end, and a
     KeyboardInterrupt in the middle of an import prints a traceback, or is taken for another error.
@@ -39,14 +39,14 @@ def exit_quietly_on_signals() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in SIGNALS:
+    for number in _not_ignored():
         signal.signal(number, _exit)
     atexit.register(_ignore_signals)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at the first SIGINT or SIGTERM in the block; end the process at the second.
+    """Raise Interrupted at the first signal in the block; end the process at the second.
 
     Signals can be handled in the main thread only: in other threads the block runs as it is.
     """
@@ -54,7 +54,7 @@ def interruptible() -> Iterator[None]:
         yield
         return
     stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {number: signal.signal(number, stop) for number in _not_ignored()}
     try:
         yield
     finally:
@@ -62,8 +62,14 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _not_ignored() -> list[signal.Signals]:
+    """Return the signals that stop this process: ``nohup`` makes it ignore SIGHUP."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if not (ignored and number is signal.SIGHUP)]
+
+
 class _Stop:
-    """The handler of both signals.
+    """The handler of the signals.
 
     During an import nothing is raised, because exceptions in an import may be lost or be taken for
     other errors: the signal is sent again later.

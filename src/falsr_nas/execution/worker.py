@@ -16,6 +16,7 @@ from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.interruption import SIGNALS
 from falsr_nas.core.plugins import explained
 from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.evaluation.evaluator import attempt, failure_of
@@ -154,13 +155,13 @@ class Worker:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in processes that are started in this block.
+    """Block the signals that stop a search in processes that are started in this block.
 
-    Both reach the whole process group, but only the search handles them. They are blocked, not
+    They reach the whole process group, but only the search handles them. They are blocked, not
     ignored, and before the process starts, so that no library's handler receives them.
     """
     resource_tracker.ensure_running()  # if started later, it would unblock the signals
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
