@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,11 @@ class FaultyEvaluator:
             case "loop":
                 while True:
                     time.sleep(1)
+            case "child":
+                child = subprocess.Popen(["sleep", "3600"])
+                assert self.log is not None
+                self.log.with_suffix(".pid").write_text(str(child.pid))
+                time.sleep(3600)
             case "memory":
                 bytearray(1 << 60)
             case "greed":

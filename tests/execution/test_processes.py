@@ -47,6 +47,53 @@ def test_a_worker_that_dies_while_idle_is_replaced() -> None:
         assert all(isinstance(outcome, Score) for outcome in run(executor, range(2, 8)).values())
 
 
+def test_what_a_candidate_started_ends_with_its_worker(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    make = partial(FaultyEvaluator, {1: "child"}, log=log)
+    with processes(make, time_limit=2.0) as executor:
+        outcome = run(executor, range(2))[1]
+    assert isinstance(outcome, Failure) and outcome.kind is FailureKind.TIMEOUT
+    assert not running(int(log.with_suffix(".pid").read_text()))
+
+
+def test_what_a_candidate_started_ends_with_a_killed_search(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "from functools import partial\n"
+        "from pathlib import Path\n"
+        "from test_processes import FaultyEvaluator, candidate, processes\n"
+        "if __name__ == '__main__':\n"
+        f"    make = partial(FaultyEvaluator, {{0: 'child'}}, log=Path({str(log)!r}))\n"
+        "    with processes(make) as executor:\n"
+        "        executor.submit(candidate(0))\n"
+        "        executor.collect()\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(code)
+    path = os.pathsep.join(map(str, Path(__file__).parents[:2]))
+    process = subprocess.Popen(
+        [sys.executable, str(program)], env={**os.environ, "PYTHONPATH": path}
+    )
+    until = time.monotonic() + 100
+    while not (pid := log.with_suffix(".pid")).exists() or not pid.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while running(int(pid.read_text())) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not running(int(pid.read_text()))
+
+
+def running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
 def test_a_candidate_above_the_memory_limit_is_out_of_memory() -> None:
     with processes(
         partial(FaultyEvaluator, {1: "greed", 4: "greed"}), memory_limit=0.7

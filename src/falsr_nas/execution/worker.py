@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -117,8 +117,11 @@ class Worker:
         return resident_memory(self._process.pid or 0)
 
     def kill(self) -> None:
-        """Kill the process."""
+        """Kill the process, and those that it started."""
         self.alive, self.candidate = False, None
+        if self._process.pid is not None:
+            with suppress(ProcessLookupError):  # it has not begun, or has ended with all others
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self._connection.close()
@@ -172,6 +175,7 @@ def worker_main(
     connection: Connection, make_evaluator: bytes, environment: Mapping[str, str]
 ) -> None:
     """Main loop of a worker process: prepare, report ready, then evaluate until the search ends."""
+    os.setpgid(0, 0)  # a group with what evaluators start, so that nothing is left behind
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.update(environment)  # before torch is imported
     try:
@@ -194,4 +198,4 @@ def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
