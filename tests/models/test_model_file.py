@@ -48,6 +48,43 @@ def checkpoint(path: Path, network: Network, **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
+def test_no_flipped_bit_changes_a_model(suffix: str, tmp_path: Path) -> None:
+    network, path = Network(GENOME), tmp_path / f"model.{suffix}"
+    if suffix == "ckpt":
+        checkpoint(path, network)
+    else:
+        save_model(path, network, {"seed": "1"})
+        again = tmp_path / "again.safetensors"
+        save_model(again, network, {"seed": "1"})
+        assert again.read_bytes() == path.read_bytes()
+    content, refused = path.read_bytes(), 0
+    rng = np.random.default_rng(1)
+    for place in rng.integers(len(content), size=200):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            model = load_model(path)
+        except UserError:
+            refused += 1
+            continue
+        loaded = model.network.state_dict()
+        assert all(
+            torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items()
+        )
+    assert refused > 60  # others are in padding, dates and the like
+
+
+def test_numbers_beyond_float32_are_refused(tmp_path: Path) -> None:
+    network, path = Network(GENOME).double(), tmp_path / "model.safetensors"
+    with torch.no_grad():
+        next(network.parameters()).fill_(1e300)
+    save_model(path, network, {})
+    with pytest.raises(ModelFileError, match="something else than finite numbers"):
+        load_model(path)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_networks_are_loaded_as_saved(seed: int, tmp_path: Path) -> None:
     network = Network(SearchSpace(n=3, channels=(8, 16)).sample(np.random.default_rng(seed))).to(

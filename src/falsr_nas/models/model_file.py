@@ -50,6 +50,8 @@ Our choice."""
 
 # Prefixes of the weights' names in a training's checkpoint. The averaged weights come first: they
 # are the result of the training, where it computed them.
+_DIGEST = "sha256"
+
 _CHECKPOINT_PREFIXES = ("average.", "network.")
 
 
@@ -75,7 +77,38 @@ def save_model(path: Path, network: SuperResolver, provenance: Mapping[str, str]
     }
     state = without_residual(network).state_dict()
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_atomically(path, safetensors.torch.save(weights, metadata))
+    write_atomically(path, _content(weights, metadata))
+
+
+def _content(weights: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Return a safetensors file with a digest: the same bytes for the same model."""
+    # With metadata, safetensors writes its entries in a random order.
+    tensors, data = _split(safetensors.torch.save(dict(weights)))
+    metadata = metadata | {_DIGEST: _digest(tensors, metadata, data)}
+    header = json.dumps({"__metadata__": metadata, **tensors}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the header of a safetensors file, and the numbers after it."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:start]), content[start:]
+
+
+def _digest(tensors: Mapping[str, Any], metadata: Mapping[str, str], data: bytes) -> str:
+    digest = hashlib.sha256(json.dumps([tensors, metadata], sort_keys=True).encode())
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _check_digest(path: Path) -> None:
+    """Raise ModelFileError if a file has a digest that is not that of its content."""
+    tensors, data = _split(path.read_bytes())
+    metadata = tensors.pop("__metadata__", {})
+    stored = metadata.pop(_DIGEST, None)
+    if stored is not None and stored != _digest(tensors, metadata, data):
+        raise ModelFileError(f"{path}: damaged: its content is not that of its digest")
 
 
 def load_model(path: Path) -> Model:
@@ -199,6 +232,7 @@ def _load_safetensors(path: Path) -> tuple[SuperResolver, dict[str, str]]:
             weights = {name: file.get_tensor(name).clone() for name in names}
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from None
+    _check_digest(path)
     scale = metadata.get("scale")
     if scale not in [str(known) for known in SCALES]:
         raise ModelFileError(
@@ -309,7 +343,7 @@ def _load_weights(path: Path, network: SuperResolver, weights: Mapping[str, Tens
         if (
             not tensor.is_floating_point()
             or tensor.layout != torch.strided
-            or not tensor.isfinite().all()
+            or not tensor.float().isfinite().all()
         ):
             raise ModelFileError(f"{path}: {name!r} holds something else than finite numbers")
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)

@@ -41,12 +41,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise UserError unless a checkpoint is an uncompressed zip archive, as PyTorch's are.
+    """Raise UserError unless a checkpoint is an undamaged, uncompressed zip archive, as PyTorch's.
 
-    A compressed archive could expand without limit in memory. Names of entries are harmless:
-    entries are read by name and never extracted.
+    PyTorch does not compare the checksums of the entries. A compressed archive could expand without
+    limit in memory. Names of entries are harmless: entries are read by name and never extracted.
     """
     with zipfile.ZipFile(path) as archive:
         methods = {entry.compress_type for entry in archive.infolist()}
-    if methods - {zipfile.ZIP_STORED}:
-        raise UserError(f"{path}: not a checkpoint of PyTorch: its entries are compressed")
+        if methods - {zipfile.ZIP_STORED}:
+            raise UserError(f"{path}: not a checkpoint of PyTorch: its entries are compressed")
+        if (damaged := archive.testzip()) is not None:
+            raise UserError(f"{path}: damaged: the checksum of {damaged} does not fit")
