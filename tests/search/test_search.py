@@ -349,6 +349,9 @@ def test_the_experiments_run(tmp_path: Path) -> None:
         (["controller.exploration.p_flop=0.3"], "did you mean 'controller.exploration.p_flops'?"),
         (["+populaton=3"], "did you mean 'controller.population_size'?"),
         (["data=fodler"], "no 'data/fodler': did you mean folder?"),
+        (["controller=1"], "has a value of another kind: Config group override must be a string"),
+        (["training=inf"], "has a value of another kind: Config group override must be a string"),
+        (["evaluator=[1]"], "has a value of another kind: "),
         (["training.epochs=many"], "training.epochs"),
         (["training.target=residul"], "training.target"),
         (["space.n=0"], "space.n is 0"),
@@ -373,6 +376,67 @@ def test_the_experiments_run(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_mistakes_get_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     assert says in refused(*SYNTHETIC, *arguments, f"run_dir={tmp_path}")
+
+
+ODD = """
+from dataclasses import dataclass
+from falsr_nas.archive import Score
+from falsr_nas.evaluation import EVALUATORS, EvaluatorSettings
+
+
+class Odd:
+    def __init__(self, settings, context):
+        pass
+
+    def prepare(self):
+        pass
+
+    def evaluate(self, candidate):
+        match candidate.number:
+            case 1:
+                raise SystemExit(3)
+            case 3:
+                raise ValueError("odd \\udcff name")
+            case 5:
+                raise ValueError("y" * 10_000_000)
+            case 7:
+                return Score(mse="a", psnr=30.0, seconds=0.1)
+            case 9:
+                return Score(mse=1e-40, psnr=1e30, seconds=0.1)
+            case 11:
+                raise GeneratorExit
+            case 13:
+                raise ValueError("no image in [/data/train] [bold")
+        return Score(mse=10.0, psnr=30.0, seconds=0.1)
+
+
+@EVALUATORS.register("odd", Odd)
+@dataclass(frozen=True)
+class OddSettings(EvaluatorSettings):
+    pass
+"""
+
+
+@pytest.mark.parametrize("execution", ["inline", "processes"])
+def test_whatever_an_evaluator_raises_is_a_failure(tmp_path: Path, execution: str) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    run_dir = tmp_path / "run"
+    done = succeeds(
+        f"plugins=[{tmp_path / 'odd.py'}]",
+        "evaluator=odd",
+        f"execution={execution}",
+        "tracking=none",
+        "controller.population_size=16",
+        "candidates=16",
+        f"run_dir={run_dir}",
+    )
+    assert "[/data/train] [bold" in " ".join(done.stdout.split())
+    with Store(run_dir / "search.db") as store:
+        failed = {failure.number: failure.failure for failure in store.failures()}
+        assert len(store.evaluations()) == 16
+    assert {1, 3, 5, 7, 11, 13} <= failed.keys()
+    assert r"odd \udcff name" in failed[3].message
+    assert all(len(failure.message) <= 1_000 for failure in failed.values())
 
 
 def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path) -> None:

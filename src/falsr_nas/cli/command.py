@@ -92,10 +92,12 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
             sys.exit(SEARCH_ERROR)
         except (KeyboardInterrupt, Interrupted):
             sys.exit(INTERRUPTED)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             if any(note.startswith(_IN_RUN) for note in getattr(error, "__notes__", ())):
                 raise
-            fail(str(no_folder(Path(error.filename or run_dir()), error)))  # Hydra makes it
+            if isinstance(error, OSError):
+                fail(str(no_folder(Path(error.filename or run_dir()), error)))  # Hydra makes it
+            fail(f"an option or a setting has a value of another kind: {error}")
 
 
 _IN_RUN = "in the run in "

@@ -27,7 +27,8 @@ def console() -> Console:
         def on_broken_pipe(self) -> None:
             raise  # noqa: PLE0704  # rich would exit with code 1
 
-    return PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    width = None if sys.stdout.isatty() else TABLE_WIDTH
+    return PlainConsole(width=width, markup=False, emoji=False)  # messages may have brackets
 
 
 def progress_bars(shown: bool) -> Progress:

@@ -15,11 +15,16 @@ from falsr_nas.archive.candidate import (
     Score,
 )
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.interruption import Interrupted
 from falsr_nas.core.plugins import explained
 from falsr_nas.data.errors import DataError
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "alloc_failed")
 """Words by which messages of torch, C++ and CUDA libraries report that memory ran out."""
+
+
+MAX_MESSAGE, MAX_TRACEBACK = 1_000, 100_000
+"""Characters of a failure that are kept."""
 
 
 class Evaluator(Protocol):
@@ -61,24 +66,34 @@ def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:
     """
     try:
         return Evaluation(candidate, _checked(evaluator.evaluate(candidate)))
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | Interrupted):
+            raise
         if isinstance(error, UserError) and not isinstance(error, DataError):
             raise
         return Evaluation(candidate, failure_of(error))
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """Return the failure for an exception that was just caught; it names the line of a plug-in."""
     message = str(error)
     if not isinstance(error, DataError):
         message = explained(error) or f"{type(error).__name__}: {error}"
-    return Failure(_kind(error), message.partition("\n")[0], traceback.format_exc())
+    failure = Failure(_kind(error), message.partition("\n")[0], traceback.format_exc())
+    return _storable(failure)
+
+
+def _storable(failure: Failure) -> Failure:
+    """Return a failure whose texts can be stored and printed, whatever an evaluator raised."""
+    message, trace = failure.message[:MAX_MESSAGE], failure.traceback[-MAX_TRACEBACK:]
+    message, trace = (one.encode(errors="backslashreplace").decode() for one in (message, trace))
+    return Failure(failure.kind, message, trace, failure.place)
 
 
 def _checked(outcome: object) -> Score | Failure:
     """Check that an outcome is a failure, or a score of finite numbers."""
     if isinstance(outcome, Failure):
-        return outcome
+        return _storable(outcome)
     if isinstance(outcome, Score):
         numbers = (outcome.mse, outcome.psnr, outcome.seconds, outcome.latency or 0.0)
         if all(isinstance(number, float | int) for number in numbers):
@@ -89,7 +104,7 @@ def _checked(outcome: object) -> Score | Failure:
     raise TypeError(f"the evaluator returned {outcome!r:.200}, which is not a score")
 
 
-def _kind(error: Exception) -> FailureKind:
+def _kind(error: BaseException) -> FailureKind:
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         return FailureKind.OUT_OF_MEMORY
