@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from falsr_nas.benchmark.protocol import ScoringProtocol
@@ -223,3 +224,81 @@ def test_weights_in_other_files_are_not_read(luma: Path, tmp_path: Path) -> None
     )
     with pytest.raises(UserError, match="keeps weights in other files"):
         load_model(path)
+
+
+def in_blocks(path: Path, block: int, *, floors: bool = False) -> Path:
+    """Write a file that enlarges by nearest neighbours, by way of squares of pixels as channels.
+
+    It refuses sides that are no multiples of ``block``, or with ``floors``, cuts them to such.
+    """
+    squares = [helper.make_node("SpaceToDepth", ["x0"], ["squares"], blocksize=block)]
+    initializers = [helper.make_tensor("scales", TensorProto.FLOAT, [4], [1, 1, 2, 2])]
+    if floors:
+        sides = {"strides": [block] * 2, "kernel_shape": [block] * 2}
+        squares = [helper.make_node("Conv", ["x0", "kernel"], ["squares"], **sides)]
+        kernel = np.eye(block**2, dtype=np.float32).reshape(block**2, 1, block, block)
+        initializers.append(numpy_helper.from_array(kernel, "kernel"))
+    nodes = [
+        *squares,
+        helper.make_node("DepthToSpace", ["squares"], ["image"], blocksize=block),
+        helper.make_node("Resize", ["image", "", "scales"], ["y"], mode="nearest"),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, height, width])
+        for name, height, width in (("x0", "h", "w"), ("y", "H", "W"))
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", values[:1], values[1:], initializers),
+        opset_imports=[helper.make_opsetid("", 18)],
+    )
+    model.ir_version = 10
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("floors", [False, True])
+@pytest.mark.parametrize("block", [2, 3, 8, 20])
+def test_sides_that_are_no_multiples(
+    block: int, floors: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = load_model(in_blocks(tmp_path / "m.onnx", block, floors=floors)).network
+    assert network.footprint.step == block
+    for height, width in ((1, 1), (block + 1, 2 * block - 1), (37, 50)):
+        x = torch.rand(2, 1, height, width)
+        torch.testing.assert_close(network(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert capfd.readouterr().err == ""
+
+
+def test_tiles_of_a_network_with_even_sides_give_the_same_image(tmp_path: Path) -> None:
+    class Squares(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.PixelUnshuffle(2),
+                nn.Conv2d(4, 8, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(8, 16, 3, padding=1),
+                nn.PixelShuffle(4),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers(x)
+
+    torch.manual_seed(0)
+    module = Squares().eval()
+    torch.onnx.export(
+        module,
+        (torch.rand(1, 1, 10, 12),),
+        str(tmp_path / "m.onnx"),
+        dynamo=False,
+        dynamic_axes={"x": {2: "h", 3: "w"}, "y": {2: "H", 3: "W"}},
+        input_names=["x"],
+        output_names=["y"],
+    )
+    network = load_model(tmp_path / "m.onnx").network
+    assert (network.footprint.step, network.footprint.margin) == (2, 4)
+    x = torch.rand(1, 1, 61, 50)
+    whole = upscale(network, x)
+    torch.testing.assert_close(whole[..., :112, :], module(x[..., :60, :])[..., :112, :])
+    limit = tile_bytes(network.footprint, 30)
+    torch.testing.assert_close(upscale(network, x, limit), whole, atol=1e-4, rtol=0)

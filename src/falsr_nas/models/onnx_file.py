@@ -1,18 +1,21 @@
 """ONNX files of any origin as networks, run by onnxruntime.
 
-A file has one input (N, 1 or 3, H, W), float32 in [0, 1] and of any height and width, and one
-output of 2, 3 or 4 times the size: full-range luma, or RGB. Parameters, mult-adds and the memory of
-a run are computed from the graph; the margin for tiles is measured.
+A file has one input (N, 1 or 3, H, W), float32 in [0, 1] and of any height and width, or all
+multiples of a number, and one output of 2, 3 or 4 times the size: full-range luma, or RGB.
+Parameters, mult-adds and the memory of a run are computed from the graph; the margin for tiles is
+measured.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.models.portable import Runner, onnx_session, require
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _SIDE = 64  # of the image for which shapes are inferred
 _UNKNOWN_FLOATS = 2_000  # numbers per pixel where shapes cannot be inferred; our choice
 _TRIED = (20, 26)  # height and width of the image on which a file is tried
+_STEPS = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64)  # of sides; our choice
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 _FARTHEST = 4.0  # from the grey of the tried image; networks without training may be off by one
 
@@ -55,11 +59,12 @@ def load_onnx(path: Path) -> RuntimeNetwork:
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in weights):
         raise OnnxFileError(f"{path}: keeps weights in other files: save it as one file")
     planes = _planes(path, model)
-    run = _session(path, content)
+    session = _session(path, content)
+    step, run = _stepped(session, planes)
     scale = _tried_scale(path, run, planes)
     sizes = _sizes(model, planes)
     floats = _live_floats(model, sizes) or _UNKNOWN_FLOATS
-    footprint = Footprint(measured_margin(run, planes, scale), floats)
+    footprint = Footprint(measured_margin(run, planes, scale, step), floats, step)
     return RuntimeNetwork(run, planes, scale, footprint, _cost(model, sizes, scale))
 
 
@@ -92,21 +97,50 @@ def _images(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def _session(path: Path, content: bytes) -> Runner:
+    from onnxruntime import RunOptions
+
     try:
         session = onnx_session(content)
     except Exception as error:  # its exceptions have no base class of their own
         reason = " ".join(str(error).split())
         raise OnnxFileError(f"{path}: onnxruntime does not load it: {reason}") from None
-    name = session.get_inputs()[0].name
+    name, quiet = session.get_inputs()[0].name, RunOptions()
+    quiet.log_severity_level = 4  # errors are raised
 
     def run(x: Tensor) -> Tensor:
         try:
-            return torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+            return torch.from_numpy(session.run(None, {name: x.numpy()}, quiet)[0])
         except Exception as error:
             reason = " ".join(str(error).split())
             raise OnnxFileError(f"{path}: onnxruntime does not run it: {reason}") from None
 
     return run
+
+
+def _stepped(run: Runner, planes: int) -> tuple[int, Runner]:
+    """Return the number of which sides must be multiples, and a run of images with any sides.
+
+    The images are repeated at their ends up to such sides, and the output is cut.
+    """
+    for step in _STEPS:
+        # Not multiples of more than the step, and larger than windows and kernels.
+        sides = [step * (max(_TRIED[0], side) // step * 2 + 1) for side in (1, 2 * _TRIED[0])]
+        with suppress(OnnxFileError):
+            output = run(torch.full((1, planes, *sides), 0.5))
+            if any(output.shape[2:] == (s * sides[0], s * sides[1]) for s in SCALES):
+                break
+    else:
+        return 1, run  # whose error is reported
+    if step == 1:
+        return 1, run
+
+    def padded(x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        output = run(pad(x, (0, -width % step, 0, -height % step), mode="replicate"))
+        scale = output.shape[2] // (height + -height % step)
+        return output[..., : scale * height, : scale * width]
+
+    return step, padded
 
 
 def _tried_scale(path: Path, run: Runner, planes: int) -> int:

@@ -58,29 +58,32 @@ class RuntimeNetwork(SuperResolver):
         return self._run(x.contiguous())
 
 
-def measured_margin(run: Callable[[Tensor], Tensor], planes: int, scale: int) -> int:
+def measured_margin(run: Callable[[Tensor], Tensor], planes: int, scale: int, step: int = 1) -> int:
     """Measure the margin that tiles need: an image and its centre, cut out, are both upscaled.
+
+    Cuts are at multiples of ``step``, and so is the centre, a square of as many pixels.
 
     Returns:
         The smallest margin at which the pixel in the centre differs by at most
         :data:`MARGIN_TOLERANCE`; :data:`NO_TILES` if :data:`LARGEST_MARGIN` is not enough.
     """
-    centre = LARGEST_MARGIN + max(_CUTS) + 1
-    side = 2 * centre + 1
+    largest = -(-LARGEST_MARGIN // step)  # all in steps
+    centre = largest + max(_CUTS) + 1
+    side = step * (2 * centre + 1)
     image = torch.rand(1, planes, side, side, generator=torch.Generator().manual_seed(0))
-    place = slice(scale * centre, scale * (centre + 1))
+    place = slice(scale * step * centre, scale * step * (centre + 1))
     wanted = run(image)[..., place, place]
 
     def holds(margin: int) -> bool:
         for cut in _CUTS:
             before = margin + cut  # not centred, so that windows do not fall alike
-            part = slice(centre - before, centre + margin + 1)
-            kept = slice(scale * before, scale * (before + 1))
+            part = slice(step * (centre - before), step * (centre + margin + 1))
+            kept = slice(scale * step * before, scale * step * (before + 1))
             output = run(image[..., part, part].contiguous())[..., kept, kept]
             if not (output - wanted).abs().max() <= MARGIN_TOLERANCE:
                 return False
         return True
 
-    if not holds(LARGEST_MARGIN):
+    if not holds(largest):
         return NO_TILES
-    return bisect_left(range(LARGEST_MARGIN), True, key=holds)
+    return step * bisect_left(range(largest), True, key=holds)
