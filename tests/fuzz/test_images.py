@@ -17,9 +17,10 @@ from PIL import Image
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.formats import FORMATS, decoders
 from falsr_nas.data.images import read_image
+from falsr_nas.photo.exif import directory_bytes, read_exif
+from falsr_nas.photo.metadata import Metadata
 from falsr_nas.photo.photograph import Photograph
-from falsr_nas.photo.photograph_file import read_photograph
-from falsr_nas.photo.sixteen_bits import write_16_bit_png
+from falsr_nas.photo.photograph_file import _write_png, read_photograph
 from fuzz.mutations import fuzz, mutated
 
 MOST_PIXELS = 2**16
@@ -56,7 +57,8 @@ def seeds() -> dict[str, list[bytes]]:
         encoded(grey, "PNG"),
     ]
     deep = io.BytesIO()
-    write_16_bit_png(deep, noise(3, np.uint16), bytes(200), metadata().tobytes()[6:])
+    chunks = Metadata(bytes(200), read_exif(metadata().tobytes())).png_chunks()
+    _write_png(deep, noise(3, np.uint16), chunks)
     found["PNG"] += [
         deep.getvalue(),
         encoded(rgb, "PNG", save_all=True, append_images=[rgb.rotate(180)]),
@@ -115,9 +117,10 @@ def check(path: Path) -> None:
         pixels = found.pixels if isinstance(found, Photograph) else found.permute(1, 2, 0).numpy()
         assert 0 < pixels.shape[0] * pixels.shape[1] <= MOST_PIXELS
         if isinstance(found, Photograph):
-            assert found.profile is None or isinstance(found.profile, bytes)
-            if found.exif is not None:
-                found.exif.tobytes()
+            for name in ("PNG", "JPEG", "TIFF", "WEBP"):
+                fit, _ = found.metadata.fitted(name, found.pixels)
+                assert isinstance(fit.pillow_options(), dict) and isinstance(fit.png_chunks(), list)
+                directory_bytes(*fit.tiff_fields(), 8)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

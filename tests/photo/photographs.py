@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
+from falsr_nas.photo.exif import read_exif
+from falsr_nas.photo.metadata import Metadata
+
 ORIENTATION = 0x0112
 EXIF, GPS = 0x8769, 0x8825
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -21,6 +24,10 @@ def noise(height: int, width: int, channels: int, dtype: type = np.uint8) -> np.
 def saved(path: Path, image: Image.Image, **options) -> Path:
     image.save(path, **options)
     return path
+
+
+def carried(orientation: int = 1) -> Metadata:
+    return Metadata(PROFILE, read_exif(metadata(orientation).tobytes()))
 
 
 def metadata(orientation: int = 1) -> Image.Exif:

@@ -14,7 +14,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.data.errors import DataError
 from falsr_nas.photo.photograph import Photograph
 from falsr_nas.photo.photograph_file import for_format, read_photograph, save_photograph
-from photo.photographs import ORIENTATION, PROFILE, metadata, noise, saved
+from photo.photographs import ORIENTATION, PROFILE, carried, metadata, noise, saved
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
@@ -67,7 +67,7 @@ def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
     ink = Image.new("CMYK", (4, 3), (0, 255, 255, 0))
     for options in ({}, {"icc_profile": b"damaged"}, {"icc_profile": PROFILE}):
         found = read_photograph(saved(tmp_path / "a.jpg", ink, quality=100, **options))
-        assert found.profile is None
+        assert found.metadata.profile is None
         assert np.abs(found.pixels[0, 0].astype(int) - (255, 0, 0)).max() <= 2
 
 
@@ -135,15 +135,15 @@ def test_pixel_limit(tmp_path: Path) -> None:
 
 
 def test_formats_that_cannot_hold_a_photograph() -> None:
-    alpha = Photograph(noise(4, 4, 4), PROFILE)
+    alpha = Photograph(noise(4, 4, 4), carried())
     for name in ("JPEG", "BMP", "PPM"):
         with pytest.raises(UserError, match=f"{name} cannot hold transparency"):
             for_format(alpha, name, 2)
         with pytest.raises(UserError, match=f"{name} cannot hold 16 bits"):
             for_format(Photograph(noise(4, 4, 3, np.uint16)), name, 2)
-    opaque = Photograph(np.full((4, 4, 2), 255, np.uint8), PROFILE)
+    opaque = Photograph(np.full((4, 4, 2), 255, np.uint8), carried())
     assert for_format(opaque, "JPEG", 2).pixels.shape == (4, 4, 1)
-    assert for_format(opaque, "JPEG", 2).profile == PROFILE
+    assert for_format(opaque, "JPEG", 2).metadata.profile == PROFILE
     for name in ("PNG", "TIFF", "WEBP"):
         assert for_format(alpha, name, 2) is alpha
     with pytest.raises(UserError, match="WEBP cannot hold an image of 20000x2"):
@@ -158,7 +158,7 @@ def test_formats_that_cannot_hold_a_photograph() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_extension_is_written(ending: str, channels: int, tmp_path: Path) -> None:
     pixels = np.full((8, 6, channels), 200, np.uint8)
-    save_photograph(Photograph(pixels, PROFILE, metadata()), tmp_path / f"a.{ending.upper()}", 95)
+    save_photograph(Photograph(pixels, carried()), tmp_path / f"a.{ending.upper()}", 95)
     found = read_photograph(tmp_path / f"a.{ending.upper()}").pixels
     assert np.abs(found.astype(int) - 200).max() <= 1
 

@@ -181,10 +181,10 @@ def test_an_image_without_comparison_does_not_stop_the_others(
     for name in ("a.png", "b.png"):
         plain(tmp_path / name, WHITE)
 
-    def fails_for_a(source: Path, result: Photograph, memory: int) -> str:
+    def fails_for_a(source: Path, result: Photograph, *limits: int) -> str:
         if source.name == "a.png":
             raise UserError("a.png is gone")
-        return comparison(source, result, memory)
+        return comparison(source, result, *limits)
 
     monkeypatch.setattr(preview, "comparison", fails_for_a)
     page, failures = tmp_path / "page.html", []

@@ -15,7 +15,7 @@ from PIL import Image
 
 from falsr_nas.photo.photograph import Photograph
 from falsr_nas.photo.photograph_file import read_photograph, save_photograph
-from photo.photographs import ORIENTATION, PROFILE, metadata, noise, saved
+from photo.photographs import ORIENTATION, carried, metadata, noise, saved
 
 # The passes of interlaced PNG: first row, first column, step down, step across.
 ADAM7 = (
@@ -106,7 +106,7 @@ def test_transparent_colour_of_a_16_bit_png(channels: int, tmp_path: Path) -> No
 def test_16_bit_png_is_written_to_the_standard(channels: int, tmp_path: Path) -> None:
     pixels = noise(150, 9, channels, np.uint16)
     path = tmp_path / "a.png"
-    save_photograph(Photograph(pixels, PROFILE, metadata()), path, 95)
+    save_photograph(Photograph(pixels, carried()), path, 95)
     content, place, data, kinds = path.read_bytes(), 8, b"", []
     while place < len(content):
         length, kind = struct.unpack(">I4s", content[place : place + 8])
@@ -177,7 +177,7 @@ def test_orientation_of_16_bit_files_is_applied_once(orientation: int, tmp_path:
         ).pixels
         found = read_photograph(deep).pixels
         assert np.array_equal(found >> 8, expected)
-        save_photograph(Photograph(pixels, exif=None), tmp_path / "c.png", 95)
+        save_photograph(Photograph(pixels), tmp_path / "c.png", 95)
         content = (tmp_path / "c.png").read_bytes()
         (tmp_path / "c.png").write_bytes(
             content[:33] + chunk(b"eXIf", metadata(orientation).tobytes()[6:]) + content[33:]

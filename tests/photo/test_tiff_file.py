@@ -10,7 +10,7 @@ import tifffile
 
 from falsr_nas.photo.photograph import Photograph
 from falsr_nas.photo.photograph_file import read_photograph, save_photograph
-from photo.photographs import PROFILE, metadata, noise
+from photo.photographs import PROFILE, carried, noise
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -19,7 +19,7 @@ from photo.photographs import PROFILE, metadata, noise
 def test_tiff_is_read_by_tifffile(channels: int, dtype: type, height: int, tmp_path: Path) -> None:
     pixels = noise(height, 9, channels, dtype)
     path = tmp_path / "a.tif"
-    save_photograph(Photograph(pixels, PROFILE, metadata()), path, 95)
+    save_photograph(Photograph(pixels, carried()), path, 95)
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         assert np.array_equal(page.asarray().reshape(pixels.shape), pixels)

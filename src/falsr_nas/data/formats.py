@@ -26,6 +26,10 @@ FORMATS = tuple(dict.fromkeys(FORMAT_OF.values()))
 """The formats that are opened. Pillow's other decoders can run programs (EPS) or are rarely tested
 on damaged files."""
 
+MAX_PIXELS = 2**26
+"""Pixels that an image may have: 67 megapixels, fewer than those at which Pillow warns; our
+choice."""
+
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -14,12 +15,9 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from falsr_nas.data.errors import DataError
-from falsr_nas.data.formats import bits_per_channel, decoders, why_not_an_image
+from falsr_nas.data.formats import MAX_PIXELS, bits_per_channel, decoders, why_not_an_image
 from falsr_nas.data.levels import LUMA_WEIGHTS, PEAK
-
-MAX_PIXELS = 2**26
-"""Pixels that an image may have: 67 megapixels, fewer than those at which Pillow warns; our
-choice."""
+from falsr_nas.data.png_chunks import without_metadata
 
 # Limits for files that take far more memory or time than their size suggests; our choice, and far
 # above what photographs need.
@@ -28,6 +26,7 @@ _MAX_OTHER_BYTES = 64 * 2**20  # of a file, beside its pixels
 _MAX_TILE_PIXELS = 2**22  # of a TIFF's tile, if the image is not larger
 _MAX_TILES = 2**17  # of a TIFF
 _MAX_SCANS = 200  # of a progressive JPEG
+_REDUCED, _REDUCED_OR_MASK = 2, 1 | 4  # values of a TIFF's SubfileType, bits of NewSubfileType
 _HEAD_BYTES = 2**14  # of a file, to recognise its format; our choice
 
 LUMA = torch.tensor(LUMA_WEIGHTS) / PEAK
@@ -69,23 +68,51 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Binar
             limit; also in place of any exception that the block raises while it decodes the image.
     """
     try:
+        if path.is_symlink() and not path.exists():
+            raise ValueError(f"it is a link to {path.readlink()}, which does not exist")
         if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
-            raise ValueError("it is not a regular file")
+            kind = "a folder, which may not be listed" if path.is_dir() else "not a regular file"
+            raise ValueError(f"it is {kind}")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
             file.seek(0)
+            is_png = head.startswith(b"\x89PNG")
+            content, metadata = without_metadata(file) if is_png else (file, {})
             try:
-                image = Image.open(file, formats=decoders(head))
+                image = Image.open(content, formats=decoders(head))
             except UnidentifiedImageError:
                 raise ValueError(why_not_an_image(head)) from None
             with image:
+                image.info = cast(dict[Any, Any], metadata) | image.info
+                image.seek(full_pages(image)[0])
                 _check_limits(path, file, image, max_pixels)
-                yield file, image
+                yield content, image
     except DataError:
         raise
     except Exception as error:  # decoders raise all kinds of exceptions for damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+        reason = " ".join(text.split()) or type(error).__name__
         raise DataError(f"image {path} cannot be read: {reason}") from error
+
+
+def full_pages(image: ImageFile) -> list[int]:
+    """Return the pages of an animation or a stack, without a TIFF's own thumbnails and masks.
+
+    The second image of a JPEG file is a preview.
+    """
+    if image.format != "TIFF":
+        return list(range(1 if image.format == "MPO" else getattr(image, "n_frames", 1)))
+    now, pages = image.tell(), []
+    with suppress(EOFError):
+        for page in count():
+            with suppress(SyntaxError):  # of pixels that Pillow does not know, such as a mask's
+                image.seek(page)
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            is_reduced = tags.get(ExifTags.Base.SubfileType, 1) == _REDUCED
+            if not is_reduced and not tags.get(ExifTags.Base.NewSubfileType, 0) & _REDUCED_OR_MASK:
+                pages.append(page)
+    image.seek(now)
+    return pages or [0]
 
 
 def refuse_lost_bits(image: ImageFile, file: BinaryIO) -> None:
@@ -123,7 +150,7 @@ def _check_limits(path: Path, file: BinaryIO, image: ImageFile, max_pixels: int)
     if area > max_pixels:
         raise DataError(
             f"image {path} has {image.width}x{image.height} pixels, "
-            f"the limit is {max_pixels:,} pixels"
+            f"the limit is {max_pixels:,} pixels (upscale has the setting max_pixels)"
         )
     size, max_size = path.stat().st_size, _MAX_BYTES_PER_PIXEL * area + _MAX_OTHER_BYTES
     if size > max_size:

@@ -1,100 +1,153 @@
-"""EXIF metadata that is carried over to the upscaled photograph."""
+"""EXIF metadata that is carried over to the upscaled photograph, byte for byte."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from io import SEEK_END, BytesIO
+from typing import Any, BinaryIO, Literal, TypeAlias
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
+
+Order: TypeAlias = Literal["<", ">"]
+"""Of the bytes in numbers, as in :mod:`struct`: maker notes have it, too."""
+
+_ORDERS: tuple[Order, ...] = ("<", ">")
+
+Field: TypeAlias = tuple[int, int, bytes]
+"""The type of a tag's values, their number, and the values as in a file."""
+
+Directory: TypeAlias = dict[int, "Field | Directory"]
+"""Fields, and nested directories, by their tags."""
+
+Tag, IFD = ExifTags.Base, ExifTags.IFD
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
+IPTC = 33723
+_BYTES = {1: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, 6: 1, UNDEFINED: 1, 8: 2, 9: 4}
+_BYTES |= {10: 8, 11: 4, 12: 8, 129: 1}  # 129 is UTF-8, of EXIF 3
 
 # Tags that still hold for the result: who, when and with what. The other tags of the main
-# directory describe the layout of the file.
-_KEPT = tuple(
-    ExifTags.Base[name].value
-    for name in (
-        "ImageDescription",
-        "Make",
-        "Model",
-        "Software",
-        "DateTime",
-        "Artist",
-        "HostComputer",
-        "Copyright",
-        "Rating",
-        "RatingPercent",
-        "XResolution",
-        "YResolution",
-        "ResolutionUnit",
-        "XPTitle",
-        "XPComment",
-        "XPAuthor",
-        "XPKeywords",
-        "XPSubject",
-    )
-)
-_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
-_MAX_JPEG_BYTES = 65_533
+# directory describe the layout of the file, or would have to change with the scale.
+_KEPT = {
+    *(Tag.DocumentName, Tag.ImageDescription, Tag.Make, Tag.Model, Tag.PageName, Tag.Software),
+    *(Tag.DateTime, Tag.Artist, Tag.HostComputer, Tag.Copyright, Tag.Rating, Tag.RatingPercent),
+    *(Tag.XResolution, Tag.YResolution, Tag.ResolutionUnit, Tag.WhitePoint),
+    *(Tag.PrimaryChromaticities, Tag.ImageID, Tag.CameraSerialNumber, Tag.PrintImageMatching, IPTC),
+    *(Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject),
+    *range(Tag.ExposureTime, Tag.FNumber + 1),
+    *range(0x9000, 0x92FF),  # that cameras sometimes write here
+}
+_NESTED: dict[int, Any] = {IFD.Exif: {IFD.Interop: {}}, IFD.GPSInfo: {}}
 
 
-def kept_exif(exif: Image.Exif) -> Image.Exif | None:
-    """Return a copy with the metadata that still hold for the upscaled photograph.
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """EXIF metadata without the orientation.
 
-    Returns:
-        The copy, without the orientation; None if nothing is left, or if it is damaged.
+    Attributes:
+        order: of the bytes in numbers.
+        fields: the main directory.
     """
-    try:
-        kept = _copied(exif, _KEPT)
-        kept.tobytes()
-    except Exception:  # Pillow raises all kinds of exceptions for damaged metadata
-        return None
-    return kept if as_mapping(kept) else None
+
+    order: Order
+    fields: Directory
+
+    def tobytes(self) -> bytes:
+        """Return the metadata as in JPEG files."""
+        return b"Exif\0\0" + head(self.order, 8) + directory_bytes(self.order, self.fields, 8)
+
+    def resized(self, height: int, width: int, *, keeps_maker_note: bool = True) -> Exif:
+        """Return a copy in which the size of the image, where it is given, is this one.
+
+        The maker note, which may take most of the space, can be left out.
+        """
+        inner = self.fields.get(IFD.Exif)
+        if not isinstance(inner, dict):
+            return self
+        sides: dict[int, int] = {Tag.ExifImageWidth: width, Tag.ExifImageHeight: height}
+        new = {tag: numbers(self.order, LONG, side) for tag, side in sides.items() if tag in inner}
+        kept = {tag: inner[tag] for tag in inner if keeps_maker_note or tag != IFD.MakerNote}
+        return replace(self, fields=self.fields | {IFD.Exif: kept | new})
+
+    def with_resolution(self, dpi: tuple[float, float]) -> Exif:
+        """Return a copy with a resolution, if it has none."""
+        if Tag.XResolution in self.fields:
+            return self
+        fields: Directory = {Tag.ResolutionUnit: numbers(self.order, SHORT, 2)}  # inch
+        for tag, value in zip((Tag.XResolution, Tag.YResolution), dpi, strict=True):
+            ratio = Fraction(value).limit_denominator(10_000).as_integer_ratio()
+            fields[tag] = numbers(self.order, RATIONAL, *ratio)
+        return replace(self, fields=self.fields | fields)
 
 
-def with_size(exif: Image.Exif, height: int, width: int) -> Image.Exif:
-    """Return a copy in which the size of the image, where it is given, is this one."""
-    copy = _copied(exif, exif)
-    values = copy.get_ifd(ExifTags.IFD.Exif)
-    values.update(
-        {tag: side for tag, side in ((_WIDTH, width), (_HEIGHT, height)) if tag in values}
-    )
-    return copy
-
-
-def as_mapping(exif: Image.Exif | None) -> dict[int, Any]:
-    """Return all tags with their values; the value of a nested directory is such a mapping, too."""
-    if exif is None:
-        return {}
-    return dict(exif) | {
-        directory: values for directory in _DIRECTORIES if (values := exif.get_ifd(directory))
-    }
-
-
-def as_bytes(exif: Image.Exif | None, name: str) -> bytes | None:
-    """Return the metadata as bytes for a file format.
-
-    JPEG has room for 64 KiB only: the maker note is left out if the metadata are longer, and
-    everything if they are still too long.
+def read_exif(source: BinaryIO | bytes) -> Exif | None:
+    """Return the metadata that still hold for the upscaled photograph.
 
     Args:
-        exif: the metadata; its maker note may be removed.
-        name: the format, e.g. ``JPEG``.
+        source: a TIFF file, or EXIF metadata with or without the prefix of JPEG files.
+
+    Returns:
+        What can be read: damaged fields are left out. None if nothing is left.
     """
-    if exif is None or name != "JPEG" or len(exif.tobytes()) <= _MAX_JPEG_BYTES:
-        return None if exif is None else exif.tobytes()
-    exif.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.IFD.MakerNote, None)
-    return content if len(content := exif.tobytes()) <= _MAX_JPEG_BYTES else None
+    if isinstance(source, bytes):
+        source = BytesIO(re.sub(rb"^(Exif\0\0){1,2}", b"", source))
+    source.seek(0)
+    start = source.read(8)
+    for order in _ORDERS:
+        if start[:4] == head(order, 0)[:4] and len(start) == 8:
+            found = _directory(source, order, struct.unpack(f"{order}I", start[4:])[0], _NESTED)
+            fields = {tag: found[tag] for tag in found if tag in _KEPT or tag in _NESTED}
+            return Exif(order, fields) if fields else None
+    return None
 
 
-def _copied(exif: Image.Exif, tags: Iterable[int]) -> Image.Exif:
-    """Copy these tags, and the nested directories without the interoperability directory.
+def _directory(file: BinaryIO, order: Order, place: int, nested: Mapping[int, Any]) -> Directory:
+    left = end = file.seek(0, SEEK_END)  # a field's bytes belong to no other: no more in all
+    file.seek(min(place, end))
+    entries = file.read(12 * int.from_bytes(file.read(2), "little" if order == "<" else "big"))
+    fields: Directory = {}
+    for start in range(0, len(entries) - 11, 12):
+        tag, kind, number, inline = struct.unpack_from(f"{order}HHI4s", entries, start)
+        (offset,) = struct.unpack(f"{order}I", inline)
+        length = _BYTES.get(kind, 0) * number
+        if tag in nested:
+            if inner := _directory(file, order, offset, nested[tag]):
+                fields[tag] = inner
+        elif 0 < length <= len(inline):
+            fields[tag] = kind, number, inline[:length]
+        elif length and offset + length <= end and (left := left - length) >= 0:
+            file.seek(offset)
+            fields[tag] = kind, number, file.read(length)
+    return fields
 
-    Its value is an offset into the file that the metadata were read from.
-    """
-    copy = Image.Exif()
-    copy.update({tag: exif[tag] for tag in tags if tag in exif})
-    for directory in _DIRECTORIES:
-        values = exif.get_ifd(directory)
-        if kept := {tag: value for tag, value in values.items() if tag != ExifTags.IFD.Interop}:
-            copy.get_ifd(directory).update(kept)
-    return copy
+
+def numbers(order: Order, kind: int, *values: int) -> Field:
+    """Return a field of integers, or of one rational: numerator and denominator."""
+    code = "H" if kind == SHORT else "I"
+    count = 1 if kind == RATIONAL else len(values)
+    return kind, count, struct.pack(f"{order}{len(values)}{code}", *values)
+
+
+def head(order: Order, place: int) -> bytes:
+    """Return the first 8 bytes of a TIFF file whose directory is at a place."""
+    return struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, place)
+
+
+def directory_bytes(order: Order, directory: Directory, place: int) -> bytes:
+    """Return a directory, written at a place of a TIFF file, and all that it points to."""
+    entries, data, after = b"", b"", place + 2 + 12 * len(directory) + 4
+    for tag, field in sorted(directory.items()):
+        start = after + len(data)
+        if isinstance(field, dict):
+            kind, count, content = LONG, 1, directory_bytes(order, field, start)
+        else:
+            kind, count, content = field
+        is_inline = len(content) <= 4
+        inline = content.ljust(4, b"\0") if is_inline else struct.pack(f"{order}I", start)
+        entries += struct.pack(f"{order}HHI4s", tag, kind, count, inline)
+        data += b"" if is_inline else content + b"\0" * (len(content) % 2)
+    number = struct.pack(f"{order}H", len(directory))
+    return number + entries + struct.pack(f"{order}I", 0) + data

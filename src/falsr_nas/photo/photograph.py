@@ -7,13 +7,12 @@ tile is in memory as floats.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -24,6 +23,7 @@ from falsr_nas.inference.tiling import forward, tile_bytes, tiles, work_footprin
 from falsr_nas.networks.bicubic import bicubic
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.super_resolver import SuperResolver
+from falsr_nas.photo.metadata import Metadata
 
 Pixels: TypeAlias = NDArray[Any]  # uint8, uint16 or floats
 
@@ -43,13 +43,11 @@ class Photograph:
     Attributes:
         pixels: (H, W, channels) uint8 or uint16, or floats in 0..1, which files never have; the
             channels are grey, grey and alpha, RGB, or RGB and alpha.
-        profile: the ICC colour profile, or None.
-        exif: EXIF metadata without the orientation, or None.
+        metadata: what its file carries besides.
     """
 
     pixels: Pixels
-    profile: bytes | None = None
-    exif: Image.Exif | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def alpha(self) -> bool:

@@ -1,20 +1,24 @@
-"""Reading and writing of photographs with all their bits, transparency, ICC profile and EXIF."""
+"""Reading and writing of photographs with all their bits, transparency and metadata."""
 
 from __future__ import annotations
 
+import struct
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import putchunk
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import open_atomically
-from falsr_nas.data.formats import WRITTEN
-from falsr_nas.data.images import MAX_PIXELS, open_image, refuse_lost_bits
-from falsr_nas.photo.exif import as_bytes, as_mapping, with_size
+from falsr_nas.data.formats import MAX_PIXELS, WRITTEN
+from falsr_nas.data.images import full_pages, open_image, refuse_lost_bits
+from falsr_nas.data.png_chunks import Chunk
 from falsr_nas.photo.photograph import Photograph, Pixels
 from falsr_nas.photo.pillow_image import as_8_bits, as_photograph
 from falsr_nas.photo.sixteen_bits import has_16_bits, read_16_bits, write_16_bit_png
@@ -22,8 +26,8 @@ from falsr_nas.photo.tiff_file import write_tiff
 
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP"}
 _WITH_16_BITS = {"PNG", "TIFF"}
-_WITH_METADATA = {"PNG", "TIFF", "JPEG", "WEBP"}
-_WITH_QUALITY = {"JPEG", "WEBP"}
+WITH_QUALITY = {"JPEG", "WEBP"}
+_PNG_START = 8 + 4 + 4 + 13 + 4  # bytes of a PNG file: the signature and the first chunk
 _MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 
 
@@ -43,12 +47,11 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
     """
     with warnings.catch_warnings(), open_image(path, max_pixels) as (file, image):
         warnings.simplefilter("ignore")  # about damaged metadata; damaged pixels raise
-        # MPO is a JPEG with a preview as its second image.
-        if image.format != "MPO" and getattr(image, "is_animated", False):
+        if len(full_pages(image)) > 1:
             raise ValueError("it holds more than one image")
         refuse_lost_bits(image, file)
         pixels = read_16_bits(image, file) if has_16_bits(image) else _read_8_bits(image)
-        return as_photograph(pixels, image)
+        return as_photograph(pixels, image, file)
 
 
 def for_format(photograph: Photograph, name: str, scale: int) -> Photograph:
@@ -74,40 +77,64 @@ def for_format(photograph: Photograph, name: str, scale: int) -> Photograph:
         return photograph
     if (photograph.pixels[..., -1] < np.iinfo(photograph.pixels.dtype).max).any():
         raise UserError(f"{name} cannot hold transparency: choose format=png, tif or webp")
-    return Photograph(photograph.pixels[..., :-1], photograph.profile, photograph.exif)
+    return replace(photograph, pixels=photograph.pixels[..., :-1])
 
 
-def save_photograph(photograph: Photograph, path: Path, quality: int) -> None:
-    """Write a photograph atomically, in the format of the file's extension.
-
-    BMP and PPM files have no ICC profile and no EXIF.
+def save_photograph(
+    photograph: Photograph, path: Path, quality: int, name: str | None = None
+) -> list[str]:
+    """Write a photograph atomically.
 
     Args:
         photograph: what :func:`for_format` returned for this format.
         path: the file to write; an existing one is replaced.
-        quality: of JPEG and WebP, in 1..100.
+        quality: of JPEG and WebP, in 1..100; WebP stays lossless where the photograph was.
+        name: the format; None for that of the file's extension.
+
+    Returns:
+        The names of metadata that the format cannot hold.
 
     Raises:
         UserError: the file cannot be written.
     """
-    name = WRITTEN[path.suffix.lower()]
-    pixels, profile, exif = photograph.pixels, photograph.profile, photograph.exif
-    if exif is not None:
-        exif = with_size(exif, *pixels.shape[:2])
-    with open_atomically(path) as file:
-        if name == "TIFF":
-            write_tiff(file, pixels, profile, as_mapping(exif))
-        elif photograph.bits == 16:
-            content = None if exif is None else exif.tobytes().removeprefix(b"Exif\0\0")
-            write_16_bit_png(file, pixels, profile, content)
-        else:
-            options: dict[str, Any] = {"quality": quality} if name in _WITH_QUALITY else {}
-            if name in _WITH_METADATA:
-                options |= {"icc_profile": profile} if profile else {}
-                options |= {"exif": content} if (content := as_bytes(exif, name)) else {}
-            # JPEG halves the chroma; enlarged twice or more, it loses none of the photograph's own.
-            image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-            image.save(file, name, **options)
+    name = name or WRITTEN[path.suffix.lower()]
+    metadata, lost = photograph.metadata.fitted(name, photograph.pixels)
+    try:
+        with open_atomically(path) as file:
+            if name == "TIFF":
+                write_tiff(file, photograph.pixels, *metadata.tiff_fields())
+            elif name == "PNG":
+                _write_png(file, photograph.pixels, metadata.png_chunks())
+            else:
+                # JPEG halves the chroma; enlarged twice or more, it loses none of the photograph's.
+                options = metadata.pillow_options()
+                _image(photograph.pixels).save(file, name, quality=quality, **options)
+    except UserError:
+        raise
+    except (ValueError, struct.error) as error:  # of Pillow, for unforeseen metadata
+        raise UserError(f"cannot write {path}: {error}") from error
+    return lost
+
+
+def _write_png(file: BinaryIO, pixels: Pixels, chunks: Sequence[Chunk]) -> None:
+    """Write a PNG file with further chunks behind its first one, for which room is left."""
+    for kind, content in chunks:
+        putchunk(file, kind, content)
+    room = file.tell()
+    if pixels.dtype == np.uint16:
+        write_16_bit_png(file, pixels)
+    else:
+        _image(pixels).save(file, "PNG")
+    file.seek(0)
+    written = file.read(room)
+    file.seek(room)
+    first = file.read(_PNG_START)
+    file.seek(0)
+    file.write(first + written)
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _read_8_bits(image: ImageFile) -> Pixels:

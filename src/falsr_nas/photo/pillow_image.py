@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.data.images import refuse_32_bits
-from falsr_nas.photo.exif import kept_exif, with_size
+from falsr_nas.photo.metadata import metadata_of
 from falsr_nas.photo.photograph import Photograph, Pixels
 
 # The mode of an image in Pillow -> the mode that is upscaled.
@@ -45,33 +46,35 @@ def from_pillow(image: Image.Image) -> Photograph:
 
 
 def to_pillow(photograph: Photograph) -> Image.Image:
-    """Return a photograph as an image of Pillow, with profile and EXIF data in its ``info``.
+    """Return a photograph as an image of Pillow, with its metadata in its ``info``.
 
     Raises:
         UserError: it has 16 bits and more than one channel.
     """
-    pixels, exif = photograph.pixels, photograph.exif
+    pixels = photograph.pixels
     if photograph.bits == 16 and pixels.shape[2] > 1:
         raise UserError(
             "Pillow has no images of 16 bits with more than one channel: give an array, or use"
             " falsr_nas.upscale with an output, which writes a file"
         )
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if photograph.profile is not None:
-        image.info["icc_profile"] = photograph.profile
-    if exif is not None:
-        image.info["exif"] = with_size(exif, *pixels.shape[:2]).tobytes()
+    image.info.update(photograph.metadata.fitted("TIFF", pixels)[0].pillow_options())
     return image
 
 
-def as_photograph(pixels: Pixels, image: Image.Image) -> Photograph:
-    """Return the pixels of an image, once they are decoded, with its orientation and metadata."""
+def as_photograph(pixels: Pixels, image: Image.Image, file: BinaryIO | None = None) -> Photograph:
+    """Return the pixels of an image, once they are decoded, with its orientation and metadata.
+
+    The metadata of some formats are read from its file.
+    """
     # Only after decoding: EXIF may follow the pixels, and Pillow applies the orientation of some
     # formats while it decodes them.
-    exif, profile = image.getexif(), image.info.get("icc_profile")
-    upright = np.ascontiguousarray(_oriented(pixels, exif.get(ExifTags.Base.Orientation)))
-    own_colours = isinstance(profile, bytes) and image.mode != "CMYK"
-    return Photograph(upright, profile if own_colours else None, kept_exif(exif))
+    orientation = None
+    with suppress(Exception):  # Pillow raises all kinds of exceptions for damaged metadata
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    return Photograph(
+        np.ascontiguousarray(_oriented(pixels, orientation)), metadata_of(image, file)
+    )
 
 
 def as_8_bits(image: Image.Image) -> Pixels:

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from falsr_nas.core.files import write_atomically
+from falsr_nas.data.formats import MAX_PIXELS
 from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.photo.photograph import Photograph, upscale_photograph
 from falsr_nas.photo.photograph_file import read_photograph
@@ -76,18 +77,21 @@ def write_preview(path: Path, figures: Sequence[str], more: int = 0) -> None:
     write_atomically(path, page.encode(errors="replace"))  # names of files may be undecodable
 
 
-def comparison(source: Path, upscaled: Photograph, memory: int) -> str:
+def comparison(
+    source: Path, upscaled: Photograph, memory: int, max_pixels: int = MAX_PIXELS
+) -> str:
     """Return the part of a page that compares bicubic interpolation with a network's result.
 
     Args:
         source: file of the image.
         upscaled: the network's result.
         memory: bytes that the whole process may use.
+        max_pixels: of the image in the file.
 
     Raises:
         UserError: the file cannot be read any more.
     """
-    low = read_photograph(source)
+    low = read_photograph(source, max_pixels)
     (height, width), (large_height, large_width) = low.pixels.shape[:2], upscaled.pixels.shape[:2]
     scale = large_height // height
     rows, columns = _middle(height, width, MOST_PIXELS // scale**2, _LONGEST // scale)
@@ -129,7 +133,8 @@ def _webp(photograph: Photograph) -> str:
         pixels = (pixels >> 8).astype(np.uint8)
     content = io.BytesIO()
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    image.save(content, "WEBP", quality=_QUALITY, icc_profile=photograph.profile or b"")
+    fit, _ = photograph.metadata.fitted("WEBP", pixels)
+    image.save(content, "WEBP", quality=_QUALITY, icc_profile=fit.profile or b"")
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

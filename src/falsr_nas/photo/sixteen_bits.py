@@ -6,19 +6,10 @@ two bytes of a channel are in the opposite order, it keeps the low byte, so that
 passes give both.
 
 Libraries were tried in place of this module with the tests of photographs and an RGB image of
-24 megapixels. This module reads it in 2.3 s of processor time and writes it in 6.8 s, with 20 MiB
-of memory beside the image.
-
-- pypng 0.20220715.0: reads in 14 to 18 s; its writer has no ICC profile, no EXIF and no filters, so
-  that files are 22% larger.
-- numpngw 0.1.4: only writes, with 555 MiB beside the image; no EXIF.
-- imagecodecs 2026.3.6: reads in 1.3 s, but installs 79 MiB; writes no ICC profile and no EXIF, with
-  208 MiB beside the image.
-- OpenImageIO 3.2.2.0: installs 20 MiB; loses EXIF maker notes and cannot write a photograph whose
-  ICC profile is damaged.
-- tifffile 2026.3.3, to read TIFF: cannot read LZW without imagecodecs, and takes 3.8 GB for a
-  damaged file of 2 MB.
-- Pillow 13.0.0: has no 16-bit pixels with more than one channel.
+24 megapixels, which this module reads in 2.3 s and writes in 6.8 s of processor time, with 20 MiB
+beside the image: pypng 0.20220715.0 (reads in 14 s), numpngw 0.1.4 (only writes, with 555 MiB),
+imagecodecs 2026.3.6 (reads in 1.3 s, but installs 79 MiB and writes no metadata), OpenImageIO
+3.2.2.0 (loses maker notes) and tifffile 2026.3.3 (takes 3.8 GB for a damaged file of 2 MB).
 """
 
 from __future__ import annotations
@@ -89,32 +80,22 @@ def read_16_bits(image: ImageFile, file: BinaryIO) -> NDArray[np.uint16]:
     high = np.asarray(image)
     file.seek(0)
     with Image.open(file, formats=FORMATS) as again:
+        again.seek(image.tell())
         _unpack_as(again, {mode: mode[:-1] + _SWAPPED[mode[-1]] for mode in modes})
         return _with_alpha(_join(high, np.asarray(again)), image.info.get("transparency"))
 
 
-def write_16_bit_png(
-    file: BinaryIO,
-    pixels: NDArray[np.unsignedinteger[Any]],
-    profile: bytes | None,
-    exif: bytes | None,
-) -> None:
+def write_16_bit_png(file: BinaryIO, pixels: NDArray[np.unsignedinteger[Any]]) -> None:
     """Write a PNG with 16 bits per channel.
 
     Args:
         file: where to write.
         pixels: (H, W, channels) uint16; grey, grey and alpha, RGB, or RGB and alpha.
-        profile: an ICC profile, or None.
-        exif: EXIF metadata, starting with the TIFF header, or None.
     """
     height, width, channels = pixels.shape
     file.write(b"\x89PNG\r\n\x1a\n")
     header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, _COLOUR_TYPE[channels], 0, 0, 0])
     putchunk(file, b"IHDR", header)
-    if profile:
-        putchunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
-    if exif:
-        putchunk(file, b"eXIf", exif)
     compressor = zlib.compressobj()
     for rows in _filtered_rows(pixels):
         if packed := compressor.compress(rows):
