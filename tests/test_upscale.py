@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -21,7 +23,8 @@ from falsr_nas.data.images import read_image
 from falsr_nas.models import model_file
 from falsr_nas.models.model_file import Model, find_model, load_model, save_model
 from falsr_nas.networks.network import Network
-from falsr_nas.photo.jobs import default_output, find_jobs
+from falsr_nas.photo.jobs import counted_kinds, default_output, find_jobs
+from falsr_nas.photo.photograph_file import read_photograph
 from falsr_nas.space.genome import Genome
 from falsr_nas.upscale import Outcome, UpscaleConfig
 
@@ -192,8 +195,15 @@ def test_errors_are_one_line(
 
 def test_two_images_of_one_name(place: Path) -> None:
     noise(place / "holiday, 2024" / "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become .*a\.webp"):
-        find_jobs([f"{place}/holiday, 2024"], f"{place}/out", "webp")
+    found = find_jobs([f"{place}/holiday, 2024"], f"{place}/out", "webp")[0]
+    names = ["a_jpg.webp", "a_png.webp", "b.webp", "broken.webp"]
+    assert [job.target.name for job in found] == names
+    found = find_jobs([f"{place}/holiday, 2024"], f"{place}/out", "png")[0]
+    assert [job.target.name for job in found][:2] == ["a_jpg.png", "a.png"]
+    noise(place / "holiday, 2024" / "a_jpg.png")
+    with pytest.raises(UserError, match=r"a\.jpg and a_jpg\.png would both become .*a_jpg\.png"):
+        find_jobs([f"{place}/holiday, 2024"], f"{place}/out", "png")
+    (place / "holiday, 2024" / "a_jpg.png").unlink()
     assert len(find_jobs([f"{place}/holiday, 2024"], f"{place}/out", None)[0]) == 4
 
 
@@ -209,7 +219,9 @@ def test_an_output_replaces_no_other_input(
         noise(place / folder / "a.png")
     with pytest.raises(UserError, match=r"would replace the input x/sub/a.png"):
         find_jobs(["y", "x/sub"], "x", None, recursive=True)
-    os.utime(place / "photo.png", (0, 0))  # photo_x2.png may be its output
+    (place / "photo_x2.png").unlink()
+    assert run(monkeypatch, "input=photo.png") == 0
+    capsys.readouterr()
     before = (place / "photo_x2.png").read_bytes()
     assert run(monkeypatch, "input=[photo_x2.png,photo.png]") == 0
     printed = capsys.readouterr().out
@@ -420,3 +432,181 @@ def test_a_named_output_is_always_written(tmp_path: Path) -> None:
         assert [image.outcome for image in upscale.upscale(config)] == [upscale.Outcome.upscaled]
     with Image.open(output) as image:
         assert image.size == (12, 10)
+
+
+def outcomes(source: Path | str, output: Path | str | None, **settings) -> list[str]:
+    given = {"model": "bicubic", "input": str(source), "output": output and str(output)}
+    config = UpscaleConfig(**given | settings)
+    return [str(image.outcome) for image in upscale.upscale(config)]
+
+
+def test_a_result_is_up_to_date_only_for_the_same_photograph_model_and_settings(
+    place: Path,
+) -> None:
+    folder, output = place / "photos", place / "larger"
+    folder.mkdir()
+    photo = noise(folder / "a.bmp")
+
+    def again(output: Path = output, **settings) -> list[str]:
+        return outcomes(folder, output, **{"format": "jpg"} | settings)
+
+    assert again() == ["upscaled"]
+    assert again() == ["skipped"]
+    os.utime(photo, None)  # the same content, and newer than the result
+    assert again() == ["skipped"]
+    for settings in ({"quality": 80}, {"self_ensemble": True}, {"model": "m.safetensors"}):
+        assert again(**settings) == ["upscaled"]
+        assert again(**settings) == ["skipped"]
+    assert again(format="png") == ["upscaled"]
+    assert again(format="png", quality=80) == ["skipped"]  # PNG has none
+    before = photo.stat()
+    noise(photo, seed=1)  # another one, of the same size
+    os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert again() == ["upscaled"]
+    (output / "a.jpg").write_bytes((output / "a.jpg").read_bytes() + b"\0")  # edited
+    assert again() == ["upscaled"]
+    moved = output.rename(place / "moved")
+    assert again(moved) == ["skipped"]
+    photo.rename(folder / "b.bmp")
+    (moved / "a.jpg").rename(moved / "b.jpg")
+    assert again(moved) == ["skipped"]
+
+
+def test_without_a_cache_folder_images_are_upscaled_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "file"))
+    (place / "photos").mkdir()
+    noise(place / "photos" / "a.png")
+    for _ in range(2):
+        assert outcomes("photos", "larger") == ["upscaled"]
+
+
+def test_what_cannot_be_read_is_named(place: Path) -> None:
+    folder = place / "photos"
+    (folder / "sub").mkdir(parents=True)
+    noise(folder / "a.png")
+    noise(folder / "sub" / "b.png")
+    (folder / "gone.png").symlink_to("/nowhere/gone.png")
+    (folder / "README").symlink_to("/nowhere/README")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "linked").symlink_to(folder / "sub")
+    (folder / "sub" / "up").symlink_to(folder)
+    failures: list[str] = []
+    config = UpscaleConfig("bicubic", str(folder), str(place / "larger"), recursive=True)
+    found = upscale.upscale(config, on_failure=failures.append)
+    assert [(one.source.name, str(one.outcome)) for one in found] == [
+        ("a.png", "upscaled"),
+        ("gone.png", "failed"),
+        ("pipe.jpg", "failed"),
+        ("b.png", "upscaled"),  # once
+        ("README", "unsupported"),
+    ]
+    assert "gone.png cannot be read: it is a link to /nowhere/gone.png, which" in failures[0]
+    assert "pipe.jpg cannot be read: it is not a regular file" in failures[1]
+    assert counted_kinds([folder / "README"]) == "1 link to nowhere"
+    with pytest.raises(UserError, match="it is a link to"):
+        outcomes(folder / "gone.png", None)
+    found = upscale.upscale(UpscaleConfig("bicubic", f"{folder}/*.png", str(place / "x")))
+    assert [str(one.outcome) for one in found] == ["upscaled", "failed"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_a_subfolder_that_may_not_be_listed_is_named(place: Path) -> None:
+    sub = place / "photos" / "sub"
+    sub.mkdir(parents=True)
+    noise(place / "photos" / "a.png")
+    noise(sub / "b.png")
+    sub.chmod(0)
+    place.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        if os.access(place / "photos", os.R_OK, effective_ids=True):
+            jobs = find_jobs([str(place / "photos")], "/tmp", None, recursive=True)[0]
+            assert [job.source.name for job in jobs] == ["a.png", "sub"]
+    finally:
+        os.seteuid(0)
+
+
+def test_names_that_are_not_utf8_or_as_long_as_possible(place: Path) -> None:
+    folder = place / "photos"
+    folder.mkdir()
+    noise(folder / "a.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    for letter in "xy":
+        noise(folder / "a.png").rename(folder / f"{letter * 251}.png")
+    assert outcomes(folder, "larger", format="webp") == ["upscaled"] * 3
+    names = [os.fsdecode(b"caf\xe9.webp"), "x" * 250 + ".webp", "y" * 250 + ".webp"]
+    assert sorted(stamps(place / "larger")) == names
+    assert outcomes(folder / f"{'x' * 251}.png", None) == ["upscaled"]
+    assert (folder / f"{'x' * 248}_x2.png").is_file()
+
+
+def test_outputs_that_are_links_pipes_and_devices(place: Path) -> None:
+    photo = noise(place / "p.png")
+    assert outcomes(photo, "o.png") == ["upscaled"]
+    expected = (place / "o.png").read_bytes()
+    (place / "disk").mkdir()
+    (place / "link.png").symlink_to("disk/far.png")
+    assert outcomes(photo, "link.png") == ["upscaled"]
+    assert (place / "link.png").is_symlink()
+    assert (place / "disk" / "far.png").read_bytes() == expected
+    os.mkfifo(place / "pipe.png")
+    with ThreadPoolExecutor() as pool:
+        content = pool.submit((place / "pipe.png").read_bytes)
+        assert outcomes(photo, "pipe.png") == ["upscaled"]
+        assert content.result() == expected
+    assert (place / "pipe.png").is_fifo()
+    assert (
+        outcomes(photo, "/dev/null") == outcomes(photo, "/dev/null", format="jpg") == ["upscaled"]
+    )
+    with pytest.raises(UserError, match="cannot write /dev/full: No space left"):
+        outcomes(photo, "/dev/full")
+
+
+def test_one_folder_in_the_way_does_not_stop_the_others(place: Path) -> None:
+    for name in ("a", "b"):
+        (place / "photos" / name).mkdir(parents=True)
+        noise(place / "photos" / name / "p.png")
+    (place / "larger").mkdir()
+    (place / "larger" / "a").touch()
+    assert outcomes("photos", "larger", recursive=True) == ["failed", "upscaled"]
+
+
+def test_a_limit_of_pixels(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = noise(place / "p.png")  # of 480 pixels
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
+    with pytest.raises(UserError, match=r"24x20 pixels, the limit is 479 .*setting max_pixels"):
+        outcomes(photo, "o.png", max_pixels=479)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert outcomes(photo, "o.png", max_pixels=480, preview="page.html") == ["upscaled"]
+
+
+def test_a_tiff_and_its_thumbnails_are_one_photograph(place: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2**16, (12, 16, 3), dtype=np.uint16)
+    with tifffile.TiffWriter(place / "p.tif") as file:
+        file.write(pixels[::4, ::4], photometric="rgb", subfiletype=1)  # before it
+        file.write(pixels, photometric="rgb")
+        file.write(pixels[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(np.zeros((12, 16), bool), photometric="minisblack", subfiletype=4)  # its mask
+    assert np.array_equal(read_photograph(place / "p.tif").pixels, pixels)
+    assert np.array_equal(read_image(place / "p.tif").permute(1, 2, 0), pixels >> 8)
+    assert outcomes("p.tif", "o.tif") == ["upscaled"]
+    tifffile.imwrite(place / "two.tif", np.stack([pixels, pixels]), photometric="rgb")
+    with pytest.raises(UserError, match="more than one image"):
+        outcomes("two.tif", "o.tif")
+
+
+def test_what_is_not_kept_is_printed_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "photos").mkdir()
+    for name in "ab":
+        image = Image.new("RGB", (8, 6))
+        image.save(place / "photos" / f"{name}.jpg", xmp=b"<x/>", comment=b"remark")
+    assert run(monkeypatch, "input=photos", "output=larger", "format=bmp") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "no place" in line] == [
+        "BMP files have no place for XMP: left out of 2",
+        "BMP files have no place for comment: left out of 2",
+    ]

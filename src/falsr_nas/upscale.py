@@ -23,14 +23,14 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder
 from falsr_nas.core.plugins import load_plugins
 from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
-from falsr_nas.models.names import model_path
+from falsr_nas.data.formats import MAX_PIXELS
+from falsr_nas.models.names import WEIGHTS, model_path
 from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
 
 if TYPE_CHECKING:
     from falsr_nas.models.model import Model
     from falsr_nas.networks.super_resolver import SuperResolver
     from falsr_nas.photo.jobs import Job
-    from falsr_nas.photo.photograph import Photograph
 
 
 DEFAULT_MODEL = "falsr-tiny-x2"
@@ -63,6 +63,7 @@ class UpscaleConfig(CommandSettings):
         self_ensemble: average over the eight flips and rotations, for eight times the work.
         memory_limit: MiB for the whole process; larger images are upscaled in tiles. The default is
             our choice.
+        max_pixels: of an image; larger ones are refused before they are decoded.
         threads: number of processor threads; None for all.
         runtime: what computes the network: ``torch``, ``onnxruntime`` or ``openvino``; ``auto``
             takes the fastest that is installed, by a measurement of about a second that is made
@@ -83,6 +84,7 @@ class UpscaleConfig(CommandSettings):
     quality: int = between(1, 100, default=95)
     self_ensemble: bool = False
     memory_limit: int = at_least(1, unit="MiB", default=2048)
+    max_pixels: int = at_least(1, default=MAX_PIXELS)
     threads: int | None = at_least(1, default=None, null="all")
     runtime: Runtime = Runtime.auto
     precision: Precision = Precision.auto
@@ -152,12 +154,14 @@ class Upscaled:
         target: its output; of what is no image, the output folder.
         outcome: what happened.
         error: why it failed, in one line; empty otherwise.
+        lost: what its file carried besides pixels and the output's format cannot hold.
     """
 
     source: Path
     target: Path
     outcome: Outcome
     error: str = ""
+    lost: tuple[str, ...] = ()
 
 
 def upscale(
@@ -188,10 +192,16 @@ def upscale(
     check_inputs(config.input, config.output, config.format, config.recursive)
     page = None if config.preview is None else _preview_page(config.preview)
     # After the mistakes that are found without torch.
+    from PIL import Image
+    from rich.markup import escape
+
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
     from falsr_nas.photo.preview import MOST_IMAGES, write_preview
+    from falsr_nas.photo.results import recipes_of, remember_result
 
+    if Image.MAX_IMAGE_PIXELS is not None:  # its own limit, of the whole process
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
     model = find_model(config.model)
     scale = model.network.scale
     jobs, others, left_out = find_jobs(
@@ -203,7 +213,11 @@ def upscale(
     # A file that is named is written, as by other programs; outputs in folders are kept.
     is_named = [str(job.target) for job in jobs] == [str(Path(config.output or "").expanduser())]
     again = config.overwrite or is_named
-    wanted = [again or i < shown or not job.done for i, job in enumerate(jobs)]
+    recipe = _recipes(model, config)
+    wanted = [
+        again or i < shown or not ((made := recipes_of(job.target)) and recipe(job) in made)
+        for i, job in enumerate(jobs)
+    ]
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(wanted))
         network_for = _networks(model, config)
@@ -211,9 +225,10 @@ def upscale(
             if not is_wanted:
                 found.append(Upscaled(job.source, job.target, Outcome.skipped))
                 continue
-            bars.update(bar, description=job.source.name)
+            bars.update(bar, description=escape(job.source.name))
+            made_of = recipe(job)
             try:
-                figures += _write_output(
+                figure, lost = _write_output(
                     job,
                     network_for,
                     config,
@@ -226,7 +241,9 @@ def upscale(
                 on_failure(str(error))
                 found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
             else:
-                found.append(Upscaled(job.source, job.target, Outcome.upscaled))
+                figures += figure
+                remember_result(job.target, made_of)
+                found.append(Upscaled(job.source, job.target, Outcome.upscaled, lost=tuple(lost)))
     if page is not None and figures:
         write_preview(page, figures, len(jobs) - len(figures))
     found += [Upscaled(other, folder, Outcome.unsupported) for other, folder in others]
@@ -279,6 +296,26 @@ def _preview_page(preview: str) -> Path:
     return page
 
 
+def _recipes(model: Model, config: UpscaleConfig) -> Callable[[Job], str]:
+    """Return what gives a digest of all that decides the result of an image."""
+    from falsr_nas.photo.photograph_file import WITH_QUALITY
+    from falsr_nas.photo.results import digest
+
+    path = model.path
+    weights = model.name if path is None else digest(path / WEIGHTS if path.is_dir() else path)
+    settings = f"{config.self_ensemble} {config.runtime} {config.precision}"
+
+    def recipe(job: Job) -> str:
+        is_lossy = job.format in WITH_QUALITY
+        try:
+            source = digest(job.source)
+        except OSError:  # which is an error when it is upscaled
+            source = ""
+        return f"{source} {weights} {settings} {config.quality if is_lossy else ''}"
+
+    return recipe
+
+
 def _networks(model: Model, config: UpscaleConfig) -> Callable[[int], SuperResolver]:
     """Return what gives the network for the next image by its number of pixels.
 
@@ -307,39 +344,24 @@ def _write_output(
     on_tile: Callable[[float], None],
     *,
     is_compared: bool,
-) -> list[str]:
-    """Upscale an image, and return its figure for the preview if it is compared."""
-    from falsr_nas.inference.memory import MIB
-    from falsr_nas.photo.photograph_file import save_photograph
-    from falsr_nas.photo.preview import comparison
-
-    result = _result(job, network_for, config, on_tile)
-    save_photograph(result, job.target, config.quality)
-    return [comparison(job.source, result, config.memory_limit * MIB)] if is_compared else []
-
-
-def _result(
-    job: Job,
-    network_for: Callable[[int], SuperResolver],
-    config: UpscaleConfig,
-    on_tile: Callable[[float], None],
-) -> Photograph:
-    from falsr_nas.data.formats import WRITTEN
+) -> tuple[list[str], list[str]]:
+    """Upscale an image; return its figure for the preview if it is compared, and what is lost."""
     from falsr_nas.inference.memory import MIB
     from falsr_nas.photo.photograph import upscale_photograph
-    from falsr_nas.photo.photograph_file import for_format, read_photograph
+    from falsr_nas.photo.photograph_file import for_format, read_photograph, save_photograph
+    from falsr_nas.photo.preview import comparison
 
-    photograph = read_photograph(job.source)
+    photograph, memory = read_photograph(job.source, config.max_pixels), config.memory_limit * MIB
     height, width = photograph.pixels.shape[:2]
     network = network_for(height * width)
     try:
-        name = WRITTEN[job.target.suffix.lower()]
-        photograph = for_format(photograph, name, network.scale)
-        return upscale_photograph(
-            network, photograph, config.memory_limit * MIB, config.self_ensemble, on_tile
-        )
+        photograph = for_format(photograph, job.format, network.scale)
+        result = upscale_photograph(network, photograph, memory, config.self_ensemble, on_tile)
     except UserError as error:
         raise UserError(f"image {job.source}: {error}") from None
+    del photograph  # before the result is encoded
+    lost = save_photograph(result, job.target, config.quality, job.format)
+    return [comparison(job.source, result, memory, config.max_pixels)] if is_compared else [], lost
 
 
 def _upscale_and_print(config: UpscaleConfig) -> None:
@@ -366,6 +388,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     unused = (Outcome.unsupported, Outcome.left_out)
     targets = [image.target for image in found if image.outcome not in unused]
     print("output:", config.output or _places(targets))
+    losses = Counter((image.target.suffix[1:], name) for image in found for name in image.lost)
+    for (kind, name), count in losses.items():
+        print(f"{kind.upper() or 'such'} files have no place for {name}: left out of {count}")
     if config.preview is not None and done:
         print("preview:", config.preview)
     if others := [image.source for image in found if image.outcome is Outcome.unsupported]:

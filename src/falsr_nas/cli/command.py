@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -65,6 +67,8 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
             sweepers optimise.
     """
     exit_quietly_on_signals()  # before Hydra is imported, which takes a while
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are any bytes
     with closed_output_ends_quietly():
         if _answered(name, schemas, sys.argv[1:]):
             return
@@ -137,7 +141,7 @@ class _Job:
             mistake = _required(str(error.full_key), self._name, self._schemas)
         except Exception as error:
             mistake = str(error) if isinstance(error, UserError) else explained(error)
-            mistake = mistake or _not_installed(error, self._name)
+            mistake = mistake or _known(error, self._name)
             if not mistake:
                 error.add_note(f"{_IN_RUN}{run_dir()}{self._traceback()}")
                 raise
@@ -192,8 +196,10 @@ def _required(key: str, name: str, schemas: Schemas) -> str:
     return f"{key} is required: give {key}=VALUE, or --{key.replace('_', '-')} VALUE"
 
 
-def _not_installed(error: Exception, name: str) -> str:
-    """Return what to install where a package of the extra ``search`` is missing; else nothing."""
+def _known(error: Exception, name: str) -> str:
+    """Return what to do where a package is missing or a path is too long; else nothing."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"the name of {error.filename} is too long"
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if package not in OF_SEARCH:
         return ""

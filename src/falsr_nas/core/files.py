@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,12 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise no_folder(folder, error) from error
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what may be lost; it need not exist."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(folder).expanduser() / "falsr_nas"
 
 
 def no_folder(folder: Path, error: OSError) -> UserError:
@@ -49,22 +56,29 @@ def write_atomically(path: Path, content: bytes) -> None:
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a file that becomes ``path`` at the end of the block; after an error nothing changes.
 
-    The folder is made if it does not exist.
+    The folder is made if it does not exist. The user's own links are followed. Devices and pipes
+    are written to.
 
     Raises:
         UserError: the disk is full, or the folder cannot be made or is not writable.
     """
+    is_device = path.exists() and not (path.is_file() or path.is_dir())
+    if path.is_symlink() and not is_device and path.lstat().st_uid == os.geteuid():  # one's own
+        path = path.resolve()
     make_folder(path.parent)
     # A name that nobody can guess and no longer than any other: a file or link of this name that is
     # there, perhaps made by somebody else who may write to the folder, is not opened.
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # encoders may read what they wrote
     try:
-        with os.fdopen(os.open(draft, flags, 0o666), "w+b") as file:
+        with BytesIO() if is_device else os.fdopen(os.open(draft, flags, 0o666), "w+b") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # a disk may report only now that it is full
-        draft.replace(path)
+            if not is_device:
+                os.fsync(file.fileno())  # a disk may report only now that it is full
+                draft.replace(path)
+            elif isinstance(file, BytesIO):
+                path.write_bytes(file.getvalue())
     except BaseException as error:
         with suppress(OSError):
             draft.unlink()

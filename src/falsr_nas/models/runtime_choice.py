@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.files import write_atomically
+from falsr_nas.core.files import cache_folder, write_atomically
 
 
 class Runtime(StrEnum):
@@ -61,7 +60,6 @@ def remembered(key: str) -> Choice | None:
 def remember(key: str, choice: Choice) -> None:
     """Keep a choice in the user's cache folder, if it can be written."""
     with suppress(OSError, UserError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps({**_choices(), key: list(choice)}, indent=1, sort_keys=True)
         write_atomically(_file(), content.encode())
 
@@ -75,5 +73,4 @@ def _choices() -> dict[str, Any]:
 
 
 def _file() -> Path:
-    folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(folder).expanduser() / "falsr_nas" / "runtimes.json"
+    return cache_folder() / "runtimes.json"

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import glob
 import mimetypes
+import os
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder
 from falsr_nas.data.formats import FORMAT_OF, WRITTEN
+from falsr_nas.photo.results import recipes_of
 
 _KNOWN = ", ".join(WRITTEN)
+_LONGEST_NAME = 255  # bytes; of most file systems
 _DEFAULT = ".png"  # for images of formats that are only read
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An image to upscale, and its output file."""
+    """An image to upscale, its output, and the format where the output is a device or a pipe."""
 
     source: Path
     target: Path
+    suffix: str = ""
 
     @property
-    def done(self) -> bool:
-        """Whether the output exists and is not older than the image.
-
-        Files are written atomically, so an existing output is complete.
-        """
-        return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
+    def format(self) -> str:
+        """The format of the output, of :data:`~falsr_nas.data.formats.WRITTEN`."""
+        return WRITTEN[self.suffix or self.target.suffix.lower()]
 
 
 def check_inputs(
@@ -51,7 +53,7 @@ def check_inputs(
                     f"input is the pattern {source}: give --output FOLDER for what is written"
                 )
             _listed(place, source, recursive)
-        elif not place.exists():
+        elif not (place.exists() or place.is_symlink()):  # a link to nowhere fails when it is read
             raise UserError(f"there is no input {place}")
     if len(sources) > 1 and all(_is_unread(Path(source).expanduser()) for source in sources):
         raise UserError(f"no images in {', '.join(sources)} (looked for {', '.join(FORMAT_OF)})")
@@ -78,7 +80,7 @@ def find_jobs(
     Returns:
         The images in the order of their paths; what else is in the inputs, with its output folder:
         other files, and folders that are not read; and, without ``target``, the images left out
-        because they are the existing outputs of others, as ``photo_x2.jpg`` of ``photo.jpg``.
+        because they are the outputs of others, as ``photo_x2.jpg`` of ``photo.jpg``.
 
     Raises:
         UserError: there is no image; or an output has an unknown extension, would be among the
@@ -100,12 +102,16 @@ def find_jobs(
         jobs += found
         others += [(other, Path(output).expanduser()) for other in unread]
     jobs = _unique(jobs)
-    outputs = {job.target.resolve() for job in jobs if job.done} if is_beside else set()
+    inputs = {job.source.resolve() for job in jobs}
+    targets = {job.target.resolve() for job in jobs if job.target.resolve() in inputs}
+    outputs = {target for target in targets if recipes_of(target)} if is_beside else set()
     left_out = [job for job in jobs if _is_output(job, outputs)]
-    jobs = [job for job in jobs if not _is_output(job, outputs)]
+    jobs = _told_apart([job for job in jobs if not _is_output(job, outputs)])
     _check_distinct(jobs)
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
-        make_folder(folder)
+    folders = {job.target.parent for job in jobs}
+    for folder in folders:  # of several, each that cannot be made fails when it is written to
+        with suppress(UserError) if len(folders) > 1 else nullcontext():
+            make_folder(folder)
     return jobs, others, left_out
 
 
@@ -115,6 +121,28 @@ def _unique(jobs: Iterable[Job]) -> list[Job]:
     for job in jobs:
         unique.setdefault((job.source.resolve(), job.target.resolve()), job)
     return list(unique.values())
+
+
+def _told_apart(jobs: Sequence[Job]) -> list[Job]:
+    """Add the extension to the names of outputs that differ only in that of their images.
+
+    Of a.jpg and a.png, PNG files are written as a_jpg.png and a.png.
+    """
+    counts = Counter((job.target, job.source.with_suffix("")) for job in jobs)
+    told = []
+    for job in jobs:
+        target, kind = job.target, job.source.suffix
+        if counts[target, job.source.with_suffix("")] > 1 and kind != target.suffix:
+            target = _named(target.parent, f"{target.stem}_{kind[1:]}", target.suffix)
+        told.append(replace(job, target=target))
+    return told
+
+
+def _named(folder: Path, stem: str, suffix: str) -> Path:
+    """Return a file of a folder, whose name is cut where a file system would refuse it."""
+    while stem and len(os.fsencode(stem + suffix)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return folder / f"{stem}{suffix}"
 
 
 def _is_output(job: Job, outputs: Container[Path]) -> bool:
@@ -142,10 +170,10 @@ def _jobs_of(
         recursive and output.resolve().is_relative_to(base.resolve())
     ):
         raise UserError(f"output {output} would be among the input images: give another folder")
-    jobs = [
-        Job(image, output / image.relative_to(base).with_suffix(suffix or _kept_suffix(image)))
-        for image in images
-    ]
+    jobs = []
+    for image in images:
+        folder = output / image.relative_to(base).parent
+        jobs.append(Job(image, _named(folder, image.stem, suffix or _kept_suffix(image))))
     return jobs, others
 
 
@@ -161,7 +189,8 @@ def default_output(source: str, scale: int, ending: str | None) -> str:
     if place.is_dir():
         place = place.resolve()  # "." has no name
         return str(place.with_name(f"{place.name}_x{scale}"))
-    return str(place.with_name(f"{place.stem}_x{scale}{_suffix(ending) or _kept_suffix(place)}"))
+    suffix = f"_x{scale}{_suffix(ending) or _kept_suffix(place)}"
+    return str(_named(place.parent, place.stem, suffix))
 
 
 def _suffix(ending: str | None) -> str | None:
@@ -176,8 +205,11 @@ def _suffix(ending: str | None) -> str | None:
 def _single(
     image: Path, output: Path, names_folder: bool, ending: str | None, suffix: str | None
 ) -> Job:
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        named = output.suffix.lower() if output.suffix.lower() in WRITTEN else None
+        return Job(image, output, suffix or named or _kept_suffix(image).lower())
     if names_folder or output.is_dir() or not output.suffix:
-        return Job(image, output / f"{image.stem}{suffix or _kept_suffix(image)}")
+        return Job(image, _named(output, image.stem, suffix or _kept_suffix(image)))
     if output.suffix.lower() not in WRITTEN:
         raise UserError(
             f"unknown format of {output}: its extension must be one of {_KNOWN}; the path of a"
@@ -210,7 +242,7 @@ def _listed(place: Path, source: str, recursive: bool) -> tuple[Path, list[Path]
     """
     found: Iterable[Path]
     if place.is_dir():
-        base, found = place, place.rglob("*") if recursive else place.iterdir()
+        base, found = place, _below(place) if recursive else place.iterdir()
     else:
         fixed = next(i for i, part in enumerate(place.parts) if glob.has_magic(part))
         base, found = Path(*place.parts[:fixed]), _matches(place, recursive)
@@ -223,9 +255,12 @@ def _listed(place: Path, source: str, recursive: bool) -> tuple[Path, list[Path]
     for path in paths:
         if any(part.startswith(".") for part in path.relative_to(base).parts):
             continue  # hidden
-        if path.is_file() and path.suffix.lower() in FORMAT_OF:
+        is_folder = path.is_dir()
+        # What cannot be read is an image, too, which fails: links to nowhere, and folders that
+        # cannot be listed.
+        if path.suffix.lower() in FORMAT_OF if not is_folder else recursive:
             images.append(path)
-        elif not (recursive and path.is_dir()):
+        else:
             others.append(path)
     if not images:
         instead = f", but {counted_kinds(others)}" if others else ""
@@ -238,7 +273,20 @@ def _matches(pattern: Path, recursive: bool) -> Iterable[Path]:
         path = Path(name)
         yield path
         if recursive and path.is_dir():
-            yield from path.rglob("*")
+            yield from _below(path)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders, through links; and unreadable subfolders."""
+    seen = {os.path.realpath(folder)}
+    unread: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=unread.append, followlinks=True):
+        for name in sorted(folders, key=lambda name: Path(place, name).is_symlink()):
+            if (real := os.path.realpath(f"{place}/{name}")) in seen:
+                folders.remove(name)
+            seen.add(real)
+        yield from (Path(place, name) for name in names)
+    yield from (Path(error.filename) for error in unread)
 
 
 def _kept_suffix(image: Path) -> str:
@@ -265,12 +313,15 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
             )
 
 
+def _kind(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return "link to nowhere"
+    return "folder" if path.is_dir() else path.suffix[1:].upper() or "without extension"
+
+
 def counted_kinds(paths: Iterable[Path]) -> str:
     """Count files by extension and folders, for example ``3 GIF, 1 folder``."""
-    counts = Counter(
-        "folder" if path.is_dir() else path.suffix[1:].upper() or "without extension"
-        for path in paths
-    )
+    counts = Counter(_kind(path) for path in paths)
     return ", ".join(
         f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}"
         for kind, count in sorted(counts.items(), key=lambda item: (item[0].islower(), item))
