@@ -573,6 +573,7 @@ def test_one_folder_in_the_way_does_not_stop_the_others(place: Path) -> None:
     assert outcomes("photos", "larger", recursive=True) == ["failed", "upscaled"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_limit_of_pixels(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = noise(place / "p.png")  # of 480 pixels
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many

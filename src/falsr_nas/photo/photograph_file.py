@@ -45,8 +45,8 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Photograph:
         DataError: the file is missing, damaged, too large or of another format, holds more than
             one image, or has pixels that would lose bits.
     """
-    with warnings.catch_warnings(), open_image(path, max_pixels) as (file, image):
-        warnings.simplefilter("ignore")  # about damaged metadata; damaged pixels raise
+    # Warnings are about damaged metadata and many pixels; damaged pixels raise.
+    with warnings.catch_warnings(action="ignore"), open_image(path, max_pixels) as (file, image):
         if len(full_pages(image)) > 1:
             raise ValueError("it holds more than one image")
         refuse_lost_bits(image, file)
