@@ -2,14 +2,18 @@
 
 import importlib.util
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
+from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
 from falsr_nas.controller.settings import (
     CONTROLLERS,
@@ -24,11 +28,15 @@ from falsr_nas.controller.settings import (
 from falsr_nas.core.errors import UserError
 from falsr_nas.evaluation.settings import SyntheticSettings
 from falsr_nas.evaluation.synthetic import SyntheticEvaluator
+from falsr_nas.execution.inline import InlineExecutor
+from falsr_nas.execution.settings import InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
+from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
+from searching import decorated
 
 pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
 
@@ -264,6 +272,73 @@ def test_a_controller_that_cannot_restore_exactly_still_knows_all_evaluations(
         (place, cell) in genes for one in candidates for place, cell in enumerate(one.genome.cells)
     ]
     assert np.mean(inherited) > 0.6
+
+
+class Mortal:
+    """The synthetic evaluator, which dies before the evaluation ``lives``; records its work."""
+
+    def __init__(self, lives: int) -> None:
+        self.lives, self.keys = lives, list[str]()
+
+    def prepare(self) -> None: ...
+
+    def evaluate(self, candidate: Candidate) -> Score:
+        if len(self.keys) == self.lives:
+            raise UserError("killed")  # executors raise only errors of this kind
+        self.keys.append(candidate.key)
+        return EVALUATOR.evaluate(candidate)
+
+
+def rows(path: Path) -> list[tuple[int, str, Score | None]]:
+    with Store(path) as store:
+        return [(one.candidate.number, one.key, one.score) for one in store.evaluations()]
+
+
+def searched(kind: MakeSettings, path: Path, lives: int = 10**9, **others: object) -> list[str]:
+    """Search with a new controller until it dies, and return the keys that it evaluated."""
+    evaluator = Mortal(lives)
+    with (
+        Store(path, {}) as store,
+        InlineExecutor(InlineSettings(), lambda: evaluator) as executor,
+        suppress(UserError),
+    ):
+        run_search(made(kind, **others), decorated(executor, store), store, budget=24)
+    return evaluator.keys
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_stored_evaluation_is_replaced_whenever_the_search_is_killed(
+    kind: MakeSettings, tmp_path: Path
+) -> None:
+    for lives in (1, 3, 8):  # after each candidate, within generations, between them
+        path, trained = tmp_path / f"{lives}.db", list[str]()
+        before: list[tuple[int, str, Score | None]] = []
+        while len(before) < 24:
+            trained += searched(kind, path, lives)
+            now = rows(path)
+            assert [row for row in now if row in before] == before
+            assert len(now) == len(before) + min(lives, 24 - len(before))
+            before = now
+        assert sorted(trained) == sorted(key for _, key, _ in before)
+        assert [number for number, _, _ in before] == list(range(24))
+
+
+@pytest.mark.parametrize("kind", [*EXACT, *INEXACT])
+def test_stores_of_versions_that_did_not_keep_the_generation_lose_nothing(
+    kind: MakeSettings, tmp_path: Path
+) -> None:
+    path = tmp_path / "search.db"
+    trained = searched(kind, path, 11)
+    with sqlite3.connect(path) as db:  # as such versions stored it
+        (text,) = db.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
+        state = json.loads(text) | {"pending": []}
+        state["controller"] |= {"asked": 8}
+        db.execute("UPDATE about SET value = ? WHERE name = 'state'", (json.dumps(state),))
+    before = rows(path)
+    trained += searched(kind, path)
+    assert [row for row in rows(path) if row in before] == before
+    assert sorted(trained) == sorted(key for _, key, _ in rows(path))
+    assert len(trained) == 24
 
 
 @pytest.mark.parametrize("kind", ALL)

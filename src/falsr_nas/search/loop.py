@@ -87,7 +87,7 @@ def run_search(
     if mode is Mode.steady:
         search.run_steady(len(told), pending)
     else:
-        search.run_generational(len(told))
+        search.run_generational(told, pending)
 
 
 @dataclass(frozen=True)
@@ -100,22 +100,30 @@ class _Search:
     budget: int
     observers: Sequence[Observer]
 
-    def run_generational(self, asked: int) -> None:
+    def run_generational(self, told: Sequence[Evaluation], pending: Sequence[Candidate]) -> None:
         """Ask for a generation, run it, store its evaluations, tell it; repeat.
 
-        A restored controller asks for the interrupted generation again. If the budget ends within a
-        generation, its evaluations are stored but not told, so that a search resumed with a larger
-        budget continues as if it had never stopped.
+        A generation is stored before it runs, so that an interrupted one is finished whatever the
+        controller would draw now. If the budget ends within a generation, its evaluations are
+        stored but not told, so that a search resumed with a larger budget continues as if it had
+        never stopped.
 
         Args:
-            asked: number of candidates of earlier generations.
+            told: evaluations of earlier generations.
+            pending: the interrupted generation.
         """
+        asked = len(told)
         stored = {evaluation.key: evaluation for evaluation in self.store.evaluations(told=False)}
+        if stored and not pending:
+            pending = self._asked_again(told, stored)
         while asked < self.budget:
-            generation = self.controller.ask(self.controller.population_size)
+            generation = pending or self.controller.ask(self.controller.population_size)
             if not generation:
                 self._warn_of_the_end(asked)
                 return
+            if not pending:
+                self.store.commit_state(self._state(generation))
+            pending = ()
             affordable = generation[: self.budget - asked]
             asked += len(affordable)
             evaluations = self._run(affordable, stored)
@@ -124,6 +132,22 @@ class _Search:
             self.controller.tell([evaluations[candidate.key] for candidate in generation])
             self.store.commit_state(self._state())
             self._generation_ended(generation[-1].generation)
+
+    def _asked_again(
+        self, told: Sequence[Evaluation], stored: Mapping[str, Evaluation]
+    ) -> list[Candidate]:
+        """Return an interrupted generation of which only evaluations are stored.
+
+        Earlier versions did not store the others. The controller draws them again; what it draws
+        otherwise than before only gets the numbers that are left.
+        """
+        drawn = self.controller.ask(self.controller.population_size)
+        kept = {one.candidate.number: one.candidate for one in stored.values()}
+        others = {one.number: one for one in drawn if one.key not in stored}
+        generation = [one for _, one in sorted((others | kept).items())]
+        if generation != drawn:
+            self.controller.restore(self.controller.state(), told, generation)
+        return generation
 
     def _run(
         self, candidates: Sequence[Candidate], stored: Mapping[str, Evaluation]
