@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.settings import REQUIRED, at_least
+from falsr_nas.core.settings import REQUIRED, at_least, path
 from falsr_nas.evaluation.psnr_range import psnr_range
 from falsr_nas.evaluation.settings import (
     EVALUATORS,
@@ -51,7 +51,7 @@ class LandscapeEvaluator(SyntheticEvaluator):
     """
 
     def __init__(self, settings: LandscapeSettings, seed: int) -> None:
-        self.path = Path(settings.path).expanduser()
+        self.path = Path(settings.path)
         self.surrogate = fitted(self.path)
         noise = self.surrogate.noise if settings.noise is None else settings.noise
         super().__init__(SyntheticSettings(noise), seed, psnr=self._expected)
@@ -98,7 +98,7 @@ class LandscapeSettings(EvaluatorSettings):
         noise: standard deviation of the PSNR in dB; None for that of the trainings.
     """
 
-    path: str = REQUIRED
+    path: str = path(default=REQUIRED)
     noise: float | None = at_least(0, unit="dB", default=None, null="that of the trainings")
 
 
@@ -108,7 +108,7 @@ def _(settings: LandscapeSettings, context: EvaluationContext) -> tuple[float, f
 
     Both are scores without noise; 0.5 dB above the best is our choice.
     """
-    denoised = fitted(Path(settings.path).expanduser()).denoised
+    denoised = fitted(Path(settings.path)).denoised
     return float(denoised.min()), float(denoised.max()) + 0.5
 
 

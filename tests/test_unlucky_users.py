@@ -76,6 +76,31 @@ def searched(folder: Path, name: str = "run") -> str:
     return name
 
 
+def test_the_home_folder_is_meant_in_every_path(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    noise(home / "p.png", (64, 64))
+    noise(home / "sets/A/a.png", (64, 64))
+    (home / "g.txt").write_text("stem_f4 conv_f4_k1_b1_noskip | ")
+    for command in (
+        (*SEARCH, "run_dir=~/run"),
+        (*SEARCH, "run_dir=~/sweep", "-m", "seed=1,2"),
+        (BRIEF[0], *BRIEF[2:], "genome=~/g.txt", "output=~/trained"),
+        ("falsr_nas.report", "run_dirs=[~/run,~/sweep]", "output=~/page.html"),
+        ("falsr_nas.evaluate", "model=~/trained/best", "data_root=~/sets", "sets=[~/sets/A]",
+         "output=~/scores.json", "save_images=~/saved"),
+        ("falsr_nas.describe", "genome=~/g.txt"),
+        ("falsr_nas.convert", "input=~/trained/best", "output=~/copy.safetensors"),
+        ("falsr_nas.upscale", "model=~/copy.safetensors", "input=[~/p.png]", "output=~/out/",
+         "preview=~/preview.html"),
+    ):  # fmt: skip
+        module, *arguments = command
+        done = run(module, *arguments, folder=tmp_path, env={**os.environ, "HOME": str(home)})
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "outputs"}  # the links of sweeps
+    made = {"run/search.db", "sweep/1/search.db", "page.html", "scores.json", "out/p.png"}
+    assert all((home / name).exists() for name in (*made, "saved/A/a_SR.png", "preview.html"))
+
+
 @pytest.mark.parametrize(
     "setting",
     [

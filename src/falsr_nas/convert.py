@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings
+from falsr_nas.core.settings import REQUIRED, CommandSettings, path
 from falsr_nas.models.names import check_model_path
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class ConvertConfig(CommandSettings):
             that ends in ``/``.
     """
 
-    input: str = REQUIRED
-    output: str = REQUIRED
+    input: str = path(default=REQUIRED)
+    output: str = path(default=REQUIRED)
 
 
 def convert(config: ConvertConfig) -> Model:
@@ -41,7 +41,7 @@ def convert(config: ConvertConfig) -> Model:
         UserError: the model cannot be read or written.
     """
     load_plugins(config.plugins)
-    source, target = Path(config.input).expanduser(), Path(config.output).expanduser()
+    source, target = Path(config.input), Path(config.output)
     check_model_path(source)
     # After the mistakes that are found without torch.
     from falsr_nas.models.model_file import load_model, save_model

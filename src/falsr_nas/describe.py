@@ -14,7 +14,7 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
+from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of, path
 from falsr_nas.models.names import model_path, names_model
 from falsr_nas.models.shipped import SHIPPED_MODELS
 from falsr_nas.space.cost import Cost, Part, genome_cost, input_pixels, input_side, parts
@@ -39,7 +39,7 @@ class DescribeConfig(CommandSettings):
         check: also build the network and count its cost with thop.
     """
 
-    genome: str = REQUIRED
+    genome: str = path(default=REQUIRED)
     format: str = one_of(FORMATS, default="table")
     check: bool = False
 

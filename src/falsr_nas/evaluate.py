@@ -14,7 +14,7 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.cli.console import console, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, path
 from falsr_nas.models.names import model_path
 from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
 
@@ -49,9 +49,9 @@ class EvaluateConfig(CommandSettings):
         save_images: folder to write the upscaled images to, or None.
     """
 
-    model: str = REQUIRED
-    data_root: str | None = None
-    sets: tuple[str, ...] = ("Set5", "Set14")
+    model: str = path(default=REQUIRED)
+    data_root: str | None = path(default=None)
+    sets: tuple[str, ...] = path(default=("Set5", "Set14"))
     degradations: tuple[str, ...] = ("bicubic",)
     protocol: ScoringProtocol = ScoringProtocol.standard
     self_ensemble: bool = False
@@ -59,8 +59,8 @@ class EvaluateConfig(CommandSettings):
     threads: int | None = at_least(1, default=None, null="all")
     runtime: Runtime = Runtime.torch
     precision: Precision = Precision.fp32
-    output: str | None = None
-    save_images: str | None = None
+    output: str | None = path(default=None)
+    save_images: str | None = path(default=None)
 
     def __post_init__(self) -> None:
         check_runtime(self.runtime, self.precision)
@@ -112,7 +112,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
             label = name if degradation == "bicubic" else f"{name} {degradation}"
             sets[label] = [replace(file, degradation=degradation) for file in images]
     model = find_model(config.model)
-    folder = None if config.save_images is None else Path(config.save_images).expanduser()
+    folder = None if config.save_images is None else Path(config.save_images)
     with processor_threads(config.threads), progress_bars(progress) as bars:
         model = model.in_runtime(config.runtime, config.precision)
         bar = bars.add_task(model.name, total=sum(map(len, sets.values())))
@@ -127,7 +127,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
         )
     if config.output is not None:
         content = json.dumps(to_json(result), indent=2, allow_nan=False) + "\n"
-        write_atomically(Path(config.output).expanduser(), content.encode())
+        write_atomically(Path(config.output), content.encode())
     return result
 
 
@@ -138,7 +138,7 @@ def _sets(config: EvaluateConfig) -> Mapping[str, Sequence[ImageFile]]:
 
     if config.data_root is None:
         return {"photographs": find_images(PhotographsSettings()).val}
-    return benchmark_sets(Path(config.data_root).expanduser(), config.sets)
+    return benchmark_sets(Path(config.data_root), config.sets)
 
 
 def _evaluate_and_print(config: EvaluateConfig) -> None:

@@ -10,7 +10,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, path
 from falsr_nas.models.layout import ExportPrecision, Layout, runtime_of
 from falsr_nas.models.names import model_path
 
@@ -41,12 +41,12 @@ class ExportConfig(CommandSettings):
         threads: number of processor threads of the measurement, or None for all.
     """
 
-    model: str = REQUIRED
-    output: str = REQUIRED
+    model: str = path(default=REQUIRED)
+    output: str = path(default=REQUIRED)
     layout: Layout = Layout.rgb
     precision: ExportPrecision = ExportPrecision.fp32
-    calibration: str | None = None
-    benchmark: str | None = None
+    calibration: str | None = path(default=None)
+    benchmark: str | None = path(default=None)
     force: bool = False
     threads: int | None = at_least(1, default=None, null="all")
 
@@ -103,7 +103,7 @@ def export(config: ExportConfig) -> ExportedModel:
     runtime_of(Path(config.output))
     model_path(config.model)
     calibration, benchmark = (
-        None if folder is None else benchmark_files(Path(folder).expanduser())
+        None if folder is None else benchmark_files(Path(folder))
         for folder in (config.calibration, config.benchmark)
     )
     import torch  # after the mistakes that are found without it
@@ -115,7 +115,7 @@ def export(config: ExportConfig) -> ExportedModel:
     from falsr_nas.models.mpv_shader import write_shader
 
     model = find_model(config.model)
-    output = Path(config.output).expanduser()
+    output = Path(config.output)
     if output.suffix == ".glsl":
         write_shader(model, output)
         return ExportedModel(output, None)

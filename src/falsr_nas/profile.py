@@ -15,7 +15,7 @@ from falsr_nas.cli.command import run_command
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of, positive
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, one_of, path, positive
 from falsr_nas.latency.profile import EXTRAS, FEWEST
 from falsr_nas.space.search_space import SearchSpace
 
@@ -49,7 +49,7 @@ class ProfileConfig(CommandSettings):
         cpu: name of that device.
     """
 
-    output: str = REQUIRED
+    output: str = path(default=REQUIRED)
     space: SearchSpace = field(default_factory=SearchSpace)
     backend: str = one_of(tuple(EXTRAS), default="onnxruntime")
     width: int = at_least(8, unit="pixels", default=1280)
@@ -59,9 +59,9 @@ class ProfileConfig(CommandSettings):
     networks: int = at_least(FEWEST, default=72)
     max_mult_adds: float | None = positive(unit="G", default=60.0, null="no limit")
     seed: int = at_least(0, default=1)
-    search: str | None = None
+    search: str | None = path(default=None)
     export: bool = False
-    times: str | None = None
+    times: str | None = path(default=None)
     cpu: str = "another device"
 
 
@@ -81,14 +81,14 @@ def profile(config: ProfileConfig, *, progress: bool = False) -> LatencyProfile 
     from falsr_nas.core.files import make_folder, write_atomically
 
     load_plugins(config.plugins)
-    output = Path(config.output).expanduser()
+    output = Path(config.output)
     make_folder(output.parent)  # not after all the measuring
     from falsr_nas.profiling.device import Device, measure_device
     from falsr_nas.profiling.elsewhere import profile_of_times, write_networks
     from falsr_nas.tracking.progress import LiveLine
 
     if config.times is not None:
-        measured = profile_of_times(Path(config.times).expanduser(), config.cpu)
+        measured = profile_of_times(Path(config.times), config.cpu)
     else:
         device = Device.here(config.backend, config.width, config.height, config.threads)
         networks = _networks(config)

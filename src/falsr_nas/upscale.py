@@ -22,7 +22,7 @@ from falsr_nas.cli.console import closed_output_ends_quietly, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between, path
 from falsr_nas.data.formats import MAX_PIXELS
 from falsr_nas.models.names import WEIGHTS, model_path
 from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
@@ -75,9 +75,9 @@ class UpscaleConfig(CommandSettings):
             interpolation, and its output; for the first 12 images, which are upscaled again.
     """
 
-    model: str = DEFAULT_MODEL
-    input: tuple[str, ...] = REQUIRED
-    output: str | None = None
+    model: str = path(default=DEFAULT_MODEL)
+    input: tuple[str, ...] = path(default=REQUIRED)
+    output: str | None = path(default=None)
     size: str | None = None
     format: str | None = None
     recursive: bool = False
@@ -89,7 +89,7 @@ class UpscaleConfig(CommandSettings):
     runtime: Runtime = Runtime.auto
     precision: Precision = Precision.auto
     overwrite: bool = False
-    preview: str | None = None
+    preview: str | None = path(default=None)
 
     def __post_init__(self) -> None:
         if isinstance(self.input, str):  # from Python

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from searching import decorated
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
 from falsr_nas.archive.store import Store
@@ -36,7 +37,6 @@ from falsr_nas.search.loop import run_search
 from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.enumeration import affordable_genomes
 from falsr_nas.space.search_space import SearchSpace
-from searching import decorated
 
 pytestmark = pytest.mark.usefixtures("controllers_of_plugins")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import pkgutil
+import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -22,6 +24,8 @@ from falsr_nas.core.settings import (
     bounded,
     describe_settings,
     one_of,
+    path,
+    path_settings,
     positive,
     probability,
 )
@@ -117,6 +121,36 @@ def test_numbers_are_finite(settings: type) -> None:
             value = (number, number) if several else number
             with pytest.raises(UserError, match=rf"{field.name} is .*{number}.*: give a finite"):
                 checked(settings, field.name, value)
+
+
+PLACES = re.compile(r"\b(files?|folders?|path|paths|images, folders|HTML page)\b")
+NO_PLACES = {"format", "select", "cpu", "group", "tags", "entity", "project", "mode", "on_error"}
+
+
+@pytest.mark.parametrize("settings", CLASSES, ids=lambda one: one.__name__)
+def test_every_setting_that_names_a_place_is_a_path(settings: type) -> None:
+    texts = [one for one in describe_settings(settings) if one.is_text and not one.choices]
+    places = {one.name for one in texts if PLACES.search(one.meaning)} - NO_PLACES
+    assert places <= set(path_settings(settings))
+
+
+def test_a_path_may_begin_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Places(Settings, group="places"):
+        one: str = path(default="~/one")
+        several: tuple[str, ...] = path(default=())
+        none: str | None = path(default=None)
+        text: str = "~"
+
+    class Derived(Places):
+        one: str = "~"  # only another default
+
+    monkeypatch.setenv("HOME", "/home/me")
+    made = Places(several=["~/a", "b/~", "~no-such-user/c", "~$o.jpg"])
+    assert (made.one, made.none, made.text) == ("/home/me/one", None, "~")
+    assert made.several == ("/home/me/a", "b/~", "~no-such-user/c", "~$o.jpg")
+    assert Derived(one=pathlib.Path("~/x/")).one == "/home/me/x"
+    assert Places(one="~/x/").one == "/home/me/x/"
 
 
 def test_a_class_cannot_forget_the_check() -> None:

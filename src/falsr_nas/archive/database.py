@@ -6,9 +6,10 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from falsr_nas.core.errors import UserError
 
@@ -47,6 +48,7 @@ class Database:
 
     Args:
         path: the file. SQLite creates it if it does not exist.
+        reads: whether the file is only read; it may then be in a folder that cannot be written.
         on_full: called when the disk is full, with the error and the number of retries so far; when
             it returns, the write is retried. Without it the error is raised.
 
@@ -55,7 +57,11 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, on_full: Callable[[DiskFullError, int], None] | None = None
+        self,
+        path: Path,
+        on_full: Callable[[DiskFullError, int], None] | None = None,
+        *,
+        reads: bool = False,
     ) -> None:
         self.path = path
         self._on_full = on_full
@@ -68,9 +74,12 @@ class Database:
                 self.execute("PRAGMA journal_mode = WAL")
                 self.execute("PRAGMA synchronous = NORMAL")
                 self.execute("PRAGMA busy_timeout = 60000")
-            except BaseException:
+                self.execute("SELECT count(*) FROM sqlite_master")
+            except BaseException as error:
                 self.close()
-                raise
+                if not (reads and isinstance(error, sqlite3.OperationalError)):
+                    raise
+                self._connection = _copy_in_memory(path)
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Execute one statement. Raises errors of SQLite; see :meth:`errors_translated`."""
@@ -156,3 +165,18 @@ class Database:
                 f"{self.path}: not a file of a search, or damaged"
                 f" ({type(error).__name__}: {error}). Give another run_dir"
             ) from error
+
+
+def _copy_in_memory(path: Path) -> sqlite3.Connection:
+    """Copy a file that cannot be locked, because it or its folder may only be read."""
+    for mode in ("mode=ro", "immutable=1"):  # the first one where another process has it open
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path.resolve()))}?{mode}", uri=True)
+        ) as file:
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            try:
+                file.backup(copy)
+                return copy
+            except sqlite3.OperationalError as error:
+                last = error
+    raise last

@@ -11,7 +11,7 @@ import gc
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Store(Closing):
         path: the file. It is created if it does not exist and ``config`` is given.
         config: the settings that identify the search, by dotted names. A file of a search with
             other settings is rejected. None opens any existing search.
+        ignored: those settings that may differ.
         on_full: called when the disk is full, with the error and the number of retries so far; when
             it returns, the write is retried. Without it the error is raised.
 
@@ -63,6 +64,7 @@ class Store(Closing):
         self,
         path: Path,
         config: dict[str, Any] | None = None,
+        ignored: Collection[str] = (),
         on_full: Callable[[DiskFullError, int], None] | None = None,
     ) -> None:
         self.path = path
@@ -71,15 +73,15 @@ class Store(Closing):
         existed = path.exists()
         if config is None and not existed:  # SQLite would create it
             raise StoreError(f"{path}: there is no such file")
-        self._db = Database(path, on_full)
+        self._db = Database(path, on_full, reads=config is None)
         try:
             with self._db.errors_translated():
-                self._open(config, existed)
+                self._open(config, ignored, existed)
         except BaseException:
             self._db.close()
             raise
 
-    def _open(self, config: dict[str, Any] | None, existed: bool) -> None:
+    def _open(self, config: dict[str, Any] | None, ignored: Collection[str], existed: bool) -> None:
         text = None if config is None else json.dumps(config, sort_keys=True)
         if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             if text is None:
@@ -105,7 +107,7 @@ class Store(Closing):
                     " Give another run_dir"
                 )
             stored = dict(json.loads(about["config"]))
-            differs = "" if text is None else differences(stored, json.loads(text))
+            differs = "" if text is None else differences(stored, json.loads(text), ignored)
         if differs:
             kept = self.path.parent / "plugins"
             raise StoreError(

@@ -114,7 +114,7 @@ def score_model(
 
     done: dict[ImageFile, ProtocolScore] = {}
     # The largest first, so that all workers finish at about the same time.
-    jobs.sort(key=lambda job: job[1].hr.stat().st_size, reverse=True)
+    jobs.sort(key=lambda job: job[1].hr.lstat().st_size, reverse=True)
     for (_, file), measured in zip(jobs, side_by_side(measure, jobs, workers), strict=True):
         done[file] = measured
         on_image(_name(file))

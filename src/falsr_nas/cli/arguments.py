@@ -131,8 +131,7 @@ class _Translation:
         elif name == EXPERIMENT and experiments(self._command):
             raise UserError(f"experiments are added: give +{word}")
         elif self._is_override(word):
-            value = value if self._sweeps else self._value(name.lstrip("+"), value)
-            self._overrides.append(f"{name}={value}")
+            self._overrides.append(f"{name}={self._value(name.lstrip('+'), value)}")
         elif word.startswith(("+", "~")) and not word.startswith("~/"):
             self._overrides.append(word)  # Hydra's deletion
         else:
@@ -189,18 +188,17 @@ class _Translation:
         if adds and value not in _UNTOUCHED and not (self._sweeps or _is_list(value)):
             self._lists.setdefault(key, []).extend(self._parts(key, value))
             return
-        value = value if self._sweeps else self._value(key, value)
-        self._overrides.append(f"{'+' if is_experiment else ''}{key}={value}")
+        self._overrides.append(f"{'+' if is_experiment else ''}{key}={self._value(key, value)}")
 
     def _value(self, key: str, value: str) -> str:
-        """Return a value as Hydra's grammar has it."""
+        """Return a value as Hydra's grammar has it; of lists and in sweeps, ``~`` is quoted."""
+        if self._sweeps or _is_list(value):
+            return re.sub(r"(^|[\[,]\s*)(~[^],]*)", lambda at: at[1] + quoted(at[2]), value)
         setting = self._settings.get(key)
         if setting is None or value in _UNTOUCHED or value[:1] in ("'", '"'):
             return value
         if not setting.is_list:
             return quoted(value) if setting.is_text else value
-        if _is_list(value):
-            return value
         parts = self._parts(key, value)
         return f"[{','.join(map(quoted, parts) if setting.is_text else parts)}]"
 

@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -67,8 +66,7 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
             sweepers optimise.
     """
     exit_quietly_on_signals()  # before Hydra is imported, which takes a while
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are any bytes
+    os.environ["MPLBACKEND"] = "agg"  # notebooks name one that may not be installed here
     with closed_output_ends_quietly():
         if _answered(name, schemas, sys.argv[1:]):
             return

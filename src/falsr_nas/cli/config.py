@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from falsr_nas.core import plugins
-from falsr_nas.core.settings import Described, describe_settings
+from falsr_nas.core.settings import Described, at_home, describe_settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -133,7 +133,9 @@ class Schemas:
     def register(self, name: str) -> None:
         """Register the schemas with Hydra, the command's as ``<name>_schema``."""
         from hydra.core.config_store import ConfigStore
+        from omegaconf import OmegaConf
 
+        OmegaConf.register_new_resolver("home", at_home, replace=True)  # of the run's own folder
         store = ConfigStore.instance()
         node = schema(self.command)
         # A group begins as its base type: the chosen option's schema brings the rest.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
-import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from falsr_nas.core.errors import OUTPUT_CLOSED
+from falsr_nas.core.errors import OUTPUT_CLOSED, USER_ERROR
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,24 +44,38 @@ def progress_bars(shown: bool) -> Progress:
 def closed_output_ends_quietly() -> Iterator[None]:
     """Exit with OUTPUT_CLOSED if the reader of the output goes away, as ``head`` does.
 
-    Raises:
-        BrokenPipeError: if another pipe broke than standard output or standard error.
+    An output that the caller closed is none; one that cannot be written is a user's mistake.
+    Characters that it cannot show are escaped.
     """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # otherwise the next file that is opened would get what is printed
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        escapes = "backslashreplace" if sys.stdout.encoding.lower() != "utf-8" else "surrogateescape"
+        sys.stdout.reconfigure(errors=escapes)  # names of files are any bytes
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        closed = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream.fileno())]
+    except OSError as error:
+        closed = [stream for stream in (sys.stdout, sys.stderr) if _is_stuck(stream)]
         if not closed:
             raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in closed:  # Python flushes both once more when it exits
             os.dup2(nowhere, stream.fileno())
-        sys.exit(OUTPUT_CLOSED)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(OUTPUT_CLOSED)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(USER_ERROR)
 
 
-def _has_no_reader(file: int) -> bool:
-    """Whether a file descriptor is a pipe or a socket that nobody reads any more."""
-    poll = select.poll()
-    poll.register(file, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+def _is_stuck(stream: TextIO) -> bool:
+    """Whether what was printed cannot be written."""
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False

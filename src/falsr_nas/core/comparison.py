@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from falsr_nas.core.settings import at_home
 
 OPTION_GROUPS = ("controller", "evaluator", "data")
 """Config groups of which the name of the option is stored under the name of the group."""
@@ -12,7 +14,9 @@ MAX_SHOWN = 5
 """How many differences are named."""
 
 
-def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+def differences(
+    stored: Mapping[str, Any], current: Mapping[str, Any], ignored: Collection[str] = ()
+) -> str:
     """Describe how settings differ; an empty text if they do not.
 
     Where the option of a group differs, its own settings are not compared.
@@ -20,9 +24,14 @@ def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     Args:
         stored: settings by dotted names; JSON values.
         current: today's settings; JSON values.
+        ignored: names that are not compared.
     """
-    # An empty list is as good as a setting that another version does not have.
-    before, now = ({k: v for k, v in one.items() if v != []} for one in (stored, current))
+    # Earlier versions stored paths as they were typed. An empty list is as good as a setting that
+    # another version does not have.
+    before, now = (
+        {k: at_home(v) for k, v in one.items() if v != [] and k not in ignored}
+        for one in (stored, current)
+    )
     names = {name for name in {*before, *now} if before.get(name) != now.get(name)}
     other = [group for group in OPTION_GROUPS if group in names]
     shown = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -21,8 +22,8 @@ OF_HOLDER = "*"
 
 They are checked with the settings that hold them, so that errors name the place."""
 
-_BOUND = "bound"
-"""Key of the bound in a field's metadata."""
+_BOUND, _PATH = "bound", "path"
+"""Keys in a field's metadata: of its bound, and of what says that it is a path."""
 
 Value = TypeVar("Value")
 
@@ -141,6 +142,18 @@ def _one_of(choices: Iterable[Any]) -> str:
     return _ONE_OF + ", ".join(map(str, choices))
 
 
+def path(*, default: Value) -> Value:
+    """Declare a path, or several: ``~`` at its start stands for the home folder."""
+    return field(default=default, metadata={_PATH: True})
+
+
+def at_home(value: Any) -> Any:
+    """Return a path with the home folder for ``~`` at its start; also of each path of a list."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(at_home, value))
+    return os.path.expanduser(value) if isinstance(value, str | os.PathLike) else value  # noqa: PTH111
+
+
 class Settings:
     """Base of frozen dataclasses of settings.
 
@@ -148,7 +161,7 @@ class Settings:
     members become these (configs bring lists and names), and all values are checked: numbers must
     be finite, and inside the bounds that their fields declare with :func:`at_least` and the like. A
     subclass that only changes a default keeps the bound. A number without a limit is None, not
-    infinite.
+    infinite. Paths that are declared with :func:`path` have the home folder for ``~``.
 
     Args:
         group: where the settings are in a config, for example ``controller.policy``; errors name
@@ -189,15 +202,16 @@ class CommandSettings(Settings):
             or search spaces you make yourself before you make them, by ``load_plugins``.
     """
 
-    plugins: tuple[str, ...] = field(default=(), kw_only=True)
+    plugins: tuple[str, ...] = field(default=(), kw_only=True, metadata={_PATH: True})
 
 
 def _check(settings: Settings, group: str) -> None:
-    bounds = _bounds(type(settings))
+    bounds, paths = _declared(type(settings), _BOUND), path_settings(type(settings))
     for setting in fields(settings):  # type: ignore[arg-type]
         where = f"{group}.{setting.name}".lstrip(".")
         given = getattr(settings, setting.name)
         value = _of_kind(given, setting.default, where)
+        value = at_home(value) if setting.name in paths else value
         if value is not given:
             object.__setattr__(settings, setting.name, value)
         if isinstance(value, Settings) and value._group == OF_HOLDER:
@@ -208,13 +222,18 @@ def _check(settings: Settings, group: str) -> None:
             raise UserError(f"{where} is {_shown(value)}: {bound.error(value)}")
 
 
-def _bounds(settings: type[Settings]) -> dict[str, Bound]:
-    """Return the bound of each setting that has one, of the class or of what it inherits from."""
+def path_settings(settings: type[Settings]) -> Collection[str]:
+    """Return the names of the settings of a class that are paths."""
+    return _declared(settings, _PATH).keys()
+
+
+def _declared(settings: type[Settings], key: str) -> dict[str, Any]:
+    """Return what settings have under a key, in the class or in what it inherits from."""
     return {
-        name: declared.metadata[_BOUND]
+        name: declared.metadata[key]
         for base in reversed(settings.__mro__)
         for name, declared in getattr(base, "__dataclass_fields__", {}).items()
-        if _BOUND in declared.metadata
+        if key in declared.metadata
     }
 
 
@@ -287,7 +306,7 @@ class Described:
 
 def describe_settings(settings: type[Settings]) -> tuple[Described, ...]:
     """Return what is to be said about each setting of a class, inherited ones too."""
-    bounds, meanings = _bounds(settings), _meanings(settings)
+    bounds, meanings = _declared(settings, _BOUND), _meanings(settings)
     found = []
     for setting in fields(settings):  # type: ignore[arg-type]
         default = setting.default

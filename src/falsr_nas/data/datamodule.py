@@ -9,19 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from falsr_nas.data.degradations import degradation_of
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.patches import PatchPool
 from falsr_nas.data.refreshing import Refresher
-from falsr_nas.data.settings import (
-    MIN_CROP,
-    DataSettings,
-    DegradationSettings,
-    PhotoDegradation,
-)
+from falsr_nas.data.settings import DataSettings, DegradationSettings, PhotoDegradation
 from falsr_nas.data.sources import find_images
-from falsr_nas.data.validation import validation_batches
+from falsr_nas.data.validation import load_validation, validation_batches
 
 VAL_PIXELS = 2**16
 """LR pixels in a validation batch: a few hundred MB of activations at most; our choice."""
@@ -100,20 +94,12 @@ class SuperResolutionData(pl.LightningDataModule):
         """
         if self._pools:
             return
-        files = find_images(self.settings, self.scale)
         # Validation images first, because errors in them are found sooner. They are scored without
         # patches, so their minimum size does not depend on the patch size.
-        crop, on_error = self.settings.val_crop, self.settings.on_error
-        val = load_pairs(
-            files.val,
-            MIN_CROP // self.scale,
-            crop,
-            on_error,
-            scale=self.scale,
-            degrade=degradation_of(self.degradation),
-        )
+        val = load_validation(self.settings, self.scale, self.degradation)
         self._val_batches = validation_batches(val, VAL_PIXELS)
-        train = load_pairs(files.train, self.patch_size, on_error=on_error, scale=self.scale)
+        files, on_error = find_images(self.settings, self.scale).train, self.settings.on_error
+        train = load_pairs(files, self.patch_size, on_error=on_error, scale=self.scale)
         self._pools[torch.device("cpu")] = PatchPool.pack(train)
 
     def pool(self, device: torch.device | str = "cpu") -> PatchPool:

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from torch import Tensor
 
+from falsr_nas.core.processor import usable_cores
 from falsr_nas.data.degradation import downscale, modcrop
 from falsr_nas.data.degradations import Degrade, degradation_named
 from falsr_nas.data.errors import DataError
@@ -71,7 +72,7 @@ def load_pairs(
         DataError: an image cannot be used, or none is left.
     """
     pairs = []
-    threads = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))  # they read ahead
+    threads = ThreadPoolExecutor(min(MAX_THREADS, usable_cores()))  # they read ahead
     try:
         decoded = deque(threads.submit(_decode, file) for file in files)
         for file in files:

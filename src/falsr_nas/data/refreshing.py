@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
 
+from falsr_nas.core.processor import usable_cores
 from falsr_nas.data.degradations import degrade_photo
 from falsr_nas.data.patches import PatchPool
 from falsr_nas.data.settings import PhotoDegradation
@@ -43,7 +43,7 @@ class Refresher:
         """Replace the LR images that change with an epoch, counted from 0, of a training."""
         ready = self._ahead[2].result() if self._ahead else []
         if self._ahead is None or self._ahead[:2] != (epoch, seed):
-            with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as threads:
+            with ThreadPoolExecutor(min(MAX_THREADS, usable_cores())) as threads:
                 ready = list(threads.map(self._degraded, self._due(epoch, seed)))
         for version, lr in ready:
             self._pool.replace(version[1], lr)

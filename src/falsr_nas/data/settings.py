@@ -11,6 +11,7 @@ from falsr_nas.core.settings import (
     between,
     bounded,
     one_of,
+    path,
     probability,
 )
 
@@ -52,8 +53,8 @@ class FolderSettings(DataSettings):
         val_dir: folder of validation images; no image may also be in a training folder.
     """
 
-    train_dirs: tuple[str, ...] = ()
-    val_dir: str = ""
+    train_dirs: tuple[str, ...] = path(default=())
+    val_dir: str = path(default="")
 
     def __post_init__(self) -> None:
         if isinstance(self.train_dirs, str):  # from Python
@@ -79,12 +80,13 @@ class Div2kSettings(DataSettings):
             these folders exist, else LR images are made by the benchmarks' degradation.
     """
 
-    root: str = bounded(
-        bool,
-        "the folder that holds DIV2K_train_HR and DIV2K_valid_HR",
-        default="data/DIV2K",
-        verb="give",
-    )
+    root: str = path(default="data/DIV2K")
+
+    def __post_init__(self) -> None:
+        if not self.root:
+            raise UserError(
+                "data.root is empty: give the folder that holds DIV2K_train_HR and DIV2K_valid_HR"
+            )
 
 
 @dataclass(frozen=True)

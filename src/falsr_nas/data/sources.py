@@ -68,7 +68,7 @@ def find_images(settings: DataSettings, scale: int = 2) -> Split:
         case FolderSettings():
             return _folders(settings)
         case Div2kSettings():
-            return _div2k(Path(settings.root).expanduser(), scale)
+            return _div2k(Path(settings.root), scale)
     raise DataError(
         f"data: {type(settings).__name__} is no data source: choose photographs, folder or div2k"
     )
@@ -77,29 +77,28 @@ def find_images(settings: DataSettings, scale: int = 2) -> Split:
 def list_images(folder: Path) -> list[Path]:
     """Return the image files of a folder, sorted by name, without hidden files and subfolders.
 
+    Links to files that do not exist are among them: who reads them says so.
+
     Raises:
         DataError: the folder is missing, cannot be read or holds no image.
     """
-    if not folder.is_dir():
-        raise DataError(f"no such folder of images: {folder}")
     try:
-        there = list(folder.iterdir())
+        found = [path for path in folder.iterdir() if path.suffix.lower() in FORMAT_OF]
+        images = sorted(
+            path for path in found if not path.name.startswith(".") and not path.is_dir()
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"no such folder of images: {folder}") from None
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    found = (
-        path for path in there if path.suffix.lower() in FORMAT_OF and not path.name.startswith(".")
-    )
-    images = sorted(path for path in found if path.is_file())
     if not images:
         raise DataError(f"no images in {folder} (looked for {', '.join(sorted(FORMAT_OF))})")
     return images
 
 
 def _folders(settings: FolderSettings) -> Split:
-    train = [
-        path for folder in settings.train_dirs for path in list_images(Path(folder).expanduser())
-    ]
-    val = list_images(Path(settings.val_dir).expanduser())
+    train = [path for folder in settings.train_dirs for path in list_images(Path(folder))]
+    val = list_images(Path(settings.val_dir))
     if both := {path.resolve() for path in train} & {path.resolve() for path in val}:
         raise DataError(f"data: {min(both)} is both in data.train_dirs and in data.val_dir")
     return Split(tuple(map(ImageFile, train)), tuple(map(ImageFile, val)))

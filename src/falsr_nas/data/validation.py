@@ -7,8 +7,39 @@ from collections.abc import Sequence
 
 from torch import Tensor, cat
 
+from falsr_nas.data.degradations import degradation_of
+from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import luma
-from falsr_nas.data.pairs import Pair
+from falsr_nas.data.pairs import Pair, load_pairs
+from falsr_nas.data.settings import MIN_CROP, DataSettings, DegradationSettings
+from falsr_nas.data.sources import find_images
+
+
+def load_validation(
+    data: DataSettings, scale: int, degradation: DegradationSettings | None
+) -> list[Pair]:
+    """Decode the validation images of a data source, or the centres of them.
+
+    Raises:
+        DataError: images are missing or cannot be used, or all of them are flat.
+    """
+    pairs = load_pairs(
+        find_images(data, scale).val,
+        MIN_CROP // scale,
+        data.val_crop,
+        data.on_error,
+        scale=scale,
+        degrade=degradation_of(degradation),
+    )
+    # As they are scored: without pixels at the edges.
+    if all(high[..., scale:-scale, scale:-scale].std() == 0 for _, high in luma_planes(pairs)):
+        crop = data.val_crop
+        raise DataError(
+            ("the centres (data.val_crop) of " if crop else "")
+            + "the validation images are flat, so that every network is perfect on them: give other"
+            + f" images{', or data.val_crop=0' if crop else ''}"
+        )
+    return pairs
 
 
 def luma_planes(pairs: Sequence[Pair]) -> list[tuple[Tensor, Tensor]]:

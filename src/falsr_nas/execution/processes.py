@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -12,6 +12,7 @@ from typing import Self
 from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import SearchError, UserError
+from falsr_nas.core.processor import usable_cores, usable_memory
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import CandidateQueue, MakeEvaluator
 from falsr_nas.execution.group import WorkerGroup
@@ -21,6 +22,9 @@ from falsr_nas.execution.worker import Worker
 
 MAX_WORKERS = 8
 """Largest default number of workers on a CPU; each holds the images and a copy of torch."""
+
+WORKER_MEMORY = 2**30
+"""Bytes of memory for each worker of the default number; our choice."""
 
 MAX_FAILED_STARTS = 3
 """The search stops if a worker fails to start this many times in a row."""
@@ -33,6 +37,11 @@ class ProcessesExecutor(Closing):
     """Persistent worker processes, each with one candidate at a time. Dead workers are replaced."""
 
     def __init__(self, settings: ProcessesSettings, make_evaluator: MakeEvaluator) -> None:
+        if multiprocessing.current_process().daemon:
+            raise UserError(
+                "worker processes cannot be started from a daemonic process, such as a worker of a"
+                " multiprocessing pool: use execution=inline, or for trainings workers=1"
+            )
         self._make_evaluator = pickled(make_evaluator)
         self._settings = settings
         self._device_sets = _device_sets(visible_gpus(), settings.devices_per_candidate)
@@ -162,4 +171,5 @@ def _device_sets(gpus: list[str], size: int) -> list[str]:
 def _default_capacity(device_sets: list[str], settings: ProcessesSettings) -> int:
     if device_sets:
         return len(device_sets) * settings.workers_per_device
-    return max(1, min(os.cpu_count() or 1, MAX_WORKERS) // settings.devices_per_candidate)
+    room = min(usable_cores(), int(usable_memory() // WORKER_MEMORY), MAX_WORKERS)
+    return max(1, room // settings.devices_per_candidate)

@@ -18,7 +18,7 @@ from falsr_nas.cli.composition import read_overrides
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of
+from falsr_nas.core.settings import REQUIRED, CommandSettings, one_of, path
 
 if TYPE_CHECKING:
     from falsr_nas.report.paper_figures import Scored
@@ -36,10 +36,10 @@ class ReportConfig(CommandSettings):
         scores: files written by ``falsr_nas.evaluate output=...``: our models in Figure 5.
     """
 
-    run_dirs: tuple[str, ...] = REQUIRED
-    output: str | None = None
+    run_dirs: tuple[str, ...] = path(default=REQUIRED)
+    output: str | None = path(default=None)
     benchmark: str = one_of(BENCHMARKS, default="Set5")
-    scores: tuple[str, ...] = ()
+    scores: tuple[str, ...] = path(default=())
 
 
 def find_searches(folders: Sequence[str]) -> list[Path]:
@@ -50,7 +50,7 @@ def find_searches(folders: Sequence[str]) -> list[Path]:
     """
     if not folders:
         raise UserError("run_dirs is empty: give the folder of a search, run_dirs=[outputs/demo]")
-    found = [search for folder in folders for search in searches_in(Path(folder).expanduser())]
+    found = [search for folder in folders for search in searches_in(Path(folder))]
     return list(dict.fromkeys(found))
 
 
@@ -63,7 +63,7 @@ def names_in_sweeps(folders: Sequence[str]) -> dict[Path, str]:
 
     names: dict[Path, str] = {}
     for folder in folders:
-        searches = searches_in(Path(folder).expanduser())
+        searches = searches_in(Path(folder))
         found = differences([read_overrides(search) for search in searches])
         names |= {search: name for search, name in zip(searches, found, strict=True) if name}
     return names
@@ -120,10 +120,10 @@ def report(config: ReportConfig) -> tuple[Path, ...]:
     runs = [read_run(folder) for folder in folders]
     named = [replace(r, name=names.get(f, r.name)) for r, f in zip(runs, folders, strict=True)]
     runs = with_distinct_names(named, folders)
-    place = Path(config.run_dirs[0]).expanduser() if len(config.run_dirs) == 1 else Path()
-    page = Path(config.output).expanduser() if config.output else place / "report.html"
+    place = Path(config.run_dirs[0]) if len(config.run_dirs) == 1 else Path()
+    page = Path(config.output) if config.output else place / "report.html"
     write_page(page, runs)
-    scores = (read_score(Path(path).expanduser(), config.benchmark) for path in config.scores)
+    scores = (read_score(Path(file), config.benchmark) for file in config.scores)
     upscaling = runs[0].problem.scale
     models = [score for score in scores if score is not None and score.upscaling == upscaling]
     fronts = {

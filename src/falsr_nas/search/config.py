@@ -15,7 +15,7 @@ from falsr_nas.controller.settings import (
 )
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import Plugin, loaded_plugins, name_of, owner, plugin_settings
-from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
+from falsr_nas.core.settings import CommandSettings, at_least, flatten, path, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
     DEGRADATIONS,
@@ -93,10 +93,10 @@ class SearchConfig(CommandSettings):
     candidates: int = at_least(1, default=64)
     seed: int = at_least(0, default=1)
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    latency: str | None = None
+    latency: str | None = path(default=None)
     measure_latency: bool = True
     psnr_range: tuple[float, float] | None = None
-    run_dir: str = "outputs/search"
+    run_dir: str = path(default="outputs/search")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", check_names(self.objectives))
@@ -184,6 +184,6 @@ def device_profile(config: SearchConfig) -> LatencyProfile | None:
     """
     if config.latency is None:
         return None
-    profile = read_profile(Path(config.latency).expanduser())
+    profile = read_profile(Path(config.latency))
     profile.check_space(config.space)
     return profile

@@ -19,7 +19,7 @@ from falsr_nas.cli.composition import (
 from falsr_nas.controller.settings import CONTROLLERS
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, load_plugins, owner
-from falsr_nas.data.sources import find_images
+from falsr_nas.data.identity import compared, keep, known_images
 from falsr_nas.evaluation.psnr_range import psnr_range as evaluators_range
 from falsr_nas.evaluation.settings import (
     EVALUATORS,
@@ -78,24 +78,29 @@ def search(
     from falsr_nas.core.lock import exclusive
 
     load_plugins(config.plugins)
+    folder, images = Path(config.run_dir), []
     if isinstance(config.evaluator, IncompleteTrainingSettings):
-        find_images(config.data, config.space.scale)  # before torch and workers are started
+        images = known_images(config.data, config.space.scale, folder)  # before torch is loaded
     _check_operators(config)
-    folder = Path(config.run_dir).expanduser()
     try:
         with exclusive(folder), interruptible():
             profile = device_profile(config)
             problem = build_problem(config, profile)
             controller = build_controller(config, problem)
+            begun = (folder / STORE).exists()
+            ignored = compared(folder, images, config.data) if begun and images else ()
             # The executor first: a mistake about the images is reported before a store is made.
             with (
                 build_executor(config, profile) as executor,
                 Store(
                     folder / STORE,
                     identity(config, profile),
+                    ignored,
                     on_full=wait_for_disk_space,
                 ) as store,
             ):
+                if images:
+                    keep(folder, images)
                 if profile is not None:
                     store.set_profile(profile.to_json())
                 _keep_config(config, folder, composed or Composition())

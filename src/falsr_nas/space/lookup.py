@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def find_genome(name: str, others: Iterable[str] = ()) -> Genome:
     """
     if name.upper() in PUBLISHED:
         return PUBLISHED[name.upper()]
-    if "{" in name or "_f" in name.split("|", maxsplit=1)[0].split(".", maxsplit=1)[0]:
+    if "{" in name or ("/" not in name and "_f" in re.split(r"[|.]", name, maxsplit=1)[0]):
         return Genome.parse(name)
-    path = Path(name)
+    path = Path(name).expanduser()
     try:
         with path.open(encoding="utf-8") as file:
             return Genome.parse(file.read(MOST_CHARACTERS))

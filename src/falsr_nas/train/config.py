@@ -9,7 +9,7 @@ from typing import Any
 from falsr_nas.cli.config import Schemas
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import plugin_settings
-from falsr_nas.core.settings import CommandSettings, at_least, flatten, plain_values
+from falsr_nas.core.settings import CommandSettings, at_least, flatten, path, plain_values
 from falsr_nas.data.settings import (
     DATA_SCHEMAS,
     DEGRADATIONS,
@@ -54,23 +54,23 @@ class TrainConfig(CommandSettings):
             for x2 when it is trained for x4. Stem and cells must be those of the network.
     """
 
-    run_dir: str | None = None
+    run_dir: str | None = path(default=None)
     select: str = "crowding"
     n: int = at_least(1, default=4)
-    genome: str | None = None
-    output: str | None = None
+    genome: str | None = path(default=None)
+    output: str | None = path(default=None)
     training: TrainingSettings = MODERN
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     rungs: RungSettings = field(default_factory=RungSettings)
     data: DataSettings = field(default_factory=PhotographsSettings)
     degradation: DegradationSettings = field(default_factory=DegradationSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
-    benchmark_root: str | None = None
-    sets: tuple[str, ...] = ("Set5", "Set14")
+    benchmark_root: str | None = path(default=None)
+    sets: tuple[str, ...] = path(default=("Set5", "Set14"))
     seed: int = at_least(0, default=1)
     seeds: int = at_least(1, default=1)
     workers: int = at_least(1, default=1)
-    start_from: str | None = None
+    start_from: str | None = path(default=None)
 
     def __post_init__(self) -> None:
         if (self.run_dir is None) == (self.genome is None):
@@ -101,9 +101,9 @@ SCHEMAS = Schemas(
 def output_folder(config: TrainConfig) -> Path:
     """Return the folder of the trained models."""
     if config.output is not None:
-        return Path(config.output).expanduser()
+        return Path(config.output)
     if config.run_dir is not None:
-        return Path(config.run_dir).expanduser() / "trained"
+        return Path(config.run_dir) / "trained"
     return Path("outputs/trained")
 
 

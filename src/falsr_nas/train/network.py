@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import keep_sources, loaded_plugins
+from falsr_nas.data.identity import KnownImage, compared, keep
 from falsr_nas.space.cell import from_plugins
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.lookup import published_name
@@ -86,12 +87,14 @@ class NetworkTrainer:
     Attributes:
         config: the settings.
         data: the images.
+        images: what identifies them.
         progress: whether to show the progress on standard error.
         report: called with a line about each network.
     """
 
     config: TrainConfig
     data: SuperResolutionData
+    images: Sequence[KnownImage] = field(repr=False)
     progress: bool = False
     report: Report = lambda line: None
 
@@ -149,12 +152,13 @@ class NetworkTrainer:
         """Return the recipe, which is stored in the folder.
 
         Raises:
-            UserError: the folder has another recipe.
+            UserError: the folder has another recipe, or other images.
         """
         from falsr_nas.training.full_training import keep_recipe
 
         recipe = recipe_of(chosen.config(self.config), chosen.genome)
-        keep_recipe(folder, recipe)
+        keep_recipe(folder, recipe, compared(folder, self.images, self.config.data))
+        keep(folder, self.images)
         return recipe
 
     @contextmanager
@@ -172,7 +176,7 @@ class NetworkTrainer:
 
         config, genome = chosen.config(self.config), chosen.genome
         start = None if config.start_from is None else start_weights(config.start_from, genome)
-        search = None if config.run_dir is None else Path(config.run_dir).expanduser()
+        search = None if config.run_dir is None else Path(config.run_dir)
         about = {"genome": str(genome), **recipe}
         with (
             exclusive(folder, setting="output", lock=".lock"),
@@ -233,7 +237,7 @@ def start_weights(path: str, genome: Genome) -> dict[str, Tensor]:
     from falsr_nas.models.model_file import load_model
     from falsr_nas.networks.network import BilinearResidual, Network, body_weights
 
-    network = load_model(Path(path).expanduser()).network
+    network = load_model(Path(path)).network
     if isinstance(network, BilinearResidual):
         network = network.network
     if not isinstance(network, Network) or not network.genome.has_body_of(genome):
@@ -249,5 +253,5 @@ def score(config: TrainConfig, model: Model) -> ModelScore | None:
     from falsr_nas.benchmark.scoring import score_model
     from falsr_nas.benchmark.sets import benchmark_sets
 
-    sets = benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
+    sets = benchmark_sets(Path(config.benchmark_root), config.sets)
     return score_model(model, sets, ScoringProtocol.standard)

@@ -11,7 +11,7 @@ from pathlib import Path
 from falsr_nas.benchmark.sets import benchmark_sets
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.data.sources import find_images
+from falsr_nas.data.identity import known_images
 from falsr_nas.space.cell import other_cells
 from falsr_nas.space.lookup import find_genome
 from falsr_nas.train.config import TrainConfig, output_folder
@@ -58,9 +58,9 @@ def train(
     genomes = [one.genome for one in chosen]
     scale = genomes[0].scale  # all networks of a search have the same
     # Mistakes are reported before anything is trained, most of them before torch is loaded.
-    find_images(config.data, scale)
+    images = known_images(config.data, scale, chosen[0].folder(config))
     if config.benchmark_root is not None:
-        benchmark_sets(Path(config.benchmark_root).expanduser(), config.sets)
+        benchmark_sets(Path(config.benchmark_root), config.sets)
     from falsr_nas.core.interruption import Interrupted, interruptible
 
     if config.start_from is not None:
@@ -71,14 +71,14 @@ def train(
 
         check_operators(cells)
     data = training_data(config, scale)
-    trainer = NetworkTrainer(config, data, progress=progress, report=report)
+    trainer = NetworkTrainer(config, data, images, progress, report)
     trained = []
     try:
         with interruptible():
             chosen = best_at_rungs(trainer, chosen)
             chosen = [replace(one, repeat=i) for one in chosen for i in range(config.seeds)]
             if config.workers > 1:
-                train_in_workers(config, chosen, None, report)
+                train_in_workers(trainer, chosen, None, report)
             for place, one in enumerate(chosen, start=1):
                 trainer.show(f"{place} of {len(chosen)}: {one.name(config)}")
                 trained.append(trainer.finish(one))
@@ -104,7 +104,7 @@ def choose(config: TrainConfig) -> list[Chosen]:
     from falsr_nas.objectives.selection import select
 
     assert config.run_dir is not None, "checked when the config was made"
-    with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
+    with Store(search_in(Path(config.run_dir)) / STORE) as store:
         problem = stored_problem(store)
         evaluations = reported_evaluations(store, problem)
         chosen = select(evaluations, config.select, config.n, problem)

@@ -28,7 +28,7 @@ def best_at_rungs(trainer: NetworkTrainer, networks: list[Chosen]) -> list[Chose
     config = trainer.config
     for epochs, count in zip(config.rungs.epochs, config.rungs.counts(len(networks)), strict=True):
         if config.workers > 1:
-            train_in_workers(config, networks, epochs, trainer.show)
+            train_in_workers(trainer, networks, epochs, trainer.show)
         psnr = {}
         for place, chosen in enumerate(networks, start=1):
             trainer.show(f"to epoch {epochs}, {place} of {len(networks)}: {chosen.name(config)}")
@@ -48,7 +48,7 @@ def _best(config: TrainConfig, psnr: dict[Chosen, float], count: int) -> list[Ch
     from falsr_nas.archive.store import Store
     from falsr_nas.objectives.problem import stored_problem
 
-    with Store(search_in(Path(config.run_dir).expanduser()) / STORE) as store:
+    with Store(search_in(Path(config.run_dir)) / STORE) as store:
         problem = stored_problem(store)
     scored = {}
     for chosen, value in psnr.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 
 from falsr_nas.archive.candidate import Candidate, Failure, Origin, Score
 from falsr_nas.core.errors import SearchError
+from falsr_nas.core.processor import usable_cores
+from falsr_nas.data.identity import KnownImage
 from falsr_nas.data.levels import mse_from_psnr
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.settings import ProcessesSettings
@@ -25,17 +26,27 @@ class FullTraining:
         scale: upscaling factor of the networks.
         threads: processor threads of each training.
         epochs: to train to; None for the whole recipe.
+        images: what identifies the images.
     """
 
-    def __init__(self, config: TrainConfig, scale: int, threads: int, epochs: int | None) -> None:
-        self.config, self.scale, self.threads, self.epochs = config, scale, threads, epochs
+    def __init__(
+        self,
+        config: TrainConfig,
+        scale: int,
+        threads: int,
+        epochs: int | None,
+        images: Sequence[KnownImage],
+    ) -> None:
+        self.config, self.scale, self.threads = config, scale, threads
+        self.epochs, self.images = epochs, images
 
     def prepare(self) -> None:
         """Decode the images, once for all networks."""
         import torch
 
         torch.set_num_threads(self.threads)
-        self.trainer = NetworkTrainer(self.config, training_data(self.config, self.scale))
+        data = training_data(self.config, self.scale)
+        self.trainer = NetworkTrainer(self.config, data, self.images)
 
     def evaluate(self, candidate: Candidate) -> Score:
         """Train a network."""
@@ -48,12 +59,12 @@ class FullTraining:
 
 
 def train_in_workers(
-    config: TrainConfig, networks: Sequence[Chosen], epochs: int | None, report: Report
+    trainer: NetworkTrainer, networks: Sequence[Chosen], epochs: int | None, report: Report
 ) -> None:
     """Train networks in ``config.workers`` processes, but for those whose models are written.
 
     Args:
-        config: the settings.
+        trainer: has the settings, and knows the images.
         networks: the networks, of one scale.
         epochs: to train to; None for the whole recipe, after which the models are written.
         report: called with a line about each network.
@@ -62,11 +73,12 @@ def train_in_workers(
         UserError: for a mistake that the user can correct.
         SearchError: a training failed; the others are kept, and the same call continues.
     """
+    config = trainer.config
     networks = [one for one in networks if not (one.folder(config) / WEIGHTS).exists()]
     if not networks:
         return
-    threads = max(1, len(os.sched_getaffinity(0)) // config.workers)
-    evaluator = partial(FullTraining, config, networks[0].genome.scale, threads, epochs)
+    threads, scale = max(1, usable_cores() // config.workers), networks[0].genome.scale
+    evaluator = partial(FullTraining, config, scale, threads, epochs, trainer.images)
     settings = ProcessesSettings(workers=min(config.workers, len(networks)))
     with ProcessesExecutor(settings, evaluator) as executor:
         for number, chosen in enumerate(networks):

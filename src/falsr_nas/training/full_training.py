@@ -7,7 +7,7 @@ import math
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -298,15 +298,18 @@ def _send(
     queue.put((point, steps, images))
 
 
-def keep_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+def keep_recipe(folder: Path, recipe: dict[str, Any], ignored: Collection[str] = ()) -> None:
     """Write a training's settings into its folder, or compare them with those that are there.
+
+    Those that are ignored may differ.
 
     Raises:
         UserError: the folder holds a training with other settings; the message names them.
     """
     path = folder / "recipe.json"
     if path.exists():
-        if differs := differences(json.loads(path.read_text()), json.loads(json.dumps(recipe))):
+        stored = json.loads(path.read_text())
+        if differs := differences(stored, json.loads(json.dumps(recipe)), ignored):
             raise UserError(
                 f"{folder} holds a training with other settings: {differs}. Give another output"
             )

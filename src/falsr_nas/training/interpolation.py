@@ -7,12 +7,9 @@ from statistics import fmean
 from torch.nn.functional import interpolate
 
 from falsr_nas.benchmark.image_quality import luma_mse
-from falsr_nas.data.degradations import degradation_of
 from falsr_nas.data.levels import psnr_from_mse
-from falsr_nas.data.pairs import load_pairs
-from falsr_nas.data.settings import MIN_CROP, DataSettings, DegradationSettings
-from falsr_nas.data.sources import find_images
-from falsr_nas.data.validation import luma_planes
+from falsr_nas.data.settings import DataSettings, DegradationSettings
+from falsr_nas.data.validation import load_validation, luma_planes
 
 
 def interpolation_psnr(
@@ -26,17 +23,8 @@ def interpolation_psnr(
     Raises:
         DataError: images are missing or cannot be used.
     """
-    files = find_images(data, scale).val
-    pairs = load_pairs(
-        files,
-        MIN_CROP // scale,
-        data.val_crop,
-        data.on_error,
-        scale=scale,
-        degrade=degradation_of(degradation),
-    )
     errors = []
-    for low, high in luma_planes(pairs):
+    for low, high in luma_planes(load_validation(data, scale, degradation)):
         output = interpolate(low, high.shape[-2:], mode="bilinear", align_corners=False)
         errors += luma_mse(output, high, scale).tolist()
     return psnr_from_mse(fmean(errors))
