@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -99,6 +101,105 @@ def test_the_home_folder_is_meant_in_every_path(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "outputs"}  # the links of sweeps
     made = {"run/search.db", "sweep/1/search.db", "page.html", "scores.json", "out/p.png"}
     assert all((home / name).exists() for name in (*made, "saved/A/a_SR.png", "preview.html"))
+
+
+def shell(line: str, folder: Path, **others: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which ``PY`` is the interpreter."""
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env={**os.environ, "PY": sys.executable, **others},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+DESCRIBE = "$PY -m falsr_nas.describe genome=FALSR-A"
+
+
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("module", ["falsr_nas describe", "falsr_nas.describe"])
+def test_closed_streams_are_no_mistake(tmp_path: Path, streams: str, module: str) -> None:
+    done = shell(f"$PY -m {module} FALSR-A format=svg {streams}; echo $? > code", tmp_path)
+    assert (tmp_path / "code").read_text() == "0\n", done.stderr
+    assert ("</svg>" in done.stdout) == (">&-" not in streams.replace("2>&-", ""))
+
+
+def test_a_search_without_streams_writes_only_its_files(tmp_path: Path) -> None:
+    words = " ".join(SEARCH)
+    shell(f"$PY -m {words} run_dir=run <&- >&- 2>&-; echo $? > code", tmp_path)
+    assert (tmp_path / "code").read_text() == "0\n"
+    with Store(tmp_path / "run/search.db") as store:
+        assert store.count() == 16
+    assert "results:" not in (tmp_path / "run/config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stream", "says"), [("> /dev/full", "No space left"), ("1< /dev/null", "Bad file descriptor")]
+)
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_an_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, stream: str, says: str, form: str
+) -> None:
+    done = shell(f"{DESCRIBE} format={form} {stream}", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the output cannot be written: ")
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_and_tables_are_printed_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    name = os.fsdecode("n\u2713".encode() + b"\xff.txt")
+    (tmp_path / name).write_text("stem_f4 conv_f4_k1_b1_noskip | ")
+    quietly = "from falsr_nas.cli.console import closed_output_ends_quietly as quietly"
+    listing = f"import os; {quietly}\nwith quietly(): print(os.listdir()[0])"
+    done = shell(f"$PY -m falsr_nas.describe ./*.txt && $PY -c '{listing}'", tmp_path,
+                 PYTHONIOENCODING=encoding)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *table, listed = done.stdout.splitlines()
+    assert "conv_f4_k1_b1_noskip" in "".join(table)
+    shown = name.encode("utf-8" if encoding == "utf-8" else "ascii", "backslashreplace").decode()
+    assert listed == shown
+
+
+@pytest.mark.parametrize("backend", ["module://not_installed.backend", "nonsense", "TkAgg"])
+def test_the_variables_of_a_notebooks_shell_do_not_matter(tmp_path: Path, backend: str) -> None:
+    notebook = {"MPLBACKEND": backend, "FORCE_COLOR": "1", "CLICOLOR": "1", "TERM": "xterm-color"}
+    done = shell(f"$PY -m {' '.join(SEARCH)} run_dir=run", tmp_path, **notebook)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/report.html").exists() and (tmp_path / "run/pareto.png").exists()
+
+
+@pytest.mark.skipif(os.system("unshare -U --map-user=54321 true 2> /dev/null"), reason="no unshare")
+@pytest.mark.parametrize("killed", [False, True])
+def test_folders_that_may_only_be_read_are_read(tmp_path: Path, killed: bool) -> None:
+    searched(tmp_path)
+    if killed:  # with rows in SQLite's journal
+        with sqlite3.connect(tmp_path / "run/search.db") as database:
+            database.execute("UPDATE evaluations SET seconds = 7")
+            database.commit()
+            for name in ("search.db", "search.db-wal"):
+                shutil.copy(tmp_path / "run" / name, tmp_path / f"{name}.kept")
+        for name in ("search.db", "search.db-wal"):
+            (tmp_path / f"{name}.kept").rename(tmp_path / "run" / name)
+    (tmp_path / "out").mkdir(mode=0o777)
+    (tmp_path / "out").chmod(0o777)
+    shutil.copytree(tmp_path / "run", tmp_path / "kept")
+    for path in (*tmp_path.glob("run/*"), tmp_path / "run"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    user = "unshare -U --map-user=54321 --map-group=54321"
+    for line in (
+        "falsr_nas.report run_dirs=[../run] output=../out/page.html",
+        f"{' '.join(BRIEF[:1] + BRIEF[2:])} run_dir=. n=1 output=../out/trained training.epochs=1",
+        "falsr_nas.evaluate model=../out/trained/best output=../out/scores.json",
+    ):
+        done = shell(f"cd run; {user} $PY -m {line}", tmp_path, HOME="/nowhere")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.glob("run/*")) == sorted(
+        path.name for path in tmp_path.glob("kept/*")
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from falsr_nas.benchmark.protocol import ScoringProtocol
+from falsr_nas.benchmark.scoring import score_model
+from falsr_nas.benchmark.sets import benchmark_files
 from falsr_nas.data.errors import DataError
 from falsr_nas.data.images import read_image
+from falsr_nas.data.pairs import load_pairs
 from falsr_nas.data.settings import DataSettings, Div2kSettings, FolderSettings, PhotographsSettings
-from falsr_nas.data.sources import find_images
+from falsr_nas.data.sources import ImageFile, find_images, list_images
+from falsr_nas.models.model_file import find_model
+
+STANDARD = ScoringProtocol.standard
 
 
 def names(files) -> list[str]:
@@ -78,3 +85,40 @@ def test_error_about_missing_div2k_lists_the_folders(tmp_path: Path) -> None:
 def test_settings_without_a_source_are_refused() -> None:
     with pytest.raises(DataError, match="DataSettings is no data source"):
         find_images(DataSettings())
+
+
+def test_links_to_nowhere_are_among_the_images(tmp_path: Path, save_noise) -> None:
+    save_noise(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to("/nowhere/a.png")
+    (tmp_path / "c.png").symlink_to("c.png")
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.png", "c.png"]
+    for name, target in (("a.png", "/nowhere/a.png"), ("c.png", "c.png")):
+        with pytest.raises(DataError, match=f"link to {target}, which does not exist"):
+            read_image(tmp_path / name)
+    with pytest.raises(DataError, match="c.png cannot be read"):
+        load_pairs([ImageFile(tmp_path / "b.png"), ImageFile(tmp_path / "c.png")], 8)
+    kept = load_pairs(list(map(ImageFile, list_images(tmp_path))), 8, on_error="skip")
+    assert [pair.path.name for pair in kept] == ["b.png"]
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val/v.png").symlink_to("v.png")
+    find_images(FolderSettings(train_dirs=(str(tmp_path),), val_dir=str(tmp_path / "val")))
+
+
+def test_a_set_with_a_link_to_nowhere_is_refused(tmp_path: Path, save_noise) -> None:
+    save_noise(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to("/nowhere/a.png")
+    with pytest.raises(DataError, match="link to /nowhere/a.png"):
+        score_model(find_model("bicubic"), {"A": benchmark_files(tmp_path)}, STANDARD)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O")])
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=f"cannot read the folder {tmp_path}: {error.strerror}"):
+        list_images(tmp_path)

@@ -14,6 +14,7 @@ import pytest
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Origin, Score
 from falsr_nas.core.errors import SearchError, UserError
+from falsr_nas.core.running_time import RunningTime
 from falsr_nas.execution.devices import visible_gpus
 from falsr_nas.execution.executor import MakeEvaluator
 from falsr_nas.execution.processes import MAX_FAILED_STARTS, ProcessesExecutor
@@ -248,3 +249,28 @@ def test_visible_gpus_follow_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     assert visible_gpus() == ["2", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert visible_gpus() == []
+
+
+def test_a_worker_of_somebodys_pool_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with pytest.raises(UserError, match="a multiprocessing pool: use execution=inline"):
+        processes(FaultyEvaluator)
+
+
+def test_the_default_number_of_workers_is_what_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = "falsr_nas.execution.processes."
+    monkeypatch.setattr(f"{module}visible_gpus", list)
+    for cores, memory, expected in ((6, 2**40, 6), (99, 2**40, 8), (6, 3 * 2**30, 3), (6, 1, 1)):
+        monkeypatch.setattr(f"{module}usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(f"{module}usable_memory", lambda memory=memory: memory)
+        assert ProcessesExecutor(ProcessesSettings(), FaultyEvaluator).capacity == expected
+
+
+def test_only_the_time_that_the_search_runs_counts_for_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RunningTime, "__call__", lambda clock: 0.0)  # as if it was suspended
+    with processes(FaultyEvaluator, time_limit=1e-9) as executor:
+        assert all(isinstance(outcome, Score) for outcome in run(executor, range(2)).values())

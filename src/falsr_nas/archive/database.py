@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.core.lock import has_locks
 
 _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
@@ -67,8 +69,11 @@ class Database:
         self._on_full = on_full
         self._merged = 0.0
         with self.errors_translated():
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            locks = has_locks(path.parent)
+            self._connection = _connect(path, "" if locks else "?nolock=1")
             try:
+                if not locks:  # nor shared memory
+                    self.execute("PRAGMA locking_mode = EXCLUSIVE")
                 # WAL with NORMAL loses nothing if the process is killed, and after a power failure
                 # what was written since the last merge.
                 self.execute("PRAGMA journal_mode = WAL")
@@ -167,16 +172,18 @@ class Database:
             ) from error
 
 
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    address = f"file:{quote(os.fsencode(path.absolute()))}{options}"
+    return sqlite3.connect(address, uri=True, isolation_level=None)
+
+
 def _copy_in_memory(path: Path) -> sqlite3.Connection:
-    """Copy a file that cannot be locked, because it or its folder may only be read."""
-    for mode in ("mode=ro", "immutable=1"):  # the first one where another process has it open
-        with closing(
-            sqlite3.connect(f"file:{quote(str(path.resolve()))}?{mode}", uri=True)
-        ) as file:
-            copy = sqlite3.connect(":memory:", isolation_level=None)
-            try:
-                file.backup(copy)
-                return copy
-            except sqlite3.OperationalError as error:
-                last = error
-    raise last
+    """Copy a file that SQLite cannot open as usual, because it or its folder may only be read."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with closing(_connect(path, "?mode=ro")) as file:  # where another process has it open
+            file.backup(copy)
+    except sqlite3.OperationalError:
+        with closing(_connect(path, "?immutable=1")) as file:
+            file.backup(copy)
+    return copy

@@ -21,11 +21,12 @@ from falsr_nas.cli.arguments import (
     usage,
 )
 from falsr_nas.cli.config import Schemas, config_path, unknown_keys
-from falsr_nas.cli.console import closed_output_ends_quietly
+from falsr_nas.cli.console import closed_output_ends_quietly, output_mistake
 from falsr_nas.core.errors import INTERRUPTED, SEARCH_ERROR, USER_ERROR, SearchError, UserError
 from falsr_nas.core.files import no_folder
 from falsr_nas.core.interruption import Interrupted, exit_quietly_on_signals, interruptible
 from falsr_nas.core.plugins import SETTING, explained, load_plugins
+from falsr_nas.core.processor import usable_cores
 from falsr_nas.core.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
             sweepers optimise.
     """
     exit_quietly_on_signals()  # before Hydra is imported, which takes a while
+    if (cores := usable_cores()) < len(os.sched_getaffinity(0)):  # OpenMP ignores cgroups
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     os.environ["MPLBACKEND"] = "agg"  # notebooks name one that may not be installed here
     with closed_output_ends_quietly():
         if _answered(name, schemas, sys.argv[1:]):
@@ -139,7 +142,7 @@ class _Job:
             mistake = _required(str(error.full_key), self._name, self._schemas)
         except Exception as error:
             mistake = str(error) if isinstance(error, UserError) else explained(error)
-            mistake = mistake or _known(error, self._name)
+            mistake = mistake or _known(error, self._name) or output_mistake(error)
             if not mistake:
                 error.add_note(f"{_IN_RUN}{run_dir()}{self._traceback()}")
                 raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from falsr_nas.core.errors import OUTPUT_CLOSED, USER_ERROR
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 TABLE_WIDTH = 140
 """Columns of printed tables where the output is not a terminal."""
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO)
 
 
 def console() -> Console:
@@ -60,22 +64,28 @@ def closed_output_ends_quietly() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        closed = [stream for stream in (sys.stdout, sys.stderr) if _is_stuck(stream)]
-        if not closed:
+        if mistake := output_mistake(error):
+            print(f"error: {mistake}", file=sys.stderr)
+            sys.exit(USER_ERROR)
+        closed = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream.fileno())]
+        if not (closed and isinstance(error, BrokenPipeError)):
             raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in closed:  # Python flushes both once more when it exits
             os.dup2(nowhere, stream.fileno())
-        if isinstance(error, BrokenPipeError):
-            sys.exit(OUTPUT_CLOSED)
-        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        sys.exit(OUTPUT_CLOSED)
 
 
-def _is_stuck(stream: TextIO) -> bool:
-    """Whether what was printed cannot be written."""
-    try:
-        stream.flush()
-    except OSError:
-        return True
-    return False
+def output_mistake(error: Exception) -> str:
+    """Say that standard output cannot be written, and give it up; empty for other errors."""
+    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE or error.filename:
+        return ""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+    return f"the output cannot be written: {error.strerror}"
+
+
+def _has_no_reader(file: int) -> bool:
+    """Whether a file descriptor is a pipe or a socket that nobody reads any more."""
+    poll = select.poll()
+    poll.register(file, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

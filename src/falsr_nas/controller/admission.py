@@ -127,11 +127,6 @@ class Admission:
         self.asked += 1
         return candidate
 
-    def refuses(self, genome: Genome) -> bool:
-        """Whether a network is known or exceeds a limit."""
-        drawn = Drawn(genome, genome_cost(genome), Origin(()))
-        return genome.key in self._seen or not self._problem.admissible(drawn)
-
     def restore(self, asked: int, keys: Iterable[str]) -> None:
         """Continue after ``asked`` candidates with these keys."""
         self.asked, self._seen = asked, set(keys)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,9 +45,28 @@ def exclusive(folder: Path, setting: str = "run_dir", lock: str = "search.lock")
                 f"{setting} {folder} is in use by {holder}: wait for it to end,"
                 f" or give another {setting}"
             ) from None
+        except OSError:
+            if has_locks(folder):
+                raise
+            _log.warning("%s: this file system has no locks: start no other process there", folder)
         try:
             file.truncate(0)
             os.pwrite(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         except OSError as error:
             raise UserError(f"{setting} {folder} cannot be written: {error.strerror}") from None
         yield
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether the file system of a folder has locks; some of clusters have none."""
+    try:
+        place = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True  # who opens files there says what is wrong
+    try:
+        fcntl.flock(place, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+    finally:
+        os.close(place)
+    return True

@@ -9,7 +9,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -35,5 +35,6 @@ def alone() -> Iterator[None]:
 def _locked(name: str, kind: int) -> Iterator[None]:
     path = Path(tempfile.gettempdir()) / f"falsr-nas-{os.getuid()}-{name}.lock"
     with path.open("a") as file:
-        fcntl.flock(file, kind)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, kind)
         yield

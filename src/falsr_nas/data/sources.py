@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
+from os.path import realpath
 from pathlib import Path
 
 from falsr_nas.data.errors import DataError
@@ -99,7 +100,7 @@ def list_images(folder: Path) -> list[Path]:
 def _folders(settings: FolderSettings) -> Split:
     train = [path for folder in settings.train_dirs for path in list_images(Path(folder))]
     val = list_images(Path(settings.val_dir))
-    if both := {path.resolve() for path in train} & {path.resolve() for path in val}:
+    if both := {*map(realpath, train)} & {*map(realpath, val)}:
         raise DataError(f"data: {min(both)} is both in data.train_dirs and in data.val_dir")
     return Split(tuple(map(ImageFile, train)), tuple(map(ImageFile, val)))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
+from falsr_nas.core.running_time import RunningTime
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import PhotoDegradation
 from falsr_nas.evaluation.evaluator import evaluation_seed
@@ -77,12 +77,12 @@ class IncompleteTraining:
             free_memory()
 
     def _outcome(self, candidate: Candidate) -> Score | Failure:
-        began = time.perf_counter()
+        clock = RunningTime()
         module = self._train(candidate)
         if module.diverged or math.isnan(module.psnr):
             return _DIVERGED
         score = self._timed(candidate, Score(module.mse, module.psnr, 0.0, self.training.steps))
-        return replace(score, seconds=time.perf_counter() - began)
+        return replace(score, seconds=clock())
 
     def _timed(self, candidate: Candidate, score: Score) -> Score:
         """Add the latency of the candidate's network, where the search wants it measured."""

@@ -9,6 +9,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind
+from falsr_nas.core.running_time import RunningTime
 from falsr_nas.execution.worker import Worker
 
 LOOPBACK = "127.0.0.1"
@@ -35,7 +36,6 @@ class WorkerGroup:
     Attributes:
         name: name of the group in failures.
         candidate: the candidate in evaluation, or None.
-        started: when its evaluation started, by the monotonic clock.
         alive: False once the processes were ended; the group must then be replaced.
         failure: why they were ended.
     """
@@ -45,7 +45,6 @@ class WorkerGroup:
     ) -> None:
         self.number = number
         self.candidate: Candidate | None = None
-        self.started = 0.0
         self.alive = True
         self.failure = Failure(FailureKind.WORKER_DIED, "")
         self._port = reserved_port()
@@ -62,6 +61,11 @@ class WorkerGroup:
         self._results: dict[int, Evaluation] = {}
 
     @property
+    def clock(self) -> RunningTime:
+        """The clock of the first member."""
+        return self._members[0].clock
+
+    @property
     def ready(self) -> bool:
         """Whether the evaluators of all members are prepared."""
         return all(member.ready for member in self._members)
@@ -73,7 +77,7 @@ class WorkerGroup:
 
     def submit(self, candidate: Candidate) -> None:
         """Send a candidate to all members."""
-        self.candidate, self.started = candidate, time.monotonic()
+        self.candidate = candidate
         self._results.clear()
         for member in self._members:
             member.submit(candidate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections import Counter
 from collections.abc import Collection
 from multiprocessing.connection import wait
@@ -132,7 +131,7 @@ class ProcessesExecutor(Closing):
         limits = [MEMORY_POLL_SECONDS] if self._settings.memory_limit else []
         if self._settings.time_limit:
             limits += [
-                worker.started + self._settings.time_limit - time.monotonic()
+                self._settings.time_limit - worker.clock()
                 for worker in self._workers
                 if worker.candidate
             ]

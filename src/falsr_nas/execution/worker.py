@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -18,6 +17,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureK
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.interruption import SIGNALS
 from falsr_nas.core.plugins import explained
+from falsr_nas.core.running_time import RunningTime
 from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.evaluation.evaluator import attempt, failure_of
 from falsr_nas.execution.memory import resident_memory
@@ -37,7 +37,7 @@ class Worker:
     Attributes:
         name: name of the worker in failures.
         candidate: the candidate in evaluation, or None.
-        started: when its evaluation started, by the monotonic clock.
+        clock: since its evaluation started.
         ready: whether the evaluator is prepared.
         alive: False once the process was ended; the worker must then be replaced.
         failure: why it was ended.
@@ -48,7 +48,7 @@ class Worker:
         self.number = number
         self.name = f"worker {number}"
         self.candidate: Candidate | None = None
-        self.started = 0.0
+        self.clock = RunningTime()
         self.ready = False
         self.alive = True
         self.failure = Failure(FailureKind.WORKER_DIED, "")
@@ -70,7 +70,7 @@ class Worker:
 
     def submit(self, candidate: Candidate) -> None:
         """Send a candidate to the process."""
-        self.candidate, self.started = candidate, time.monotonic()
+        self.candidate, self.clock = candidate, RunningTime()
         try:
             self._connection.send(candidate)
         except OSError:
@@ -101,7 +101,7 @@ class Worker:
             return self._receive() if self._connection.poll() else self._died()
         if self.candidate is None:
             return None
-        if time_limit is not None and time.monotonic() - self.started >= time_limit:
+        if time_limit is not None and self.clock() >= time_limit:
             return self._fail(
                 FailureKind.TIMEOUT, f"took longer than execution.time_limit={time_limit:g} s"
             )

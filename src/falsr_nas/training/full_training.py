@@ -6,7 +6,6 @@ import json
 import math
 import multiprocessing
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder, write_atomically
+from falsr_nas.core.running_time import RunningTime
 from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.checkpoint import read_checkpoint
@@ -72,7 +72,7 @@ class Milestones(pl.Callback):
         self._on_point = on_point
         self._strip: Strip | None = None
         self._spent = 0.0
-        self._began = time.monotonic()
+        self._clock = RunningTime()
 
     @property
     def state_key(self) -> str:
@@ -90,7 +90,7 @@ class Milestones(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._began = time.monotonic()
+        self._clock = RunningTime()
 
     def on_validation_batch_end(  # noqa: PLR0917 - the signature is Lightning's
         self,
@@ -112,7 +112,7 @@ class Milestones(pl.Callback):
         failed = pl_module.diverged or math.isnan(pl_module.psnr)
         if failed or (trainer.current_epoch + 1) % self._every:
             return
-        seconds = self._spent + time.monotonic() - self._began
+        seconds = self._spent + self._clock()
         step, rate = pl_module.position, pl_module.learning_rate
         self.curve.append(CurvePoint(step, pl_module.psnr, seconds, pl_module.mean_loss(), rate))
         if trainer.is_global_zero:
