@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from searching import decorated
 
 from falsr_nas.archive.candidate import Candidate, Evaluation, Failure, FailureKind, Score
 from falsr_nas.archive.store import Store
@@ -302,7 +301,7 @@ def searched(kind: MakeSettings, path: Path, lives: int = 10**9, **others: objec
         InlineExecutor(InlineSettings(), lambda: evaluator) as executor,
         suppress(UserError),
     ):
-        run_search(made(kind, **others), decorated(executor, store), store, budget=24)
+        run_search(made(kind, **others), executor, store, budget=24)
     return evaluator.keys
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 
@@ -21,38 +22,31 @@ def processor_name() -> str:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may use, by its affinity and its cgroups.
-
-    Args:
-        root: folder that holds ``proc`` and ``sys``.
-    """
-    cores = len(os.sched_getaffinity(0))
-    limits = [*_limits("cpu", "cpu.max", root)]
-    quotas = _limits("cpu", "cpu.cfs_quota_us", root), _limits("cpu", "cpu.cfs_period_us", root)
-    limits += [quota + period for quota, period in zip(*quotas, strict=False)]
-    shares = [math.ceil(quota / period) for quota, period in limits if 0 < quota < math.inf]
-    return min([cores, *shares])
+    """Return how many cores this process may use, by its affinity and the cgroups in a root."""
+    limits = [*_limits(root, "cpu", "cpu.max")]
+    limits += _limits(root, "cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+    shares = [math.ceil(most / period) for most, period in limits if 0 < most < math.inf]
+    return min([len(os.sched_getaffinity(0)), *shares])
 
 
 def usable_memory(root: Path = Path("/")) -> float:
-    """Return the bytes of memory that this process may use; ``root`` as of :func:`usable_cores`."""
-    limits = [*_limits("memory", "memory.max", root)]
-    limits += _limits("memory", "memory.limit_in_bytes", root)
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([total, *(limit for (limit,) in limits)])
+    """Return the bytes of memory that this process may use, by the cgroups in a root."""
+    limits = [*_limits(root, "memory", "memory.max")]
+    limits += _limits(root, "memory", "memory.limit_in_bytes")
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *chain(*limits)])
 
 
-def _limits(controller: str, name: str, root: Path) -> Iterator[list[float]]:
-    """Yield the numbers in the files of a name in this process's cgroups, of both versions."""
+def _limits(root: Path, controller: str, *names: str) -> Iterator[list[float]]:
+    """Yield the numbers in files of this process's cgroups, of both versions."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, place = line.split(":", 2)
-            if controllers and controller not in controllers.split(","):
-                continue
             top = root / "sys/fs/cgroup" / (controller if controllers else "")
             own = top / place.lstrip("/")
-            for folder in (own, *own.parents):
-                if folder.is_relative_to(top):
+            if not controllers or controller in controllers.split(","):
+                for folder in (own, *own.parents[: len(own.parts) - len(top.parts)]):
                     with suppress(OSError, ValueError):
-                        words = (folder / name).read_text().split()
+                        words = [
+                            word for name in names for word in (folder / name).read_text().split()
+                        ]
                         yield [math.inf if word == "max" else float(word) for word in words]

@@ -6,11 +6,8 @@ import threading
 import time
 import weakref
 
-TICK = 0.25
-"""Seconds between two looks at the clock."""
-
-LONGEST = 2.0
-"""Seconds between two looks above which the process was suspended."""
+TICK, LONGEST = 0.25, 2.0
+"""Seconds between two looks at the clock, and above which the process was suspended."""
 
 
 class RunningTime:
@@ -23,7 +20,8 @@ class RunningTime:
     def __call__(self) -> float:
         """Return the seconds."""
         with self._lock:
-            gap, self._at = time.monotonic() - self._at, time.monotonic()
+            gap = time.monotonic() - self._at
+            self._at += gap
             self._seconds += gap if gap < LONGEST else TICK
             return self._seconds
 

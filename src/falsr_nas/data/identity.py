@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +15,10 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.core.processor import usable_cores
 from falsr_nas.core.settings import path_settings
 from falsr_nas.data.settings import DataSettings
-from falsr_nas.data.sources import find_images
+from falsr_nas.data.sources import ImageFile, find_images
 
 IMAGES = "images.json"
 """Name of the file, in the folder of a search or a training, that holds them."""
-
-MAX_SHOWN = 3
-"""How many images are named."""
 
 
 class KnownImage(NamedTuple):
@@ -44,7 +41,6 @@ def known_images(settings: DataSettings, scale: int, folder: Path) -> list[Known
     Files of the size and the time of change that ``folder`` holds are not read again. Raises
     DataError as :func:`~falsr_nas.data.sources.find_images`.
     """
-    split = find_images(settings, scale)
     digests = {image[:4]: image.sha256 for image in _stored(folder) or ()}
 
     def known(part: str, path: Path) -> KnownImage:
@@ -55,16 +51,11 @@ def known_images(settings: DataSettings, scale: int, folder: Path) -> list[Known
         except OSError:
             return KnownImage(part, path.name)
 
-    parts = (("training", split.train), ("validation", split.val))
-    files = [
-        (part, path)
-        for part, found in parts
-        for file in found
-        for path in (file.hr, file.lr)
-        if path is not None
-    ]
+    split = find_images(settings, scale)
+    files = [("training", one) for one in split.train] + [("validation", one) for one in split.val]
+    paths = [(part, path) for part, one in files for path in (one.hr, one.lr) if path is not None]
     with ThreadPoolExecutor(usable_cores()) as threads:
-        return list(threads.map(known, *zip(*files, strict=True)))
+        return list(threads.map(known, *zip(*paths, strict=True)))
 
 
 def compared(folder: Path, images: Sequence[KnownImage], data: DataSettings) -> Collection[str]:
@@ -86,12 +77,19 @@ def compared(folder: Path, images: Sequence[KnownImage], data: DataSettings) -> 
     gone, come = {one[:2] for one in lost}, {one[:2] for one in new}
     says = {"has changed": gone & come, "is missing": gone - come, "is new": come - gone}
     texts = [f"{part} image {name} {what}" for what in says for part, name in sorted(says[what])]
-    texts = texts or ["they come in another order"]
-    more = f", and {len(texts) - MAX_SHOWN} more" if len(texts) > MAX_SHOWN else ""
+    more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
     raise UserError(
-        f"{folder} was begun with other images: {', '.join(texts[:MAX_SHOWN])}{more}. Give the same"
-        " images, or another folder"
+        f"{folder} was begun with other images:"
+        f" {', '.join(texts[:3]) or 'they come in another order'}{more}. Give the same images, or"
+        " another folder"
     )
+
+
+def digest_of(files: Iterable[ImageFile]) -> str:
+    """Return a digest of the names and contents of the images of a benchmark set."""
+    paths = [path for one in files for path in (one.hr, one.lr) if path is not None]
+    rows = "".join(f"{path.name!a} {_digest(path)}\n" for path in paths)
+    return hashlib.sha256(rows.encode()).hexdigest()[:32]
 
 
 def keep(folder: Path, images: Sequence[KnownImage]) -> None:
