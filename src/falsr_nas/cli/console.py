@@ -58,8 +58,8 @@ def closed_output_ends_quietly() -> Iterator[None]:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        escapes = "backslashreplace" if sys.stdout.encoding.lower() != "utf-8" else "surrogateescape"
-        sys.stdout.reconfigure(errors=escapes)  # names of files are any bytes
+        is_utf8 = sys.stdout.encoding.lower() == "utf-8"  # names of files are any bytes
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
     try:
         yield
         sys.stdout.flush()
