@@ -101,6 +101,7 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
     from falsr_nas.benchmark.scoring import score_model, to_json
     from falsr_nas.core.files import write_atomically
     from falsr_nas.data.degradations import degradation_named
+    from falsr_nas.data.identity import digest_of
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
@@ -126,7 +127,10 @@ def evaluate(config: EvaluateConfig, *, progress: bool = False) -> ModelScore:
             on_image=lambda name: bars.update(bar, advance=1, description=name),
         )
     if config.output is not None:
-        content = json.dumps(to_json(result), indent=2, allow_nan=False) + "\n"
+        scores = to_json(result)
+        for name, images in sets.items():  # a score is of these images, wherever they are
+            scores["sets"][name]["sha256"] = digest_of(images)
+        content = json.dumps(scores, indent=2, allow_nan=False) + "\n"
         write_atomically(Path(config.output), content.encode())
     return result
 

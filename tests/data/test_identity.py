@@ -13,6 +13,7 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.data import identity
 from falsr_nas.data.identity import IMAGES, compared, keep, known_images
 from falsr_nas.data.settings import Div2kSettings, FolderSettings
+from falsr_nas.evaluate import EvaluateConfig, evaluate
 
 
 @pytest.fixture
@@ -119,3 +120,18 @@ def test_a_link_to_nowhere_and_a_name_that_is_not_utf8_are_kept(root: Path) -> N
     rows = json.loads((run / IMAGES).read_text())
     assert ["training", "c.png", -1, 0, ""] in rows
     assert known_images(settings(root), 2, run) == [identity.KnownImage(*row) for row in rows]
+
+
+def test_scores_are_of_a_set_wherever_it_is(root: Path) -> None:
+    def digest(place: Path) -> str:
+        target = root.parent / "scores.json"
+        evaluate(
+            EvaluateConfig("bicubic", str(place), sets=("one",), output=str(target), threads=1)
+        )
+        return str(json.loads(target.read_text())["sets"]["one"]["sha256"])
+
+    before = digest(root)
+    shutil.copytree(root, root.parent / "moved")
+    assert digest(root.parent / "moved") == before
+    (root / "one/a.png").rename(root / "one/c.png")
+    assert digest(root) != before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from falsr_nas.core.files import write_atomically
 from falsr_nas.core.processor import usable_cores
 from falsr_nas.core.settings import path_settings
 from falsr_nas.data.settings import DataSettings
-from falsr_nas.data.sources import find_images
+from falsr_nas.data.sources import ImageFile, find_images
 
 IMAGES = "images.json"
 """Name of the file, in the folder of a search or a training, that holds them."""
@@ -83,6 +83,13 @@ def compared(folder: Path, images: Sequence[KnownImage], data: DataSettings) -> 
         f" {', '.join(texts[:3]) or 'they come in another order'}{more}. Give the same images, or"
         " another folder"
     )
+
+
+def digest_of(files: Iterable[ImageFile]) -> str:
+    """Return a digest of the names and contents of the images of a benchmark set."""
+    paths = [path for one in files for path in (one.hr, one.lr) if path is not None]
+    rows = "".join(f"{path.name!a} {_digest(path)}\n" for path in paths)
+    return hashlib.sha256(rows.encode()).hexdigest()[:32]
 
 
 def keep(folder: Path, images: Sequence[KnownImage]) -> None:
