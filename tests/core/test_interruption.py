@@ -23,7 +23,10 @@ with interruptible():
 
 def start(cleaning: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE.format(cleaning=cleaning)], stdout=subprocess.PIPE, text=True
+        # The tests may run under nohup.
+        ["env", "--default-signal=HUP", sys.executable, "-c", CODE.format(cleaning=cleaning)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert heard(process) == "working\n"
     return process

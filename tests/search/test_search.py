@@ -159,7 +159,12 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(tmp_path: Path) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         run_dir = tmp_path / stop.name
         arguments = (*SYNTHETIC, "evaluator.seconds=0.05", "candidates=500", f"run_dir={run_dir}")
-        process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            # The tests may run under nohup.
+            ["env", "--default-signal=HUP", *command(*arguments)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         while len(rows(run_dir)) < 20:
             time.sleep(0.02)
         process.send_signal(stop)

@@ -69,7 +69,7 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
     exit_quietly_on_signals()  # before Hydra is imported, which takes a while
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):  # OpenMP ignores cgroups
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-    os.environ["MPLBACKEND"] = "agg"  # notebooks name one that may not be installed here
+    os.environ.pop("MPLBACKEND", None)  # notebooks name one that may not be installed here
     with closed_output_ends_quietly():
         if _answered(name, schemas, sys.argv[1:]):
             return
