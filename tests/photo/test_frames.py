@@ -169,3 +169,12 @@ def test_a_real_ffmpeg_on_both_sides(model: Path, tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert len(decoded) == 10 * 128 * 72 * 3
+
+
+def test_frames_that_need_more_than_the_memory_are_refused_before_one_is_read(model: Path) -> None:
+    class Unread(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise AssertionError("nothing is read")
+
+    with pytest.raises(UserError, match="40000x40000 pixels needs .* MiB.* memory_limit is 2048"):
+        upscale_frames(config(model, "40000x40000"), Unread(), io.BytesIO())

@@ -141,7 +141,7 @@ class Store(Closing):
                 given = ", ".join(f"{folder / 'plugins' / name}.py" for name in absent)
                 raise StoreError(
                     f"{folder} holds a search with the plug-in {', '.join(absent)}:"
-                    f" give plugins=[{given}], or where else it is"
+                    f" give plugins=[{given}], or where else it is. This runs code from there"
                 ) from error
             return  # reading a genome says what is wrong
         used = {plugin.name for plugin in owners if plugin is not None}

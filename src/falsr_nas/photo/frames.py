@@ -12,7 +12,7 @@ import numpy as np
 
 from falsr_nas.core.errors import UserError
 from falsr_nas.networks.super_resolver import SuperResolver
-from falsr_nas.photo.photograph import Photograph, upscale_photograph
+from falsr_nas.photo.photograph import Photograph, check_memory, upscale_photograph
 
 _CHANNELS = 3
 
@@ -46,6 +46,9 @@ def upscale_stream(
         UserError: the source ends within a frame, or ``memory`` is too small.
         BrokenPipeError: the reader of the target has ended.
     """
+    # Before the first frame is read; these pixels take no memory.
+    blank = Photograph(np.broadcast_to(np.uint8(0), (height, width, _CHANNELS)))
+    check_memory(network, blank, memory, self_ensemble)
     size = height * width * _CHANNELS
     count = 0
     while content := _read(source, size):

@@ -161,6 +161,14 @@ def _footprint(network: SuperResolver, alpha: bool, self_ensemble: bool) -> Foot
     return replace(work, margin=margin, floats=work.floats + _COLOUR_FLOATS * network.scale**2)
 
 
+def check_memory(
+    network: SuperResolver, photograph: Photograph, memory: int, self_ensemble: bool = False
+) -> None:
+    """Raise UserError if ``memory`` bytes are too few to upscale a photograph without alpha."""
+    footprint = _footprint(network, alpha=False, self_ensemble=self_ensemble)
+    _memory_for_tiles(footprint, photograph, memory, network.scale)
+
+
 def _memory_for_tiles(footprint: Footprint, photograph: Photograph, memory: int, scale: int) -> int:
     """Return the bytes of ``memory`` that the process and the two images leave for tiles."""
     pixels = photograph.pixels
