@@ -143,8 +143,9 @@ class Replay:
 
     def evaluate(self, candidate):
         what = "mse, psnr, seconds, steps, latency, latency_spread"
-        row = self.db.execute(f"SELECT {what} FROM evaluations WHERE key = ?", (candidate.key,))
-        return Score(*row.fetchone())
+        rows = self.db.execute(f"SELECT {what} FROM evaluations WHERE key = ?", (candidate.key,))
+        *quality, latency, spread = rows.fetchone()
+        return Score(*quality, latency=latency, latency_spread=spread)
 
 
 @EVALUATORS.register("replay", Replay)

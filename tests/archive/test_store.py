@@ -152,6 +152,21 @@ def test_a_copy_of_the_file_alone_has_all_after_a_second(
         assert copied() == [evaluation(number) for number in range(3)]
 
 
+def test_a_failed_merge_neither_repeats_nor_loses_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: database.Database) -> None:
+        raise database.DiskFullError("the disk is full")
+
+    with Store(tmp_path / "search.db", CONFIG) as store, monkeypatch.context() as patch:
+        store._db._merged = -database.MERGE_SECONDS
+        patch.setattr(database.Database, "merge", full)
+        store.add(evaluation(0, failed=True))
+        assert len(store.failures()) == 1
+    with Store(tmp_path / "search.db") as store:
+        assert store.evaluations() == [evaluation(0, failed=True)]
+
+
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
     with Store(tmp_path / "search.db", CONFIG) as writer:
         writer.add(evaluation(0))

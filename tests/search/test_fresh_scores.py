@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from falsr_nas.archive.candidate import (
-    Candidate,
     Evaluation,
-    Failure,
-    Score,
 )
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Mode, NSGA2Settings
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, InlineSettings
@@ -28,9 +23,8 @@ from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.fresh import score_front_again
 from falsr_nas.search.loop import run_search
-from falsr_nas.training.settings import TrainingSettings
+from recording_evaluator import RecordingEvaluator
 
-TRAINING = TrainingSettings(epochs=8, steps_per_epoch=10)
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60, min_psnr=27.0))
 
 every_number = pytest.mark.parametrize("count", [{}, {"fresh_scores": 2}], ids=["without", "with"])
@@ -41,27 +35,6 @@ every_mode = pytest.mark.parametrize("mode", Mode)
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Power failures are not tested here, and hundreds of files are written."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-class RecordingEvaluator:
-    """The synthetic evaluator; records what it evaluates and fails at evaluation ``dies_at``."""
-
-    def __init__(self, dies_at: int | None = None) -> None:
-        self.inner = SyntheticEvaluator(SyntheticSettings(), 1, TRAINING)
-        self.done: list[Candidate] = []
-        self.dies_at = dies_at
-
-    def prepare(self) -> None: ...
-
-    def evaluate(self, candidate: Candidate) -> Score | Failure:
-        if len(self.done) == self.dies_at:
-            raise UserError("power failure")  # executors raise only errors of this kind
-        self.done.append(candidate)
-        return self.inner.evaluate(candidate)
-
-    @property
-    def trainings(self) -> list[tuple[str, int]]:
-        return [(one.key, one.repeat) for one in self.done]
 
 
 def search(

@@ -9,31 +9,13 @@ from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import SearchError, UserError
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
-
-
-class CountingEvaluator:
-    """The synthetic evaluator; records the evaluated keys and fails at evaluation ``dies_at``."""
-
-    def __init__(self, dies_at: int | None = None) -> None:
-        self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
-        self.keys: list[str] = []
-        self.dies_at = dies_at
-
-    def prepare(self) -> None: ...
-
-    def evaluate(self, candidate: Candidate) -> Score | Failure:
-        if len(self.keys) == self.dies_at:
-            raise UserError("power failure")  # executors raise only errors of this kind
-        self.keys.append(candidate.key)
-        return self.inner.evaluate(candidate)
+from recording_evaluator import RecordingEvaluator
 
 
 class CountingObserver:
@@ -50,7 +32,7 @@ class CountingObserver:
 
 def search(
     path: Path,
-    evaluator: CountingEvaluator,
+    evaluator: RecordingEvaluator,
     budget: int = 40,
     observer: CountingObserver | None = None,
     policies: FailurePolicies | None = None,
@@ -77,7 +59,7 @@ def results(evaluations: list[Evaluation]) -> Iterator[tuple]:
 
 
 def test_a_search_uses_its_budget_and_reports_each_generation(tmp_path: Path) -> None:
-    observer, evaluator = CountingObserver(), CountingEvaluator()
+    observer, evaluator = CountingObserver(), RecordingEvaluator()
     evaluations = search(tmp_path / "a.db", evaluator, 40, observer)
     assert len(evaluations) == len(set(evaluator.keys)) == observer.count == 40
     assert observer.generations == [0, 1, 2, 3, 4]
@@ -86,14 +68,14 @@ def test_a_search_uses_its_budget_and_reports_each_generation(tmp_path: Path) ->
 def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
     tmp_path: Path,
 ) -> None:
-    uninterrupted = search(tmp_path / "whole.db", CountingEvaluator())
+    uninterrupted = search(tmp_path / "whole.db", RecordingEvaluator())
     broken: list[str] = []
     for moment in (0, 1, 5, 8, 3, 9):
-        evaluator = CountingEvaluator(dies_at=moment)
+        evaluator = RecordingEvaluator(dies_at=moment)
         with pytest.raises(UserError, match="power failure"):
             search(tmp_path / "broken.db", evaluator)
         broken += evaluator.keys
-    last = CountingEvaluator()
+    last = RecordingEvaluator()
     resumed = search(tmp_path / "broken.db", last)
     assert list(results(resumed)) == list(results(uninterrupted))
     assert sorted(broken + last.keys) == sorted(e.key for e in uninterrupted)
@@ -102,9 +84,9 @@ def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothin
 def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
     tmp_path: Path,
 ) -> None:
-    uninterrupted = search(tmp_path / "whole.db", CountingEvaluator(), budget=40)
-    search(tmp_path / "grown.db", CountingEvaluator(), budget=21)
-    evaluator = CountingEvaluator()
+    uninterrupted = search(tmp_path / "whole.db", RecordingEvaluator(), budget=40)
+    search(tmp_path / "grown.db", RecordingEvaluator(), budget=21)
+    evaluator = RecordingEvaluator()
     grown = search(tmp_path / "grown.db", evaluator, budget=40)
     assert list(results(grown)) == list(results(uninterrupted))
     assert len(evaluator.keys) == 19
@@ -113,9 +95,9 @@ def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
 def test_repeated_exceptions_stop_the_search_and_show_the_traceback(
     tmp_path: Path,
 ) -> None:
-    class Broken(CountingEvaluator):
+    class Broken(RecordingEvaluator):
         def evaluate(self, candidate: Candidate) -> Score | Failure:
-            self.keys.append(candidate.key)
+            self.done.append(candidate)
             raise ZeroDivisionError("a bug")
 
     evaluator = Broken()
@@ -125,7 +107,7 @@ def test_repeated_exceptions_stop_the_search_and_show_the_traceback(
 
 
 def test_a_failed_candidate_does_not_end_the_search(tmp_path: Path) -> None:
-    class Flaky(CountingEvaluator):
+    class Flaky(RecordingEvaluator):
         def evaluate(self, candidate: Candidate) -> Score | Failure:
             score = super().evaluate(candidate)
             match len(self.keys) % 4:

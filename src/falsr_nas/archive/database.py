@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,9 @@ _DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLI
 """SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
 
 MERGE_SECONDS = 1.0
-"""Time after which a write is followed by a merge of the journal: trainings take longer."""
+"""A write is followed by a merge of the journal unless one was made within this time before.
+
+Trainings take longer. What a power failure may lose was written within a second after a merge."""
 
 MAX_WAIT_SECONDS = 60.0
 """Maximum time between two attempts to write to a full disk."""
@@ -101,14 +103,15 @@ class Database:
             try:
                 with self.errors_translated(), self.transaction():
                     action()
-                if time.monotonic() - self._merged >= MERGE_SECONDS:
-                    self.merge()
-                return
+                break
             except DiskFullError as error:
                 if self._on_full is None:
                     raise
                 self._on_full(error, retries)
                 retries += 1
+        if time.monotonic() - self._merged >= MERGE_SECONDS:
+            with suppress(DiskFullError):  # what is written is in the journal
+                self.merge()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SCHEMA_VERSION = 4
 
+# The columns ``rung`` are of searches of version 0.2; today's are at rung 0.
+
 SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE evaluations (

@@ -55,6 +55,7 @@ def evaluation_seed(run_seed: int, key: str, repeat: int = 0) -> int:
 
     It depends on the search's seed, the genome and the repeat, not on the worker or the order.
     """
+    # The 0 keeps the seeds of version 0.2.
     text = f"{run_seed}/{key}" + (f"/0/{repeat}" if repeat else "")
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
