@@ -36,7 +36,7 @@ class Initialization(StrEnum):
     high learning rates (our choice, experiments/x2_291_train)."""
     identity = "identity"
     """``he``, but in convolutions with as many outputs as inputs the identity plus He weights of a
-    quarter of the variance: signals and gradients pass through deep and grouped networks from the
+    fiftieth of the variance: signals and gradients pass through deep and grouped networks from the
     first step on. Meant for expanded convolutions; SESR and ECBSR add the identity, too."""
 
 
