@@ -260,8 +260,7 @@ def print_parts(parts: dict[str, float], title: str) -> None:
 
 def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Measure and print everything; write stand-ins for DIV2K into ``root`` if they are needed."""
-    # The plain loop that it is compared with has no expanded convolutions.
-    training = replace(TrainingSettings(), expansion=None)
+    training = TrainingSettings()
     data, limit = PhotographsSettings(), MAX_MULT_ADDS
     missing_validation = 0.0  # as a multiple of the measured one
     if options.paper:

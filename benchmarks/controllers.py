@@ -79,7 +79,6 @@ SPACE = SearchSpace()
 
 PAPER = NSGA2Settings(POPULATION)
 ATTRIBUTE = replace(PAPER, exploration=ExplorationSettings(p_attribute=0.5))
-ADAPTIVE = replace(ATTRIBUTE, adaptive=True)
 AGING, OPTUNA, PYMOO = (CONTROLLERS.schemas[name] for name in ("aging", "optuna", "pymoo"))
 TPE = OPTUNA(POPULATION, sampler="tpe")
 
@@ -91,14 +90,11 @@ COMPARED: dict[str, ControllerSettings] = {
     "aging": AGING(POPULATION),
     "nsga2": PAPER,
     "nsga2-attribute": ATTRIBUTE,
-    "nsga2-adaptive": ADAPTIVE,
     "hybrid": HybridSettings(POPULATION),
     "screening": ScreeningSettings(POPULATION),
     "screening-80": ScreeningSettings(POPULATION, 80),
     "screening-plain": replace(PAPER, screening=20),
-    "screening-hybrid": HybridSettings(
-        POPULATION, 20, exploration=ATTRIBUTE.exploration, adaptive=True
-    ),
+    "screening-hybrid": HybridSettings(POPULATION, 20, exploration=ATTRIBUTE.exploration),
     "optuna-our-start": OPTUNA(POPULATION),
     "optuna-tpe-our-start": TPE,
     "pymoo-our-start": PYMOO(POPULATION),

@@ -4,8 +4,8 @@
                                     [--eager] [--networks FALSR-A FALSR-B]
 
 The networks are the published ones, six fixed random genomes, from the smallest to the largest of
-200, and c16n5, a chain of 16 channels, which is trained as ``training=expanded`` does: with
-expanded convolutions, an average of the weights and residuals. The table shows milliseconds per
+200, and c16n5, a chain of 16 channels, which is trained as ``training=final`` does: with an average
+of the weights. The table shows milliseconds per
 step at batch size 16; FLOP/s (two FLOPs per mult-add; a step counts as three forward passes); their
 share of the rate of a large matrix product, measured in the same run; and the time of a plain loop
 of PyTorch Lightning: float32, NCHW, a DataLoader that reads PNGs, automatic optimization.
@@ -42,7 +42,6 @@ from falsr_nas.data.degradation import downscale
 from falsr_nas.data.images import luma, read_image
 from falsr_nas.data.settings import PhotographsSettings
 from falsr_nas.data.sources import find_images
-from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import BilinearResidual
 from falsr_nas.space.cost import genome_cost, input_pixels
 from falsr_nas.space.genome import Genome
@@ -106,13 +105,11 @@ def our_step(
     data: SuperResolutionData,
     seconds: float,
     *,
-    expanded: bool = False,
+    averaged: bool = False,
     graph: bool = True,
 ) -> float:
     """Return the seconds of a step of this package's training, with or without a CUDA graph."""
     network = initialized_network(genome, Initialization.he, True, 1)
-    if expanded:
-        expand(network, 64, 1)
     network = network.to(device=device, memory_format=torch.channels_last)
     average = list(copy.deepcopy(network).requires_grad_(False).parameters())
     optimizer = torch.optim.Adam(
@@ -127,7 +124,7 @@ def our_step(
         rates,
         residual_batches(data.batches(generator), network.scale),
         dtype,
-        average=(average, rates) if expanded else None,
+        average=(average, rates) if averaged else None,
         generator=generator,
         graph=graph,
     )
@@ -235,7 +232,7 @@ def main() -> None:
             )
             for name, genome in networks.items():
                 step = partial(our_step, genome, patch, device, data, options.seconds)
-                step = partial(step, expanded=name == CHAIN)
+                step = partial(step, averaged=name == CHAIN)
                 ours = step()
                 plain = (
                     plain_step(genome, patch, Path(folder), options.plain)

@@ -1,10 +1,10 @@
-"""Train FSRCNN or ESPCN by the recipe of the searched networks, without expansion, and score it.
+"""Train FSRCNN or ESPCN by the recipe of the searched networks, and score it.
 
     python experiments/hand_made.py FSRCNN --data DIR --seed 1 --output fsrcnn_1.json
 
 DIR has the folders of --train in train/, and benchmark/Set5, Set14, B100 and val/Kodak24. What
-differs from ``training=expanded``: no expanded convolutions, and PyTorch's initialization, but for
-the last layer, which begins at zero, too. The weights are written beside the output; with those of
+differs from ``training=final``: PyTorch's initialization, but for the last layer, which begins at
+zero, too; and the learning rate. The weights are written beside the output; with those of
 an earlier run, only the scores are computed.
 """
 

@@ -19,8 +19,7 @@ from falsr_nas.archive.candidate import Candidate, Evaluation, Origin
 from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.individual import Individual, assess, tournament
 from falsr_nas.controller.initialization import InitialDesign
-from falsr_nas.controller.mutation import exploration
-from falsr_nas.controller.operator_shares import OperatorShares
+from falsr_nas.controller.mutation import exploration, pick_mutation
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     ControllerSettings,
@@ -45,8 +44,7 @@ class AgingEvolution(BaseController["AgingSettings"]):
     def __init__(self, settings: AgingSettings, problem: Problem, rng: np.random.Generator) -> None:
         super().__init__(settings, problem, rng)
         self.initial = InitialDesign(settings.initial, problem.space, rng)
-        mutations = exploration(settings.exploration, problem.space)
-        self.mutations = OperatorShares(mutations, adaptive=False)
+        self.mutations = exploration(settings.exploration, problem.space)
         length = settings.population_size * settings.generations
         self.queue: deque[Individual] = deque(maxlen=length)
 
@@ -55,12 +53,12 @@ class AgingEvolution(BaseController["AgingSettings"]):
         if self.admission.generation == 0 or not self.queue:
             return self.initial.draw(self.rng), Origin(("initial",))
         parent = tournament(self.queue, self.rng, self.settings.sample)
-        name, mutate = self.mutations.pick(self.rng)
+        name, mutate = pick_mutation(self.mutations, self.rng)
         return mutate(parent.genome, self.rng).genome, Origin((name,), (parent.evaluation.key,))
 
     def vary(self, genome: Genome, origin: Origin) -> tuple[Genome, Origin]:
         """Mutate a promising network once more."""
-        name, mutate = self.mutations.pick(self.rng)
+        name, mutate = pick_mutation(self.mutations, self.rng)
         mutant = mutate(genome, self.rng)
         return mutant.genome, Origin((*origin.operators, name), origin.parents, mutant.log_prob)
 

@@ -29,8 +29,6 @@ def convs(cell: Cell, inputs: int) -> Iterator[Conv]:
 class BlueprintConv(nn.Module):
     """A 1x1 convolution, then a depthwise one, without anything between them, and ReLU."""
 
-    not_expanded = ("depthwise",)
-
     def __init__(self, inputs: int, width: int, kernel: int) -> None:
         super().__init__()
         self.pointwise = conv(inputs, width, 1)

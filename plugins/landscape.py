@@ -62,9 +62,9 @@ class LandscapeEvaluator(SyntheticEvaluator):
         Raises:
             UserError: the network has another number of cells than the trainings.
         """
-        if genome.n != self.surrogate.vocabulary.n:
+        if genome.n != self.surrogate.features.n:
             raise UserError(
-                f"{self.path} has trainings of networks of {self.surrogate.vocabulary.n}"
+                f"{self.path} has trainings of networks of {self.surrogate.features.n}"
                 f" cells, and those of the search have {genome.n}: give another space or file"
             )
         mean, _ = self.surrogate.predict([genome], [genome_cost(genome)])

@@ -25,7 +25,3 @@ class RecordingEvaluator:
     @property
     def keys(self) -> list[str]:
         return [one.key for one in self.done]
-
-    @property
-    def trainings(self) -> list[tuple[str, int]]:
-        return [(one.key, one.repeat) for one in self.done]

@@ -30,7 +30,6 @@ from falsr_nas.models.export import convert_model
 from falsr_nas.models.layout import Layout
 from falsr_nas.models.model_file import Model, ModelFileError, load_model, save_model
 from falsr_nas.networks.counted_cost import network_cost
-from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import Network
 from falsr_nas.networks.operator_check import check_operators
 from falsr_nas.report.__main__ import ReportConfig, report
@@ -350,23 +349,6 @@ def test_pixel_attention_begins_as_a_plain_convolution() -> None:
     y = torch.rand(1, 1, 12, 12)
     with torch.no_grad():
         torch.testing.assert_close(network(y), plain(y))
-
-
-@pytest.mark.parametrize("initialization", Initialization)
-@pytest.mark.parametrize("operator", ["bsconv", "pixelAtt"])
-def test_our_plugins_are_initialized_and_expanded(
-    operator: str, initialization: Initialization
-) -> None:
-    load_plugins(OUR_FILES)
-    genome = Genome.parse(f"stem_f8 {operator}_f8_k3_b2_isskip subpixel_x2 | 0->2")
-    network = initialized_network(genome, initialization, False, 1)
-    y = torch.rand(1, 1, 12, 12)
-    with torch.no_grad():
-        before = network(y)
-        expand(network, 16, 2)
-        torch.testing.assert_close(network(y), before)
-    names = {name.removesuffix(".wide") for name in network.state_dict() if "wide" in name}
-    assert len(names) == 2, "two convolutions of the cell; none that is depthwise or begins at zero"
 
 
 def test_model_files_name_their_plugins_and_load_no_code(

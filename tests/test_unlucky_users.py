@@ -659,3 +659,68 @@ def test_an_exception_in_a_controller_names_its_line(tmp_path: Path) -> None:
     assert refused(*SEARCH, *mine, "run_dir=run", folder=tmp_path) == (
         f"plug-in mine.py:{line}: KeyError: 'x'"
     )
+
+
+def test_kills_within_generations_of_a_controller_that_draws_anew_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    """Optuna's generators have no state that can be stored: it draws other networks each time."""
+    pytest.importorskip("optuna")
+    (tmp_path / "my_scores.py").write_text(
+        EVALUATOR.replace(
+            "        links = sum",
+            "        import os, signal\n"
+            "        line = f'{candidate.number} {candidate.genome.key}\\n'\n"
+            "        with open('evaluated', 'a+') as log:\n"
+            "            log.write(line)\n"
+            "            log.seek(0)\n"
+            "            if sum(1 for _ in log) in (5, 13, 28, 31):\n"
+            "                log.flush()\n"
+            "                os.kill(os.getpid(), signal.SIGKILL)\n"
+            "        links = sum",
+        )
+    )
+    plugin = Path(__file__).parents[1] / "plugins/optuna_sampler.py"
+    command = (
+        "falsr_nas.search", f"plugins=[{plugin},my_scores.py]", "controller=optuna",
+        "evaluator=links", "execution=inline", "tracking=none", "controller.population_size=16",
+        "candidates=48", "run_dir=run",
+    )  # fmt: skip
+    stored: dict[int, str] = {}
+    for _ in range(4):
+        assert run(*command, folder=tmp_path).returncode == -signal.SIGKILL
+        with Store(tmp_path / "run/search.db") as store:
+            now = {e.candidate.number: e.key for e in store.evaluations()}
+        assert now.items() >= stored.items(), "a stored evaluation was replaced"
+        stored = now
+    succeeds(*command, folder=tmp_path)
+    with Store(tmp_path / "run/search.db") as store:
+        rows = {e.candidate.number: e.key for e in store.evaluations()}
+    assert len(rows) == 48
+    assert rows.items() >= stored.items()
+    evaluated = (tmp_path / "evaluated").read_text().splitlines()
+    assert len(evaluated) == 48 + 4, "only what a kill interrupted was evaluated again"
+
+
+def test_a_damaged_training_image_is_named_whatever_its_name(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for name in ("a.png", "b.png", "val/c.png"):
+        noise(images / name, (64, 64))
+    odd = os.fsdecode(b"caf\xe9.png")
+    (images / odd).write_bytes((images / "a.png").read_bytes()[:200])
+    train = (*BRIEF, "data=folder", "data.train_dirs=[images]", "data.val_dir=images/val")
+    line = refused(*train, "output=out", folder=tmp_path)
+    assert "caf" in line
+    done = succeeds(*train, "data.on_error=skip", "output=out", folder=tmp_path)
+    assert "caf" in done.stderr
+
+
+def test_a_folder_of_another_is_not_advised_to_run_its_code_in_silence(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "mine.py").write_text(CONTROLLER)
+    own = ("plugins=[mine.py]", "controller=shortest", "run_dir=run")
+    succeeds(*SEARCH, *own, folder=theirs)
+    (tmp_path / "marker.py").write_text("")
+    line = refused("falsr_nas.train", "run_dir=theirs/run", "select=psnr", "n=1", folder=tmp_path)
+    assert "This runs code from there" in line

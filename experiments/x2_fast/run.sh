@@ -13,7 +13,7 @@ export OMP_NUM_THREADS=1
 
 images=(data=folder "data.val_dir=$data/val/Kodak24" tracking=none)
 most=(T91 BSDS200 BSDS-test200 clean)
-recipe=(training=expanded training.epochs=80 trainer.validate_every=20 "${images[@]}"
+recipe=(training=final training.epochs=80 trainer.validate_every=20 "${images[@]}"
     "data.train_dirs=[$(printf ",$data/train/%s" "${most[@]}" | cut -c2-)]")
 finals=(select=spread n=16 'rungs.epochs=[8,20]' 'rungs.keep=[0.75,0.5]' seeds=3 workers=2)
 train() {

@@ -1,7 +1,6 @@
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,9 +91,8 @@ def test_a_store_of_version_0_2_is_read(tmp_path: Path) -> None:
     with Store(path, CONFIG) as store:
         store.add(evaluation(0))
     with closing(sqlite3.connect(path)) as db, db:
-        for table in ("evaluations", "scores"):
-            for column in ("latency", "latency_spread"):
-                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for column in ("latency", "latency_spread"):
+            db.execute(f"ALTER TABLE evaluations DROP COLUMN {column}")
         db.execute("UPDATE about SET value = '3' WHERE name = 'version'")
     for _ in range(2):
         with Store(path) as store:
@@ -116,18 +114,6 @@ def test_a_file_of_another_format_is_refused_in_one_line_and_unchanged(
     with pytest.raises(UserError, match=says):
         Store(path, config)
     assert path.read_bytes() == before
-
-
-def test_fresh_scores_are_kept_beside_the_evaluation(tmp_path: Path) -> None:
-    one, other = evaluation(0), evaluation(0, failed=True)
-    again = replace(one, outcome=replace(one.score, psnr=28.0))
-    with Store(tmp_path / "search.db", CONFIG) as store:
-        store.add_score(replace(again, candidate=replace(one.candidate, repeat=2)))
-        store.add_score(replace(other, candidate=replace(one.candidate, repeat=1)))
-        store.commit_state({}, [one])
-    with Store(tmp_path / "search.db") as store:
-        assert store.evaluations() == [one]
-        assert store.fresh_scores() == {one.key: {1: None, 2: again.score}}
 
 
 def test_a_copy_of_the_file_alone_has_all_after_a_second(

@@ -88,8 +88,8 @@ EXACT = [
     pytest.param(partial(NSGA2Settings, crossover=Crossover.paper), id="nsga2-paper-crossover"),
     pytest.param(ScreeningSettings, id="screening"),
     pytest.param(
-        partial(NSGA2Settings, adaptive=True, exploration=ExplorationSettings(p_attribute=0.5)),
-        id="nsga2-adaptive",
+        partial(NSGA2Settings, exploration=ExplorationSettings(p_attribute=0.5)),
+        id="nsga2-attribute",
     ),
     pytest.param(partial(HybridSettings, screening=3), id="hybrid-screening"),
     pytest.param(of_plugin("pymoo", screening=3), id="pymoo-screening", marks=needs["pymoo"]),

@@ -13,11 +13,11 @@ from falsr_nas.controller.mutation import (
     cell_mult_adds,
     cell_params,
     exploration,
+    pick_mutation,
     random_mutation,
     roulette,
     roulette_weights,
 )
-from falsr_nas.controller.operator_shares import LEAST, OperatorShares
 from falsr_nas.controller.settings import ExplorationSettings, InitialSettings
 from falsr_nas.core.errors import UserError
 from falsr_nas.space.cell import Cell
@@ -244,31 +244,18 @@ def test_the_mutation_of_attributes_flips_a_link_where_cells_have_no_other_choic
     assert any(one.links != genome.links for one in mutants)
 
 
-def shares(adaptive: bool) -> OperatorShares:
+def test_mutations_are_drawn_by_their_probabilities() -> None:
     settings = ExplorationSettings(p_attribute=0.25, p_random=0.5, p_flops=0.75)
-    return OperatorShares(exploration(settings, PAPER), adaptive)
-
-
-def test_shares_follow_the_mutation_whose_children_are_selected() -> None:
-    following, fixed, rng = shares(True), shares(False), np.random.default_rng(1)
-    chance = {"attribute": 0.5, "random": 0.2, "roulette_flops": 0.02, "roulette_params": 0.02}
-    start = dict(fixed.shares)
-    for _ in range(600):
-        for one in (following, fixed):
-            name, _mutate = one.pick(rng)
-            one.learn([(name, bool(rng.random() < chance[name]))])
-    assert fixed.shares == start
-    assert sum(following.shares.values()) == pytest.approx(1)
-    assert max(following.shares, key=following.shares.__getitem__) == "attribute"
-    assert following.shares["attribute"] > 0.7
-    assert min(following.shares.values()) > 0.9 * LEAST
-
-
-def test_shares_of_other_operators_do_not_change() -> None:
-    following = shares(True)
-    start = dict(following.shares)
-    following.learn([("initial", True), ("crossover", True), ("sampled", False)])
-    assert following.shares == start
+    mutations, rng = exploration(settings, PAPER), np.random.default_rng(1)
+    drawn = Counter(pick_mutation(mutations, rng)[0] for _ in range(4000))
+    shares = {name: count / 4000 for name, count in drawn.items()}
+    wanted = {
+        "attribute": 0.25,
+        "random": 0.375,
+        "roulette_flops": 0.1875,
+        "roulette_params": 0.1875,
+    }
+    assert shares == pytest.approx(wanted, abs=0.03)
 
 
 def test_the_mutation_of_attributes_draws_every_pair_of_ends() -> None:

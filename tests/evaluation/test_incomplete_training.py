@@ -65,10 +65,7 @@ def test_a_score_depends_on_seed_and_genome_alone() -> None:
     assert psnr(evaluator(seed=2).evaluate(candidate())) != one
 
 
-@pytest.mark.parametrize("expansion", [None, 16])
-def test_common_random_numbers_depend_on_the_seed_alone(
-    expansion: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_common_random_numbers_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates see the same patches in the same order."""
     begun: list[SuperResolution] = []
 
@@ -79,13 +76,12 @@ def test_common_random_numbers_depend_on_the_seed_alone(
 
     monkeypatch.setattr(incomplete_training, "SuperResolution", Recorded)
     settings = IncompleteTrainingSettings(common_patches=True)
-    training = replace(SMALL, expansion=expansion)
     texts = (
         "conv_f16_k3_b2_isskip conv_f16_k3_b1_noskip",
         "conv_f16_k3_b2_isskip conv_f32_k1_b1_noskip",
     )
     for seed in (1, 1, 2):
-        made = evaluator(training, seed, settings)
+        made = evaluator(SMALL, seed, settings)
         for text in texts:
             made.evaluate(candidate(text))
     ends = [module._generator.get_state() for module in begun]
@@ -97,16 +93,11 @@ def test_training_helps() -> None:
     untrained = replace(SMALL, epochs=1, steps_per_epoch=1, learning_rate=1e-12)
     before = psnr(evaluator(untrained).evaluate(candidate()))
     # Weights averaged over the last steps: those of a single step vary by 0.5 dB, also with bf16.
-    trained = replace(SMALL, epochs=4, steps_per_epoch=50, decay=Decay.constant, ema=0.95)
+    trained = replace(
+        SMALL, epochs=4, steps_per_epoch=50, learning_rate=5e-4, decay=Decay.constant, ema=0.95
+    )
     for seed in (1, 2, 3):
         assert psnr(evaluator(trained, seed).evaluate(candidate())) > before + 0.2
-
-
-def test_repeats_have_other_seeds() -> None:
-    made = evaluator()
-    scores = [psnr(made.evaluate(replace(candidate(), repeat=repeat))) for repeat in range(3)]
-    assert len(set(scores)) == 3
-    assert scores[0] == psnr(made.evaluate(candidate()))
 
 
 def test_scaled_he_trains_deep_residual_networks_where_he_does_not() -> None:

@@ -46,20 +46,6 @@ def evaluations(space: SearchSpace) -> list[Evaluation]:
 
 
 @pytest.fixture(scope="session")
-def doubtful(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """The same networks after a search whose first half was scored several times."""
-    made = []
-    for row, one in enumerate(evaluations):
-        score = one.score
-        if score is not None:
-            score = replace(score, steps=100 + row)
-            if row < len(evaluations) // 2:
-                score = replace(score, count=3, deviation=0.125)
-        made.append(replace(one, outcome=score or one.outcome))
-    return made
-
-
-@pytest.fixture(scope="session")
 def family(space: SearchSpace, problem: Problem) -> Run:
     """Return 200 networks in 5 generations; those after the first have two earlier parents.
 

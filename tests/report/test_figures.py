@@ -124,17 +124,3 @@ def test_published_costs_are_ours_to_the_rounding_of_the_paper(name: str) -> Non
     ours = genome_cost(PUBLISHED[name])
     assert PEERS[name].mult_adds_g == pytest.approx(ours.mult_adds / 1e9, rel=0.005)
     assert PEERS[name].params_k == pytest.approx(ours.params / 1e3, rel=0.005)
-
-
-def test_error_bars_have_the_deviation_of_each_score(doubtful: list[Evaluation]) -> None:
-    for axes in panels(pareto_figure(doubtful, PROBLEM)):
-        (bars,) = axes.containers
-        segments = bars[2][0].get_segments()
-        front = PROBLEM.front(doubtful)
-        heights = sorted(segment[1][1] - segment[0][1] for segment in segments)
-        expected = sorted(2 * (e.score.deviation or 0) for e in front if e.score)
-        assert np.allclose(heights, expected)
-
-
-def test_single_scores_have_no_error_bars(evaluations: list[Evaluation]) -> None:
-    assert not any(axes.containers for axes in panels(pareto_figure(evaluations, PROBLEM)))

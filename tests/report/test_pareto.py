@@ -19,7 +19,7 @@ def test_csv_gives_back_every_number_and_genome(
     front = problem.front(evaluations)
     write_pareto_csv(tmp_path / "pareto.csv", evaluations, problem)
     data = (tmp_path / "pareto.csv").read_bytes()
-    assert data.startswith(b"key,genome,psnr,mse,mult_adds,params,generation,psnr_deviation,")
+    assert data.startswith(b"key,genome,psnr,mse,mult_adds,params,generation,steps")
     assert b"\r" not in data
     with (tmp_path / "pareto.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -106,17 +106,3 @@ def test_json_of_a_search_without_scores(
         content["hypervolume"],
         content["front"],
     ) == (1, 1, 0.0, [])
-
-
-def test_csv_says_how_far_a_score_can_be_trusted(
-    tmp_path: Path, doubtful: list[Evaluation], problem: Problem
-) -> None:
-    front = problem.front(doubtful)
-    write_pareto_csv(tmp_path / "pareto.csv", doubtful, problem)
-    with (tmp_path / "pareto.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    for row, one in zip(rows, front, strict=True):
-        assert one.score is not None
-        assert row["psnr_deviation"] == ("0.125" if one.score.count == 3 else "")
-        assert (row["scores"], row["steps"]) == (str(one.score.count), str(one.score.steps))
-    assert {row["scores"] for row in rows} == {"1", "3"}

@@ -55,11 +55,3 @@ def test_a_long_front_is_thinned_and_says_so(evaluations: list[Evaluation]) -> N
 
 def test_an_empty_front() -> None:
     assert "0 networks" in shown([])
-
-
-def test_deviations_are_shown_where_there_are_any(
-    evaluations: list[Evaluation], doubtful: list[Evaluation]
-) -> None:
-    plain, doubt = shown(PROBLEM.front(evaluations)), shown(PROBLEM.front(doubtful))
-    assert "\u00b1" not in plain
-    assert "\u00b1 0.12" in doubt

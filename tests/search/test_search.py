@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -64,16 +63,9 @@ def rows(run_dir: Path) -> list[tuple]:
             return []  # killed before the tables were made
 
 
-def scores(run_dir: Path) -> dict[tuple, tuple]:
-    """All evaluations and fresh scores with their times."""
-    found: dict[tuple, tuple] = {(row[0],): row for row in rows(run_dir)}
-    if found or (run_dir / "search.db").exists():
-        with sqlite3.connect(run_dir / "search.db") as db, suppress(sqlite3.OperationalError):
-            for *name, psnr, seconds, steps in db.execute(
-                "SELECT key, repeat, psnr, seconds, steps FROM scores"
-            ).fetchall():
-                found[tuple(name)] = (steps, *name, psnr, seconds)
-    return found
+def scores(run_dir: Path) -> dict[int, tuple]:
+    """All evaluations with their times, by number."""
+    return {row[0]: row for row in rows(run_dir)}
 
 
 def paint(folder: Path, count: int, side: int = 64) -> Path:
@@ -84,29 +76,20 @@ def paint(folder: Path, count: int, side: int = 64) -> Path:
     return folder
 
 
-FRESH = ("fresh_scores=2",)
-
-
 @every_backend
 @pytest.mark.parametrize(
     ("controller", "settings", "rounds"),
     [
         ("screening", (), 4),
-        pytest.param("nsga2", FRESH, 3, id="fresh-3"),
         pytest.param("screening", ("space=fast",), 3, id="fast-3", marks=pytest.mark.slow),
         pytest.param("screening", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param("hybrid", (), 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
-        pytest.param("nsga2", FRESH, 30, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
 )
 def test_a_search_killed_again_and_again_ends_as_one_never_killed(
     tmp_path: Path, backend: Backend, controller: str, settings: tuple[str, ...], rounds: int
 ) -> None:
-    # Fresh scores come at the end: some of the kills should land there.
-    rng, candidates = (
-        random.Random(11),
-        3 * rounds + 8 if settings == FRESH else 9 * rounds + 20,
-    )
+    rng, candidates = random.Random(11), 9 * rounds + 20
     arguments = (
         "evaluator=synthetic",
         "evaluator.seconds=0.04",
@@ -119,7 +102,7 @@ def test_a_search_killed_again_and_again_ends_as_one_never_killed(
     )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     succeeds(*arguments, f"run_dir={whole}")
-    finished: dict[tuple, tuple] = {}
+    finished: dict[int, tuple] = {}
     killed = 0
     for _ in range(rounds):
         process = subprocess.Popen(

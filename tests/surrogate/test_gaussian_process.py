@@ -7,11 +7,10 @@ from falsr_nas.space.cost import genome_cost
 from falsr_nas.space.genome import Genome
 from falsr_nas.space.search_space import SearchSpace
 from falsr_nas.surrogate.gaussian_process import (
-    KERNELS,
-    Covariance,
+    BLOCKS,
+    Features,
     Surrogate,
     Variances,
-    Vocabulary,
     fit,
     fitted_variances,
 )
@@ -24,6 +23,17 @@ COSTS = [genome_cost(genome) for genome in GENOMES]
 LANDSCAPE = random_landscape(0, noise=0.0, seed=0)
 TRUTH = np.array([LANDSCAPE.psnr(genome) for genome in GENOMES])
 NOISE = RNG.normal(scale=0.3, size=len(GENOMES))
+
+
+def covariance(variances: Variances, known: int, count: int) -> np.ndarray:
+    """Prior covariances of the first networks, with the features that the known ones define."""
+    features = Features(GENOMES[:known], COSTS[:known])
+    blocks = features.of(GENOMES[:count], COSTS[:count])
+    parts = [block @ block.T for block in blocks[:-1]]
+    whole = blocks[-1]
+    parts.append(np.exp(-((whole[:, None] - whole) ** 2).sum(axis=2) / 2))
+    pairs = zip(variances.blocks, parts, strict=True)
+    return 1 + np.sum([variance * part for variance, part in pairs], axis=0)
 
 
 def fitted(count: int = 200) -> Surrogate:
@@ -57,32 +67,29 @@ def test_scores_without_noise_are_kept() -> None:
 def test_the_posterior_is_that_of_a_gaussian_process_with_these_covariances() -> None:
     variances, count = Variances(noise=0.15), 50
     surrogate = fit(GENOMES[:count], COSTS[:count], (TRUTH + NOISE)[:count], variances)
-    features = Vocabulary(GENOMES[:count]).features(GENOMES[:80], COSTS[:80])
-    covariance = Covariance(features[:count]).between(features, features, variances.kernels)
+    prior = covariance(variances, count, 80)
     psnr = (TRUTH + NOISE)[:count]
-    inverse = np.linalg.inv(covariance[:count, :count] + 0.15 * np.eye(count))
-    shared = covariance[count:, :count]
+    inverse = np.linalg.inv(prior[:count, :count] + 0.15 * np.eye(count))
+    shared = prior[count:, :count]
     mean = psnr.mean() + shared @ inverse @ (psnr - psnr.mean())
-    variance = np.diag(covariance[count:, count:] - shared @ inverse @ shared.T)
+    variance = np.diag(prior[count:, count:] - shared @ inverse @ shared.T)
     found, deviation = surrogate.predict(GENOMES[count:80], COSTS[count:80])
     assert found == pytest.approx(mean, abs=1e-8)
     assert deviation == pytest.approx(psnr.std() * np.sqrt(variance), abs=1e-6)
 
 
-def test_covariances_are_positive_semidefinite() -> None:
-    features = Vocabulary(GENOMES[:120]).features(GENOMES[:120], COSTS[:120])
-    for name, part in zip(KERNELS, Covariance(features).parts(features, features), strict=True):
-        assert part == pytest.approx(part.T), name
-        assert np.linalg.eigvalsh(part).min() > -1e-8, name
+def test_features_are_zero_on_average_and_say_what_networks_share() -> None:
+    blocks = Features(GENOMES[:120], COSTS[:120]).of(GENOMES[:120], COSTS[:120])
+    for name, block in zip(BLOCKS, blocks, strict=True):
+        assert block.mean(axis=0) == pytest.approx(0, abs=1e-9), name
+        assert len(np.unique(block.round(9), axis=0)) > 100, name
 
 
 def test_the_fit_raises_the_evidence() -> None:
     def evidence(variances: Variances) -> float:
-        features = Vocabulary(GENOMES[:100]).features(GENOMES[:100], COSTS[:100])
-        covariance = Covariance(features).between(features, features, variances.kernels)
         target = (TRUTH + NOISE)[:100]
         target = (target - target.mean()) / target.std()
-        noisy = covariance + variances.noise * np.eye(100)
+        noisy = covariance(variances, 100, 100) + variances.noise * np.eye(100)
         return float(
             -0.5 * target @ np.linalg.solve(noisy, target) - 0.5 * np.linalg.slogdet(noisy)[1]
         )
@@ -129,11 +136,10 @@ def test_evaluating_a_network_reduces_deviations_as_a_fit_with_it_would() -> Non
     before = posterior.deviation
     posterior.evaluate(5)
     posterior.evaluate(9)
-    features = Vocabulary(GENOMES[:40]).features(GENOMES[:80], COSTS[:80])
-    covariance = Covariance(features[:40]).between(features, features, variances.kernels)
+    prior = covariance(variances, 40, 80)
     known = [*range(40), 43, 47]
-    inverse = np.linalg.inv(covariance[np.ix_(known, known)] + 0.2 * np.eye(42))
-    shared = covariance[38:, known]
-    variance = np.diag(covariance)[38:] - np.einsum("ij,jk,ik->i", shared, inverse, shared)
+    inverse = np.linalg.inv(prior[np.ix_(known, known)] + 0.2 * np.eye(42))
+    shared = prior[38:, known]
+    variance = np.diag(prior)[38:] - np.einsum("ij,jk,ik->i", shared, inverse, shared)
     assert posterior.deviation == pytest.approx(psnr[:40].std() * np.sqrt(variance), abs=1e-6)
     assert (posterior.deviation <= before + 1e-12).all()

@@ -53,7 +53,6 @@ def test_a_training_killed_and_gone_on_with_is_one_never_stopped(
         f"genome={GENOME}",
         f"degradation={degradation}",
         "training.epochs=24",
-        "training.expansion=16",
         "trainer.validate_every=2",
     )
     succeeds(*recipe, f"output={tmp_path / 'whole'}")
@@ -303,7 +302,6 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         "training.epochs=2",
         "training.ema=null",
         "training.precision=fp32",
-        "training.expansion=16",
         "trainer.validate_every=1",
     )
     for devices in (1, 2):

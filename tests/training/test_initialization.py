@@ -69,7 +69,7 @@ def test_identity_adds_the_identity_where_widths_agree() -> None:
         identity = nn.init.dirac_(torch.empty_like(layer.weight), layer.groups)
         rest = layer.weight.detach() - identity
         he = (2 / layer.weight[0].numel()) ** 0.5
-        assert rest.std().item() == pytest.approx(he / 2, rel=0.2)
+        assert rest.std().item() == pytest.approx(0.02**0.5 * he, rel=0.2)
         assert abs(rest.mean().item()) < he / 5
 
 

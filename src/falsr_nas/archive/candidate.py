@@ -36,8 +36,7 @@ class Candidate:
         origin: how it was created.
         generation: counted from 0; the initial population is generation 0.
         number: its position among all candidates of the search, counted from 0.
-        repeat: 0 for the score that the search uses; 1 and above for fresh scores, whose trainings
-            have other seeds.
+        repeat: is added to the seed of a full training; 0 in a search.
     """
 
     genome: Genome
@@ -93,7 +92,7 @@ class AttemptOutcome(StrEnum):
     RETRIED = "retried"
     """It is evaluated again."""
     INFEASIBLE = "infeasible"
-    """It was the last attempt: the candidate has no score, or one fresh score less."""
+    """It was the last attempt: the candidate has no score."""
     STOPPED = "stopped"
     """The search stops, and evaluates the candidate again when it is resumed."""
 
@@ -126,8 +125,6 @@ class Score:
         psnr: 10 log10(255^2 / mse), in dB.
         seconds: duration of the evaluation.
         steps: optimiser steps behind the weights; None where it is not known.
-        count: number of independent trainings of which this is the mean (:mod:`archive.fresh`).
-        deviation: standard deviation of their PSNR in dB; None for a single training.
         latency: measured latency of the network in ms; None where it was not measured.
         latency_spread: median absolute deviation over the rounds of the measurement, in ms.
     """
@@ -136,8 +133,6 @@ class Score:
     psnr: float
     seconds: float
     steps: int | None = None
-    count: int = 1
-    deviation: float | None = None
     latency: float | None = None
     latency_spread: float | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SCHEMA_VERSION = 4
 
-# The columns ``rung`` are of searches of version 0.2; today's are at rung 0.
+# The column ``rung`` is of searches of version 0.2; today's are at rung 0.
 
 SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -22,12 +22,7 @@ CREATE TABLE failures (
     id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL,
     kind TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL, place TEXT NOT NULL,
     fate TEXT NOT NULL
-);
-CREATE TABLE scores (
-    number INTEGER NOT NULL, key TEXT NOT NULL, rung INTEGER NOT NULL, repeat INTEGER NOT NULL,
-    mse REAL, psnr REAL, seconds REAL, steps INTEGER, latency REAL, latency_spread REAL,
-    PRIMARY KEY (key, rung, repeat)
-) WITHOUT ROWID
+)
 """
 
 COLUMNS = (

@@ -15,6 +15,7 @@ from falsr_nas.archive.candidate import (
     Origin,
     Score,
 )
+from falsr_nas.archive.schema import SCORE_COLUMNS
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.genome import Genome
 
@@ -45,7 +46,7 @@ def candidate_from_json(data: dict[str, Any]) -> Candidate:
 
 
 def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
-    """Return the row of an evaluation: :data:`~falsr_nas.archive.schema.COLUMNS`."""
+    """Return an evaluation as :data:`~falsr_nas.archive.schema.COLUMNS` and ``SCORE_COLUMNS``."""
     candidate, score, outcome = evaluation.candidate, evaluation.score, evaluation.outcome
     return (
         candidate.number,
@@ -58,16 +59,8 @@ def row_of_evaluation(evaluation: Evaluation) -> tuple[Any, ...]:
         json.dumps(candidate.origin.operators),
         json.dumps(candidate.origin.parents),
         candidate.origin.log_prob,
-        *row_of_score(score),
+        *(score and getattr(score, name) for name in SCORE_COLUMNS.split(", ")),
     )
-
-
-def row_of_score(score: Score | None) -> tuple[float | None, ...]:
-    """Return the :data:`~falsr_nas.archive.schema.SCORE_COLUMNS` of a score."""
-    if score is None:
-        return (None,) * 6
-    numbers = score.mse, score.psnr, score.seconds, score.steps
-    return (*numbers, score.latency, score.latency_spread)
 
 
 def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
@@ -100,20 +93,18 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         int(number),
     )
     if kind is None:
-        return Evaluation(candidate, score_of_row(score), tuple(failures))
+        return Evaluation(candidate, _score(score), tuple(failures))
     return Evaluation(candidate, failures[-1], tuple(failures[:-1]))
 
 
-def score_of_row(row: Sequence[Any]) -> Score:
-    """Return the score of the :data:`~falsr_nas.archive.schema.SCORE_COLUMNS`."""
-    mse, psnr, seconds, steps, latency, latency_spread = row
+def _score(row: Sequence[Any]) -> Score:
+    mse, psnr, seconds, steps, *latency = row
     return Score(
         float(mse),
         float(psnr),
         float(seconds),
         None if steps is None else int(steps),
-        latency=None if latency is None else float(latency),
-        latency_spread=None if latency_spread is None else float(latency_spread),
+        *(None if value is None else float(value) for value in latency),
     )
 
 

@@ -16,22 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from falsr_nas.archive.candidate import (
-    AttemptOutcome,
-    Evaluation,
-    FailedAttempt,
-    Failure,
-    Score,
-)
+from falsr_nas.archive.candidate import AttemptOutcome, Evaluation, FailedAttempt, Failure
 from falsr_nas.archive.database import Database, DiskFullError, StoreError
 from falsr_nas.archive.schema import COLUMNS, SCHEMA, SCHEMA_VERSION, SCORE_COLUMNS
-from falsr_nas.archive.serialization import (
-    evaluation_of_row,
-    failure_of_row,
-    row_of_evaluation,
-    row_of_score,
-    score_of_row,
-)
+from falsr_nas.archive.serialization import evaluation_of_row, failure_of_row, row_of_evaluation
 from falsr_nas.core.closing import Closing
 from falsr_nas.core.comparison import differences
 from falsr_nas.core.plugins import missing, owner, plugins_of_settings, warn_of_changes
@@ -121,9 +109,8 @@ class Store(Closing):
     def _add_latencies(self) -> None:
         """Add the columns that stores of version 0.2 do not have."""
         with self._db.transaction():
-            for table in ("evaluations", "scores"):
-                for column in ("latency", "latency_spread"):
-                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} REAL")
+            for column in ("latency", "latency_spread"):
+                self._db.execute(f"ALTER TABLE evaluations ADD COLUMN {column} REAL")
             self._set_about("version", str(SCHEMA_VERSION))
 
     def _check_plugins(self, needed: dict[str, str], operators: Iterable[str]) -> None:
@@ -192,10 +179,6 @@ class Store(Closing):
             )
         )
 
-    def add_score(self, evaluation: Evaluation) -> None:
-        """Store durably a fresh score: an evaluation of a candidate with ``repeat`` above 0."""
-        self._db.write(lambda: self._insert_score(evaluation))
-
     def commit_state(self, state: dict[str, Any], evaluations: Sequence[Evaluation] = ()) -> None:
         """Store the controller's state and these evaluations in one transaction.
 
@@ -247,17 +230,6 @@ class Store(Closing):
                 found.append(FailedAttempt(number, key, attempt, failed, after))
             return found
 
-    def fresh_scores(self) -> dict[str, dict[int, Score | None]]:
-        """Return the fresh scores by key of the candidate and repeat; None for failures."""
-        found: dict[str, dict[int, Score | None]] = defaultdict(dict)
-        with self._reading():
-            for key, repeat, *score in self._db.execute(
-                f"SELECT key, repeat, {SCORE_COLUMNS} FROM scores"
-                " WHERE repeat > 0 ORDER BY number, repeat"
-            ).fetchall():
-                found[key][int(repeat)] = None if score[0] is None else score_of_row(score)
-        return dict(found)
-
     def count(self) -> int:
         """Return the number of stored evaluations."""
         with self._db.errors_translated():
@@ -293,11 +265,6 @@ class Store(Closing):
             self._insert_failure(
                 candidate.number, candidate.key, outcome, AttemptOutcome.INFEASIBLE
             )
-
-    def _insert_score(self, evaluation: Evaluation) -> None:
-        candidate, numbers = evaluation.candidate, row_of_score(evaluation.score)
-        row = candidate.number, candidate.key, 0, candidate.repeat, *numbers
-        self._db.execute(f"INSERT OR REPLACE INTO scores VALUES ({', '.join('?' * len(row))})", row)
 
     def _parse(self, row: tuple[Any, ...], failures: Sequence[Failure]) -> Evaluation:
         self._parsed[row[0]] = evaluation = evaluation_of_row(row, failures)

@@ -30,7 +30,14 @@ class Mutant(NamedTuple):
 Mutate = Callable[[Genome, np.random.Generator], Mutant]
 
 Mutations = dict[str, tuple[float, Mutate]]
-"""Mutations by name, each with its probability."""
+"""Mutations by name, each with its share: probabilities that need not add up to 1."""
+
+
+def pick_mutation(mutations: Mutations, rng: np.random.Generator) -> tuple[str, Mutate]:
+    """Draw a mutation and its name (paper, IV-E: a categorical distribution)."""
+    shares = np.array([share for share, _ in mutations.values()])
+    name = list(mutations)[int(rng.choice(len(shares), p=shares / shares.sum()))]
+    return name, mutations[name][1]
 
 
 def random_mutation(
@@ -156,7 +163,7 @@ def shape_mutation(space: SearchSpace) -> Mutate:
 
 
 def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
-    """Return the exploring mutations by name, each with its probability.
+    """Return the exploring mutations by name, each with its share.
 
     Where cells may be empty, a third are :func:`shape_mutation` (our choice).
     """
@@ -170,5 +177,4 @@ def exploration(settings: ExplorationSettings, space: SearchSpace) -> Mutations:
         ),
         "roulette_params": (rest * (1 - settings.p_flops), roulette(space, cell_params)),
     }
-    # Chances need not add up to 1: they are shares.
     return mutations | ({"shape": (0.5, shape_mutation(space))} if space.has_empty else {})

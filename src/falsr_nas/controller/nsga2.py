@@ -16,8 +16,7 @@ from falsr_nas.controller.base import BaseController
 from falsr_nas.controller.crossover import CROSSOVERS
 from falsr_nas.controller.individual import Individual, assess, select, tournament
 from falsr_nas.controller.initialization import InitialDesign
-from falsr_nas.controller.mutation import Mutations, exploration
-from falsr_nas.controller.operator_shares import OperatorShares
+from falsr_nas.controller.mutation import Mutations, exploration, pick_mutation
 from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.space.genome import Genome
@@ -36,7 +35,7 @@ class NSGA2(BaseController[S]):
         super().__init__(settings, problem, rng)
         self.initial = InitialDesign(settings.initial, problem.space, rng)
         self.crossover = CROSSOVERS[settings.crossover]
-        self.mutations = OperatorShares(self.all_mutations(), settings.adaptive)
+        self.mutations = self.all_mutations()
         self.population: list[Individual] = []
 
     def all_mutations(self) -> Mutations:
@@ -51,7 +50,7 @@ class NSGA2(BaseController[S]):
 
     def vary(self, genome: Genome, origin: Origin) -> tuple[Genome, Origin]:
         """Mutate a promising network once more."""
-        name, mutate = self.mutations.pick(self.rng)
+        name, mutate = pick_mutation(self.mutations, self.rng)
         mutant = mutate(genome, self.rng)
         return mutant.genome, Origin((*origin.operators, name), origin.parents, mutant.log_prob)
 
@@ -65,17 +64,13 @@ class NSGA2(BaseController[S]):
         if self.screening is not None:
             pool = self.screening.best(pool, size)
         self.population = select(self.individuals(pool), size)
-        kept = {individual.evaluation.key for individual in self.population}
-        self.mutations.learn((e.candidate.origin.operators[-1], e.key in kept) for e in evaluations)
 
     def state(self) -> dict[str, Any]:
-        """Return population, generator, shares and the rest of the initial design, as JSON."""
+        """Return population, generator and the rest of the initial design, as JSON."""
         return {
             **super().state(),
             "population": [individual.evaluation.key for individual in self.population],
             **self.initial.state(),
-            "shares": self.mutations.shares,
-            "success": self.mutations.success,
         }
 
     def restore(
@@ -87,8 +82,6 @@ class NSGA2(BaseController[S]):
         self.population = self.individuals([by_key[key] for key in state["population"]])
         assess(self.population)
         self.initial.restore(state)
-        self.mutations.shares = dict(state["shares"])
-        self.mutations.success = dict(state["success"])
 
     def _child(self) -> tuple[Genome, Origin]:
         """Make one child: tournament, crossover, mutation (paper, IV-C to IV-E)."""
@@ -101,7 +94,7 @@ class NSGA2(BaseController[S]):
             genome = self.crossover(mother.genome, father.genome, self.rng)
             operators, parents = ("crossover",), (mother.evaluation.key, father.evaluation.key)
         if not crossed or self.rng.random() < self.settings.p_mutation:
-            name, mutate = self.mutations.pick(self.rng)
+            name, mutate = pick_mutation(self.mutations, self.rng)
             mutant = mutate(genome, self.rng)
             genome, operators, log_prob = mutant.genome, (*operators, name), mutant.log_prob
         return genome, Origin(operators, parents, log_prob)

@@ -204,7 +204,7 @@ class Screening:
         return {
             "variances": None
             if self._variances is None
-            else [*self._variances.kernels, self._variances.noise],
+            else [*self._variances.blocks, self._variances.noise],
             "variances_at": self._variances_at,
             "expected": {key: list(row[:2]) for key, (row, _) in self._expected.items()},
             "latest": [list(row) for row in self.latest],

@@ -126,8 +126,6 @@ class NSGA2Settings(ControllerSettings):
         p_mutation: probability that a child of two parents is mutated (our choice). A child of one
             parent is always mutated.
         exploration: the exploring mutations.
-        adaptive: whether the shares of the mutations follow their success (our choice); see
-            :mod:`falsr_nas.controller.operator_shares`.
     """
 
     initial: InitialSettings = field(default_factory=InitialSettings)
@@ -135,7 +133,6 @@ class NSGA2Settings(ControllerSettings):
     p_crossover: float = probability(default=0.8)
     p_mutation: float = probability(default=0.5)
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
-    adaptive: bool = False
 
 
 @CONTROLLERS.register("screening", "falsr_nas.controller.nsga2:NSGA2")
@@ -147,7 +144,6 @@ class ScreeningSettings(NSGA2Settings):
     exploration: ExplorationSettings = field(
         default_factory=lambda: ExplorationSettings(p_attribute=0.5)
     )
-    adaptive: bool = True
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,12 @@ class Evaluator(Protocol):
         ...
 
 
-def evaluation_seed(run_seed: int, key: str, repeat: int = 0) -> int:
+def evaluation_seed(run_seed: int, key: str) -> int:
     """Return the seed of an evaluation, in 0..2**63-1.
 
-    It depends on the search's seed, the genome and the repeat, not on the worker or the order.
+    It depends on the search's seed and the genome, not on the worker or the order.
     """
-    # The 0 keeps the seeds of version 0.2.
-    text = f"{run_seed}/{key}" + (f"/0/{repeat}" if repeat else "")
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/{key}".encode()).digest()[:8]) >> 1
 
 
 def attempt(evaluator: Evaluator, candidate: Candidate) -> Evaluation:

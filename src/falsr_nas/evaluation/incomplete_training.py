@@ -93,7 +93,7 @@ class IncompleteTraining:
 
     def _train(self, candidate: Candidate) -> SuperResolution:
         training = self.training
-        seed = evaluation_seed(self.seed, candidate.key, candidate.repeat)
+        seed = evaluation_seed(self.seed, candidate.key)
         trainer = plain_trainer(
             max_epochs=training.epochs,
             accelerator="auto",
@@ -107,7 +107,7 @@ class IncompleteTraining:
             # Processes that train a network together would wait for each other's turns.
             callbacks=[TakesTurns()] if self.profile is not None and self.devices == 1 else [],
         )
-        common = evaluation_seed(self.seed, "common", candidate.repeat)
+        common = evaluation_seed(self.seed, "common")
         network = initialized_network(
             candidate.genome, training.initialization, training.zero_output, seed
         )

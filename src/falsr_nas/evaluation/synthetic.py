@@ -83,7 +83,7 @@ class SyntheticEvaluator:
         began = time.perf_counter()
         if self.settings.seconds:
             time.sleep(self.settings.seconds)
-        seed = evaluation_seed(self.seed, candidate.key, candidate.repeat)
+        seed = evaluation_seed(self.seed, candidate.key)
         rng = np.random.default_rng(seed)
         psnr = self.psnr(candidate.genome) + float(rng.normal(scale=self.settings.noise))
         latency = spread = None

@@ -38,7 +38,7 @@ class RetryingExecutor:
         self._executor = executor
         self._policies = policies
         self._record = record
-        # By key and repeat: fresh scores of a candidate are evaluated side by side.
+        # By key and repeat: trainings of a network with several seeds run side by side.
         self._failures: dict[tuple[str, int], tuple[Failure, ...]] = {}
         self._last_kind: FailureKind | None = None
         self._in_a_row = 0

@@ -30,7 +30,6 @@ from falsr_nas.models.names import WEIGHTS, ModelFileError, check_model_path, mo
 from falsr_nas.models.onnx_file import load_onnx
 from falsr_nas.networks.bicubic import Bicubic
 from falsr_nas.networks.checkpoint import read_checkpoint
-from falsr_nas.networks.expansion import merged_weights
 from falsr_nas.networks.network import BilinearResidual, Network, without_residual
 from falsr_nas.networks.runtime_network import RuntimeNetwork
 from falsr_nas.networks.super_resolver import SuperResolver
@@ -260,10 +259,6 @@ def _load_checkpoint(path: Path) -> tuple[SuperResolver, dict[str, str]]:
     weights = _network_weights({str(name): value for name, value in state.items()})
     if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise ModelFileError(f"{path}: its state_dict holds something else than tensors")
-    try:
-        weights = merged_weights(weights)
-    except ValueError as error:
-        raise ModelFileError(f"{path}: {error}") from None
     genome, target = settings.get("genome"), settings.get("target", "image")
     network = _genome_network(path, genome, target, weights, settings.get("plugins"))
     return network, {"source": path.name}

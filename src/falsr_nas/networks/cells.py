@@ -5,8 +5,7 @@ convolutions in it alike, except for what these attributes say, which a cell's m
 modules in it may have:
 
 - ``begins_at_zero``: names of convolutions that begin at zero where the initialization is of He's
-  kind, e.g. the last one of a residual branch. They are not expanded.
-- ``not_expanded``: names of other convolutions that are not expanded (``training.expansion``).
+  kind, e.g. the last one of a residual branch.
 - ``scale_down(factor)``: makes the initial weights of a cell smaller, for ``scaled_he``.
 """
 
@@ -102,7 +101,6 @@ class InvertedBottleneck(nn.Module):
     """
 
     begins_at_zero = ("project",)
-    not_expanded = ("depthwise",)
 
     def __init__(self, width: int, expansion: int, kernel: int) -> None:
         super().__init__()
@@ -162,12 +160,12 @@ def build_cell(cell: Cell, inputs: int) -> nn.Module:
     return resolve(OPERATORS[cell.operator.kind].module)(cell, inputs)
 
 
-def layers_named(module: nn.Module, attribute: str) -> Iterator[nn.Conv2d]:
-    """Yield the convolutions in a module that ``begins_at_zero`` or ``not_expanded`` names."""
+def layers_that_begin_at_zero(module: nn.Module) -> Iterator[nn.Conv2d]:
+    """Yield the convolutions in a module that ``begins_at_zero`` names."""
     for part in module.modules():
-        for name in getattr(part, attribute, ()):
+        for name in getattr(part, "begins_at_zero", ()):
             layer = part.get_submodule(name)
-            assert isinstance(layer, nn.Conv2d), f"{attribute} names {name}, no convolution"
+            assert isinstance(layer, nn.Conv2d), f"begins_at_zero names {name}, no convolution"
             yield layer
 
 

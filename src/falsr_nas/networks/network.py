@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor, fx, nn
@@ -135,9 +133,3 @@ def body_weights(network: Network) -> dict[str, Tensor]:
         for name, weight in network.state_dict().items()
         if name.startswith(("stem.", "cells."))
     }
-
-
-def layer_seed(seed: int, name: str, shape: Sequence[int]) -> int:
-    """Return a seed in 0..2**63-1 for the weights of a layer, from its name and their shape."""
-    text = f"{seed}/{name}/{tuple(shape)}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1

@@ -58,9 +58,7 @@ def flat_row(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as a flat row of a table.
 
     PSNR is in dB, MSE in squared 8-bit levels; mult-adds are those at 1280x720 output.
-    ``psnr_deviation`` is the standard deviation in dB over the trainings of which the PSNR is the
-    mean, ``scores`` their number, ``steps`` the optimiser steps behind the weights.
-    What a failed evaluation has not is None.
+    ``steps`` are the optimiser steps behind the weights. What a failed evaluation has not is None.
     """
     candidate, score = evaluation.candidate, evaluation.score
     return {
@@ -74,8 +72,6 @@ def flat_row(evaluation: Evaluation) -> dict[str, Any]:
         "params": candidate.cost.params,
         "seconds": score and score.seconds,
         "operators": " ".join(candidate.origin.operators),
-        "psnr_deviation": score and score.deviation,
-        "scores": score and score.count,
         "steps": score and score.steps,
         "attempts": evaluation.attempts,
     }

@@ -52,8 +52,7 @@ def pareto_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure
     """Plot PSNR against each cost with the front; mult-adds and parameters where PSNR is all.
 
     The front is that of all objectives, so in one panel some of its networks are dominated
-    by others; the line joins those that are best for their cost. Error bars show the standard
-    deviation where a PSNR is the mean of several trainings. Very bad candidates (beyond
+    by others; the line joins those that are best for their cost. Very bad candidates (beyond
     Tukey's outer fence) are outside of the panel, and their number is shown, so that they do not
     compress the rest. The costs of published networks are marked, but not their PSNR, which was
     measured on other images.
@@ -61,10 +60,8 @@ def pareto_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure
     costs = problem.costs or (MULT_ADDS, PARAMS)
     figure = blank_figure(5 * len(costs), 4.5)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    members = problem.front(evaluations)
-    points, front = _points(scored(evaluations), costs), _points(members, costs)
-    scores = [evaluation.score for evaluation in members if evaluation.score]
-    deviations = np.array([score.deviation or 0.0 for score in scores])
+    points = _points(scored(evaluations), costs)
+    front = _points(problem.front(evaluations), costs)
     peers = shown_peers(problem.scale)
     peer_costs = {
         MULT_ADDS.name: {peer.name: peer.mult_adds_g for peer in peers},
@@ -73,7 +70,7 @@ def pareto_figure(evaluations: Sequence[Evaluation], problem: Problem) -> Figure
     for i, (axes, cost) in enumerate(zip(panels, costs, strict=True)):
         if cost.logarithmic:
             axes.set_xscale("log")
-        _draw_panel(axes, points[:, [i, -1]], front[:, [i, -1]], deviations, cost)
+        _draw_panel(axes, points[:, [i, -1]], front[:, [i, -1]], cost)
         axes.tick_params(left=i == 0)
         if cost.name in peer_costs:
             _mark_costs(axes, peer_costs[cost.name])
@@ -111,10 +108,8 @@ def _points(evaluations: Sequence[Evaluation], costs: Sequence[Objective]) -> Fl
     return np.array(rows, dtype=np.float64).reshape(-1, len(costs) + 1)
 
 
-def _draw_panel(
-    axes: Axes, points: FloatArray, front: FloatArray, deviations: FloatArray, cost: Objective
-) -> None:
-    """Plot candidates and front, each an (N, 2) array of cost and PSNR, and deviations (N,)."""
+def _draw_panel(axes: Axes, points: FloatArray, front: FloatArray, cost: Objective) -> None:
+    """Plot candidates and front, each an (N, 2) array of cost and PSNR."""
     axes.plot(
         *points.T,
         "o",
@@ -134,18 +129,6 @@ def _draw_panel(
         alpha=0.65,
         zorder=3,
     )
-    if deviations.any():
-        axes.errorbar(
-            front[:, 0],
-            front[:, 1],
-            yerr=deviations,
-            fmt="none",
-            ecolor=_FRONT,
-            elinewidth=1,
-            capsize=2,
-            zorder=3.5,
-            label="standard deviation of its scores",
-        )
     axes.plot(
         *front.T, "o", ms=5.2, mew=0.8, mec="white", color=_FRONT, zorder=4, label="Pareto front"
     )

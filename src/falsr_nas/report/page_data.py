@@ -161,12 +161,6 @@ def _candidates(
         values = ((row, value(e)) for row, e in enumerate(evaluations))
         return {row: found for row, found in values if found is not None}
 
-    def mean(e: Evaluation) -> list[float | None] | None:
-        if e.score is None or e.score.count == 1:
-            return None
-        deviation = e.score.deviation
-        return [e.score.count, deviation and round(deviation, 4)]
-
     return {
         "key": [e.key for e in evaluations],
         "number": [e.candidate.number for e in evaluations],
@@ -191,7 +185,6 @@ def _candidates(
             lambda e: e.outcome.kind.value if isinstance(e.outcome, Failure) else None
         ),
         "steps": score(lambda s: s.steps),
-        "scores": present(mean),
         "log_prob": present(lambda e: (p := e.candidate.origin.log_prob) and round(p, 3)),
     }
 

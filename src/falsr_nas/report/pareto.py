@@ -23,8 +23,6 @@ COLUMNS = (
     "mult_adds",
     "params",
     "generation",
-    "psnr_deviation",
-    "scores",
     "steps",
 )
 """Columns of ``pareto.csv``, see :func:`~falsr_nas.objectives.summary.flat_row`."""

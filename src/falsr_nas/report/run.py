@@ -11,7 +11,6 @@ from typing import Any
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.folders import STORE, search_name
 from falsr_nas.archive.store import Store
-from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem, stored_problem
 
 
@@ -40,7 +39,7 @@ def read_run(folder: Path) -> Run:
     """
     with Store(folder / STORE) as store:
         problem = stored_problem(store)
-        evaluations = reported_evaluations(store, problem)
+        evaluations = store.evaluations()
         return Run(search_name(folder), evaluations, problem, store.config)
 
 

@@ -14,7 +14,6 @@ from falsr_nas.archive.folders import search_name
 from falsr_nas.archive.store import Store
 from falsr_nas.core.closing import Closing
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.report.failures import write_failures_csv
 from falsr_nas.report.figures import pareto_figure, write_figure
@@ -65,7 +64,7 @@ class ReportWriter(Closing):
 
     def _write(self) -> None:
         name, store = search_name(self._folder), self._store
-        evaluations = reported_evaluations(store, self._problem)
+        evaluations = store.evaluations()
         run = Run(name, evaluations, self._problem, store.config)
         write_pareto_csv(self._folder / "pareto.csv", evaluations, self._problem)
         write_pareto_json(self._folder / "pareto.json", evaluations, self._problem)

@@ -81,8 +81,7 @@ def _texts(evaluation: Evaluation, problem: Problem) -> Iterator[str]:
     if score is None:
         raise ValueError(f"candidate {evaluation.key} failed: it cannot be on a front")
     yield candidate.key
-    deviation = "" if score.deviation is None else f" \u00b1 {score.deviation:.2f}"
-    yield f"{score.psnr:.2f}{deviation}"
+    yield f"{score.psnr:.2f}"
     for cost in problem.shown:
         yield cost.text(cost.of(evaluation))
     yield str(sum(map(len, candidate.genome.links)))

@@ -71,11 +71,11 @@ def train_command(config: SearchConfig, folder: Path) -> str:
 
     It is for twice as many steps as the search trained it, and at least 1,000.
     """
-    epochs = max(4, math.ceil(2 * config.training.steps / 250))  # of training=expanded
+    epochs = max(4, math.ceil(2 * config.training.steps / 250))  # of training=final
     here = Path.cwd()
     place = folder.relative_to(here) if folder.is_relative_to(here) else folder
     words = ["falsr-nas", "train", str(place), "--select", "psnr", "--n", "1"]
-    words += ["--training", "expanded", "--training.epochs", str(epochs), *_data_options(config)]
+    words += ["--training", "final", "--training.epochs", str(epochs), *_data_options(config)]
     words += ["--plugins", ",".join(config.plugins)] if config.plugins else []
     return shlex.join(words)
 

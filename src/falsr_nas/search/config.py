@@ -57,9 +57,6 @@ class SearchConfig(CommandSettings):
         degradation: how their LR images are made.
         execution: where evaluations run.
         tracking: where metrics are recorded.
-        fresh_scores: how often the members of the front are trained again at the end, with other
-            seeds; the mean of these scores is reported. May be changed later, with the same
-            ``run_dir``.
         mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
@@ -88,7 +85,6 @@ class SearchConfig(CommandSettings):
     degradation: DegradationSettings = field(default_factory=DegradationSettings)
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
-    fresh_scores: int = at_least(0, default=0)
     mode: Mode = Mode.generational
     candidates: int = at_least(1, default=64)
     seed: int = at_least(0, default=1)
@@ -122,15 +118,7 @@ SCHEMAS = Schemas(
     output="run_dir",
 )
 
-CHANGEABLE = (
-    "run_dir",
-    "candidates",
-    "execution",
-    "tracking",
-    "psnr_range",
-    "plugins",
-    "fresh_scores",
-)
+CHANGEABLE = "run_dir", "candidates", "execution", "tracking", "psnr_range", "plugins"
 """Settings that may differ when a search is resumed: they do not change what it finds.
 
 Of the plug-ins, the content counts, not where they are."""

@@ -12,7 +12,6 @@ from falsr_nas.archive.candidate import Evaluation, FailedAttempt
 from falsr_nas.archive.folders import STORE, search_in
 from falsr_nas.archive.store import Store
 from falsr_nas.core.errors import UserError
-from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem, stored_problem
 from falsr_nas.objectives.summary import flat_row
 
@@ -122,7 +121,7 @@ def load_search(run_dir: str | os.PathLike[str]) -> SearchResult:
 
 def result_so_far(store: Store, problem: Problem) -> SearchResult:
     """Return what the search of a store has found, by the problem that it solves."""
-    evaluations = reported_evaluations(store, problem)
+    evaluations = store.evaluations()
     front = problem.front(evaluations)
     return SearchResult(
         store.path.parent,

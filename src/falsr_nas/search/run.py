@@ -218,7 +218,6 @@ def _run(
 
     from falsr_nas.execution.retrying import RetryingExecutor
     from falsr_nas.report.run_dir import ReportWriter
-    from falsr_nas.search.fresh import score_front_again
     from falsr_nas.search.loop import run_search
     from falsr_nas.search.result import result_so_far
     from falsr_nas.tracking.progress import Progress, SearchMonitor
@@ -243,6 +242,5 @@ def _run(
             mode=config.mode,
             observers=[monitor, report],
         )
-        score_front_again(retrying, store, problem, config.fresh_scores)
         monitor.finish()
     return result_so_far(store, problem)

@@ -8,39 +8,33 @@ cells got. Usable alone::
     mean, deviation = surrogate.predict(other_genomes, other_costs)
     surrogate.denoised  # PSNR (N,) of the given networks, without noise
 
-The covariance of two networks is a sum of kernels, each scaled by a variance that is fitted, with
-that of the noise, by the marginal likelihood (Rasmussen and Williams, 2006, 5.4.1):
-
-- *trend*: linear in log parameters and log mult-adds;
-- *cost*: smooth in both;
-- *counts*: how many cells have which attribute (operator, channels, kernel, repeats, residual);
-- *places*: which attribute is at which place;
-- *cells*: pairs of attributes of one cell;
-- *neighbours*: pairs of attributes of adjacent cells;
-- *links*: which links are set, and how many of them;
-- *whole*: similar in all of this.
+It is linear in features of :data:`BLOCKS`, except for the last block, which has a Gaussian kernel.
+Each block has a variance, which is fitted, with that of the noise, by the marginal likelihood
+(Rasmussen and Williams, 2006, 2.1 and 5.4.1).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 
 from falsr_nas.space.cell import Cell
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.encoding import FloatArray, Networks, attributes_of
-from falsr_nas.space.ends import Ends
 from falsr_nas.space.genome import Genome
 
-KERNELS = ("trend", "cost", "counts", "places", "cells", "neighbours", "links", "whole")
-"""The parts of the covariance, in the order of their variances."""
+BLOCKS = ("costs", "counts", "places", "cells", "neighbours", "links", "whole")
+"""The blocks of features: a quadratic function of log parameters and log mult-adds; how many cells
+have which attribute (operator, channels, kernel, repeats, residual); which attribute is at which
+place; pairs of attributes of one cell; pairs of attributes of adjacent cells; which links and ends
+a network has, and how many links; and costs, places and links once more, for similarity as a
+whole."""
 
 MOST_FITTED = 400
 """Networks, evenly spaced among those given, by which the variances are fitted."""
@@ -51,77 +45,75 @@ ITERATIONS = 40
 
 @dataclass(frozen=True)
 class Variances:
-    """Variances of the kernels and of the noise, in units of the variance of the PSNR.
+    """Variances of the blocks and of the noise, in units of the variance of the PSNR.
 
     Attributes:
-        kernels: one for each of :data:`KERNELS`.
+        blocks: one for each of :data:`BLOCKS`.
         noise: that of independent noise.
     """
 
-    kernels: tuple[float, ...] = (1.0, 0.3, 0.1, 0.1, 0.05, 0.05, 0.1, 0.05)
+    blocks: tuple[float, ...] = (1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     noise: float = 0.2
 
 
-@dataclass(frozen=True)
 class Features:
-    """What the kernels compare, one row per network.
+    """Turns networks into blocks of features, which are 0 on average over given networks.
 
-    Attributes:
-        costs: log parameters and log mult-adds (N, 2).
-        cells: attributes of each cell as one-hot vectors of norm 1 (n, N, A).
-        genes: links and other genes of the genome as 0 and 1 (N, L).
-    """
-
-    costs: FloatArray
-    cells: FloatArray
-    genes: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.costs)
-
-    def __getitem__(self, rows: NDArray[np.int64] | slice) -> Features:
-        return Features(self.costs[rows], self.cells[:, rows], self.genes[rows])
-
-
-class Vocabulary:
-    """Turns genomes into features; knows the attributes and genes that some genomes have.
-
-    An attribute or gene that none of them has is ignored in others.
+    An attribute, link or end that none of these has is ignored in others.
 
     Args:
         genomes: at least one.
+        costs: their costs.
         n: the largest number of cells; None where all networks have as many as the first.
 
     Attributes:
         n: the number of cells.
     """
 
-    def __init__(self, genomes: Sequence[Genome], n: int | None = None) -> None:
+    def __init__(
+        self, genomes: Sequence[Genome], costs: Sequence[Cost], n: int | None = None
+    ) -> None:
         self.n = genomes[0].n if n is None else n
         self._least = self.n if n is None else 1
         networks = Networks.of(genomes, self.n)
         self._attributes = _numbered(
-            {word for cell in networks.cell_table for word in attributes_of(cell.canonical())}
+            word for cell in networks.cell_table for word in attributes_of(cell.canonical())
         )
-        names = _names(networks.places, networks.ends_table)
         used = networks.links_and_ends().sum(axis=0)
-        self._genes = _numbered({name for name, count in zip(names, used, strict=True) if count})
+        names = zip(_gene_names(networks), used, strict=True)
+        self._genes = _numbered(name for name, count in names if count)
+        logs = _logs(costs)
+        self._center, self._spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
+        self._means = [np.zeros(())] * len(BLOCKS)
+        self._means = [block.mean(axis=0) for block in self.of(genomes, costs)]
 
-    def features(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Features:
-        """Return the features of networks. Raises ValueError for another number of cells."""
+    def of(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> list[FloatArray]:
+        """Return the blocks (N, P) of networks. Raises ValueError for another number of cells."""
         if any(not self._least <= genome.n <= self.n for genome in genomes):
             raise ValueError(f"the surrogate compares networks of {self.n} cells")
-        networks = Networks.of(genomes, self.n)
-        rows = self.cell_features(networks.cell_table)
-        shape = (self.n, len(genomes), len(self._attributes))
-        return Features(
-            np.log([(cost.params, cost.mult_adds) for cost in costs]).reshape(-1, 2),
-            rows[np.ascontiguousarray(networks.cells.T)].reshape(shape),
-            networks.links_and_ends() @ self.columns(networks.places, networks.ends_table),
+        networks, n = Networks.of(genomes, self.n), self.n
+        cells = self.cells(networks.cell_table)[networks.cells]  # (N, n, A)
+        pairs = np.einsum("npa,npb->nab", cells, cells)
+        adjacent = np.einsum("npa,npb->nab", cells[:, :-1], cells[:, 1:])
+        genes = networks.links_and_ends() @ self._columns(networks)
+        links = np.hstack([genes, genes.sum(axis=1, keepdims=True)])
+        scaled = (_logs(costs) - self._center) / self._spread
+        places = _flat(cells) / math.sqrt(n)
+        genes = genes / math.sqrt(max(1, genes.shape[1]))
+        whole = np.hstack([scaled, 2 * places, 2 * genes])
+        blocks = (
+            quadratic_terms(scaled)[:, 1:],
+            cells.sum(axis=1) / math.sqrt(n),
+            places,
+            _flat(pairs) / math.sqrt(n),
+            _flat(adjacent) / math.sqrt(n),
+            links / math.sqrt(links.shape[1]),
+            whole,
         )
+        return [block - mean for block, mean in zip(blocks, self._means, strict=True)]
 
-    def cell_features(self, cells: Sequence[Cell]) -> FloatArray:
-        """Return the features (N, A) of cells."""
+    def cells(self, cells: Sequence[Cell]) -> FloatArray:
+        """Return the attributes (N, A) of cells as vectors of norm 1 at most."""
         rows = np.zeros((len(cells), len(self._attributes)))
         for row, cell in zip(rows, cells, strict=True):
             words = attributes_of(cell.canonical())  # an attribute without effect is as without
@@ -129,9 +121,9 @@ class Vocabulary:
             row[known] = 1 / math.sqrt(len(words))
         return rows
 
-    def columns(self, places: Sequence[tuple[int, int]], ends: Sequence[Ends]) -> FloatArray:
-        """Return which column of the genes each link and pair of ends is, as 0 and 1 (L + E, G)."""
-        names = _names(places, ends)
+    def _columns(self, networks: Networks) -> FloatArray:
+        """Return which gene each link and pair of ends is, as 0 and 1 (L + E, G)."""
+        names = _gene_names(networks)
         columns = np.zeros((len(names), len(self._genes)))
         for row, name in zip(columns, names, strict=True):
             if name in self._genes:
@@ -143,12 +135,10 @@ class Surrogate:
     """A fitted Gaussian process; made by :func:`fit`.
 
     Attributes:
-        variances: of its kernels and noise.
+        variances: of its blocks and noise.
         denoised: the PSNR (N,) that it estimates the given networks to have without noise.
         noise: standard deviation of the noise in dB.
-        vocabulary, features, covariance: of the given networks.
-        weights: weights (N,) of the covariances with them in the mean, in units of ``unit``.
-        psnr_mean, unit: mean and standard deviation of their scores in dB.
+        features: makes the features of networks.
     """
 
     def __init__(
@@ -156,22 +146,19 @@ class Surrogate:
         genomes: Sequence[Genome],
         costs: Sequence[Cost],
         psnr: FloatArray,
-        settings: Variances,
+        variances: Variances,
         n: int | None = None,
     ) -> None:
-        self.variances = settings
-        self.psnr_mean = float(psnr.mean())
-        self.unit = _deviation(psnr)
-        self.vocabulary = Vocabulary(genomes, n)
-        self.features = self.vocabulary.features(genomes, costs)
-        self.covariance = Covariance(self.features)
-        noisy = self.covariance.between(self.features, self.features, settings.kernels)
-        noisy[np.diag_indices_from(noisy)] += settings.noise
+        self.variances = variances
+        self.features = Features(genomes, costs, n)
+        self._mean, self._unit = float(psnr.mean()), _deviation(psnr)
+        self._known = self.features.of(genomes, costs)
+        noisy = self._covariance(self._known, self._known)
+        noisy[np.diag_indices_from(noisy)] += variances.noise
         self._factor = cholesky(noisy, lower=True)
-        target = (psnr - self.psnr_mean) / self.unit
-        self.weights = cho_solve((self._factor, True), target)
-        self.denoised: FloatArray = psnr - self.unit * settings.noise * self.weights
-        self.noise = self.unit * math.sqrt(settings.noise)
+        self._weights = cho_solve((self._factor, True), (psnr - self._mean) / self._unit)
+        self.denoised: FloatArray = psnr - self._unit * variances.noise * self._weights
+        self.noise = self._unit * math.sqrt(variances.noise)
 
     def predict(
         self, genomes: Sequence[Genome], costs: Sequence[Cost]
@@ -182,19 +169,26 @@ class Surrogate:
 
     def posterior(self, genomes: Sequence[Genome], costs: Sequence[Cost]) -> Posterior:
         """Return the joint distribution of the PSNR without noise of networks."""
-        kernels = self.variances.kernels
-        features = self.vocabulary.features(genomes, costs)
-        shared = self.covariance.between(self.features, features, kernels)
+        blocks = self.features.of(genomes, costs)
+        shared = self._covariance(self._known, blocks)
         explained = solve_triangular(self._factor, shared, lower=True)
-        own = self.covariance.diagonal(features, kernels)
-        mean = self.psnr_mean + self.unit * (shared.T @ self.weights)
-        variance = self.unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0)
+        # Those of a network with itself: 1 for the mean, and of the Gaussian kernel.
+        *linear, whole = self.variances.blocks
+        squares = ((block**2).sum(axis=1) for block in blocks[:-1])
+        own = 1 + whole + sum(v * one for v, one in zip(linear, squares, strict=True))
 
         def covariance(i: int) -> FloatArray:
-            prior = self.covariance.between(features, features[i : i + 1], kernels)
-            return self.unit**2 * np.asarray(prior[:, 0] - explained.T @ explained[:, i])
+            prior = self._covariance(blocks, [block[i : i + 1] for block in blocks])[:, 0]
+            return np.asarray(self._unit**2 * (prior - explained.T @ explained[:, i]))
 
+        mean = self._mean + self._unit * (shared.T @ self._weights)
+        variance = self._unit**2 * np.maximum(own - (explained**2).sum(axis=0), 0)
         return Posterior(mean, variance, covariance, self.noise**2)
+
+    def _covariance(self, a: list[FloatArray], b: list[FloatArray]) -> FloatArray:
+        """Return the covariance (N, M) between networks, 1 of which is that of the mean."""
+        parts = zip(self.variances.blocks, kernels(a, b), strict=True)
+        return np.asarray(1 + sum(variance * part for variance, part in parts))
 
 
 class Posterior:
@@ -251,7 +245,7 @@ def fit(
         genomes: at least two networks.
         costs: their costs.
         psnr: their scores in dB.
-        variances: of kernels and noise; None to fit them, too.
+        variances: of blocks and noise; None to fit them, too.
         n: the largest number of cells of networks; None where all have the same.
 
     Raises:
@@ -276,20 +270,22 @@ def fitted_variances(
     """
     rows = np.unique(np.linspace(0, len(genomes) - 1, MOST_FITTED).round().astype(int))
     genomes, costs, psnr = [genomes[i] for i in rows], [costs[i] for i in rows], psnr[rows]
-    features = Vocabulary(genomes, n).features(genomes, costs)
-    parts = Covariance(features).parts(features, features)
+    blocks = Features(genomes, costs, n).of(genomes, costs)
+    parts = kernels(blocks, blocks)
     parts.append(np.eye(len(rows)))
     target = (psnr - psnr.mean()) / _deviation(psnr)
-    start = np.log([*Variances().kernels, Variances().noise])
+    start = np.log([*Variances().blocks, Variances().noise])
     width = 1.5
 
     def loss(logs: FloatArray) -> tuple[float, FloatArray]:
         """Return the negative log posterior and its gradient."""
         scales = np.exp(logs)
-        total = sum(scale * part for scale, part in zip(scales, parts, strict=True))
+        total = 1 + sum(scale * part for scale, part in zip(scales, parts, strict=True))
         factor = cholesky(total, lower=True)
         weights = cho_solve((factor, True), target)
-        pull = _inverse(factor) - np.outer(weights, weights)
+        lower, _ = lapack.dpotri(factor, lower=1)
+        inverse = np.tril(lower) + np.tril(lower, -1).T
+        pull = inverse - np.outer(weights, weights)
         slopes = np.array([0.5 * np.vdot(pull, part) for part in parts]) * scales
         value = 0.5 * target @ weights + np.log(np.diag(factor)).sum()
         away = (logs - start) / width
@@ -299,70 +295,19 @@ def fitted_variances(
     found = minimize(
         loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}
     )
-    *kernels, noise = (float(value) for value in np.exp(found.x))
-    return Variances(tuple(kernels), noise)
+    *fitted, noise = (float(value) for value in np.exp(found.x))
+    return Variances(tuple(fitted), noise)
 
 
-class Covariance:
-    """The kernels of :data:`KERNELS` between networks.
+def kernels(a: list[FloatArray], b: list[FloatArray]) -> list[FloatArray]:
+    """Return the kernel of each block between networks: matrices (N, M)."""
+    distance = cdist(a[-1], b[-1], "sqeuclidean")
+    return [*(x @ y.T for x, y in zip(a[:-1], b[:-1], strict=True)), np.exp(-distance / 2)]
 
-    Args:
-        features: of the networks by whose costs and links others are measured.
 
-    Attributes:
-        center, spread: mean and standard deviation (2,) of their logarithms of costs.
-        places: mean (n, A) of the attributes at each place.
-        share: mean (L,) of the genes.
-    """
-
-    def __init__(self, features: Features) -> None:
-        self.center = features.costs.mean(axis=0)
-        self.spread = np.maximum(features.costs.std(axis=0), 1e-3)
-        self.places = features.cells.mean(axis=1)
-        self.share = features.genes.mean(axis=0)
-
-    def parts(self, a: Features, b: Features) -> list[FloatArray]:
-        """Return each kernel between networks: matrices (N, M)."""
-        n = len(a.cells)
-        costs_a, costs_b = self.scaled_costs(a), self.scaled_costs(b)
-        distance = _squared_distance(costs_a, costs_b)
-        alike = [x @ y.T for x, y in zip(a.cells, b.cells, strict=True)]  # shares of attributes
-        same: FloatArray = np.add.reduce(alike)
-        sharp = [share**2 for share in alike]
-        pairs = [x * y for x, y in itertools.pairwise(sharp)] or [sharp[0] ** 2]
-        counts_a, counts_b = ((x.cells - self.places[:, None]).sum(axis=0) for x in (a, b))
-        mean_a, mean_b = (np.einsum("pna,pa->n", x.cells, self.places) for x in (a, b))
-        genes_a, genes_b = a.genes - self.share, b.genes - self.share
-        links = genes_a @ genes_b.T + np.outer(genes_a.sum(axis=1), genes_b.sum(axis=1))
-        width = max(1, a.genes.shape[1])
-        apart = (1 - same / n) * 4 + 2 * _squared_distance(a.genes, b.genes) / width
-        return [
-            1 + costs_a @ costs_b.T,
-            np.exp(-distance / 2),
-            counts_a @ counts_b.T / n,
-            (same - mean_a[:, None] - mean_b + (self.places**2).sum()) / n,  # centred
-            np.add.reduce(sharp) / n,
-            np.add.reduce(pairs) / len(pairs),
-            links / width,
-            np.exp(-apart - distance / 2),
-        ]
-
-    def between(self, a: Features, b: Features, variances: Sequence[float]) -> FloatArray:
-        """Return the covariance (N, M) between networks."""
-        parts = zip(variances, self.parts(a, b), strict=True)
-        return np.asarray(sum(variance * part for variance, part in parts))
-
-    def diagonal(self, a: Features, variances: Sequence[float]) -> FloatArray:
-        """Return the prior variance (N,) of networks."""
-        blocks = [a[first : first + 32] for first in range(0, len(a), 32)]
-        return np.concatenate(
-            [np.diag(self.between(block, block, variances)) for block in blocks] or [np.empty(0)]
-        )
-
-    def scaled_costs(self, features: Features) -> FloatArray:
-        """Return the logarithms of the costs in standard deviations from their mean (N, 2)."""
-        scaled: FloatArray = (features.costs - self.center) / self.spread
-        return scaled
+def _flat(array: FloatArray) -> FloatArray:
+    """(N, A, B) -> (N, A B), for no networks, too."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def quadratic_terms(logs: FloatArray) -> FloatArray:
@@ -371,25 +316,18 @@ def quadratic_terms(logs: FloatArray) -> FloatArray:
     return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
 
 
-def _names(places: Sequence[tuple[int, int]], ends: Sequence[Ends]) -> list[tuple[object, ...]]:
+def _logs(costs: Sequence[Cost]) -> FloatArray:
+    return np.log([(cost.params, cost.mult_adds) for cost in costs]).reshape(-1, 2)
+
+
+def _gene_names(networks: Networks) -> list[tuple[object, ...]]:
     """Return names of links and of pairs of ends."""
-    return [*(("link", *place) for place in places), *(("ends", str(pair)) for pair in ends)]
+    ends = (("ends", str(pair)) for pair in networks.ends_table)
+    return [*(("link", *place) for place in networks.places), *ends]
 
 
-def _numbered(words: set[tuple[object, ...]] | set[tuple[str, str]]) -> dict[object, int]:
-    return {word: i for i, word in enumerate(sorted(words, key=str))}
-
-
-def _squared_distance(a: FloatArray, b: FloatArray) -> FloatArray:
-    squares: FloatArray = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
-    return np.maximum(squares, 0)
-
-
-def _inverse(factor: FloatArray) -> FloatArray:
-    """Return the inverse of a matrix with this lower Cholesky factor."""
-    lower, _ = lapack.dpotri(factor, lower=1)
-    inverse: FloatArray = np.tril(lower) + np.tril(lower, -1).T
-    return inverse
+def _numbered(words: Iterable[Hashable]) -> dict[Hashable, int]:
+    return {word: i for i, word in enumerate(sorted(set(words), key=str))}
 
 
 def _deviation(psnr: FloatArray) -> float:

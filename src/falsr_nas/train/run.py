@@ -99,15 +99,13 @@ def choose(config: TrainConfig) -> list[Chosen]:
         return [Chosen(find_genome(config.genome))]
     from falsr_nas.archive.folders import STORE, search_in
     from falsr_nas.archive.store import Store
-    from falsr_nas.objectives.fresh import reported_evaluations
     from falsr_nas.objectives.problem import stored_problem
     from falsr_nas.objectives.selection import select
 
     assert config.run_dir is not None, "checked when the config was made"
     with Store(search_in(Path(config.run_dir)) / STORE) as store:
         problem = stored_problem(store)
-        evaluations = reported_evaluations(store, problem)
-        chosen = select(evaluations, config.select, config.n, problem)
+        chosen = select(store.evaluations(), config.select, config.n, problem)
     return [Chosen(network.candidate.genome, evaluation=network) for network in chosen]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from falsr_nas.networks.cells import layers_named
+from falsr_nas.networks.cells import layers_that_begin_at_zero
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
 from falsr_nas.training.settings import Initialization
@@ -14,9 +14,9 @@ SMALL_START = 0.1
 """Factor of ``scaled_he`` for the stem and the last layers of residual branches (our choice)."""
 
 IDENTITY_GAIN = 0.02
-"""Variance of what ``identity`` adds to the identity, as a multiple of He's (our choice). With 0.25,
-the activations of a chain of eleven cells double every few cells, and it learns more slowly than
-one of seven."""
+"""Variance of what ``identity`` adds to the identity, as a multiple of He's (our choice). With 0.25
+the activations of a chain double every few cells, and one of eleven learns more slowly than one of
+seven (experiments/recipe)."""
 
 
 def initialized_network(
@@ -40,7 +40,7 @@ def initialized_network(
             if isinstance(layer, nn.Conv2d):
                 _initialize(layer, initialization)
         if initialization in (Initialization.he, Initialization.scaled_he, Initialization.identity):
-            for layer in layers_named(network, "begins_at_zero"):
+            for layer in layers_that_begin_at_zero(network):
                 nn.init.zeros_(layer.weight)
     if initialization is Initialization.scaled_he:
         with torch.no_grad():

@@ -15,7 +15,6 @@ from torch.nn.functional import interpolate
 from falsr_nas.benchmark.metrics import LumaMSE
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.levels import psnr_from_mse
-from falsr_nas.networks.expansion import expand
 from falsr_nas.networks.network import BilinearResidual, Network
 from falsr_nas.networks.super_resolver import SuperResolver
 from falsr_nas.space.cell import from_plugins
@@ -32,8 +31,7 @@ class SuperResolution(pl.LightningModule):
     checkpoint holds all that an exact resume needs.
 
     Attributes:
-        network: the network that is trained; where the settings ask for it, with expanded
-            convolutions.
+        network: the network that is trained.
         average: the moving average of its weights, where the settings ask for one.
         mse: after validation, the mean over the images of the mean squared error in 8-bit levels,
             borders shaved.
@@ -45,8 +43,6 @@ class SuperResolution(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        if settings.expansion is not None:
-            expand(network, settings.expansion, seed)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaged = settings.ema is not None
         self.average = copy.deepcopy(network).requires_grad_(False) if averaged else None

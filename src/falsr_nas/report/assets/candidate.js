@@ -49,7 +49,6 @@ function scores(run, row) {
   ];
   if (run.scored(row))
     facts.unshift(["PSNR", run.psnrText(row, 3)], ["MSE", significant(run.mse(row))]);
-  if (c.scores[row]) facts.push(["scores", `mean of ${c.scores[row][0]} fresh trainings`]);
   if (c.steps[row]) facts.push(["training steps", c.steps[row].toLocaleString("en")]);
   if (c.seconds[row]) facts.push(["evaluation time", `${significant(c.seconds[row])} s`]);
   if (c.log_prob[row] !== undefined) facts.push(["log probability", c.log_prob[row].toFixed(2)]);

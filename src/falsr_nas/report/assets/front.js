@@ -81,7 +81,7 @@ class FrontChart {
           `${plural(below, "more candidate")} below`,
         ),
       );
-    for (const run of this.visible) svg.append(this.steps(run), this.errorBars(run));
+    for (const run of this.visible) svg.append(this.steps(run));
     this.marks = shape("g", { class: "marks" });
     svg.append(this.marks, ...this.frontPoints());
     this.listen(svg);
@@ -193,19 +193,6 @@ class FrontChart {
       d: path ? `${path}H${this.cost.maximised ? this.box.left : this.box.right}` : "",
       color: run.color,
     });
-  }
-
-  // The standard deviation of each PSNR of the front that is the mean of several trainings.
-  errorBars(run) {
-    let path = "";
-    for (const { run: owner, x, row } of this.points) {
-      if (owner !== run) continue;
-      const deviation = run.deviation(row);
-      if (!deviation || !run.onFront.has(row)) continue;
-      const [high, low] = [1, -1].map((sign) => this.y(run.c.psnr[row] + sign * deviation));
-      path += `M${x - 3} ${high}h6m-3 0V${low}m-3 0h6`;
-    }
-    return shape("path", { class: "deviations", d: path, color: run.color });
   }
 
   frontPoints() {

@@ -31,24 +31,15 @@ class Run {
     return this.c.psnr[row] !== null;
   }
 
-  // The PSNR in dB, with its standard deviation if it is the mean of several trainings.
+  // The PSNR in dB.
   psnrText(row, digits) {
-    const deviation = this.deviation(row);
-    const text = this.c.psnr[row].toFixed(digits);
-    return deviation ? `${text} ± ${deviation.toFixed(digits)} dB` : `${text} dB`;
-  }
-
-  deviation(row) {
-    return this.c.scores[row]?.[1] ?? 0;
+    return `${this.c.psnr[row].toFixed(digits)} dB`;
   }
 
   // The length of the training of a candidate.
   training(row) {
     const steps = this.c.steps[row];
-    return [
-      steps ? plural(steps, "step") : null,
-      this.c.scores[row] ? `mean of ${this.c.scores[row][0]} fresh trainings` : null,
-    ].filter(Boolean);
+    return steps ? [plural(steps, "step")] : [];
   }
 
   // The kind of failure of a candidate without a score.

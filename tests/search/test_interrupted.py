@@ -1,4 +1,4 @@
-"""The search with and without fresh scores, interrupted and resumed."""
+"""A search, interrupted and resumed."""
 
 import os
 from collections.abc import Callable
@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsr_nas.archive.candidate import (
-    Evaluation,
-)
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import Mode, NSGA2Settings
@@ -18,16 +16,13 @@ from falsr_nas.core.errors import UserError
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, InlineSettings
-from falsr_nas.objectives.fresh import reported_evaluations
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
-from falsr_nas.search.fresh import score_front_again
 from falsr_nas.search.loop import run_search
 from recording_evaluator import RecordingEvaluator
 
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60, min_psnr=27.0))
 
-every_number = pytest.mark.parametrize("count", [{}, {"fresh_scores": 2}], ids=["without", "with"])
 every_mode = pytest.mark.parametrize("mode", Mode)
 
 
@@ -43,9 +38,8 @@ def search(
     *,
     mode: Mode = Mode.generational,
     budget: int = 40,
-    fresh_scores: int = 0,
 ) -> list[Evaluation]:
-    """Search, and return the reported evaluations."""
+    """Search, and return the evaluations."""
     folder.mkdir(exist_ok=True)
     with (
         Store(folder / "search.db", {}) as store,
@@ -54,52 +48,45 @@ def search(
         retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
         controller = NSGA2(NSGA2Settings(population_size=8), PROBLEM, np.random.default_rng(1))
         run_search(controller, retrying, store, budget=budget, mode=mode)
-        score_front_again(retrying, store, PROBLEM, fresh_scores)
-        return reported_evaluations(store, PROBLEM)
+        return store.evaluations()
 
 
 def found(evaluations: list[Evaluation]) -> list[tuple]:
     """What a search found, without the seconds."""
-    return [
-        (e.candidate, s and (s.psnr, s.steps, s.count, s.deviation))
-        for e in evaluations
-        for s in [e.score]
-    ]
+    return [(e.candidate, s and (s.psnr, s.steps)) for e in evaluations for s in [e.score]]
 
 
-def interrupted(folder: Path, **settings) -> list[tuple[str, int]]:
+def interrupted(folder: Path, **settings) -> list[str]:
     """Search with many interruptions, and return the trainings that were finished."""
-    trainings: list[tuple[str, int]] = []
+    trainings: list[str] = []
     for moment in (0, 3, 5, 8, 1, 13, 6, 11, 2, 9, 17, 4):
         evaluator = RecordingEvaluator(dies_at=moment)
         with suppress(UserError):
             search(folder, evaluator, **settings)
-        trainings += evaluator.trainings
+        trainings += evaluator.keys
     return trainings
 
 
 @every_mode
-@every_number
 def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
-    tmp_path: Path, count: dict, mode: Mode
+    tmp_path: Path, mode: Mode
 ) -> None:
     once = RecordingEvaluator()
-    uninterrupted = search(tmp_path / "whole", once, mode=mode, **count)
-    trainings = interrupted(tmp_path / "broken", mode=mode, **count)
+    uninterrupted = search(tmp_path / "whole", once, mode=mode)
+    trainings = interrupted(tmp_path / "broken", mode=mode)
     last = RecordingEvaluator()
-    resumed = search(tmp_path / "broken", last, mode=mode, **count)
+    resumed = search(tmp_path / "broken", last, mode=mode)
     assert len(trainings) > 30
     assert found(resumed) == found(uninterrupted)
-    assert sorted(trainings + last.trainings) == sorted(once.trainings)
-    assert len(set(once.trainings)) == len(once.trainings)
+    assert sorted(trainings + last.keys) == sorted(once.keys)
+    assert len(set(once.keys)) == len(once.keys)
 
 
 @every_mode
-@every_number
 def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
-    tmp_path: Path, count: dict, mode: Mode, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **count)
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode)
     left = 0
 
     def interrupted(write: Callable[..., None]) -> Callable[..., None]:
@@ -113,40 +100,28 @@ def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
         return counted
 
     with monkeypatch.context() as patch:
-        for name in ("add", "add_score", "commit_state"):
+        for name in ("add", "commit_state"):
             patch.setattr(Store, name, interrupted(getattr(Store, name)))
         for moment in (1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 7, 5, 8, 3, 6, 2, 9, 1):
             left = moment
             with suppress(KeyboardInterrupt):
-                search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **count)
-    resumed = search(tmp_path / "broken", RecordingEvaluator(), mode=mode, **count)
+                search(tmp_path / "broken", RecordingEvaluator(), mode=mode)
+    resumed = search(tmp_path / "broken", RecordingEvaluator(), mode=mode)
     assert found(resumed) == found(uninterrupted)
 
 
 @every_mode
-@every_number
 def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
-    tmp_path: Path, count: dict, mode: Mode
+    tmp_path: Path, mode: Mode
 ) -> None:
     """Also in the middle of a generation."""
-    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode, **count)
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode)
     for budget in (10, 21, 29):
         search(
             tmp_path / "grown",
             RecordingEvaluator(),
             mode=mode,
             budget=budget,
-            **count,
         )
-    grown = search(tmp_path / "grown", RecordingEvaluator(), mode=mode, **count)
+    grown = search(tmp_path / "grown", RecordingEvaluator(), mode=mode)
     assert found(grown) == found(uninterrupted)
-
-
-def test_the_members_of_the_front_get_fresh_scores(tmp_path: Path) -> None:
-    evaluator = RecordingEvaluator()
-    evaluations = search(tmp_path, evaluator, fresh_scores=2)
-    front = PROBLEM.front(evaluations)
-    assert len(front) > 3
-    assert all(one.score and one.score.count == 2 and one.score.deviation for one in front)
-    again = {one.key for one in evaluator.done if one.repeat}
-    assert {one.key for one in front} <= again
