@@ -65,7 +65,10 @@ class PymooNSGA2(BaseController["PymooSettings"]):
         members = self._algorithm.pop if self._algorithm.is_initialized else []
         return {
             **super().state(),
-            "population": [member.get("key") for member in members],
+            # pymoo keeps the rank and the crowding distance from before it cut the last front.
+            "population": [
+                [one.get("key"), *map(float, one.get("rank", "crowding"))] for one in members
+            ],
             "proposals": [[int(one[name]) for name in self._genes] for one in self._proposals],
         }
 
@@ -75,7 +78,12 @@ class PymooNSGA2(BaseController["PymooSettings"]):
         """Continue from :meth:`state`."""
         by_key = {evaluation.key: evaluation for evaluation in told}
         self._algorithm = self._new_algorithm()
-        self.learn([by_key[key] for key in state["population"]])
+        if state["population"]:
+            keys, ranks, distances = zip(*state["population"], strict=True)
+            members = [by_key[key] for key in keys]
+            self.learn(members)
+            self._algorithm.pop = self._population(members)
+            self._algorithm.pop.set("rank", list(ranks), "crowding", list(distances))
         self._proposals = deque(self._parameters(row) for row in state["proposals"])
         super().restore(state, told, pending)
 

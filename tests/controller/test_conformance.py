@@ -230,8 +230,6 @@ def test_a_restored_controller_continues_as_the_saved_one(
     kind: MakeSettings, in_flight: int, space: SearchSpace
 ) -> None:
     saved, told = made(kind, space=space, max_mult_adds=80), []
-    if space is DEEPER_CHAINS and type(saved).__name__ == "PymooNSGA2":
-        pytest.skip("pymoo's crowding distances in a front that it cut are not saved")
     for _ in range(12):
         told += evaluate(saved.ask(8), failing=6)
         saved.tell(told[-8:])
