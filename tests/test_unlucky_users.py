@@ -21,7 +21,7 @@ from PIL import Image
 from commands import run
 from falsr_nas.archive.store import Store
 from falsr_nas.data.formats import decoders
-from plugin_files import CONTROLLER, EVALUATOR
+from plugin_files import CONTROLLER, EVALUATOR, OPERATOR
 
 SEARCH = (
     "falsr_nas.search",
@@ -715,12 +715,18 @@ def test_a_damaged_training_image_is_named_whatever_its_name(tmp_path: Path) -> 
     assert "caf" in done.stderr
 
 
-def test_a_folder_of_another_is_not_advised_to_run_its_code_in_silence(tmp_path: Path) -> None:
+def test_a_run_folder_of_another_is_read_without_running_its_plug_ins(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    (theirs / "mine.py").write_text(CONTROLLER)
-    own = ("plugins=[mine.py]", "controller=shortest", "run_dir=run")
+    (theirs / "mine.py").write_text(f"{OPERATOR}\nopen('{tmp_path}/ran', 'w').close()\n")
+    own = ("plugins=[mine.py]", "space.operators=[linear]", "run_dir=run")
     succeeds(*SEARCH, *own, folder=theirs)
-    (tmp_path / "marker.py").write_text("")
-    line = refused("falsr_nas.train", "run_dir=theirs/run", "select=psnr", "n=1", folder=tmp_path)
-    assert "This runs code from there" in line
+    (tmp_path / "ran").unlink()
+    for command in (
+        ("falsr_nas.train", "run_dir=theirs/run", "select=psnr", "n=1"),
+        ("falsr_nas.report", "run_dirs=[theirs/run]", "output=page.html"),
+    ):
+        line = refused(*command, folder=tmp_path)
+        assert "give plugins=[theirs/run/plugins/mine.py]" in line
+        assert line.endswith("This runs code from there")
+        assert not (tmp_path / "ran").exists()

@@ -124,11 +124,9 @@ class BaseController(ABC, Generic[S]):
             self.screening.restore(state["screening"], told, pending)
 
     def _screened(self, count: int) -> list[Candidate]:
-        """Return the ``count`` most promising of many draws; none while draws are not screened."""
+        """Return the ``count`` most promising of many draws; none while there is no surrogate."""
         screening = self.screening
-        if screening is None or screening.surrogate is None or not screening.better:
-            return []
-        if self.admission.generation == 0:
+        if screening is None or screening.surrogate is None or self.admission.generation == 0:
             return []
         size = -(-count * self.settings.screening // ROUNDS)
         pool: dict[str, Drawn] = {}

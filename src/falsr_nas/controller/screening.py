@@ -5,20 +5,14 @@ A controller generates several children per child that is trained. The surrogate
 Children are picked one after another by the expected gain of hypervolume over a front: that of all
 scores, corrected for noise, and of the children picked before. Each pick takes into account what
 the scores of the earlier ones will say about it, which keeps a batch diverse.
-
-The predictions are compared with the scores that follow. Where their rank correlation with the
-scores is below that of a prediction from costs alone, by more than chance explains, children are
-not screened until it has recovered.
 """
 
 from __future__ import annotations
 
 import heapq
-import logging
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import moocore
 import numpy as np
@@ -29,13 +23,7 @@ from falsr_nas.objectives.problem import Problem, scored
 from falsr_nas.space.cost import Cost
 from falsr_nas.space.encoding import FloatArray
 from falsr_nas.space.genome import Genome
-from falsr_nas.surrogate.gaussian_process import (
-    Surrogate,
-    Variances,
-    fit,
-    fitted_variances,
-    quadratic_terms,
-)
+from falsr_nas.surrogate.gaussian_process import Surrogate, Variances, fit, fitted_variances
 
 FEWEST = 24
 """Scores that the surrogate needs."""
@@ -43,27 +31,8 @@ FEWEST = 24
 MOST = 1000
 """Scores that the surrogate is fitted to: the later half, and evenly spaced ones before."""
 
-WINDOW = 128
-"""Predictions, the latest, by which the surrogate is compared with costs alone."""
-
 _NODES = ((-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6))
 """Gauss-Hermite nodes, in standard deviations, and weights of an expectation."""
-
-_log = logging.getLogger(__name__)
-
-
-class Prediction(NamedTuple):
-    """What was predicted for a network, and what it scored, in dB.
-
-    Attributes:
-        surrogate: predicted by the surrogate.
-        costs: predicted from its costs alone.
-        psnr: its score; NaN while it is not known.
-    """
-
-    surrogate: float
-    costs: float
-    psnr: float = math.nan
 
 
 class Screening:
@@ -75,54 +44,25 @@ class Screening:
 
     Attributes:
         surrogate: fitted to the scores so far; None while there are too few.
-        latest: predictions of the latest scored networks.
     """
 
     def __init__(self, problem: Problem, every: int) -> None:
         self.surrogate: Surrogate | None = None
-        self.latest: deque[Prediction] = deque(maxlen=WINDOW)
         self._problem = problem
         self._every = every
         self._archive: dict[int, Evaluation] = {}  # by number
         self._fitted: list[Evaluation] = []  # those that the surrogate is fitted to
         self._variances: Variances | None = None
         self._variances_at = 0  # number of scores when the variances were fitted
-        # Candidates whose scores are not known, and what is predicted for them, by key.
-        self._expected: dict[str, tuple[Prediction, Candidate]] = {}
-        self._was_better = True
-
-    def correlations(self) -> tuple[float, float]:
-        """Return the rank correlations (Spearman) of the latest predictions with the scores.
-
-        The first is the surrogate's, the second that of costs alone; NaN where there are none.
-        """
-        rows = np.array(self.latest, dtype=np.float64).reshape(-1, 3)
-        return _spearman(rows[:, 0], rows[:, 2]), _spearman(rows[:, 1], rows[:, 2])
-
-    @property
-    def better(self) -> bool:
-        """Whether the surrogate predicts no worse than costs alone, as far as it is known.
-
-        It is worse if Fisher's z of its rank correlation is lower by two standard errors. A plain
-        comparison would be decided by chance: screened children are near the front, where costs
-        alone order them well.
-        """
-        if len(self.latest) < FEWEST:
-            return True
-        surrogate, costs = np.arctanh(np.clip(self.correlations(), -0.999, 0.999))
-        return not surrogate < costs - 2 / math.sqrt(len(self.latest) - 3)
+        # Candidates whose scores are not known, and the PSNR predicted for them, by key.
+        self._expected: dict[str, tuple[float, Candidate]] = {}
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
-        """Compare scores with predictions, and fit the surrogate to all scores."""
+        """Fit the surrogate to all scores."""
         for evaluation in evaluations:
-            expected = self._expected.pop(evaluation.key, None)
-            if evaluation.score is None:
-                continue
-            self._archive[evaluation.candidate.number] = evaluation
-            if expected is not None:
-                self.latest.append(expected[0]._replace(psnr=evaluation.score.psnr))
+            self._expected.pop(evaluation.key, None)
+        self._archive |= {one.candidate.number: one for one in scored(evaluations)}
         self._fit()
-        self._report()
 
     def denoised(self, evaluations: Sequence[Evaluation]) -> FloatArray:
         """Return the estimated PSNR (N,) without noise of scored evaluations, in dB.
@@ -165,7 +105,7 @@ class Screening:
             self._problem.points(mean, drawn),
             self._problem.constraints.min_psnr,
         )
-        expected = np.array([prediction.surrogate for prediction, _ in self._expected.values()])
+        expected = np.array([psnr for psnr, _ in self._expected.values()])
         pending = [candidate for _, candidate in self._expected.values()]
         gains.add(self._problem.points(expected, pending))
 
@@ -189,28 +129,21 @@ class Screening:
         return picked
 
     def expect(self, candidates: Sequence[Candidate]) -> None:
-        """Note the predictions for candidates, to compare them with the scores that follow."""
+        """Note the predictions for candidates, beside which others are picked meanwhile."""
         if self.surrogate is None or not candidates:
             return
-        genomes, costs = _networks(candidates)
-        mean, _ = self.surrogate.predict(genomes, costs)
-        plain = _from_costs(self._fitted, costs)
-        for candidate, a, b in zip(candidates, mean, plain, strict=True):
-            self._expected[candidate.key] = Prediction(float(a), float(b)), candidate
+        mean, _ = self.surrogate.predict(*_networks(candidates))
+        for candidate, psnr in zip(candidates, mean.tolist(), strict=True):
+            self._expected[candidate.key] = psnr, candidate
 
     def state(self) -> dict[str, Any]:
         """Return as JSON what :meth:`restore` needs beside the evaluations."""
-        surrogate, costs = self.correlations()
         return {
             "variances": None
             if self._variances is None
             else [*self._variances.blocks, self._variances.noise],
             "variances_at": self._variances_at,
-            "expected": {key: list(row[:2]) for key, (row, _) in self._expected.items()},
-            "latest": [list(row) for row in self.latest],
-            "rank_correlation": None if math.isnan(surrogate) else surrogate,
-            "rank_correlation_of_costs": None if math.isnan(costs) else costs,
-            "active": self.better,
+            "expected": {key: psnr for key, (psnr, _) in self._expected.items()},
         }
 
     def restore(
@@ -220,14 +153,10 @@ class Screening:
         self._archive = {evaluation.candidate.number: evaluation for evaluation in scored(told)}
         asked = {candidate.key: candidate for candidate in pending}
         self._expected = {
-            key: (Prediction(*row), asked[key])
-            for key, row in state["expected"].items()
-            if key in asked
+            key: (psnr, asked[key]) for key, psnr in state["expected"].items() if key in asked
         }
-        self.latest = deque((Prediction(*row) for row in state["latest"]), maxlen=WINDOW)
         self._variances_at, values = state["variances_at"], state["variances"]
         self._variances = None if values is None else Variances(tuple(values[:-1]), values[-1])
-        self._was_better = self.better
         self._fit()
 
     def _fit(self) -> None:
@@ -242,20 +171,6 @@ class Screening:
             self._variances = fitted_variances(genomes, costs, psnr, n)
             self._variances_at = len(archive)
         self.surrogate = fit(genomes, costs, psnr, self._variances, n)
-
-    def _report(self) -> None:
-        if self.better == self._was_better:
-            return
-        self._was_better = self.better
-        surrogate, costs = self.correlations()
-        _log.warning(
-            "the surrogate's rank correlation with the last %d scores is %.2f, that of costs alone"
-            " %.2f: children are %s",
-            len(self.latest),
-            surrogate,
-            costs,
-            "screened again" if self.better else "not screened for now",
-        )
 
 
 class _Gains:
@@ -320,23 +235,3 @@ def _latest_and_spaced(scored: list[Evaluation], most: int) -> list[Evaluation]:
     before, latest = scored[: -most // 2], scored[-most // 2 :]
     rows = np.linspace(0, len(before) - 1, most - len(latest)).round().astype(int)
     return [*(before[i] for i in rows), *latest]
-
-
-def _from_costs(evaluations: Sequence[Evaluation], costs: Sequence[Cost]) -> FloatArray:
-    """Predict PSNR (N,) from costs alone: least squares on quadratic terms of their logarithms."""
-    terms = _quadratic([evaluation.candidate.cost for evaluation in evaluations])
-    weights, *_ = np.linalg.lstsq(terms, _scores(evaluations), rcond=None)
-    return np.asarray(_quadratic(costs) @ weights)
-
-
-def _quadratic(costs: Sequence[Cost]) -> FloatArray:
-    logs = np.log([(cost.params / 1e5, cost.mult_adds / 1e10) for cost in costs]).reshape(-1, 2)
-    return quadratic_terms(logs)
-
-
-def _spearman(a: FloatArray, b: FloatArray) -> float:
-    """Return the rank correlation; NaN where there are fewer than two different values."""
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan
-    ranks = np.argsort(np.argsort([a, b], kind="stable")).astype(float)
-    return float(np.corrcoef(ranks)[0, 1])

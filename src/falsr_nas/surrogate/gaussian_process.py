@@ -98,11 +98,12 @@ class Features:
         genes = networks.links_and_ends() @ self._columns(networks)
         links = np.hstack([genes, genes.sum(axis=1, keepdims=True)])
         scaled = (_logs(costs) - self._center) / self._spread
+        a, b = scaled.T
         places = _flat(cells) / math.sqrt(n)
         genes = genes / math.sqrt(max(1, genes.shape[1]))
         whole = np.hstack([scaled, 2 * places, 2 * genes])
         blocks = (
-            quadratic_terms(scaled)[:, 1:],
+            np.column_stack([scaled, a * a, a * b, b * b]),
             cells.sum(axis=1) / math.sqrt(n),
             places,
             _flat(pairs) / math.sqrt(n),
@@ -308,12 +309,6 @@ def kernels(a: list[FloatArray], b: list[FloatArray]) -> list[FloatArray]:
 def _flat(array: FloatArray) -> FloatArray:
     """(N, A, B) -> (N, A B), for no networks, too."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
-
-
-def quadratic_terms(logs: FloatArray) -> FloatArray:
-    """Return the terms (N, 6) of a quadratic function of two numbers (N, 2)."""
-    a, b = logs.T
-    return np.column_stack([np.ones(len(logs)), a, b, a * a, a * b, b * b])
 
 
 def _logs(costs: Sequence[Cost]) -> FloatArray:
