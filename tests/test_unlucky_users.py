@@ -730,3 +730,87 @@ def test_a_run_folder_of_another_is_read_without_running_its_plug_ins(tmp_path: 
         assert "give plugins=[theirs/run/plugins/mine.py]" in line
         assert line.endswith("This runs code from there")
         assert not (tmp_path / "ran").exists()
+
+
+def test_a_search_deletes_nothing_that_it_did_not_write(tmp_path: Path) -> None:
+    kept = tmp_path / "elsewhere"
+    kept.mkdir()
+    for path in (kept / "a.safetensors", kept / "b.tmp"):
+        path.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/weights").symlink_to(kept)
+    (tmp_path / "run/c.tmp").write_text("mine")
+    searched(tmp_path)
+    assert {path.name for path in kept.iterdir()} == {"a.safetensors", "b.tmp"}
+    assert (tmp_path / "run/c.tmp").read_text() == "mine"
+
+
+def test_links_made_in_advance_do_not_redirect_an_output(tmp_path: Path) -> None:
+    noise(tmp_path / "a.png")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "out").mkdir()
+    pid = int(Path("/proc/loadavg").read_text().split()[-1])  # of the latest process
+    for guessed in range(pid, pid + 500):
+        (tmp_path / f"out/.o.png.{guessed}.tmp").symlink_to(victim)
+    command = ("falsr_nas.upscale", "model=bicubic", "input=[a.png]", "output=out/o.png")
+    succeeds(*command, folder=tmp_path)
+    assert victim.read_text() == "mine"
+    assert not (tmp_path / "out/o.png").is_symlink()
+
+
+def test_a_damaged_model_of_another_training_is_only_named(tmp_path: Path) -> None:
+    other = tmp_path / "out/other/model.safetensors"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"damaged")
+    done = succeeds(*BRIEF, "output=out", folder=tmp_path)
+    assert "out/other" in done.stderr
+    assert (tmp_path / "out/best/model.safetensors").exists()
+
+
+def test_checkpoints_do_not_pass_through_the_temporary_folder(tmp_path: Path) -> None:
+    for name in ("temporary", "code"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "code/sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).startswith(TEMPORARY):\n"
+        "        with open(LOG, 'a') as log:\n"
+        "            print(arguments[0], file=log)\n"
+        f"TEMPORARY, LOG = {str(tmp_path / 'temporary')!r}, {str(tmp_path / 'log')!r}\n"
+        "sys.addaudithook(hook)\n"
+    )
+    variables = {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(tmp_path / "code")}
+    done = run(*BRIEF, "output=out", folder=tmp_path, env={**os.environ, **variables})
+    assert done.returncode == 0, done.stderr
+    opened = (tmp_path / "log").read_text().splitlines()
+    assert len(opened) == 1, "only the file by which Python finds out whether it may write there"
+
+
+def test_frames_beyond_the_memory_limit_are_refused_before_a_byte_is_read(tmp_path: Path) -> None:
+    reader, writer = os.pipe()  # nothing is ever written
+    with os.fdopen(reader), os.fdopen(writer):
+        done = run(
+            "falsr_nas.upscale", "model=bicubic", "input=[-]", "output=-", "size=40000x40000",
+            "memory_limit=2048", folder=tmp_path, stdin=reader,
+        )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "memory_limit" in done.stderr
+
+
+def test_two_trainings_that_end_at_once_both_succeed(tmp_path: Path) -> None:
+    for cells in ("conv_f4_k1_b1_noskip", "conv_f8_k1_b1_noskip"):
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-m", *BRIEF, f"genome=stem_f{stem} {cells} | ", "output=out"],
+                cwd=tmp_path,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for stem in (4, 8)
+        ]
+        for process in both:
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+    assert (tmp_path / "out/best/model.safetensors").exists()
