@@ -92,7 +92,7 @@ def test_no_file_repeats_a_default(path: Path) -> None:
 def test_a_repeated_default_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "CONF", tmp_path)
     (tmp_path / "training").mkdir()
-    for text, repeats in (("epochs: 10", True), ("epochs: 11", False), ("decay: constant", True)):
+    for text, repeats in (("epochs: 10", True), ("epochs: 11", False), ("decay: cosine", True)):
         file = tmp_path / "training" / "mine.yaml"
         file.write_text(f"defaults:\n  - training_schema\n\n{text}\n")
         if not repeats:

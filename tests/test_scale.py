@@ -23,7 +23,9 @@ from falsr_nas.train import TrainConfig, train
 from falsr_nas.training.settings import Target, TrainerSettings, TrainingSettings
 from falsr_nas.upscale import UpscaleConfig, upscale
 
-SHORT = TrainingSettings(epochs=1, steps_per_epoch=2, batch_size=2, patch_size=8, warmup=0)
+SHORT = TrainingSettings(
+    epochs=1, steps_per_epoch=2, batch_size=2, patch_size=8, learning_rate=5e-4, warmup=0
+)
 
 
 def paint(folder: Path, count: int, side: int) -> Path:
