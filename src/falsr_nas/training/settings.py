@@ -100,7 +100,8 @@ class TrainingSettings(Settings, group="training"):
     learning_rate: float = positive(default=2e-3)
     warmup: int = at_least(0, unit="steps", default=50)
     decay: Decay = Decay.cosine
-    betas: tuple[float, float] = between(0, 1, excluded=(1,), default=(0.9, 0.999))  # paper
+    # The paper has 0.9 and 0.999, with which some networks are lost at high rates.
+    betas: tuple[float, float] = between(0, 1, excluded=(1,), default=(0.9, 0.99))
     # The paper has none. The average hides the noise of the last steps.
     ema: float | None = between(0, 1, excluded=(0, 1), default=0.99, null="no average")
     target: Target = Target.residual  # paper: image
@@ -127,6 +128,7 @@ MODERN = TrainingSettings(
     decay=Decay.cosine,
     ema=0.999,
     learning_rate=1e-3,
+    betas=(0.9, 0.999),
     # It trains large plain networks and small ones: experiments/x2_291_train.
     initialization=Initialization.scaled_he,
 )
