@@ -65,7 +65,6 @@ def test_the_papers_space() -> None:
     assert PAPER.bits == 28
     assert PAPER.size == 192**7 * 2**28
     assert len(PAPER.distinct_cells) == 160
-    assert PAPER.distinct_size == 160**7 * 2**28
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -196,7 +195,6 @@ def all_networks(space: SearchSpace) -> dict[str, Genome]:
 @pytest.mark.parametrize("space", [TINY, WITH_ENDS, FOR_X4, CHAINS, UNLINKED])
 def test_enumeration_visits_every_affordable_network_once(space: SearchSpace) -> None:
     networks = all_networks(space)
-    assert len(networks) == space.distinct_size
     costs = sorted(genome_cost(genome).mult_adds for genome in networks.values())
     for limit in (None, costs[0], costs[len(costs) // 3], costs[0] - 1):
         visited = [genome.key for genome in affordable_genomes(space, limit)]

@@ -180,16 +180,6 @@ class SearchSpace(Settings, group="space"):
         """Number of genomes in the space; in the paper's space 192**7 * 2**28."""
         return int(len(self.cells) ** self.n * 2**self.bits * len(self.ends))
 
-    @property
-    def distinct_size(self) -> int:
-        """Number of different networks in the space: genomes of the same network count once."""
-        cells = len(self.filled)
-        chains = sum(cells ** (depth - 1) for depth in self.depths)  # but for the last cell
-        last = sum(
-            sum(ends == ends.canonical(cell.channels) for cell in self.filled) for ends in self.ends
-        )
-        return int(chains * last * 2**self.bits)
-
     def __contains__(self, genome: Genome) -> bool:
         return (
             genome.n in self.depths
