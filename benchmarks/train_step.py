@@ -5,10 +5,10 @@
 
 The networks are the published ones, six fixed random genomes, from the smallest to the largest of
 200, and c16n5, a chain of 16 channels, which is trained as ``training=final`` does: with an average
-of the weights. The table shows milliseconds per
-step at batch size 16; FLOP/s (two FLOPs per mult-add; a step counts as three forward passes); their
-share of the rate of a large matrix product, measured in the same run; and the time of a plain loop
-of PyTorch Lightning: float32, NCHW, a DataLoader that reads PNGs, automatic optimization.
+of the weights. The table shows milliseconds per step at batch size 16; FLOP/s (two FLOPs per mult-
+add; a step counts as three forward passes); their share of the rate of a large matrix product,
+measured in the same run; and the time of a plain loop of PyTorch Lightning: float32, NCHW, a
+DataLoader that reads PNGs, automatic optimization.
 ``--eager`` adds the time of our step without its CUDA graph; without a GPU, there is no graph and
 both times are of the same code. The last line is one JSON object.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falsr_nas.archive.candidate import Candidate, Evaluation, Score
+from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.hybrid import Hybrid
 from falsr_nas.controller.nsga2 import NSGA2
@@ -19,14 +19,13 @@ from falsr_nas.controller.settings import (
     PolicySettings,
 )
 from falsr_nas.core.errors import UserError
-from falsr_nas.evaluation.settings import SyntheticSettings
-from falsr_nas.evaluation.synthetic import SyntheticEvaluator
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, InlineSettings
 from falsr_nas.objectives.problem import Problem
 from falsr_nas.objectives.settings import Constraints
 from falsr_nas.search.loop import run_search
+from recording_evaluator import RecordingEvaluator
 
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60))
 POPULATION = 8
@@ -39,23 +38,6 @@ def controller(seed: int = 1, population_size: int = POPULATION, **settings) -> 
         PROBLEM,
         np.random.default_rng(seed),
     )
-
-
-class Watched:
-    """The synthetic evaluator; records evaluations and raises in one of them if asked to."""
-
-    def __init__(self, dies_at: int | None = None) -> None:
-        self.inner = SyntheticEvaluator(SyntheticSettings(), seed=1)
-        self.keys: list[str] = []
-        self.dies_at = dies_at
-
-    def prepare(self) -> None: ...
-
-    def evaluate(self, candidate: Candidate) -> Score:
-        if len(self.keys) == self.dies_at:
-            raise UserError("interrupted")  # the only exception that an executor passes on
-        self.keys.append(candidate.key)
-        return self.inner.evaluate(candidate)
 
 
 class Several(InlineExecutor):
@@ -84,7 +66,7 @@ class Watcher:
 def search(
     path: Path,
     mode: Mode,
-    evaluator: Watched,
+    evaluator: RecordingEvaluator,
     budget: int = 60,
     executor=InlineExecutor,
     observer: Watcher | None = None,
@@ -111,14 +93,14 @@ def state(path: Path) -> dict:
 def test_an_interrupted_search_ends_as_the_uninterrupted_one_and_repeats_nothing(
     tmp_path: Path, mode: Mode
 ) -> None:
-    whole = search(tmp_path / "whole.db", mode, Watched())
+    whole = search(tmp_path / "whole.db", mode, RecordingEvaluator())
     broken: list[str] = []
     for moment in (0, 1, 13, 8, 3, 21):
-        evaluator = Watched(dies_at=moment)
-        with pytest.raises(UserError, match="interrupted"):
+        evaluator = RecordingEvaluator(dies_at=moment)
+        with pytest.raises(UserError, match="power failure"):
             search(tmp_path / "broken.db", mode, evaluator)
         broken += evaluator.keys
-    last = Watched()
+    last = RecordingEvaluator()
     assert search(tmp_path / "broken.db", mode, last) == whole
     assert sorted(broken + last.keys) == sorted(candidate.key for candidate, _ in whole)
     assert state(tmp_path / "broken.db") == state(tmp_path / "whole.db")
@@ -127,9 +109,9 @@ def test_an_interrupted_search_ends_as_the_uninterrupted_one_and_repeats_nothing
 
 
 def test_a_larger_budget_continues_as_one_uninterrupted_search(tmp_path: Path) -> None:
-    whole = search(tmp_path / "whole.db", Mode.steady, Watched())
-    search(tmp_path / "grown.db", Mode.steady, Watched(), budget=33)
-    assert search(tmp_path / "grown.db", Mode.steady, Watched(), budget=60) == whole
+    whole = search(tmp_path / "whole.db", Mode.steady, RecordingEvaluator())
+    search(tmp_path / "grown.db", Mode.steady, RecordingEvaluator(), budget=33)
+    assert search(tmp_path / "grown.db", Mode.steady, RecordingEvaluator(), budget=60) == whole
 
 
 def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
@@ -141,7 +123,7 @@ def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
             return super().collect()
 
     watcher = Watcher()
-    search(tmp_path / "a.db", Mode.steady, Watched(), 40, Counting, watcher)
+    search(tmp_path / "a.db", Mode.steady, RecordingEvaluator(), 40, Counting, watcher)
     assert waiting == [3] * 38 + [2, 1]
     assert watcher.generations == [0, 1, 2, 3, 4]
     assert len(set(watcher.keys)) == 40
@@ -150,13 +132,13 @@ def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
 def test_only_candidates_in_flight_are_evaluated_after_a_kill(tmp_path: Path) -> None:
     finished: list[str] = []
     for moment in (2, 11, 14, 1):
-        evaluator = Watched(dies_at=moment)
-        with pytest.raises(UserError, match="interrupted"):
+        evaluator = RecordingEvaluator(dies_at=moment)
+        with pytest.raises(UserError, match="power failure"):
             search(tmp_path / "a.db", Mode.steady, evaluator, 45, Several)
         finished += evaluator.keys
         pending = [candidate["number"] for candidate in state(tmp_path / "a.db")["pending"]]
         assert len(pending) == 3, "also the one that was asked for last"
-    last = Watched()
+    last = RecordingEvaluator()
     whole = search(tmp_path / "a.db", Mode.steady, last, 45, Several)
     keys = [candidate.key for candidate, _ in whole]
     assert sorted(finished + last.keys) == sorted(keys)
@@ -169,7 +151,10 @@ def test_only_candidates_in_flight_are_evaluated_after_a_kill(tmp_path: Path) ->
 
 def test_the_state_does_not_grow_with_the_search() -> None:
     """In steady mode the state is written after every evaluation."""
-    hybrid, evaluator = controller(population_size=64, policy=PolicySettings()), Watched().inner
+    hybrid, evaluator = (
+        controller(population_size=64, policy=PolicySettings()),
+        RecordingEvaluator().inner,
+    )
     sizes = []
     for _ in range(6):
         hybrid.tell(
@@ -182,7 +167,7 @@ def test_the_state_does_not_grow_with_the_search() -> None:
 def test_mutations_are_drawn_with_the_set_probabilities() -> None:
     explore = ExplorationSettings(p_random=0.5, p_flops=0.7)
     hybrid = controller(population_size=64, p_exploit=0.4, p_crossover=0.0, exploration=explore)
-    evaluator, last = Watched().inner, Counter()
+    evaluator, last = RecordingEvaluator().inner, Counter()
     hybrid.tell(
         [Evaluation(candidate, evaluator.evaluate(candidate)) for candidate in hybrid.ask(64)]
     )
@@ -195,7 +180,7 @@ def test_mutations_are_drawn_with_the_set_probabilities() -> None:
 
 
 def test_only_children_of_the_policy_have_a_log_probability() -> None:
-    hybrid, evaluator = controller(population_size=32), Watched().inner
+    hybrid, evaluator = controller(population_size=32), RecordingEvaluator().inner
     seen = Counter()
     for _ in range(6):
         candidates = hybrid.ask(32)
@@ -212,7 +197,7 @@ def test_only_children_of_the_policy_have_a_log_probability() -> None:
 
 
 def test_without_exploitation_the_hybrid_is_plain_nsga2() -> None:
-    hybrid, evaluator = controller(p_exploit=0.0), Watched().inner
+    hybrid, evaluator = controller(p_exploit=0.0), RecordingEvaluator().inner
     plain = NSGA2(
         NSGA2Settings(population_size=POPULATION),
         PROBLEM,

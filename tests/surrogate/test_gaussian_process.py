@@ -78,7 +78,7 @@ def test_the_posterior_is_that_of_a_gaussian_process_with_these_covariances() ->
     assert deviation == pytest.approx(psnr.std() * np.sqrt(variance), abs=1e-6)
 
 
-def test_features_are_zero_on_average_and_say_what_networks_share() -> None:
+def test_features_are_zero_on_average_and_differ_between_networks() -> None:
     blocks = Features(GENOMES[:120], COSTS[:120]).of(GENOMES[:120], COSTS[:120])
     for name, block in zip(BLOCKS, blocks, strict=True):
         assert block.mean(axis=0) == pytest.approx(0, abs=1e-9), name

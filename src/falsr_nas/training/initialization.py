@@ -14,9 +14,8 @@ SMALL_START = 0.1
 """Factor of ``scaled_he`` for the stem and the last layers of residual branches (our choice)."""
 
 IDENTITY_GAIN = 0.02
-"""Variance of what ``identity`` adds to the identity, as a multiple of He's (our choice). With 0.25
-the activations of a chain double every few cells, and one of eleven learns more slowly than one of
-seven (experiments/recipe)."""
+"""Variance of what ``identity`` adds to the identity, as a multiple of He's (our choice). With
+0.25, a chain of eleven cells learns more slowly than one of seven (experiments/recipe)."""
 
 
 def initialized_network(

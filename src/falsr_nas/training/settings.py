@@ -125,7 +125,6 @@ MODERN = TrainingSettings(
     batch_size=16,  # paper
     patch_size=48,
     warmup=200,
-    decay=Decay.cosine,
     ema=0.999,
     learning_rate=1e-3,
     betas=(0.9, 0.999),
