@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Callback
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
 from falsr_nas.core.running_time import RunningTime
+from falsr_nas.core.turns import working
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.data.settings import PhotoDegradation
 from falsr_nas.evaluation.evaluator import evaluation_seed
@@ -65,9 +68,10 @@ class IncompleteTraining:
             )
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
-        self.data.setup()
-        self.data.batches(torch.Generator(), 0, self.devices)
-        limit_growth()
+        with working():  # other workers may already time their first candidates
+            self.data.setup()
+            self.data.batches(torch.Generator(), 0, self.devices)
+            limit_growth()
 
     def evaluate(self, candidate: Candidate) -> Score | Failure:
         """Train the candidate's network, and validate it."""
@@ -78,7 +82,12 @@ class IncompleteTraining:
 
     def _outcome(self, candidate: Candidate) -> Score | Failure:
         clock = RunningTime()
-        module = self._train(candidate)
+        # Processes that train a network together would wait for each other's turns.
+        with ExitStack() as turns:
+            alternates = self.profile is not None and self.devices == 1
+            module = self._train(
+                candidate, [turns.enter_context(TakesTurns())] if alternates else []
+            )
         if module.diverged or math.isnan(module.psnr):
             return _DIVERGED
         score = self._timed(candidate, Score(module.mse, module.psnr, 0.0, self.training.steps))
@@ -91,7 +100,7 @@ class IncompleteTraining:
         measured, unit = self.stopwatch.time(candidate.genome, SECONDS), self.profile.reference_ms
         return replace(score, latency=unit * measured.ratio, latency_spread=unit * measured.spread)
 
-    def _train(self, candidate: Candidate) -> SuperResolution:
+    def _train(self, candidate: Candidate, callbacks: list[Callback]) -> SuperResolution:
         training = self.training
         seed = evaluation_seed(self.seed, candidate.key)
         trainer = plain_trainer(
@@ -104,8 +113,7 @@ class IncompleteTraining:
             if self.devices == 1
             else SharedBatches(cluster_environment=LightningEnvironment()),
             limit_val_batches=0,
-            # Processes that train a network together would wait for each other's turns.
-            callbacks=[TakesTurns()] if self.profile is not None and self.devices == 1 else [],
+            callbacks=callbacks,
         )
         common = evaluation_seed(self.seed, "common")
         network = initialized_network(

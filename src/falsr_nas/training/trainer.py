@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -69,23 +69,25 @@ def _ignore_advice() -> None:
 
 
 class TakesTurns(pl.Callback):
-    """Lets other processes time networks between two calls of the training step, not in one."""
+    """Lets other processes time networks between two calls of the training step, only then.
 
-    def __init__(self) -> None:
-        self._turn = ExitStack()
+    It is entered before anything of the training is built, which is work, too.
+    """
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def __enter__(self) -> Self:
         """Wait until no process times a network."""
+        self._turn = ExitStack()
         self._turn.enter_context(working())
+        return self
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let processes time networks."""
         self._turn.close()
 
-    # Typed as Lightning's, which have other arguments.
-    on_validation_batch_start: Any = on_train_batch_start
-    on_validation_batch_end: Any = on_train_batch_end
-    on_exception: Any = on_train_batch_end
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Let processes time networks that wait to do so."""
+        self.__exit__()
+        self.__enter__()
 
 
 class SharedBatches(DDPStrategy):
