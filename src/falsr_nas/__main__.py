@@ -7,8 +7,7 @@ from importlib import import_module
 
 from falsr_nas import __version__
 from falsr_nas.cli.arguments import HELP, one_of
-from falsr_nas.cli.command import COMPLETE, fail
-from falsr_nas.cli.completion import COMPLETION, SHELLS, script
+from falsr_nas.cli.command import fail
 from falsr_nas.cli.console import closed_output_ends_quietly
 
 COMMANDS = {
@@ -24,11 +23,7 @@ COMMANDS = {
 }
 """The module of each command, and what it does."""
 
-_OPTIONS = {
-    "--help": "show this list",
-    "--version": "show the version",
-    COMPLETION: f"print the tab completion for {', '.join(SHELLS)}",
-}
+_OPTIONS = {"--help": "show this list", "--version": "show the version"}
 
 
 def main() -> None:
@@ -41,12 +36,6 @@ def main() -> None:
             print(_help())
         elif command == "--version":
             print(f"falsr-nas {__version__}")
-        elif command == COMPLETION:
-            if not rest or rest[0] not in SHELLS:
-                fail(f"{COMPLETION} needs a shell: give one of {', '.join(SHELLS)}")
-            print(script(rest[0]))
-        elif command == COMPLETE:
-            _complete(rest)
         else:
             fail(f"there is no command {command!r}: {one_of(command, COMMANDS)}")
 
@@ -61,16 +50,6 @@ def _help() -> str:
     lines += [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
     lines += ["", "falsr-nas COMMAND --help shows the settings of a command.", "", "Options:"]
     return "\n".join(lines + [f"  {option:<13} {summary}" for option, summary in _OPTIONS.items()])
-
-
-def _complete(typed: list[str]) -> None:
-    command, *words = typed or [""]
-    if words and command in COMMANDS:
-        _run(command, [COMPLETE, *words])
-    elif not words:
-        for name in (*COMMANDS, *_OPTIONS):
-            if name.startswith(command):
-                print(name)
 
 
 if __name__ == "__main__":

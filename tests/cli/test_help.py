@@ -1,10 +1,9 @@
-"""The help of every command, and tab completion."""
+"""The help of every command."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +12,7 @@ from pathlib import Path
 import pytest
 
 import falsr_nas.__main__ as umbrella
-from falsr_nas.cli.completion import SHELLS, script
-from falsr_nas.cli.config import Schemas, config_path
+from falsr_nas.cli.config import config_path
 from falsr_nas.core.version import __version__
 from falsr_nas.search.config import SCHEMAS
 from test_imports import COMMANDS
@@ -100,96 +98,3 @@ def fastest(*words: str) -> float:
         run(*words)
         times.append(time.perf_counter() - began)
     return min(times)
-
-
-COMPLETED = [
-    (["up"], {"upscale"}),
-    (["upscale", "--mem"], {"--memory-limit"}),
-    (["upscale", "ph"], {"photo 1.jpg"}),
-    (["upscale", "-o", "hol"], {"holiday/"}),
-    (["upscale", "~/hol"], {"~/holiday/"}),
-    (["upscale", "model=~/hol"], {"model=~/holiday/"}),
-    (["upscale", "nothing"], set()),
-    (["upscale", "model=hol"], {"model=holiday/"}),
-    (["search", ""], {"demo", "x2_291", "x2_fast", "x2_nano", "x2_paper", "x2_tiny"}),
-    (["search", "controller=h"], {"controller=hybrid"}),
-    (["search", "--controller", "h"], {"hybrid"}),
-    (["search", "--mode", ""], {"generational", "steady"}),
-    (["search", "training=paper"], {"training=paper_full", "training=paper_incomplete"}),
-    (["search", "+experiment=d"], {"+experiment=demo"}),
-    (["train", "trainer.acc"], {"trainer.accelerator="}),
-]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with files to complete, and the command in ``bin``."""
-    (tmp_path / "photo 1.jpg").touch()
-    (tmp_path / "holiday").mkdir()
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "falsr-nas"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m falsr_nas "$@"\n')
-    program.chmod(0o755)
-    return tmp_path
-
-
-@pytest.mark.parametrize(("typed", "expected"), COMPLETED)
-def test_what_can_be_completed(typed: list[str], expected: set[str], folder: Path) -> None:
-    done = run("--complete", *typed, cwd=folder, env={**os.environ, "HOME": str(folder)})
-    assert done.stdout.splitlines() == sorted(expected), done.stderr
-
-
-def test_no_schema_is_completed(folder: Path) -> None:
-    for group in Schemas.choices(SCHEMAS):
-        done = run("--complete", "search", f"{group}=", cwd=folder)
-        assert done.stdout and "_schema" not in done.stdout
-
-
-DRIVERS = {
-    "bash": """
-        compopt() { :; }
-        COMP_LINE="$1"; COMP_POINT=${#1}; _falsr_nas
-        for one in "${COMPREPLY[@]}"; do echo "[$one]"; done
-    """,
-    "zsh": """
-        compadd() {
-            while [[ $1 != -- ]]; do shift; done
-            shift
-            for one; do print -r -- "[$one]"; done
-        }
-        words=(${(z)1}); [[ $1 == *[^\\\\]' ' ]] && words+=(""); CURRENT=$#words
-        _falsr_nas
-    """,
-    "fish": 'for one in (complete -C "$argv[1]"); echo "[$one]"; end',
-}
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_shells_complete(shell: str, folder: Path) -> None:
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"{shell} is not installed")
-    load = {"zsh": "compdef() { :; }\n"}.get(shell, "") + script(shell)
-    (folder / "driver").write_text(f"{load}\n{DRIVERS[shell]}\n")
-    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "HOME": str(folder)}
-    photo = "photo 1.jpg" if shell == "fish" else r"photo\ 1.jpg"  # which escapes it itself
-    for line, whole, part in (
-        ("falsr-nas ups", "upscale", "upscale"),
-        ("falsr-nas search controller=h", "controller=hybrid", "hybrid"),
-        ("falsr-nas upscale -o hol", "holiday/", "holiday/"),
-        ("falsr-nas upscale pho", photo, photo),
-        (r"falsr-nas upscale photo\ ", photo, photo),
-        (r"falsr-nas upscale input=photo\ 1", f"input={photo}", photo),
-        ("falsr-nas upscale ~/hol", "~/holiday/", "~/holiday/"),
-        ("falsr-nas upscale nothing", "", ""),
-        ("falsr-nas nothing", "", ""),
-    ):
-        command = [program, str(folder / "driver"), line]
-        done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, check=False
-        )
-        expected = part if shell == "bash" else whole
-        assert (line, done.stdout.splitlines()) == (line, [f"[{expected}]"] if expected else []), (
-            done.stderr
-        )

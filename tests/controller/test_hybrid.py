@@ -1,4 +1,4 @@
-"""The hybrid controller alone, and in searches that are interrupted and resumed in both modes."""
+"""The hybrid controller alone, and in searches that are interrupted and resumed."""
 
 import json
 from collections import Counter
@@ -14,7 +14,6 @@ from falsr_nas.controller.nsga2 import NSGA2
 from falsr_nas.controller.settings import (
     ExplorationSettings,
     HybridSettings,
-    Mode,
     NSGA2Settings,
     PolicySettings,
 )
@@ -65,7 +64,6 @@ class Watcher:
 
 def search(
     path: Path,
-    mode: Mode,
     evaluator: RecordingEvaluator,
     budget: int = 60,
     executor=InlineExecutor,
@@ -78,7 +76,6 @@ def search(
             RetryingExecutor(workers, FailurePolicies(), store.add_failure),
             store,
             budget=budget,
-            mode=mode,
             observers=observers,
         )
         return [(e.candidate, e.score and e.score.mse) for e in store.evaluations()]
@@ -89,19 +86,18 @@ def state(path: Path) -> dict:
         return store.state()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
 def test_an_interrupted_search_ends_as_the_uninterrupted_one_and_repeats_nothing(
-    tmp_path: Path, mode: Mode
+    tmp_path: Path,
 ) -> None:
-    whole = search(tmp_path / "whole.db", mode, RecordingEvaluator())
+    whole = search(tmp_path / "whole.db", RecordingEvaluator())
     broken: list[str] = []
     for moment in (0, 1, 13, 8, 3, 21):
         evaluator = RecordingEvaluator(dies_at=moment)
         with pytest.raises(UserError, match="power failure"):
-            search(tmp_path / "broken.db", mode, evaluator)
+            search(tmp_path / "broken.db", evaluator)
         broken += evaluator.keys
     last = RecordingEvaluator()
-    assert search(tmp_path / "broken.db", mode, last) == whole
+    assert search(tmp_path / "broken.db", last) == whole
     assert sorted(broken + last.keys) == sorted(candidate.key for candidate, _ in whole)
     assert state(tmp_path / "broken.db") == state(tmp_path / "whole.db")
     assert state(tmp_path / "whole.db")["controller"]["policy"]["updates"] > 0
@@ -109,48 +105,13 @@ def test_an_interrupted_search_ends_as_the_uninterrupted_one_and_repeats_nothing
 
 
 def test_a_larger_budget_continues_as_one_uninterrupted_search(tmp_path: Path) -> None:
-    whole = search(tmp_path / "whole.db", Mode.steady, RecordingEvaluator())
-    search(tmp_path / "grown.db", Mode.steady, RecordingEvaluator(), budget=33)
-    assert search(tmp_path / "grown.db", Mode.steady, RecordingEvaluator(), budget=60) == whole
-
-
-def test_the_steady_mode_keeps_every_worker_busy(tmp_path: Path) -> None:
-    waiting: list[int] = []
-
-    class Counting(Several):
-        def collect(self) -> Evaluation:
-            waiting.append(len(self._queue))
-            return super().collect()
-
-    watcher = Watcher()
-    search(tmp_path / "a.db", Mode.steady, RecordingEvaluator(), 40, Counting, watcher)
-    assert waiting == [3] * 38 + [2, 1]
-    assert watcher.generations == [0, 1, 2, 3, 4]
-    assert len(set(watcher.keys)) == 40
-
-
-def test_only_candidates_in_flight_are_evaluated_after_a_kill(tmp_path: Path) -> None:
-    finished: list[str] = []
-    for moment in (2, 11, 14, 1):
-        evaluator = RecordingEvaluator(dies_at=moment)
-        with pytest.raises(UserError, match="power failure"):
-            search(tmp_path / "a.db", Mode.steady, evaluator, 45, Several)
-        finished += evaluator.keys
-        pending = [candidate["number"] for candidate in state(tmp_path / "a.db")["pending"]]
-        assert len(pending) == 3, "also the one that was asked for last"
-    last = RecordingEvaluator()
-    whole = search(tmp_path / "a.db", Mode.steady, last, 45, Several)
-    keys = [candidate.key for candidate, _ in whole]
-    assert sorted(finished + last.keys) == sorted(keys)
-    assert [candidate.number for candidate, _ in whole] == list(range(45))
-    assert len(set(keys)) == 45
-    assert set(pending) <= {
-        candidate.number for candidate, _ in whole if candidate.key in last.keys
-    }
+    whole = search(tmp_path / "whole.db", RecordingEvaluator())
+    search(tmp_path / "grown.db", RecordingEvaluator(), budget=33)
+    assert search(tmp_path / "grown.db", RecordingEvaluator(), budget=60) == whole
 
 
 def test_the_state_does_not_grow_with_the_search() -> None:
-    """In steady mode the state is written after every evaluation."""
+    """It is written with every generation."""
     hybrid, evaluator = (
         controller(population_size=64, policy=PolicySettings()),
         RecordingEvaluator().inner,

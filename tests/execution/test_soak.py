@@ -14,7 +14,7 @@ import pytest
 from falsr_nas.archive.candidate import AttemptOutcome, FailureKind, Score
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Mode, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.execution.processes import ProcessesExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
 from falsr_nas.execution.settings import FailurePolicies, FailurePolicy, ProcessesSettings
@@ -56,7 +56,6 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
             RetryingExecutor(executor, policies, store.add_failure),
             store,
             budget=CANDIDATES,
-            mode=Mode.steady,
         )
         evaluations, failures = store.evaluations(told=True), store.failures()
     assert [one.candidate.number for one in evaluations] == list(range(CANDIDATES))

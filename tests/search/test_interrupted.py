@@ -11,7 +11,7 @@ import pytest
 from falsr_nas.archive.candidate import Evaluation
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.nsga2 import NSGA2
-from falsr_nas.controller.settings import Mode, NSGA2Settings
+from falsr_nas.controller.settings import NSGA2Settings
 from falsr_nas.core.errors import UserError
 from falsr_nas.execution.inline import InlineExecutor
 from falsr_nas.execution.retrying import RetryingExecutor
@@ -22,8 +22,6 @@ from falsr_nas.search.loop import run_search
 from recording_evaluator import RecordingEvaluator
 
 PROBLEM = Problem(constraints=Constraints(max_mult_adds=60, min_psnr=27.0))
-
-every_mode = pytest.mark.parametrize("mode", Mode)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +34,6 @@ def search(
     folder: Path,
     evaluator: RecordingEvaluator,
     *,
-    mode: Mode = Mode.generational,
     budget: int = 40,
 ) -> list[Evaluation]:
     """Search, and return the evaluations."""
@@ -47,7 +44,7 @@ def search(
     ):
         retrying = RetryingExecutor(executor, FailurePolicies(), store.add_failure)
         controller = NSGA2(NSGA2Settings(population_size=8), PROBLEM, np.random.default_rng(1))
-        run_search(controller, retrying, store, budget=budget, mode=mode)
+        run_search(controller, retrying, store, budget=budget)
         return store.evaluations()
 
 
@@ -67,26 +64,24 @@ def interrupted(folder: Path, **settings) -> list[str]:
     return trainings
 
 
-@every_mode
 def test_an_interrupted_search_ends_like_an_uninterrupted_one_and_repeats_nothing(
-    tmp_path: Path, mode: Mode
+    tmp_path: Path,
 ) -> None:
     once = RecordingEvaluator()
-    uninterrupted = search(tmp_path / "whole", once, mode=mode)
-    trainings = interrupted(tmp_path / "broken", mode=mode)
+    uninterrupted = search(tmp_path / "whole", once)
+    trainings = interrupted(tmp_path / "broken")
     last = RecordingEvaluator()
-    resumed = search(tmp_path / "broken", last, mode=mode)
+    resumed = search(tmp_path / "broken", last)
     assert len(trainings) > 30
     assert found(resumed) == found(uninterrupted)
     assert sorted(trainings + last.keys) == sorted(once.keys)
     assert len(set(once.keys)) == len(once.keys)
 
 
-@every_mode
 def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
-    tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode)
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator())
     left = 0
 
     def interrupted(write: Callable[..., None]) -> Callable[..., None]:
@@ -105,23 +100,21 @@ def test_a_search_stopped_before_any_write_ends_like_an_uninterrupted_one(
         for moment in (1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 7, 5, 8, 3, 6, 2, 9, 1):
             left = moment
             with suppress(KeyboardInterrupt):
-                search(tmp_path / "broken", RecordingEvaluator(), mode=mode)
-    resumed = search(tmp_path / "broken", RecordingEvaluator(), mode=mode)
+                search(tmp_path / "broken", RecordingEvaluator())
+    resumed = search(tmp_path / "broken", RecordingEvaluator())
     assert found(resumed) == found(uninterrupted)
 
 
-@every_mode
 def test_a_search_resumed_with_a_larger_budget_continues_as_if_never_stopped(
-    tmp_path: Path, mode: Mode
+    tmp_path: Path,
 ) -> None:
     """Also in the middle of a generation."""
-    uninterrupted = search(tmp_path / "whole", RecordingEvaluator(), mode=mode)
+    uninterrupted = search(tmp_path / "whole", RecordingEvaluator())
     for budget in (10, 21, 29):
         search(
             tmp_path / "grown",
             RecordingEvaluator(),
-            mode=mode,
             budget=budget,
         )
-    grown = search(tmp_path / "grown", RecordingEvaluator(), mode=mode)
+    grown = search(tmp_path / "grown", RecordingEvaluator())
     assert found(grown) == found(uninterrupted)

@@ -32,8 +32,6 @@ from falsr_nas.core.version import __version__
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-COMPLETE = "--complete"
-"""Followed by the words that a shell wants to complete, of which the last may be empty."""
 
 OF_SEARCH = (
     "deap",
@@ -71,7 +69,8 @@ def run_command(name: str, schemas: Schemas, task: Callable[[Any], float | None]
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     os.environ.pop("MPLBACKEND", None)  # notebooks name one that may not be installed here
     with closed_output_ends_quietly():
-        if _answered(name, schemas, sys.argv[1:]):
+        if sys.argv[1:2] == ["--version"]:
+            print(f"falsr-nas {__version__}")
             return
         arguments = _translated(name, schemas, sys.argv[1:])
         import hydra
@@ -166,20 +165,6 @@ def _mistakes_explained(schemas: Schemas) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, UserError) as error:
         fail(_explain(error, schemas))
-
-
-def _answered(name: str, schemas: Schemas, typed: Sequence[str]) -> bool:
-    """Answer the questions that need no config: our version, and what a shell can complete."""
-    if typed[:1] == ["--version"]:
-        print(f"falsr-nas {__version__}")
-        return True
-    if typed[:1] == [COMPLETE]:
-        from falsr_nas.cli.completion import completions
-
-        for word in completions(typed[1:], name, schemas):
-            print(word)
-        return True
-    return False
 
 
 def _translated(name: str, schemas: Schemas, typed: Sequence[str]) -> Arguments:

@@ -28,11 +28,7 @@ class Controller(Protocol):
         ...
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations of proposed candidates.
-
-        In generational mode these are a whole generation in the order of its candidates, in steady
-        mode a single evaluation.
-        """
+        """Learn from evaluations of proposed candidates: a generation in the order of these."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from falsr_nas.controller.controller import Controller
 
 
-class Mode(StrEnum):
-    """When evaluations are passed to the controller."""
-
-    generational = "generational"
-    """A whole generation at a time (paper, IV). The result does not depend on the number of
-    workers, but workers wait for the slowest candidate of each generation."""
-    steady = "steady"
-    """Each evaluation as soon as it ends. No worker waits, but with several workers the next
-    candidates depend on the order in which evaluations end."""
-
-
 @dataclass(frozen=True)
 class InitialSettings(Settings, group="controller.initial"):
     """The initial population (paper, IV-B).

@@ -10,7 +10,6 @@ from falsr_nas.cli.config import Schemas
 from falsr_nas.controller.settings import (
     CONTROLLERS,
     ControllerSettings,
-    Mode,
     ScreeningSettings,
 )
 from falsr_nas.core.errors import UserError
@@ -57,7 +56,6 @@ class SearchConfig(CommandSettings):
         degradation: how their LR images are made.
         execution: where evaluations run.
         tracking: where metrics are recorded.
-        mode: whether the controller is told generation by generation, or of each evaluation.
         candidates: how many to evaluate. May be raised later, with the same ``run_dir``.
         seed: seed of everything random.
         objectives: names of what is optimised, ``psnr`` among them. The first other one orders
@@ -85,7 +83,6 @@ class SearchConfig(CommandSettings):
     degradation: DegradationSettings = field(default_factory=DegradationSettings)
     execution: ExecutionSettings = field(default_factory=ProcessesSettings)
     tracking: TrackingSettings = field(default_factory=lambda: TrackingSettings(mode="none"))
-    mode: Mode = Mode.generational
     candidates: int = at_least(1, default=64)
     seed: int = at_least(0, default=1)
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES

@@ -11,7 +11,6 @@ from falsr_nas.archive.candidate import Candidate, Evaluation
 from falsr_nas.archive.serialization import candidate_from_json, candidate_to_json
 from falsr_nas.archive.store import Store
 from falsr_nas.controller.controller import Controller
-from falsr_nas.controller.settings import Mode
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +45,7 @@ class Observer(Protocol):
         ...
 
     def generation_ended(self, generation: int) -> None:
-        """Called when the controller was told a generation.
-
-        In steady mode it is called after every ``population_size`` evaluations.
-        """
+        """Called when the controller was told a generation."""
         ...
 
 
@@ -59,7 +55,6 @@ def run_search(
     store: Store,
     *,
     budget: int,
-    mode: Mode = Mode.generational,
     observers: Sequence[Observer] = (),
 ) -> None:
     """Search until ``budget`` candidates are evaluated, or the controller finds no other network.
@@ -71,7 +66,6 @@ def run_search(
         executor: evaluates them.
         store: stores evaluations and the state of the controller.
         budget: number of candidates.
-        mode: whether the controller is told whole generations or each evaluation.
         observers: called after each evaluation and each generation.
 
     Raises:
@@ -81,18 +75,15 @@ def run_search(
     told = store.evaluations(told=True)
     pending: list[Candidate] = []
     if (state := store.state()) is not None:
-        pending = [candidate_from_json(value) for value in state["pending"]]
-        controller.restore(state["controller"], told, pending)
-    search = _Search(controller, executor, store, budget, observers)
-    if mode is Mode.steady:
-        search.run_steady(len(told), pending)
-    else:
-        search.run_generational(told, pending)
+        with store.reading():
+            pending = [candidate_from_json(value) for value in state["pending"]]
+            controller.restore(state["controller"], told, pending)
+    _Search(controller, executor, store, budget, observers).run(told, pending)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """The parts of a search, and its two modes."""
+    """The parts of a search."""
 
     controller: Controller
     executor: FinalExecutor
@@ -100,7 +91,7 @@ class _Search:
     budget: int
     observers: Sequence[Observer]
 
-    def run_generational(self, told: Sequence[Evaluation], pending: Sequence[Candidate]) -> None:
+    def run(self, told: Sequence[Evaluation], pending: Sequence[Candidate]) -> None:
         """Ask for a generation, run it, store its evaluations, tell it; repeat.
 
         A generation is stored before it runs, so that an interrupted one is finished whatever the
@@ -166,42 +157,6 @@ class _Search:
             self.store.add(evaluation)
             self._evaluated(evaluation)
         return evaluations
-
-    def run_steady(self, count: int, pending: Iterable[Candidate]) -> None:
-        """Keep all workers busy: ask for as many candidates as are free, tell each evaluation.
-
-        The controller's state and the candidates in flight are stored before these are submitted,
-        and again, in one transaction with the evaluation, when one has ended.
-
-        Args:
-            count: number of evaluations that the controller was told.
-            pending: candidates that were in flight when the search stopped; they are evaluated
-                first.
-        """
-        in_flight: dict[str, Candidate] = {}
-        self._submit(pending, in_flight)
-        while count < self.budget:
-            unasked = self.budget - count - len(in_flight)
-            free = min(self.executor.capacity - len(in_flight), unasked)
-            if free > 0 and (asked := self.controller.ask(free)):
-                self.store.commit_state(self._state([*in_flight.values(), *asked]))
-                self._submit(asked, in_flight)
-            if not in_flight:
-                self._warn_of_the_end(count)
-                return
-            evaluation = self.executor.collect()
-            del in_flight[evaluation.key]
-            self.controller.tell([evaluation])
-            self.store.commit_state(self._state(in_flight.values()), [evaluation])
-            count += 1
-            self._evaluated(evaluation)
-            if count % self.controller.population_size == 0:
-                self._generation_ended(count // self.controller.population_size - 1)
-
-    def _submit(self, candidates: Iterable[Candidate], in_flight: dict[str, Candidate]) -> None:
-        for candidate in candidates:
-            self.executor.submit(candidate)
-            in_flight[candidate.key] = candidate
 
     def _state(self, pending: Iterable[Candidate] = ()) -> dict[str, Any]:
         return {

@@ -239,7 +239,6 @@ def _run(
             retrying,
             store,
             budget=config.candidates,
-            mode=config.mode,
             observers=[monitor, report],
         )
         monitor.finish()

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 from falsr_nas.core.settings import Settings, one_of
 
-MODES = ("none", "offline", "online", "csv", "tensorboard")
+MODES = ("none", "offline", "online")
 
 
 @dataclass(frozen=True)
 class TrackingSettings(Settings, group="tracking"):
-    """Where metrics are recorded: Weights & Biases (W&B), or loggers of Lightning.
+    """Where metrics are recorded: Weights & Biases (W&B).
 
     Attributes:
-        mode: ``none`` for no tracking; ``offline`` for W&B files in the run folder, which ``wandb
-            sync`` can upload later; ``online`` for W&B, which needs an API key; ``csv`` and
-            ``tensorboard`` for files in the run folder. The other settings are for W&B.
+        mode: ``none`` for no tracking; ``offline`` for files in the run folder, which ``wandb
+            sync`` can upload later; ``online`` needs an API key.
         project: W&B project.
         entity: W&B user or team; None for the default of the account.
         group: name under which W&B groups runs; None for one group per search or sweep, named after

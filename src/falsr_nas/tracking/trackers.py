@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from falsr_nas.archive.folders import group_of, search_name
-from falsr_nas.tracking.lightning_loggers import (
-    LoggerTracker,
-    LoggerTrainingTracker,
-    check_installed,
-)
 from falsr_nas.tracking.settings import TrackingSettings
 from falsr_nas.tracking.tracker import Tracker, TrainingTracker
 from falsr_nas.tracking.weights_and_biases import (
@@ -34,13 +29,12 @@ def open_tracker(
         config: the resolved settings of the search, which are recorded.
 
     Raises:
-        UserError: the mode is ``online``, and W&B has no API key, or a library is missing.
+        UserError: the mode is ``online``, and W&B has no API key.
     """
     if settings.mode == "none":
         return nullcontext(Tracker())
-    _check(settings)
-    kind = WandbTracker if _is_wandb(settings) else LoggerTracker
-    return kind(_grouped(settings, run_dir), run_dir, config, search_name(run_dir))
+    check_login(settings)
+    return WandbTracker(_grouped(settings, run_dir), run_dir, config, search_name(run_dir))
 
 
 def open_training_tracker(
@@ -55,21 +49,11 @@ def open_training_tracker(
     """
     if settings.mode == "none":
         return nullcontext(TrainingTracker())
-    _check(settings)
-    kind = WandbTrainingTracker if _is_wandb(settings) else LoggerTrainingTracker
+    check_login(settings)
     if run_dir is not None:
         settings = _grouped(settings, run_dir)
-    return kind(settings, folder, config, folder.name)
+    return WandbTrainingTracker(settings, folder, config, folder.name)
 
 
 def _grouped(settings: TrackingSettings, run_dir: Path) -> TrackingSettings:
     return replace(settings, group=settings.group or group_of(run_dir))
-
-
-def _is_wandb(settings: TrackingSettings) -> bool:
-    return settings.mode in ("offline", "online")
-
-
-def _check(settings: TrackingSettings) -> None:
-    check_login(settings)
-    check_installed(settings)
