@@ -68,6 +68,11 @@ def test_a_training_killed_and_gone_on_with_is_one_never_stopped(
         )
         while checkpoint_time(broken) == kept and process.poll() is None:
             time.sleep(0.005)
+        if sign is signal.SIGKILL:  # as Slurm announces the end of a job
+            kept = checkpoint_time(broken)
+            process.send_signal(signal.SIGUSR1)
+            while checkpoint_time(broken) == kept and process.poll() is None:
+                time.sleep(0.005)
         process.send_signal(sign)
         _, told = process.communicate()
         assert process.returncode == (-sign if sign == signal.SIGKILL else 130), told
@@ -202,10 +207,6 @@ def test_workers_stopped_and_gone_on_with_train_what_one_process_does(tmp_path: 
         assert all(torch.equal(tensor, two[key]) for key, tensor in one.items()), name
     seeds = [weights(tmp_path / "one" / name) for name in sorted(trained)[:2]]
     assert any(not torch.equal(tensor, seeds[1][key]) for key, tensor in seeds[0].items())
-    both = command(*recipe, "workers=2", "trainer.devices=2", f"output={tmp_path / 'both'}")
-    done = subprocess.run(both, capture_output=True, text=True, env=ONE_THREAD, check=False)
-    assert done.returncode == 2
-    assert "workers is 2 and trainer.devices 2" in done.stderr
 
 
 def psnr(curve: Path) -> list[float]:
@@ -323,3 +324,71 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "a batch of 4 patches cannot be shared by 3 devices" in done.stderr
+
+
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_training_says_nothing_of_lightning(tmp_path: Path, devices: int) -> None:
+    done = succeeds(
+        f"genome={GENOME}",
+        "training.epochs=2",
+        "trainer.validate_every=1",
+        "trainer.accelerator=cpu",
+        f"trainer.devices={devices}",
+        f"output={tmp_path}",
+    )
+    told = [line for line in done.stderr.splitlines() if str(tmp_path) not in line]
+    told.remove(f"1 of 1: {(tmp_path / 'best').resolve().name}")
+    assert [line.split(":")[0] for line in told] == ["step 4 of 8", "step 8 of 8"]
+
+
+def processes_of(mark: str) -> list[int]:
+    """Return the processes that have a text in their environment, without zombies."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["the group is told to end", "the first process is killed"])
+def test_two_processes_end_together(ending: str, tmp_path: Path) -> None:
+    """As Slurm ends a job, or a user a hanging one; then the same command goes on."""
+    output, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
+    recipe = (
+        f"genome={GENOME}",
+        "training.epochs=400",
+        "trainer.validate_every=10",
+        "trainer.accelerator=cpu",
+        "trainer.devices=2",
+        f"output={output}",
+    )
+    env = {**ONE_THREAD, "TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        command(*recipe), env=env, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 120
+    while not list(output.glob("*/last.ckpt")):
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.05)
+    assert len(processes_of(str(temporary))) > 2
+    if ending == "the group is told to end":
+        os.killpg(process.pid, signal.SIGTERM)
+        _, told = process.communicate(timeout=10)
+        assert process.returncode == 130, told
+        assert "Traceback" not in told and len(told.splitlines()) < 10, told
+        assert not [path for path in temporary.rglob("*") if path.is_file()]
+    else:
+        process.kill()
+        process.wait()
+    until = time.monotonic() + 10
+    while processes_of(str(temporary)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    [checkpoint] = output.glob("*/last.ckpt")
+    succeeds(*recipe)
+    assert len(psnr(checkpoint.parent / "curve.csv")) == 40

@@ -41,6 +41,8 @@ def exit_quietly_on_signals() -> None:
         return
     for number in _not_ignored():
         signal.signal(number, _exit)
+    # Batch systems send it before they stop a job; without a handler it ends the process.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     atexit.register(_ignore_signals)
 
 

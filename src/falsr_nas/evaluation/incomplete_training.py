@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback
 
 from falsr_nas.archive.candidate import Candidate, Failure, FailureKind, Score
@@ -20,7 +19,7 @@ from falsr_nas.evaluation.memory import free_memory, limit_growth
 from falsr_nas.evaluation.settings import EvaluationContext, IncompleteTrainingSettings
 from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
-from falsr_nas.training.trainer import SharedBatches, TakesTurns, plain_trainer, quiet_lightning
+from falsr_nas.training.trainer import TakesTurns, plain_trainer, quiet_lightning, shared_batches
 
 SECONDS = 1.2
 """Time for the measurement of a latency; slow networks take longer. Our choice."""
@@ -107,11 +106,7 @@ class IncompleteTraining:
             max_epochs=training.epochs,
             accelerator="auto",
             devices=self.devices,
-            # Lightning launches no process where LOCAL_RANK is set, and keeps the process group
-            # for the next candidate.
-            strategy="auto"
-            if self.devices == 1
-            else SharedBatches(cluster_environment=LightningEnvironment()),
+            strategy=shared_batches(self.devices),
             limit_val_batches=0,
             callbacks=callbacks,
         )

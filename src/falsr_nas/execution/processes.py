@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from multiprocessing.connection import wait
 from typing import Self
 
@@ -31,11 +33,27 @@ MAX_FAILED_STARTS = 3
 MEMORY_POLL_SECONDS = 0.1
 """Time between two checks of the workers' memory, if it has a limit."""
 
+QUIET_SECONDS = 1800.0
+"""Time without the end of an evaluation after which a warning is logged; then twice that."""
+
+_log = logging.getLogger(__name__)
+
 
 class ProcessesExecutor(Closing):
-    """Persistent worker processes, each with one candidate at a time. Dead workers are replaced."""
+    """Persistent worker processes, each with one candidate at a time. Dead workers are replaced.
 
-    def __init__(self, settings: ProcessesSettings, make_evaluator: MakeEvaluator) -> None:
+    Args:
+        settings: workers and limits.
+        make_evaluator: builds the evaluator of a worker.
+        gpus: that they use, as in CUDA_VISIBLE_DEVICES; all by default.
+    """
+
+    def __init__(
+        self,
+        settings: ProcessesSettings,
+        make_evaluator: MakeEvaluator,
+        gpus: Sequence[str] | None = None,
+    ) -> None:
         if multiprocessing.current_process().daemon:
             raise UserError(
                 "worker processes cannot be started from a daemonic process, such as a worker of a"
@@ -43,11 +61,13 @@ class ProcessesExecutor(Closing):
             )
         self._make_evaluator = pickled(make_evaluator)
         self._settings = settings
-        self._device_sets = _device_sets(visible_gpus(), settings.devices_per_candidate)
+        gpus = visible_gpus() if gpus is None else gpus
+        self._device_sets = _device_sets(gpus, settings.devices_per_candidate)
         self.capacity = settings.workers or _default_capacity(self._device_sets, settings)
         self._workers: list[Worker | WorkerGroup] = []
         self._queue = CandidateQueue()
         self._failed_starts: Counter[int] = Counter()
+        self._ended, self._patience = time.monotonic(), QUIET_SECONDS
 
     def submit(self, candidate: Candidate, avoid: Collection[str] = ()) -> None:
         """Give the candidate to an idle worker, or queue it."""
@@ -62,6 +82,7 @@ class ProcessesExecutor(Closing):
                 if not worker.alive:
                     self._replace(worker)
                 if evaluation is not None:
+                    self._ended, self._patience = time.monotonic(), QUIET_SECONDS
                     self._dispatch()
                     return evaluation
             self._dispatch()
@@ -122,20 +143,29 @@ class ProcessesExecutor(Closing):
 
     def _wait(self) -> None:
         """Wait until a worker sends a message, dies, or must be checked for its limits."""
-        wait(
-            [waitable for worker in self._workers for waitable in worker.waitables()],
-            self._wait_timeout(),
-        )
+        waitables = [waitable for worker in self._workers for waitable in worker.waitables()]
+        if not wait(waitables, self._wait_timeout()) and self._quiet >= self._patience:
+            _log.warning(
+                "no evaluation has ended for %.0f minutes; execution.time_limit=SECONDS ends those"
+                " that hang",
+                self._quiet / 60,
+            )
+            self._patience *= 2
 
-    def _wait_timeout(self) -> float | None:
-        limits = [MEMORY_POLL_SECONDS] if self._settings.memory_limit else []
+    @property
+    def _quiet(self) -> float:
+        return time.monotonic() - self._ended
+
+    def _wait_timeout(self) -> float:
+        limits = [self._patience - self._quiet]
+        limits += [MEMORY_POLL_SECONDS] if self._settings.memory_limit else []
         if self._settings.time_limit:
             limits += [
                 self._settings.time_limit - worker.clock()
                 for worker in self._workers
                 if worker.candidate
             ]
-        return max(0.0, min(limits)) if limits else None
+        return max(0.0, min(limits))
 
     def _check_memory(self) -> None:
         limit, used = self._settings.memory_limit, max(worker.memory() for worker in self._workers)
@@ -153,7 +183,7 @@ class ProcessesExecutor(Closing):
         self._queue.clear()
 
 
-def _device_sets(gpus: list[str], size: int) -> list[str]:
+def _device_sets(gpus: Sequence[str], size: int) -> list[str]:
     """Divide GPUs into sets of ``size``, each as a value of CUDA_VISIBLE_DEVICES.
 
     Raises:

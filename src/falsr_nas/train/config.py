@@ -48,8 +48,7 @@ class TrainConfig(CommandSettings):
         seed: seed of weights and patches.
         seeds: trainings of each network that is trained to the end, with this seed and the next
             ones. Folders of the others end in the seed, as ``3f0f149e7b1a-seed2``.
-        workers: networks that are trained at a time, each in a process of its own. Several need
-            ``trainer.devices=1``.
+        workers: networks that are trained at a time, each in processes of its own.
         start_from: a model whose stem and cells the training starts with, e.g. of the same network
             for x2 when it is trained for x4. Stem and cells must be those of the network.
     """
@@ -78,11 +77,6 @@ class TrainConfig(CommandSettings):
                 "give the run_dir of a search, falsr-nas train outputs/demo, or genome=..."
             )
         self.rungs.check_before(self.training.epochs)
-        if self.workers > 1 and self.trainer.devices > 1:
-            raise UserError(
-                f"workers is {self.workers} and trainer.devices {self.trainer.devices}: train"
-                " several networks at a time, or each on several devices"
-            )
 
 
 SCHEMAS = Schemas(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from falsr_nas.data.datamodule import SuperResolutionData
     from falsr_nas.models.model import Model
     from falsr_nas.tracking.tracker import TrainingTracker
-    from falsr_nas.training.full_training import CurvePoint
+    from falsr_nas.training.full_training import CurvePoint, OnPoint
     from falsr_nas.training.strip import Strip
 
 Report = Callable[[str], None]
@@ -172,12 +172,10 @@ class NetworkTrainer:
         from falsr_nas.core.lock import exclusive
         from falsr_nas.tracking.progress import LiveLine
         from falsr_nas.tracking.trackers import open_training_tracker
-        from falsr_nas.training.full_training import train_fully
 
-        config, genome = chosen.config(self.config), chosen.genome
-        start = None if config.start_from is None else start_weights(config.start_from, genome)
+        config = chosen.config(self.config)
         search = None if config.run_dir is None else Path(config.run_dir)
-        about = {"genome": str(genome), **recipe}
+        about = {"genome": str(chosen.genome), **recipe}
         with (
             exclusive(folder, setting="output", lock=".lock"),
             open_training_tracker(config.tracking, folder, about, search) as tracker,
@@ -194,21 +192,31 @@ class NetworkTrainer:
                 known = {name: value for name, value in metrics.items() if value is not None}
                 tracker.validated(known, point.step, images)
 
-            def run(epochs: int) -> list[CurvePoint]:
-                return train_fully(
-                    genome,
-                    config.training,
-                    self.data,
-                    trainer_settings=config.trainer,
-                    seed=config.seed,
-                    folder=folder,
-                    on_point=on_point,
-                    start=start,
-                    epochs=epochs,
-                    rungs=config.rungs.epochs,
-                )
+            yield tracker, lambda epochs: self.train_with(chosen, epochs, on_point)
 
-            yield tracker, run
+    def train_with(
+        self, chosen: Chosen, epochs: int, on_point: OnPoint = lambda *_: None
+    ) -> list[CurvePoint]:
+        """Train a network to an epoch, as one of the processes that do so together.
+
+        That of rank 0 has the folder for itself, and writes all files.
+        """
+        from falsr_nas.training.full_training import train_fully
+
+        config, genome = chosen.config(self.config), chosen.genome
+        start = None if config.start_from is None else start_weights(config.start_from, genome)
+        return train_fully(
+            genome,
+            config.training,
+            self.data,
+            trainer_settings=config.trainer,
+            seed=config.seed,
+            folder=self.folder(chosen),
+            on_point=on_point,
+            start=start,
+            epochs=epochs,
+            rungs=config.rungs.epochs,
+        )
 
 
 def training_data(config: TrainConfig, scale: int) -> SuperResolutionData:

@@ -77,8 +77,7 @@ def train(
         with interruptible():
             chosen = best_at_rungs(trainer, chosen)
             chosen = [replace(one, repeat=i) for one in chosen for i in range(config.seeds)]
-            if config.workers > 1:
-                train_in_workers(trainer, chosen, None, report)
+            train_in_workers(trainer, chosen, None, report)
             for place, one in enumerate(chosen, start=1):
                 trainer.show(f"{place} of {len(chosen)}: {one.name(config)}")
                 trained.append(trainer.finish(one))

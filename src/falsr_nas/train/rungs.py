@@ -27,8 +27,7 @@ def best_at_rungs(trainer: NetworkTrainer, networks: list[Chosen]) -> list[Chose
     """
     config = trainer.config
     for epochs, count in zip(config.rungs.epochs, config.rungs.counts(len(networks)), strict=True):
-        if config.workers > 1:
-            train_in_workers(trainer, networks, epochs, trainer.show)
+        train_in_workers(trainer, networks, epochs, trainer.show)
         psnr = {}
         for place, chosen in enumerate(networks, start=1):
             trainer.show(f"to epoch {epochs}, {place} of {len(networks)}: {chosen.name(config)}")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
+import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,7 +20,6 @@ from falsr_nas.core.comparison import differences
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder, write_atomically
 from falsr_nas.core.running_time import RunningTime
-from falsr_nas.core.spawning import main_module_hidden
 from falsr_nas.data.datamodule import SuperResolutionData
 from falsr_nas.networks.checkpoint import read_checkpoint
 from falsr_nas.space.genome import Genome
@@ -31,7 +27,7 @@ from falsr_nas.training.initialization import initialized_network
 from falsr_nas.training.module import SuperResolution
 from falsr_nas.training.settings import TrainerSettings, TrainingSettings
 from falsr_nas.training.strip import Strip, strip
-from falsr_nas.training.trainer import SharedBatches, plain_trainer, quiet_lightning
+from falsr_nas.training.trainer import plain_trainer, quiet_lightning, shared_batches
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,7 @@ OnPoint = Callable[[CurvePoint, int, Strip], None]
 class Milestones(pl.Callback):
     """Adds a point to the curve at each validation, then writes the curve and a checkpoint.
 
+    After SIGUSR1 it also writes a checkpoint at the end of the epoch, if one process trains alone.
     It is no ModelCheckpoint, because the curve is part of the checkpoint, and the older one is kept
     where the new one cannot be written.
     """
@@ -73,6 +70,7 @@ class Milestones(pl.Callback):
         self._strip: Strip | None = None
         self._spent = 0.0
         self._clock = RunningTime()
+        self._asked = False
 
     @property
     def state_key(self) -> str:
@@ -91,6 +89,11 @@ class Milestones(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._clock = RunningTime()
+        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
 
     def on_validation_batch_end(  # noqa: PLR0917 - the signature is Lightning's
         self,
@@ -109,8 +112,12 @@ class Milestones(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the point and save the state every ``every`` epochs, unless training diverged."""
         assert isinstance(pl_module, SuperResolution)
-        failed = pl_module.diverged or math.isnan(pl_module.psnr)
-        if failed or (trainer.current_epoch + 1) % self._every:
+        if (trainer.current_epoch + 1) % self._every:
+            if self._asked and not pl_module.diverged:
+                trainer.save_checkpoint(self._folder / "last.ckpt")
+            self._asked = False
+            return
+        if pl_module.diverged or math.isnan(pl_module.psnr):
             return
         seconds = self._spent + self._clock()
         step, rate = pl_module.position, pl_module.learning_rate
@@ -150,7 +157,7 @@ def train_fully(
         trainer_settings: devices, and how often to validate and to save the state.
         seed: of weights and patches.
         folder: where ``last.ckpt`` lies.
-        on_point: called at each validation.
+        on_point: called at each validation, by the process of rank 0.
         start: weights by name that the training starts with; the others are initialized.
         epochs: how far to train, one of ``rungs``; None for the whole recipe.
         rungs: epochs that are validated beside those of ``trainer_settings``.
@@ -178,26 +185,23 @@ def train_fully(
             return done
     # So that the last epoch is validated, and that of each rung.
     every = math.gcd(settings.epochs, trainer_settings.validate_every, *rungs)
-    with _heard_across_processes(on_point, trainer_settings.devices) as told:
-        try:
-            trainer = plain_trainer(
-                max_epochs=epochs,
-                check_val_every_n_epoch=every,
-                accelerator=trainer_settings.accelerator,
-                devices=trainer_settings.devices,
-                strategy=SharedBatches(start_method="spawn")
-                if trainer_settings.devices > 1
-                else "auto",
-                num_sanity_val_steps=0,
-                callbacks=[Milestones(folder, every, told)],
-            )
-        except MisconfigurationException as error:
-            raise UserError(
-                f"trainer.accelerator={trainer_settings.accelerator}"
-                f" trainer.devices={trainer_settings.devices}: {error}"
-            ) from error
-        with quiet_lightning(), main_module_hidden():  # several devices mean several processes
-            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    try:
+        trainer = plain_trainer(
+            max_epochs=epochs,
+            check_val_every_n_epoch=every,
+            accelerator=trainer_settings.accelerator,
+            devices=trainer_settings.devices,
+            strategy=shared_batches(trainer_settings.devices),
+            num_sanity_val_steps=0,
+            callbacks=[Milestones(folder, every, on_point)],
+        )
+    except MisconfigurationException as error:
+        raise UserError(
+            f"trainer.accelerator={trainer_settings.accelerator}"
+            f" trainer.devices={trainer_settings.devices}: {error}"
+        ) from error
+    with quiet_lightning():
+        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     curve = stored_curve(checkpoint)
     if not curve or curve[-1].step < epochs * settings.steps_per_epoch:
         since = f"after step {curve[-1].step}" if curve else "before the first validation"
@@ -266,38 +270,6 @@ def _not_of_this_training(checkpoint: Path) -> UserError:
     )
 
 
-@contextmanager
-def _heard_across_processes(on_point: OnPoint, devices: int) -> Iterator[OnPoint]:
-    """Return an ``on_point`` that the process of the first device can call."""
-    if devices == 1:
-        yield on_point
-        return
-    others = multiprocessing.active_children()
-    with multiprocessing.get_context("spawn").Manager() as manager:
-        queue = manager.Queue()
-
-        def listen() -> None:
-            for heard in iter(queue.get, None):
-                on_point(*heard)
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        try:
-            yield partial(_send, queue)
-        finally:
-            queue.put(None)
-            listener.join()
-            for process in multiprocessing.active_children():
-                if process.name.startswith("SpawnProcess") and process not in others:
-                    process.kill()  # those of a training that was stopped; the others have ended
-
-
-def _send(
-    queue: Queue[tuple[CurvePoint, int, Strip] | None], point: CurvePoint, steps: int, images: Strip
-) -> None:
-    queue.put((point, steps, images))
-
-
 def keep_recipe(folder: Path, recipe: dict[str, Any], ignored: Collection[str] = ()) -> None:
     """Write a training's settings into its folder, or compare them with those that are there.
 
@@ -308,7 +280,10 @@ def keep_recipe(folder: Path, recipe: dict[str, Any], ignored: Collection[str] =
     """
     path = folder / "recipe.json"
     if path.exists():
-        stored = json.loads(path.read_text())
+        try:
+            stored = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(f"{path}: damaged. Give another output") from None
         if differs := differences(stored, json.loads(json.dumps(recipe)), ignored):
             raise UserError(
                 f"{folder} holds a training with other settings: {differs}. Give another output"

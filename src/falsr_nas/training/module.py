@@ -108,6 +108,7 @@ class SuperResolution(pl.LightningModule):
         checkpoint["training"] = {
             "position": self.position,
             "generator": self._generator.get_state(),
+            "losses": self._losses,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -148,6 +149,7 @@ class SuperResolution(pl.LightningModule):
         if self._resumed is None:
             return
         position, state = self._resumed["position"], self._resumed["generator"]
+        self._losses = [*self._resumed.get("losses", ())]
         self._engine.go_on_from(position)
         if state.numel() == self._generator.get_state().numel():
             self._generator.set_state(state)

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
@@ -99,12 +100,14 @@ class SharedBatches(DDPStrategy):
     process begins with the same ones, from the same seed or checkpoint.
     """
 
-    def setup_environment(self) -> None:
-        """Silence Lightning's notices in the processes that it starts, too."""
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
-        _ignore_advice()
-        super().setup_environment()
-
     def configure_ddp(self) -> None:
         """Leave the module as it is."""
+
+
+def shared_batches(devices: int) -> SharedBatches | str:
+    """Return the strategy of one of ``devices`` processes that train a network together.
+
+    Lightning launches no process where LOCAL_RANK is set, and keeps the process group for the next
+    network.
+    """
+    return "auto" if devices == 1 else SharedBatches(cluster_environment=LightningEnvironment())
