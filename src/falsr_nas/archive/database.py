@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -9,14 +10,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
+from falsr_nas.archive.schema import TABLES
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.lock import has_locks
+from falsr_nas.core.plugins import explained
 
-_DISK_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
-"""SQLite's errors for a full disk, an exceeded quota or an exceeded file size limit."""
+_PERHAPS_FULL = ("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC")
+"""SQLite's errors for an exceeded quota or file size limit, and for a disk that fails."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+LONGEST_VALUE = 2**27
+"""Most bytes of a value that is read or written; our choice, as the next."""
+
+READ_SECONDS = 60.0
+"""Longest duration of a query."""
 
 MERGE_SECONDS = 1.0
 """A write is followed by a merge of the journal unless one was made within this time before.
@@ -78,8 +90,9 @@ class Database:
                     self.execute("PRAGMA locking_mode = EXCLUSIVE")
                 # WAL with NORMAL loses nothing if the process is killed, and after a power failure
                 # what was written since the last merge.
-                self.execute("PRAGMA journal_mode = WAL")
-                self.execute("PRAGMA synchronous = NORMAL")
+                if not reads:
+                    self.execute("PRAGMA journal_mode = WAL")
+                    self.execute("PRAGMA synchronous = NORMAL")
                 self.execute("PRAGMA busy_timeout = 60000")
                 self.execute("SELECT count(*) FROM sqlite_master")
             except BaseException as error:
@@ -87,10 +100,37 @@ class Database:
                 if not (reads and isinstance(error, sqlite3.OperationalError)):
                     raise
                 self._connection = _copy_in_memory(path)
+            self._distrust()
+            self.execute(f"PRAGMA query_only = {int(reads)}")
+
+    def _distrust(self) -> None:
+        """Refuse somebody else's file that makes SQLite read more than tables, or without end."""
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        self.execute("PRAGMA trusted_schema = OFF")
+        for kind, name, page in self.rows("SELECT type, name, rootpage FROM sqlite_master"):
+            if kind not in {"table", "index"} or not page:  # views, triggers, virtual tables
+                raise StoreError(f"{self.path}: not a file of a search: it has a {kind} {name!r}")
+        for table in TABLES:
+            if any(hidden for *_, hidden in self.execute(f"PRAGMA table_xinfo({table})")):
+                raise StoreError(f"{self.path}: not a file of a search: {table} has other columns")
+
+    def read_a_copy(self) -> None:
+        """Read a copy in memory from now on, which can be changed."""
+        self.close()
+        self._connection = _copy_in_memory(self.path)
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Execute one statement. Raises errors of SQLite; see :meth:`errors_translated`."""
         return self._connection.execute(statement, values)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query, within :data:`READ_SECONDS`."""
+        end = time.monotonic() + READ_SECONDS
+        self._connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+        try:
+            return self.execute(query).fetchall()
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def write(self, action: Callable[[], None]) -> None:
         """Run ``action`` in a transaction; if the disk is full, retry when ``on_full`` returns.
@@ -144,7 +184,8 @@ class Database:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", None) in _DISK_FULL:
+            name = getattr(error, "sqlite_errorname", None)
+            if name == "SQLITE_FULL" or (name in _PERHAPS_FULL and self._is_full()):
                 raise DiskFullError(
                     f"{self.path}: the disk is full or your quota is exceeded ({error})."
                     " Finished evaluations are stored"
@@ -161,6 +202,17 @@ class Database:
                 f"{self.path}: not a file of a search, or damaged. Give another run_dir"
             ) from error
 
+    def _is_full(self) -> bool:
+        """Whether nothing can be written beside the file for want of space: try it."""
+        try:
+            with TemporaryFile(dir=self.path.parent) as file:
+                journal = self.path.with_name(f"{self.path.name}-wal")
+                os.pwrite(file.fileno(), bytes(2**16), journal.stat().st_size)
+                os.fsync(file.fileno())
+        except OSError as error:
+            return error.errno in _FULL
+        return False
+
     @contextmanager
     def content_errors_translated(self) -> Iterator[None]:
         """Turn errors in the block from unexpected content into a StoreError: it is damaged."""
@@ -168,7 +220,11 @@ class Database:
             yield
         except StoreError:
             raise
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
+        except (
+            ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError
+        ) as error:  # fmt: skip
+            if explained(error):  # raised by a plug-in
+                raise
             raise StoreError(
                 f"{self.path}: not a file of a search, or damaged"
                 f" ({type(error).__name__}: {error}). Give another run_dir"

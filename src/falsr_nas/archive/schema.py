@@ -25,6 +25,8 @@ CREATE TABLE failures (
 )
 """
 
+TABLES = ("about", "evaluations", "failures")
+
 COLUMNS = (
     "number, key, genome, generation, params, mult_adds, failure, operators, parents, log_prob"
 )

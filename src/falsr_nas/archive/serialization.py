@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -84,13 +85,15 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
         log_prob,
         *score,
     ) = row
-    origin = Origin(_operators(operators), tuple(json.loads(parents)), log_prob)
+    for whole in (number, generation, params, mult_adds):
+        if type(whole) is not int or whole < 0:
+            raise ValueError(f"{whole!r:.60} is no count")
+    parents = json.loads(parents)
+    if not isinstance(parents, list) or not all(isinstance(one, str) for one in parents):
+        raise ValueError("the parents are no keys")
+    origin = Origin(_operators(operators), tuple(parents), _finite(log_prob))
     candidate = Candidate(
-        Genome.recall(genome, key),
-        Cost(int(params), int(mult_adds)),
-        origin,
-        int(generation),
-        int(number),
+        Genome.recall(genome, key), Cost(params, mult_adds), origin, generation, number
     )
     if kind is None:
         return Evaluation(candidate, _score(score), tuple(failures))
@@ -99,20 +102,29 @@ def evaluation_of_row(row: tuple[Any, ...], failures: Sequence[Failure]) -> Eval
 
 def _score(row: Sequence[Any]) -> Score:
     mse, psnr, seconds, steps, *latency = row
-    return Score(
-        float(mse),
-        float(psnr),
-        float(seconds),
-        None if steps is None else int(steps),
-        *(None if value is None else float(value) for value in latency),
-    )
+    score = Score(float(mse), float(psnr), float(seconds), steps and int(steps), *latency)
+    for value in (score.mse, score.psnr, score.seconds, *latency):
+        _finite(value)
+    return score
+
+
+def _finite(value: Any) -> Any:
+    """Return a number that is neither infinite nor NaN, or None."""
+    if value is None or math.isfinite(value):
+        return value
+    raise ValueError(f"{value} is no finite number")
 
 
 @lru_cache
 def _operators(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    operators = json.loads(text)
+    if not isinstance(operators, list) or not all(isinstance(one, str) for one in operators):
+        raise ValueError(f"{text:.60} are no operators")
+    return tuple(operators)
 
 
 def failure_of_row(kind: str, message: str, traceback: str, place: str) -> Failure:
     """Return the failure of a row of the table ``failures``."""
+    if not all(isinstance(text, str) for text in (message, traceback, place)):
+        raise ValueError("the text of a failure is missing")
     return Failure(FailureKind(kind), message, traceback, place)

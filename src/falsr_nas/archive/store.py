@@ -84,8 +84,10 @@ class Store(Closing):
             self._db.merge()
             return
         with self._db.content_errors_translated():
-            about = dict(self._db.execute("SELECT name, value FROM about"))
+            about = dict(self._db.rows("SELECT name, value FROM about"))
             if about.get("version") == "3":
+                if config is None:
+                    self._db.read_a_copy()
                 self._add_latencies()
                 about["version"] = str(SCHEMA_VERSION)
             if about.get("version") != str(SCHEMA_VERSION):
@@ -137,13 +139,13 @@ class Store(Closing):
     @property
     def config(self) -> dict[str, Any]:
         """The settings that identify the search, by dotted names."""
-        with self._reading():
+        with self.reading():
             return dict(json.loads(self._about("config") or ""))
 
     @property
     def psnr_range(self) -> tuple[float, float] | None:
         """PSNR in dB between which the hypervolume is measured; None where none was stored."""
-        with self._reading():
+        with self.reading():
             text = self._about("psnr_range")
             if text is None:
                 return None
@@ -157,7 +159,7 @@ class Store(Closing):
     @property
     def profile(self) -> str | None:
         """JSON of the profile that predicts latencies of the search; None where it has none."""
-        with self._reading():
+        with self.reading():
             return self._about("profile")
 
     def set_profile(self, profile: str) -> None:
@@ -196,7 +198,7 @@ class Store(Closing):
 
     def state(self) -> dict[str, Any] | None:
         """Return the last state of the controller, or None if there is none yet."""
-        with self._reading():
+        with self.reading():
             text = self._about("state")
             return None if text is None else dict(json.loads(text))
 
@@ -206,10 +208,10 @@ class Store(Closing):
         ``told=True`` selects those that the controller was told, ``told=False`` the others.
         """
         where = "" if told is None else f"WHERE told = {int(told)}"
-        with self._reading(), _garbage_collection_off():
-            rows = self._db.execute(
+        with self.reading(), _garbage_collection_off():
+            rows = self._db.rows(
                 f"SELECT {COLUMNS}, {SCORE_COLUMNS} FROM evaluations {where} ORDER BY number"
-            ).fetchall()
+            )
             # After the rows, so that their failures are complete while another process writes.
             failures = self._failures_by_number()
             return [
@@ -219,10 +221,10 @@ class Store(Closing):
 
     def failures(self) -> list[FailedAttempt]:
         """Return all failed attempts by number of the candidate, then by time."""
-        with self._reading():
-            rows = self._db.execute(
+        with self.reading():
+            rows = self._db.rows(
                 f"SELECT number, key, fate, {_FAILURE_COLUMNS} FROM failures ORDER BY number, id"
-            ).fetchall()
+            )
             found: list[FailedAttempt] = []
             for number, key, outcome, *failure in rows:
                 attempt = found[-1].attempt + 1 if found and found[-1].number == number else 1
@@ -240,7 +242,7 @@ class Store(Closing):
         self._db.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
         """Turn errors of SQLite, and from unexpected content, into a StoreError."""
         with self._db.errors_translated(), self._db.content_errors_translated():
             yield
@@ -290,7 +292,7 @@ class Store(Closing):
 
     def _failures_by_number(self) -> dict[int, list[Failure]]:
         found: dict[int, list[Failure]] = defaultdict(list)
-        for number, *failure in self._db.execute(
+        for number, *failure in self._db.rows(
             f"SELECT number, {_FAILURE_COLUMNS} FROM failures ORDER BY id"
         ):
             found[number].append(failure_of_row(*failure))

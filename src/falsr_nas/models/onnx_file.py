@@ -9,6 +9,7 @@ measured.
 from __future__ import annotations
 
 import math
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from falsr_nas.core.errors import UserError
+from falsr_nas.inference.memory import limited_memory
 from falsr_nas.models.portable import Runner, onnx_session, require
 from falsr_nas.networks.footprint import Footprint
 from falsr_nas.networks.runtime_network import RuntimeNetwork, measured_margin
@@ -34,6 +36,28 @@ _STEPS = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32, 48, 56, 64)  # of sides;
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 _FARTHEST = 4.0  # from the grey of the tried image; networks without training may be off by one
 
+LOAD_SECONDS, LOAD_BYTES = 60.0, 2 * 2**30
+"""Most time and memory, beside 8 times the file's size, for loading a file and running it on small
+images; our choice."""
+
+OPERATORS = frozenset(
+    """
+    Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant
+    ConstantOfShape Conv ConvInteger ConvTranspose Cos CumSum DepthToSpace DequantizeLinear Div
+    Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand Flatten Floor FusedConv Gather
+    GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual
+    GridSample GroupNormalization HardSigmoid HardSwish Identity If InstanceNormalization
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul
+    MatMulInteger Max MaxPool Mean Min Mish Mod Mul Neg Not OneHot Or PRelu Pad Pow QLinearAdd
+    QLinearConcat QLinearConv QLinearMatMul QLinearMul QuantizeLinear Range Reciprocal ReduceL1
+    ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize
+    Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign
+    SpaceToDepth Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK Transpose Trilu Unsqueeze Upsample
+    Where Xor
+    """.split()  # noqa: SIM905
+)
+"""The operators that a file may have: those of published networks, none of which repeats others."""
+
 
 class OnnxFileError(UserError):
     """An ONNX file that cannot be used; the message names the file and the reason."""
@@ -44,20 +68,45 @@ def load_onnx(path: Path) -> RuntimeNetwork:
 
     Raises:
         UserError: packages are missing; or the file is damaged, keeps weights in other files, has
-            other inputs and outputs, takes images of one size only, or has another scale.
+            operators that networks do not need, other inputs and outputs, takes images of one size
+            only, has another scale, or needs too much time or memory for a small image.
         OSError: the file cannot be read.
     """
     require(f"reading {path.name}", "export", "onnx", "onnxruntime")
+    content = path.read_bytes()
+    found: list[RuntimeNetwork | Exception] = []
+
+    def load() -> None:
+        try:
+            found.append(_loaded(path, content))
+        except Exception as error:  # raised in the main thread
+            found.append(error)
+
+    # In a thread: onnxruntime cannot be stopped, and signals would wait for it in the main one.
+    thread = threading.Thread(target=load, daemon=True)
+    most = LOAD_BYTES + 8 * len(content)
+    with limited_memory(most):
+        thread.start()
+        thread.join(LOAD_SECONDS)
+    if not found:
+        raise OnnxFileError(f"{path}: a small image takes more than {LOAD_SECONDS:g} s")
+    if isinstance(found[0], MemoryError):
+        raise OnnxFileError(f"{path}: needs more than {most >> 20} MiB for a small image")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _loaded(path: Path, content: bytes) -> RuntimeNetwork:
     import onnx
 
-    content = path.read_bytes()
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions differ between its implementations
         raise OnnxFileError(f"{path}: not an ONNX file, or cut short") from error
-    weights = model.graph.initializer
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in weights):
-        raise OnnxFileError(f"{path}: keeps weights in other files: save it as one file")
+    if model.functions or model.training_info:
+        raise OnnxFileError(f"{path}: has functions of its own: export it with these inlined")
+    _check_graph(path, model.graph)
     planes = _planes(path, model)
     session = _session(path, content)
     step, run = _stepped(session, planes)
@@ -66,6 +115,22 @@ def load_onnx(path: Path) -> RuntimeNetwork:
     floats = _live_floats(model, sizes) or _UNKNOWN_FLOATS
     footprint = Footprint(measured_margin(run, planes, scale, step), floats, step)
     return RuntimeNetwork(run, planes, scale, footprint, _cost(model, sizes, scale))
+
+
+def _check_graph(path: Path, graph: onnx.GraphProto) -> None:
+    """Raise OnnxFileError if a graph, or one inside, has other operators or weights elsewhere."""
+    import onnx
+
+    tensors = [*graph.initializer]
+    for node in graph.node:
+        if node.op_type not in OPERATORS:
+            raise OnnxFileError(f"{path}: the operator {node.op_type!r:.60} is not supported")
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                _check_graph(path, inner)
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise OnnxFileError(f"{path}: keeps weights in other files: save it as one file")
 
 
 def _planes(path: Path, model: onnx.ModelProto) -> int:

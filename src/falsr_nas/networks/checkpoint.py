@@ -11,6 +11,9 @@ import torch
 
 from falsr_nas.core.errors import UserError
 
+LONGEST_PICKLE = 4 * 2**20
+"""Most bytes of a checkpoint without its tensors, 20 times those of FALSR-A's; our choice."""
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint: tensors on the CPU and plain values by name.
@@ -44,11 +47,17 @@ def _check_archive(path: Path) -> None:
     """Raise UserError unless a checkpoint is an undamaged, uncompressed zip archive, as PyTorch's.
 
     PyTorch does not compare the checksums of the entries. A compressed archive could expand without
-    limit in memory. Names of entries are harmless: entries are read by name and never extracted.
+    limit in memory, and a long pickle keeps the reader busy. Names of entries are harmless: entries
+    are read by name and never extracted.
     """
     with zipfile.ZipFile(path) as archive:
-        methods = {entry.compress_type for entry in archive.infolist()}
-        if methods - {zipfile.ZIP_STORED}:
+        entries = archive.infolist()
+        if {entry.compress_type for entry in entries} - {zipfile.ZIP_STORED}:
             raise UserError(f"{path}: not a checkpoint of PyTorch: its entries are compressed")
+        pickles = (one.file_size for one in entries if one.filename.endswith("data.pkl"))
+        if sum(one.file_size for one in entries) > path.stat().st_size:
+            raise UserError(f"{path}: not a checkpoint of PyTorch: its entries overlap")
+        if max(pickles, default=0) > LONGEST_PICKLE:
+            raise UserError(f"{path}: not a checkpoint of a training: too long without its tensors")
         if (damaged := archive.testzip()) is not None:
             raise UserError(f"{path}: damaged: the checksum of {damaged} does not fit")

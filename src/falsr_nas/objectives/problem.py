@@ -364,7 +364,8 @@ def stored_problem(store: Store) -> Problem:
     """Return the problem of a stored search, with the PSNR range that is stored with it."""
     profile, psnr_range = store.profile, store.psnr_range
     known = None if profile is None else parse_profile(profile, str(store.path))
-    problem = Problem.of(store.config, known)
+    with store.reading():
+        problem = Problem.of(store.config, known)
     return problem if psnr_range is None else replace(problem, psnr_range=psnr_range)
 
 
