@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -274,3 +276,35 @@ def test_only_the_time_that_the_search_runs_counts_for_the_limit(
     monkeypatch.setattr(RunningTime, "__call__", lambda clock: 0.0)  # as if it was suspended
     with processes(FaultyEvaluator, time_limit=1e-9) as executor:
         assert all(isinstance(outcome, Score) for outcome in run(executor, range(2)).values())
+
+
+def test_a_large_candidate_for_a_frozen_worker_has_the_time_limit() -> None:
+    """Its message does not fit into the pipe, so that sending it would wait for ever."""
+    large = replace(candidate(0), origin=Origin(("x" * 4_000_000,)))
+    with processes(FaultyEvaluator, time_limit=2.0) as executor:
+        children = multiprocessing.active_children()
+        for child in children:
+            os.kill(child.pid or 0, signal.SIGSTOP)
+        executor.submit(large)
+        outcome = executor.collect().outcome
+    assert isinstance(outcome, Failure) and outcome.kind is FailureKind.TIMEOUT
+
+
+def test_a_search_in_which_nothing_ends_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("falsr_nas.execution.processes.QUIET_SECONDS", 0.2)
+    with processes(FaultyEvaluator) as executor:
+        children = multiprocessing.active_children()
+        for child in children:
+            os.kill(child.pid or 0, signal.SIGSTOP)
+        executor.submit(candidate(0))
+
+        def go_on() -> None:
+            time.sleep(1.0)
+            for child in children:
+                os.kill(child.pid or 0, signal.SIGCONT)
+
+        threading.Thread(target=go_on).start()
+        assert isinstance(executor.collect().outcome, Score)
+    assert 1 <= caplog.text.count("no evaluation has ended for") <= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
             if not is_device:
                 os.fsync(file.fileno())  # a disk may report only now that it is full
                 draft.replace(path)
+                _sync_folder(path.parent)
             elif isinstance(file, BytesIO):
                 path.write_bytes(file.getvalue())
     except BaseException as error:
@@ -87,3 +89,21 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
                 f"cannot write {path}: {error.strerror or error}; an older file is unchanged"
             ) from error
         raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a killed process left of unfinished files in a folder and those in it."""
+    for draft in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+        if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", draft.name):
+            with suppress(OSError):
+                draft.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do that."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

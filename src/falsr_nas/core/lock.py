@@ -12,7 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from falsr_nas.core.errors import UserError
-from falsr_nas.core.files import make_folder
+from falsr_nas.core.files import make_folder, remove_drafts
+
+MOUNTS = Path("/proc/mounts")
+
+NETWORKED = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"} | {
+    "beegfs", "gpfs", "lustre", "orangefs", "sshfs"
+}  # fmt: skip
+"""Kinds of file systems that several machines use at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +61,30 @@ def exclusive(folder: Path, setting: str = "run_dir", lock: str = "search.lock")
             os.pwrite(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         except OSError as error:
             raise UserError(f"{setting} {folder} cannot be written: {error.strerror}") from None
+        if kind := network_file_system(folder, MOUNTS):
+            _log.warning("%s is on %s: use it from one machine at a time", folder, kind)
+        remove_drafts(folder)
         yield
+
+
+def network_file_system(folder: Path, mounts: Path) -> str | None:
+    """Return the kind of the network file system of a folder, e.g. nfs4; None on local disks.
+
+    Args:
+        folder: an existing folder.
+        mounts: list of what is mounted, :data:`MOUNTS`. Without it, None is returned.
+    """
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    place, found = folder.resolve(), (-1, "")
+    for _, where, kind, *_ in (line.split() for line in lines):
+        top = Path(where.encode().decode("unicode_escape"))
+        if place.is_relative_to(top):
+            found = max(found, (len(top.parts), kind), key=lambda one: one[0])
+    kind = found[1]
+    return kind if kind.split(".")[-1] in NETWORKED else None
 
 
 def has_locks(folder: Path) -> bool:

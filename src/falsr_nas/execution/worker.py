@@ -69,12 +69,13 @@ class Worker:
         return self.ready and self.candidate is None and self._process.is_alive()
 
     def submit(self, candidate: Candidate) -> None:
-        """Send a candidate to the process."""
+        """Send a candidate to the process, which may be frozen: its time limit holds already."""
         self.candidate, self.clock = candidate, RunningTime()
-        try:
+        threading.Thread(target=self._send, args=(candidate,), daemon=True).start()
+
+    def _send(self, candidate: Candidate) -> None:
+        with suppress(OSError):  # the process has just died: poll() reports it
             self._connection.send(candidate)
-        except OSError:
-            return  # the process has just died: poll() reports it
 
     def waitables(self) -> list[Any]:
         """Return the objects that ``multiprocessing.connection.wait`` can wait for."""
