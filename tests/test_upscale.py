@@ -335,9 +335,50 @@ def test_without_model_and_output(
     assert "1 upscaled" in (printed := capsys.readouterr().out)
     assert printed.endswith("output: holiday, 2024/a_x2.png\n")
     rgb = read_image(place / "holiday, 2024" / "a.png")
-    network = find_model(upscale.DEFAULT_MODEL).network
+    network = find_model("falsr-x2-clean-balanced").network
     expected = super_resolve(network, rgb, ScoringProtocol.standard)
     assert torch.equal(read_image(place / "holiday, 2024" / "a_x2.png"), expected)
+
+
+def test_lossy_files_get_a_model_for_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    expected = {"a.jpg": "photo", "b.png": "clean", "c.webp": "photo", "d.webp": "clean"}
+    for name in expected:
+        image.save(tmp_path / name, lossless=name.startswith("d"))
+    image.save(tmp_path / "e.png", "JPEG")  # the content counts
+    done = upscale.upscale(UpscaleConfig(input=(str(tmp_path),), speed="balanced"))
+    found = {one.source.name: one.model for one in done}
+    kinds = expected | {"e.png": "photo"}
+    assert found == {name: f"falsr-x2-{kind}-balanced" for name, kind in kinds.items()}
+    for name, kind in kinds.items():
+        network = find_model(f"falsr-x2-{kind}-balanced").network
+        if name.endswith(".png"):
+            result = read_image(tmp_path.with_name(f"{tmp_path.name}_x2") / name)
+            larger = super_resolve(network, read_image(tmp_path / name), ScoringProtocol.standard)
+            assert torch.equal(result, larger)
+    monkeypatch.chdir(tmp_path)
+    words = ["upscale", "input=[b.png,c.webp]", "speed=fast", "output=out"]
+    monkeypatch.setattr(sys, "argv", words)
+    upscale.main()
+    printed = capsys.readouterr().out
+    assert "model: falsr-x2-clean-fast (1), falsr-x2-photo-fast (1)" in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"scale": 4}, "falsr-x4-photo-balanced does not come with the package: none is for x4"),
+        ({"speed": "slow"}, "speed is 'slow': choose one of fast, balanced"),
+        ({"model": "bicubic", "speed": "fast"}, "scale and speed choose shipped models only"),
+    ],
+)
+def test_models_that_are_not_shipped(settings: dict, says: str, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=says):
+        upscale.upscale(UpscaleConfig(input=(str(tmp_path / "a.png"),), **settings))
 
 
 @pytest.mark.parametrize("source", ["holiday, 2024", "holiday, 2024/", "{place}/holiday, 2024"])

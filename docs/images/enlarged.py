@@ -1,6 +1,6 @@
 """Draw enlarged.png: parts of two photographs, enlarged twice by bicubic interpolation and by ours.
 
-    python docs/images/enlarged.py [--model falsr-tiny-x2]
+    python docs/images/enlarged.py [--model falsr-x2-clean-balanced]
 
 The photographs come with scikit-image and are in the public domain: "astronaut" by NASA, "chelsea"
 by S. van der Walt (CC0). No shipped model was trained on them. They are halved by the degradation
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="falsr-tiny-x2")
+    parser.add_argument("--model", default="falsr-x2-clean-balanced")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("enlarged.png"))
     options = parser.parse_args()
     matplotlib.rcParams["font.size"] = 9

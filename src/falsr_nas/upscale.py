@@ -22,10 +22,12 @@ from falsr_nas.cli.console import closed_output_ends_quietly, progress_bars
 from falsr_nas.core.errors import UserError
 from falsr_nas.core.files import make_folder
 from falsr_nas.core.plugins import load_plugins
-from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between, path
-from falsr_nas.data.formats import MAX_PIXELS
+from falsr_nas.core.settings import REQUIRED, CommandSettings, at_least, between, one_of, path
+from falsr_nas.data.formats import MAX_PIXELS, is_lossy
 from falsr_nas.models.names import WEIGHTS, model_path
 from falsr_nas.models.runtime_choice import Precision, Runtime, check_runtime
+from falsr_nas.models.shipped import best_name
+from falsr_nas.space.ends import SCALES
 
 if TYPE_CHECKING:
     from falsr_nas.models.model import Model
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     from falsr_nas.photo.jobs import Job
 
 
-DEFAULT_MODEL = "falsr-tiny-x2"
-"""The best of the shipped models, see :mod:`falsr_nas.models.shipped`."""
+SPEEDS = ("fast", "balanced")
 
 PIPE = "-"
 """``input`` and ``output`` for frames on standard input and output."""
@@ -49,7 +50,9 @@ class UpscaleConfig(CommandSettings):
 
     Attributes:
         model: name of a shipped model, a ``.safetensors``, ``.ckpt``, ``.pb`` or ``.onnx`` file, a
-            model's folder, or ``bicubic``.
+            model's folder, or ``bicubic``. None takes shipped models: for JPEG and other lossy
+            files, and for frames, one for photographs, which removes what compression adds; for
+            PNG and the like one for clean images.
         input: images, folders of images, or patterns such as ``holiday/*.png``; or ``-`` for
             frames of raw RGB on standard input. A single one may be given as a string.
         output: the file to write, or a folder, where each image keeps its name; or ``-`` for the
@@ -73,9 +76,11 @@ class UpscaleConfig(CommandSettings):
         overwrite: upscale again where the output exists, also in folders and beside the input.
         preview: an HTML page to write, with a slider between each image, enlarged by bicubic
             interpolation, and its output; for the first 12 images, which are upscaled again.
+        scale: of the shipped models.
+        speed: of the shipped models.
     """
 
-    model: str = path(default=DEFAULT_MODEL)
+    model: str | None = path(default=None)
     input: tuple[str, ...] = path(default=REQUIRED)
     output: str | None = path(default=None)
     size: str | None = None
@@ -90,6 +95,8 @@ class UpscaleConfig(CommandSettings):
     precision: Precision = Precision.auto
     overwrite: bool = False
     preview: str | None = path(default=None)
+    scale: int = one_of(SCALES, default=2)
+    speed: str = one_of(SPEEDS, default="balanced")
 
     def __post_init__(self) -> None:
         if isinstance(self.input, str):  # from Python
@@ -102,6 +109,8 @@ class UpscaleConfig(CommandSettings):
             raise UserError(f"size is {self.size}: only frames need it, with input=- output=-")
         if self.is_piped:
             self.frame_size()
+        if self.model is not None and (self.scale, self.speed) != (2, SPEEDS[1]):
+            raise UserError(f"model is {self.model}: scale and speed choose shipped models only")
         check_runtime(self.runtime, self.precision)
         if self.preview is not None:
             self._check_preview(self.preview)
@@ -153,6 +162,7 @@ class Upscaled:
         source: the image.
         target: its output; of what is no image, the output folder.
         outcome: what happened.
+        model: name of the model; empty where nothing was upscaled.
         error: why it failed, in one line; empty otherwise.
         lost: what its file carried besides pixels and the output's format cannot hold.
     """
@@ -160,6 +170,7 @@ class Upscaled:
     source: Path
     target: Path
     outcome: Outcome
+    model: str = ""
     error: str = ""
     lost: tuple[str, ...] = ()
 
@@ -188,7 +199,7 @@ def upscale(
     from falsr_nas.photo.jobs import check_inputs, find_jobs
 
     load_plugins(config.plugins)
-    model_path(config.model)
+    _check_model(config)
     check_inputs(config.input, config.output, config.format, config.recursive)
     page = None if config.preview is None else _preview_page(config.preview)
     # After the mistakes that are found without torch.
@@ -196,31 +207,24 @@ def upscale(
     from rich.markup import escape
 
     from falsr_nas.inference.threads import processor_threads
-    from falsr_nas.models.model_file import find_model
     from falsr_nas.photo.preview import MOST_IMAGES, write_preview
-    from falsr_nas.photo.results import recipes_of, remember_result
+    from falsr_nas.photo.results import remember_result
 
     if Image.MAX_IMAGE_PIXELS is not None:  # its own limit, of the whole process
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, config.max_pixels)
-    model = find_model(config.model)
-    scale = model.network.scale
+    model_for = _models(config)
+    scale = config.scale if config.model is None else model_for(Path()).network.scale
     jobs, others, left_out = find_jobs(
         config.input, config.output, config.format, config.recursive, scale
     )
     found: list[Upscaled] = []
     figures: list[str] = []  # of the preview, for which the first images are upscaled again
     shown = 0 if page is None else MOST_IMAGES
-    # A file that is named is written, as by other programs; outputs in folders are kept.
-    is_named = [str(job.target) for job in jobs] == [str(Path(config.output or "").expanduser())]
-    again = config.overwrite or is_named
-    recipe = _recipes(model, config)
-    wanted = [
-        again or i < shown or not ((made := recipes_of(job.target)) and recipe(job) in made)
-        for i, job in enumerate(jobs)
-    ]
+    recipe = _recipes(model_for, config)
+    wanted = _wanted(jobs, config, recipe, shown)
     with processor_threads(config.threads), progress_bars(progress) as bars:
         bar = bars.add_task("", total=sum(wanted))
-        network_for = _networks(model, config)
+        network_for = _networks(model_for, config)
         for job, is_wanted in zip(jobs, wanted, strict=True):
             if not is_wanted:
                 found.append(Upscaled(job.source, job.target, Outcome.skipped))
@@ -239,11 +243,14 @@ def upscale(
                 if len(jobs) == 1:
                     raise
                 on_failure(str(error))
-                found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
+                failed = Upscaled(job.source, job.target, Outcome.failed, error=str(error))
+                found.append(failed)
             else:
                 figures += figure
                 remember_result(job.target, made_of)
-                found.append(Upscaled(job.source, job.target, Outcome.upscaled, lost=tuple(lost)))
+                name = model_for(job.source).name
+                done = Upscaled(job.source, job.target, Outcome.upscaled, name, lost=tuple(lost))
+                found.append(done)
     if page is not None and figures:
         write_preview(page, figures, len(jobs) - len(figures))
     found += [Upscaled(other, folder, Outcome.unsupported) for other, folder in others]
@@ -266,7 +273,7 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
         UserError: the model cannot be read, or the source ends within a frame.
     """
     load_plugins(config.plugins)
-    model_path(config.model)
+    _check_model(config)
     from falsr_nas.inference.memory import MIB
     from falsr_nas.inference.threads import processor_threads
     from falsr_nas.models.model_file import find_model
@@ -274,7 +281,7 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
     from falsr_nas.photo.frames import upscale_stream
 
     width, height = config.frame_size()
-    model = find_model(config.model)
+    model = find_model(config.model or best_name(config.scale, config.speed, is_photo=True))
     with processor_threads(config.threads):
         return upscale_stream(
             in_runtime(model.network, config.runtime, config.precision),
@@ -287,6 +294,34 @@ def upscale_frames(config: UpscaleConfig, source: BinaryIO, target: BinaryIO) ->
         )
 
 
+def _check_model(config: UpscaleConfig) -> None:
+    """Raise UserError unless there is such a model; before torch is loaded."""
+    if config.model is not None:
+        model_path(config.model)
+    else:
+        best_name(config.scale, config.speed, is_photo=True)
+        best_name(config.scale, config.speed, is_photo=False)
+
+
+def _models(config: UpscaleConfig) -> Callable[[Path], Model]:
+    """Return what gives the model for an image."""
+    from falsr_nas.models.model_file import find_model
+
+    find = cache(find_model)
+
+    def model_for(source: Path) -> Model:
+        if config.model is not None:
+            return find(config.model)
+        try:
+            with source.open("rb") as file:
+                is_photo = is_lossy(file.read(2**16))
+        except OSError:  # which is an error when it is upscaled
+            is_photo = True
+        return find(best_name(config.scale, config.speed, is_photo=is_photo))
+
+    return model_for
+
+
 def _preview_page(preview: str) -> Path:
     """Return the page's path, whose folder is made: mistakes shall not come after the work."""
     page = Path(preview).expanduser()
@@ -296,17 +331,34 @@ def _preview_page(preview: str) -> Path:
     return page
 
 
-def _recipes(model: Model, config: UpscaleConfig) -> Callable[[Job], str]:
+def _wanted(
+    jobs: Sequence[Job], config: UpscaleConfig, recipe: Callable[[Job], str], shown: int
+) -> list[bool]:
+    """Return which outputs are to be written: all that are not there, and the first ``shown``."""
+    from falsr_nas.photo.results import recipes_of
+
+    # A file that is named is written, as by other programs; outputs in folders are kept.
+    is_named = [str(job.target) for job in jobs] == [str(Path(config.output or "").expanduser())]
+    again = config.overwrite or is_named
+    return [
+        again or i < shown or not ((made := recipes_of(job.target)) and recipe(job) in made)
+        for i, job in enumerate(jobs)
+    ]
+
+
+def _recipes(model_for: Callable[[Path], Model], config: UpscaleConfig) -> Callable[[Job], str]:
     """Return what gives a digest of all that decides the result of an image."""
     from falsr_nas.photo.photograph_file import WITH_QUALITY
     from falsr_nas.photo.results import digest
 
-    path = model.path
-    weights = model.name if path is None else digest(path / WEIGHTS if path.is_dir() else path)
+    digest_of = cache(digest)
     settings = f"{config.self_ensemble} {config.runtime} {config.precision}"
 
     def recipe(job: Job) -> str:
         is_lossy = job.format in WITH_QUALITY
+        model = model_for(job.source)
+        path = model.path and (model.path / WEIGHTS if model.path.is_dir() else model.path)
+        weights = model.name if path is None else digest_of(path)
         try:
             source = digest(job.source)
         except OSError:  # which is an error when it is upscaled
@@ -316,30 +368,33 @@ def _recipes(model: Model, config: UpscaleConfig) -> Callable[[Job], str]:
     return recipe
 
 
-def _networks(model: Model, config: UpscaleConfig) -> Callable[[int], SuperResolver]:
-    """Return what gives the network for the next image by its number of pixels.
+def _networks(
+    model_for: Callable[[Path], Model], config: UpscaleConfig
+) -> Callable[[Path, int], SuperResolver]:
+    """Return what gives the network for the next image by its file and number of pixels.
 
     PyTorch, which is loaded, upscales :data:`_FEW_PIXELS` before another runtime has started.
     """
     from falsr_nas.models.runtimes import in_runtime
 
-    chosen = partial(cache(in_runtime), model.network, config.runtime, config.precision)
-    if config.runtime is not Runtime.auto or config.precision is not Precision.auto:
-        chosen()  # so that mistakes come before the work
-        return lambda pixels: chosen()
+    chosen = cache(partial(in_runtime, runtime=config.runtime, precision=config.precision))
+    is_auto = config.runtime is Runtime.auto and config.precision is Precision.auto
+    if not is_auto and config.model is not None:
+        chosen(model_for(Path()).network)  # so that mistakes come before the work
     seen = 0
 
-    def network_for(pixels: int) -> SuperResolver:
+    def network_for(source: Path, pixels: int) -> SuperResolver:
         nonlocal seen
         seen += pixels
-        return model.network if seen <= _FEW_PIXELS else chosen()
+        network = model_for(source).network
+        return network if is_auto and seen <= _FEW_PIXELS else chosen(network)
 
     return network_for
 
 
 def _write_output(
     job: Job,
-    network_for: Callable[[int], SuperResolver],
+    network_for: Callable[[Path, int], SuperResolver],
     config: UpscaleConfig,
     on_tile: Callable[[float], None],
     *,
@@ -353,7 +408,7 @@ def _write_output(
 
     photograph, memory = read_photograph(job.source, config.max_pixels), config.memory_limit * MIB
     height, width = photograph.pixels.shape[:2]
-    network = network_for(height * width)
+    network = network_for(job.source, height * width)
     try:
         photograph = for_format(photograph, job.format, network.scale)
         result = upscale_photograph(network, photograph, memory, config.self_ensemble, on_tile)
@@ -384,6 +439,8 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     )
     counts = Counter(image.outcome for image in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
+    models = Counter(image.model for image in found if image.model)
+    print("model:", ", ".join(f"{name} ({count})" for name, count in models.items()) or "none")
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
     unused = (Outcome.unsupported, Outcome.left_out)
     targets = [image.target for image in found if image.outcome not in unused]

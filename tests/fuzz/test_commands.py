@@ -18,7 +18,9 @@ from PIL import Image
 from falsr_nas.models.model_file import load_model, save_model
 from falsr_nas.networks.network import Network
 from falsr_nas.space.genome import Genome
+from falsr_nas.space.search_space import SearchSpace
 from fuzz.mutations import EXAMPLES
+from made_profile import made_profile
 
 GENOME = "stem_f4 conv_f4_k1_b1_noskip groupConG2_f4_k3_b1_noskip | 0->2"
 SEARCH = (
@@ -26,6 +28,7 @@ SEARCH = (
     "controller.population_size=8",
 )  # fmt: skip
 UPSCALE = ("upscale", "input=a.png", "output=b.png", "runtime=torch")
+FAST = SearchSpace(n=3, stems=(8, 16), channels=(8, 16), links=False)
 MEMORY = 4 * 2**30
 
 Ask = Callable[..., dict[str, object]]
@@ -113,7 +116,6 @@ def seeds(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in (
         ("export", "model=m.safetensors", "output=m.onnx"),
         (*SEARCH, "candidates=24", "run_dir=run"),
-        ("profile", "p.json", "space=fast", "backend=torch", "width=64", "height=64", "networks=8"),
         ("train", f"genome={GENOME}", "training.epochs=1", "training.steps_per_epoch=2",
          "training.batch_size=2", "training.patch_size=8", "tracking=none", "output=out"),
     ):  # fmt: skip
@@ -121,6 +123,7 @@ def seeds(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done["code"] == 0, done
     shutil.copy((folder / "out/best").resolve() / "last.ckpt", folder / "m.ckpt")
     (folder / "g.txt").write_text(GENOME)
+    (folder / "p.json").write_text(made_profile(FAST).to_json())
     return folder
 
 
@@ -131,7 +134,7 @@ BYTES: dict[str, tuple[str, ...]] = {
     "a.png": (*UPSCALE, "model=m.safetensors"),
     "a.jpg": ("upscale", "input=a.jpg", "output=b.png", "runtime=torch", "model=m.safetensors"),
     "g.txt": ("describe", "genome=g.txt"),
-    "p.json": (*SEARCH, "candidates=8", "space=fast", "objectives=[psnr,latency]",
+    "p.json": (*SEARCH, "candidates=8", "space.links=false", "objectives=[psnr,latency]",
                "latency=p.json", "measure_latency=false", "run_dir=new"),
 }  # fmt: skip
 

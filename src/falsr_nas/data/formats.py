@@ -72,5 +72,12 @@ def bits_per_channel(head: bytes) -> int:
     return max(found)
 
 
+def is_lossy(head: bytes) -> bool:
+    """Whether a file is of a format that loses something, as JPEG, from its first bytes."""
+    if head[8:12] == b"WEBP":
+        return b"VP8L" not in head
+    return head.startswith(b"\xff\xd8") or head[4:8] in {b"ftyp", b"jP  "}  # AVIF, HEIC; JPEG 2000
+
+
 def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
