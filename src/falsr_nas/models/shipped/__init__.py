@@ -1,8 +1,9 @@
 """Models that come with the package, each in a folder of this one.
 
-They were trained and scored by the commands of ``experiments/family``, ``falsr-nano-x2`` and
-``falsr-tiny-x2`` by those of ``experiments/x2_tiny``; the card in each folder has the recipe and the
-scores. :func:`falsr_nas.from_pretrained` and the ``model`` setting of the commands take their names.
+They were trained and scored by the commands of ``experiments/family``, and those with ``nano`` and
+``tiny`` in their names by those of ``experiments/x2_tiny``. The card in each folder has the recipe
+and the scores. :func:`falsr_nas.from_pretrained` and the ``model`` setting of the commands take
+their names.
 """
 
 from __future__ import annotations
