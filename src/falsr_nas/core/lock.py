@@ -6,6 +6,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def network_file_system(folder: Path, mounts: Path) -> str | None:
         return None
     place, found = folder.resolve(), (-1, "")
     for _, where, kind, *_ in (line.split() for line in lines):
-        top = Path(where.encode().decode("unicode_escape"))
+        top = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), where))
         if place.is_relative_to(top):
             found = max(found, (len(top.parts), kind), key=lambda one: one[0])
     kind = found[1]

@@ -121,12 +121,12 @@ def _check_graph(path: Path, graph: onnx.GraphProto) -> None:
     """Raise OnnxFileError if a graph, or one inside, has other operators or weights elsewhere."""
     import onnx
 
-    tensors = [*graph.initializer]
+    tensors = [*graph.initializer, *(one.values for one in graph.sparse_initializer)]
     for node in graph.node:
         if node.op_type not in OPERATORS:
             raise OnnxFileError(f"{path}: the operator {node.op_type!r:.60} is not supported")
         for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
+            tensors += [attribute.t, *attribute.tensors, attribute.sparse_tensor.values]
             for inner in (attribute.g, *attribute.graphs):
                 _check_graph(path, inner)
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):

@@ -12,7 +12,7 @@ import torch
 from falsr_nas.core.errors import UserError
 
 LONGEST_PICKLE = 4 * 2**20
-"""Most bytes of a checkpoint without its tensors, 20 times those of FALSR-A's; our choice."""
+"""Most bytes of a checkpoint without its tensors; our choice."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
