@@ -39,6 +39,13 @@ def steps_of(output: Path, data: Path | None, recipe: Sequence[str] = ()) -> lis
     search, training = output / "search", output / "falsr_b"
     images = ("--data", data) if data else ()
     return [
+        Step(
+            "finish",
+            420,
+            lambda seconds: script(
+                *("finish.py", "--output", output / "family", "--seconds", 0.9 * seconds, *images)
+            ),
+        ),
         Step("tests", 300, lambda _: script("engine_tests.py")),
         Step(
             "train_step",
@@ -91,6 +98,12 @@ def tiny_steps_of(output: Path) -> list[Step]:
     network = ("--networks", "random 0%")
     image = ("--val-shape", 96, 96)
     steps: dict[str, list[str]] = {
+        "finish": script(
+            *("finish.py", "--output", output / "family", "--seconds", 300),
+            *("--networks", "x2-photo-fast", "x2-clean-fast", "training.epochs=2"),
+            *("training.steps_per_epoch=2", "training.batch_size=2", "training.patch_size=8"),
+            "data.val_crop=64",
+        ),
         "tests": script("engine_tests.py", "tests/training/test_engine.py"),
         "train_step": script(
             *("train_step.py", *network, "--patches", 8, "--seconds", 0.01, "--plain", 1),
