@@ -71,14 +71,22 @@ DATABASES = {
 }
 
 
-@pytest.mark.parametrize("damage", DATABASES)
+OFTEN = ("a view without end", "a value of 400 MB", "an infinite PSNR", "settings of another kind")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [one if one in OFTEN else pytest.param(one, marks=pytest.mark.slow) for one in DATABASES],
+)
 def test_a_database(damage: str, searched: Path, tmp_path: Path) -> None:
     shutil.copytree(searched, tmp_path / "run")
     database = sqlite3.connect(tmp_path / "run/search.db")
     database.executescript(DATABASES[damage])
     database.close()
-    for module, setting in (("report", "run_dirs=[run]"), ("train", "run_dir=run")):
-        assert "search.db" in refused(f"falsr_nas.{module}", setting, folder=tmp_path)
+    commands = {"report": "run_dirs=[run]", "train": "run_dir=run"}
+    for module, setting in [*commands.items()][: 1 if damage in OFTEN else 2]:
+        told = refused(f"falsr_nas.{module}", setting, folder=tmp_path)
+        assert ("space.n" if damage == "settings of another kind" else "search.db") in told
 
 
 def test_a_report_changes_nothing_in_a_database(searched: Path, tmp_path: Path) -> None:
@@ -108,6 +116,11 @@ def with_pickle(pickled: bytes) -> bytes:
     return file.getvalue()
 
 
+def long_pickle(length: int) -> bytes:
+    """Return the pickle of a dictionary with a list of that many entries."""
+    return b"\x80\x02}X\x01\x00\x00\x00a](" + pickle.NONE * length + b"es."
+
+
 def lightning(**weights: torch.Tensor) -> bytes:
     state = {f"network.{name}": one for name, one in Network(GENOME).state_dict().items()}
     about = {"genome": GENOME.to_json(), "target": "image"}
@@ -123,13 +136,19 @@ CHECKPOINTS = {
     "infinite in float32": lambda: lightning(
         **{STEM: torch.full_like(Network(GENOME).stem.weight, 1e300, dtype=torch.float64)}
     ),
-    "60 MB of opcodes": lambda: with_pickle(
-        pickle.PROTO + b"\x02" + (pickle.NONE + pickle.POP) * 30_000_000 + b"}."
-    ),
+    "60 MB of opcodes": lambda: with_pickle(long_pickle(60_000_000)),
 }
 
 
-@pytest.mark.parametrize("kind", CHECKPOINTS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "strides of zero",
+        "60 MB of opcodes",
+        pytest.param("a sparse tensor", marks=pytest.mark.slow),
+        pytest.param("infinite in float32", marks=pytest.mark.slow),
+    ],
+)
 def test_a_checkpoint(kind: str, tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     (tmp_path / "made.ckpt").write_bytes(CHECKPOINTS[kind]())
@@ -139,10 +158,10 @@ def test_a_checkpoint(kind: str, tmp_path: Path) -> None:
     assert "made.ckpt" in told
 
 
+@pytest.mark.slow
 def test_the_longest_pickle_is_read_in_time(tmp_path: Path) -> None:
     path = tmp_path / "long.ckpt"
-    opcodes = (pickle.NONE + pickle.POP) * (LONGEST_PICKLE // 2 - 8)
-    path.write_bytes(with_pickle(pickle.PROTO + b"\x02" + opcodes + b"}."))
+    path.write_bytes(with_pickle(long_pickle(LONGEST_PICKLE - 20)))
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     told = refused("falsr_nas.upscale", "model=long.ckpt", "input=a.png", folder=tmp_path)
     assert "hyper_parameters" in told
@@ -211,6 +230,7 @@ def test_a_graph(made: object, says: str, tmp_path: Path) -> None:
     assert says in refused(*good, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_recipe_of_a_training(tmp_path: Path) -> None:
     assert run(*BRIEF, "output=out", folder=tmp_path).returncode == 0
     recipe = tmp_path / "out/best/recipe.json"

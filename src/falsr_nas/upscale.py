@@ -439,8 +439,9 @@ def _upscale_and_print(config: UpscaleConfig) -> None:
     )
     counts = Counter(image.outcome for image in found)
     done, failed = counts[Outcome.upscaled], counts[Outcome.failed]
-    models = Counter(image.model for image in found if image.model)
-    print("model:", ", ".join(f"{name} ({count})" for name, count in models.items()) or "none")
+    if config.model is None and done:
+        models = Counter(image.model for image in found if image.model)
+        print("model:", ", ".join(f"{name} ({count})" for name, count in models.items()))
     print(f"{done} upscaled, {counts[Outcome.skipped]} up to date, {failed} failed")
     unused = (Outcome.unsupported, Outcome.left_out)
     targets = [image.target for image in found if image.outcome not in unused]

@@ -91,3 +91,17 @@ def test_a_command_in_another_thread_installs_no_handlers() -> None:
         "assert not errors and signal.getsignal(signal.SIGTERM) == before\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sigusr1_ends_neither_a_command_nor_is_ignored_by_its_children() -> None:
+    """A child that ignores it cannot wait for it, as ``xvfb-run`` does."""
+    child = "import signal; print(signal.getsignal(signal.SIGUSR1).name)"
+    script = (
+        "import os, signal, subprocess, sys\n"
+        "from falsr_nas.core.interruption import exit_quietly_on_signals\n"
+        "exit_quietly_on_signals()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "SIG_DFL\n"), done.stderr

@@ -25,7 +25,7 @@ def test_a_checkpoint_is_written_beside_its_target_and_synced(
     monkeypatch.setattr(os, "fsync", lambda number: (synced.append(number), fsync(number)))
     path = tmp_path / "last.ckpt"
     SyncedCheckpoints().save_checkpoint({"weights": torch.arange(1000.0)}, path)
-    assert len(synced) == 1
+    assert len(synced) == 2, "the file, then its folder"
     assert torch.equal(torch.load(path)["weights"], torch.arange(1000.0))
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 

@@ -41,8 +41,9 @@ def exit_quietly_on_signals() -> None:
         return
     for number in _not_ignored():
         signal.signal(number, _exit)
-    # Batch systems send it before they stop a job; without a handler it ends the process.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # Batch systems send it before they stop a job; without a handler it ends the process. It is not
+    # ignored, because processes that are started would then ignore it, too.
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
     atexit.register(_ignore_signals)
 
 

@@ -240,6 +240,8 @@ def _declared(settings: type[Settings], key: str) -> dict[str, Any]:
 def _of_kind(value: Any, default: Any, where: str) -> Any:
     """Return a tuple for a list, and the member of an enumeration for its name."""
     if isinstance(value, list):
+        if isinstance(default, int | float | str) and default != REQUIRED:
+            raise UserError(f"{where} is {value}: give one value")
         return tuple(value)
     if not isinstance(default, Enum) or isinstance(value, type(default)):
         return value

@@ -165,7 +165,7 @@ def _signals_blocked() -> Iterator[None]:
     ignored, and before the process starts, so that no library's handler receives them.
     """
     resource_tracker.ensure_running()  # if started later, it would unblock the signals
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, signal.SIGUSR1})
     try:
         yield
     finally:
