@@ -162,17 +162,17 @@ class Upscaled:
         source: the image.
         target: its output; of what is no image, the output folder.
         outcome: what happened.
-        model: name of the model; empty where nothing was upscaled.
         error: why it failed, in one line; empty otherwise.
         lost: what its file carried besides pixels and the output's format cannot hold.
+        model: name of the model; empty where nothing was upscaled.
     """
 
     source: Path
     target: Path
     outcome: Outcome
-    model: str = ""
     error: str = ""
     lost: tuple[str, ...] = ()
+    model: str = ""
 
 
 def upscale(
@@ -243,13 +243,12 @@ def upscale(
                 if len(jobs) == 1:
                     raise
                 on_failure(str(error))
-                failed = Upscaled(job.source, job.target, Outcome.failed, error=str(error))
-                found.append(failed)
+                found.append(Upscaled(job.source, job.target, Outcome.failed, str(error)))
             else:
                 figures += figure
                 remember_result(job.target, made_of)
                 name = model_for(job.source).name
-                done = Upscaled(job.source, job.target, Outcome.upscaled, name, lost=tuple(lost))
+                done = Upscaled(job.source, job.target, Outcome.upscaled, "", tuple(lost), name)
                 found.append(done)
     if page is not None and figures:
         write_preview(page, figures, len(jobs) - len(figures))
