@@ -37,6 +37,7 @@ def translated(command: str, *typed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
+        (f"search nothing={'9' * 400}", [f"nothing={'9' * 400}"]),
         ("upscale photo.jpg", ["input=['photo.jpg']"]),
         ("upscale a.jpg b.jpg -o larger/", ["output='larger/'", "input=['a.jpg','b.jpg']"]),
         ("upscale input=photo.jpg", ["input=['photo.jpg']"]),

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from os.path import exists
 
 from falsr_nas.cli.config import Schemas, experiments
 from falsr_nas.core.errors import UserError
@@ -226,7 +226,7 @@ class _Translation:
         root = re.split(r"[./@]", key, maxsplit=1)[0]
         if key in self._settings or root in (*self._schemas.groups, "hydra", EXPERIMENT):
             return True
-        return "/" not in key and not Path(word).exists()
+        return "/" not in key and not exists(word)  # noqa: PTH110 - of any length
 
 
 def no_setting(key: str, schemas: Schemas, option: str = "") -> str:
