@@ -1,7 +1,7 @@
 """Train the networks that come with the package side by side for a given time, resumably.
 
     python benchmarks/finish.py --output outputs/family [--seconds 600] [--data DIR]
-                                [--networks x2-clean-balanced ...] [SETTING ...]
+                                [--networks x2-clean-fast,x2-clean-best] [SETTING ...]
 
 All are trained at a time by ``training=final``, each in a process of its own; on a GPU under
 NVIDIA's Multi-Process Service, where that is installed. Before the time is over they write
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--networks", type=lambda text: text.split(","), default=NETWORKS)
     options, settings = parser.parse_known_args()
     on_gpu = torch.cuda.is_available() and shutil.which(MPS) is not None
     began = time.monotonic()

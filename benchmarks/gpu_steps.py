@@ -100,7 +100,7 @@ def tiny_steps_of(output: Path) -> list[Step]:
     steps: dict[str, list[str]] = {
         "finish": script(
             *("finish.py", "--output", output / "family", "--seconds", 300),
-            *("--networks", "x2-photo-fast", "x2-clean-fast", "training.epochs=2"),
+            *("--networks", "x2-photo-fast,x2-clean-fast", "training.epochs=2"),
             *("training.steps_per_epoch=2", "training.batch_size=2", "training.patch_size=8"),
             "data.val_crop=64",
         ),

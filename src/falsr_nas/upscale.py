@@ -10,6 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -311,11 +312,11 @@ def _models(config: UpscaleConfig) -> Callable[[Path], Model]:
     def model_for(source: Path) -> Model:
         if config.model is not None:
             return find(config.model)
-        try:
-            with source.open("rb") as file:
-                is_photo = is_lossy(file.read(2**16))
-        except OSError:  # which is an error when it is upscaled
-            is_photo = True
+        is_photo = True
+        with suppress(OSError):  # which is an error when it is upscaled
+            if source.is_file():  # opening a pipe would wait for its other end
+                with source.open("rb") as file:
+                    is_photo = is_lossy(file.read(2**16))
         return find(best_name(config.scale, config.speed, is_photo=is_photo))
 
     return model_for
@@ -378,7 +379,7 @@ def _networks(
 
     chosen = cache(partial(in_runtime, runtime=config.runtime, precision=config.precision))
     is_auto = config.runtime is Runtime.auto and config.precision is Precision.auto
-    if not is_auto and config.model is not None:
+    if not is_auto:
         chosen(model_for(Path()).network)  # so that mistakes come before the work
     seen = 0
 
